@@ -1,0 +1,44 @@
+"""fastsil: exact silhouettes for millions of samples, and a k-means sweep that says which k.
+
+The public names are loaded on first use, so that ``import fastsil`` costs no more than the
+scikit-learn pieces that a program has loaded anyway.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "KMeansSweep",
+    "SilhouetteProfile",
+    "__version__",
+    "silhouette_profile",
+    "silhouette_samples",
+    "silhouette_score",
+]
+
+_ROOM_OF = {
+    "KMeansSweep": "fastsil.sweep",
+    "SilhouetteProfile": "fastsil.profile",
+    "silhouette_profile": "fastsil.scores",
+    "silhouette_samples": "fastsil.scores",
+    "silhouette_score": "fastsil.scores",
+}
+
+if TYPE_CHECKING:
+    from fastsil.profile import SilhouetteProfile
+    from fastsil.scores import silhouette_profile, silhouette_samples, silhouette_score
+    from fastsil.sweep import KMeansSweep
+
+
+def __getattr__(name: str) -> object:
+    if name in _ROOM_OF:
+        return getattr(importlib.import_module(_ROOM_OF[name]), name)
+    raise AttributeError(f"module 'fastsil' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

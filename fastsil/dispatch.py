@@ -1,0 +1,100 @@
+"""Which engine computes a metric, and the last formula.
+
+The way of a call: the public functions check their input, :func:`compute_terms` picks the engine from one
+table, and :func:`silhouettes_of` turns mean distances into silhouettes.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+
+from fastsil.geometry import apply_map, mahalanobis_map, seuclidean_map
+from fastsil.parallel import Tick
+from fastsil.partition import Partition
+from fastsil.terms import SilhouetteTerms
+from fastsil.validation import Metric
+
+
+@dataclass(frozen=True)
+class Route:
+    """How a metric is computed: an engine of ours, and what stands in front of it.
+
+    Attributes
+    ----------
+    engine : str
+        Module under ``fastsil.engines`` (imported on first use: compiled kernels cost time to load).
+    params : tuple of str
+        Keywords that ``prepare`` takes; a call with any other goes to scikit-learn.
+    prepare : callable, optional
+        ``prepare(X, **metric_params)``: the data that the engine sees.
+    takes_sparse : bool
+        Whether the engine takes CSR matrices.
+    """
+
+    engine: str
+    params: tuple[str, ...] = ()
+    prepare: Callable[..., NDArray[Any]] | None = None
+    takes_sparse: bool = False
+
+
+def _whiten(X: NDArray[Any], V: Any = None, VI: Any = None) -> NDArray[np.float64]:
+    return apply_map(X, mahalanobis_map(X, V=V, VI=VI))
+
+
+def _standardise(X: NDArray[Any], V: Any = None) -> NDArray[np.float64]:
+    return apply_map(X, seuclidean_map(X, V=V))
+
+
+_ROUTES = {
+    "mahalanobis": Route("euclidean", params=("V", "VI"), prepare=_whiten),
+    "seuclidean": Route("euclidean", params=("V",), prepare=_standardise),
+    "euclidean": Route("euclidean"),
+    "l2": Route("euclidean"),
+}
+
+
+def compute_terms(
+    X: Any,
+    partition: Partition,
+    metric: Metric,
+    metric_params: dict[str, Any],
+    *,
+    n_jobs: int,
+    tick: Tick,
+) -> SilhouetteTerms:
+    """Mean distances of every sample, by the engine for the metric.
+
+    A metric, container or keyword that none of our engines takes goes to scikit-learn's distances.
+    """
+    route = _ROUTES.get(metric) if isinstance(metric, str) else None
+    given = {name: value for name, value in metric_params.items() if value is not None}
+    if route is None or not set(given) <= set(route.params) or (issparse(X) and not route.takes_sparse):
+        reference = importlib.import_module("fastsil.engines.reference")
+        return reference.compute_terms(  # type: ignore[no-any-return]
+            X, partition, metric=metric, n_jobs=n_jobs, tick=tick, metric_params=metric_params
+        )
+    engine = importlib.import_module(f"fastsil.engines.{route.engine}")
+    data = X if route.prepare is None else route.prepare(X, **given)
+    return engine.compute_terms(data, partition, n_jobs=n_jobs, tick=tick)  # type: ignore[no-any-return]
+
+
+def silhouettes_of(terms: SilhouetteTerms, partition: Partition) -> NDArray[np.float64]:
+    """``s = (b - a) / max(a, b)``; 0 for a cluster of one sample and where a = b = 0.
+
+    References
+    ----------
+    P. J. Rousseeuw (1987), "Silhouettes: a graphical aid to the interpretation and validation of cluster
+    analysis", Journal of Computational and Applied Mathematics 20, 53-65.
+    """
+    larger = np.maximum(terms.a, terms.b)
+    larger[larger == 0] = 1.0
+    silhouettes = (terms.b - terms.a) / larger
+    silhouettes[partition.sizes[partition.codes] == 1] = 0.0
+    return silhouettes

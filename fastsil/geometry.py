@@ -1,0 +1,131 @@
+"""Linear maps after which another metric is the Euclidean one.
+
+Mahalanobis distance, ``sqrt((x - y)^T VI (x - y))``, is Euclidean distance after ``x -> x W`` for any
+W with ``W W^T = VI``; standardised Euclidean is the same with a diagonal VI. Cosine distance lives
+on rows of length 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsil.sklearn_compat import InvalidParameterError
+
+# Below this share of the largest eigenvalue, an eigenvalue of a covariance is rounding.
+_SINGULAR = 1e-13
+
+
+def unit_rows(X: NDArray[Any]) -> NDArray[Any]:
+    """Rows scaled to length 1; a row of zeros stays."""
+    X = np.asarray(X)
+    largest = np.abs(X).max(axis=1, keepdims=True)
+    largest[largest == 0] = 1
+    # Scaled by the largest entry first: squares then neither overflow nor vanish.
+    scaled = X / largest
+    norms = np.sqrt(np.einsum("ij,ij->i", scaled, scaled, dtype=np.float64))[:, None]
+    norms[norms == 0] = 1
+    return (scaled / norms).astype(X.dtype, copy=False)
+
+
+def mahalanobis_map(
+    X: NDArray[Any], *, V: NDArray[Any] | None = None, VI: NDArray[Any] | None = None
+) -> NDArray[np.float64]:
+    """W of shape (n_features, n_features) with ``W W^T = VI``.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Data; its covariance (n - 1 in the denominator) is the default for ``V``.
+    V : array-like of shape (n_features, n_features), optional
+        Covariance, to be inverted.
+    VI : array-like of shape (n_features, n_features), optional
+        Inverse covariance. Wins over ``V``.
+
+    Raises
+    ------
+    ValueError
+        If a matrix has the wrong shape, is not finite, or has a negative eigenvalue.
+    numpy.linalg.LinAlgError
+        If a covariance has no inverse (a ValueError too).
+    """
+    n_features = X.shape[1]
+    if VI is not None:
+        values, vectors = _spectrum(VI, "VI", n_features)
+        return vectors * np.sqrt(np.maximum(values, 0.0))
+    if V is None:
+        V = np.atleast_2d(np.cov(X, rowvar=False, dtype=np.float64))
+        name = "the covariance of X"
+    else:
+        name = "V"
+    values, vectors = _spectrum(V, name, n_features)
+    if values[0] <= _SINGULAR * n_features * values[-1]:
+        raise np.linalg.LinAlgError(
+            f"Singular matrix: {name} has no inverse (smallest eigenvalue {values[0]:.3g}, largest "
+            f"{values[-1]:.3g}). Drop constant or repeated features, reduce X by PCA, or pass "
+            "VI=numpy.linalg.pinv(V)."
+        )
+    return vectors / np.sqrt(values)
+
+
+def seuclidean_map(X: NDArray[Any], *, V: NDArray[Any] | None = None) -> NDArray[np.float64]:
+    """Scale of each feature, shape (n_features,), that makes standardised Euclidean plain Euclidean.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Data; its variances (n - 1 in the denominator) are the default for ``V``.
+    V : array-like of shape (n_features,), optional
+        Variances.
+
+    Raises
+    ------
+    ValueError
+        If V has the wrong shape or a value that is not positive.
+    """
+    given = V is not None
+    variances = np.asarray(V if given else np.var(X, axis=0, ddof=1, dtype=np.float64), dtype=np.float64)
+    if variances.shape != (X.shape[1],):
+        raise ValueError(f"V has shape {variances.shape}; pass one variance per feature, shape ({X.shape[1]},).")
+    if not (np.isfinite(variances).all() and (variances > 0).all()):
+        column = int(np.flatnonzero(~(variances > 0))[0]) if (~(variances > 0)).any() else 0
+        raise ValueError(
+            f"the variance of feature {column} is {variances[column]:g}; seuclidean divides by it. "
+            "Drop constant features" + (" or correct V." if given else " or pass V=.")
+        )
+    return np.asarray(1.0 / np.sqrt(variances))
+
+
+def apply_map(X: NDArray[Any], W: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``(X - mean) W`` in float64, chunk by chunk. W of one dimension scales the features.
+
+    The mean is taken off first: distances do not see it, and digits are kept that an offset costs.
+    """
+    n_samples = len(X)
+    centre = X.mean(axis=0, dtype=np.float64)
+    mapped = np.empty((n_samples, W.shape[-1]))
+    step = max(1, (8 << 20) // (8 * X.shape[1]))
+    for start in range(0, n_samples, step):
+        rows = slice(start, start + step)
+        centred = X[rows] - centre
+        mapped[rows] = centred * W if W.ndim == 1 else centred @ W
+    return mapped
+
+
+def _spectrum(matrix: Any, name: str, n_features: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    matrix = np.asarray(matrix, dtype=np.float64)
+    if matrix.shape != (n_features, n_features):
+        raise InvalidParameterError(
+            f"{name} has shape {matrix.shape}; X has {n_features} features, so pass ({n_features}, {n_features})."
+        )
+    if not np.isfinite(matrix).all():
+        raise InvalidParameterError(f"{name} contains NaN or infinity.")
+    # Only the symmetric part enters a quadratic form.
+    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+    if values[0] < -1e-10 * max(values[-1], 0.0) - np.finfo(float).tiny:
+        raise InvalidParameterError(
+            f"{name} has a negative eigenvalue ({values[0]:.3g}); distances need a positive semi-definite matrix."
+        )
+    return values, vectors

@@ -1,0 +1,8 @@
+"""Compiled kernels: pure functions of arrays, without Python objects, threads or metrics' names.
+
+Each file is self-contained, with its own helpers and flags, because numba's cache key is the file of
+the compiled function: a helper or an option that changed in another file would not be seen.
+
+* ``linear``: moments of clusters and squared distances to centres.
+* ``euclidean``: sums of Euclidean distances over tiles.
+"""

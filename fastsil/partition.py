@@ -1,0 +1,65 @@
+"""Labels as a partition: which samples form which cluster, as index arrays.
+
+Engines never see labels. They see samples grouped by cluster: ``order`` lists the samples cluster
+by cluster, and ``order[offsets[c]:offsets[c + 1]]`` are the members of cluster ``c``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Samples grouped by cluster.
+
+    Attributes
+    ----------
+    classes : ndarray of shape (n_clusters,)
+        The distinct labels, sorted; cluster ``c`` is the cluster of label ``classes[c]``.
+    codes : ndarray of shape (n_samples,), int32
+        Cluster of every sample.
+    order : ndarray of shape (n_samples,), intp
+        Samples sorted by cluster, within a cluster in the order of the rows of X.
+    offsets : ndarray of shape (n_clusters + 1,), intp
+        Where each cluster begins in ``order``.
+    """
+
+    classes: NDArray[Any]
+    codes: NDArray[np.int32]
+    order: NDArray[np.intp]
+    offsets: NDArray[np.intp]
+
+    @property
+    def n_samples(self) -> int:
+        return len(self.codes)
+
+    @property
+    def n_clusters(self) -> int:
+        return len(self.classes)
+
+    @property
+    def sizes(self) -> NDArray[np.intp]:
+        return np.diff(self.offsets)
+
+
+def partition_from_codes(classes: NDArray[Any], codes: NDArray[np.integer[Any]]) -> Partition:
+    """Group samples by cluster.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (n_clusters,)
+        The distinct labels, sorted.
+    codes : ndarray of shape (n_samples,), integer
+        Index into ``classes`` for every sample; every class occurs.
+    """
+    codes = codes.astype(np.int32, copy=False)
+    offsets = np.zeros(len(classes) + 1, dtype=np.intp)
+    np.cumsum(np.bincount(codes, minlength=len(classes)), out=offsets[1:])
+    # A stable sort keeps rows of a cluster in memory order, which the engines read them in.
+    order = np.argsort(codes, kind="stable").astype(np.intp, copy=False)
+    return Partition(classes=classes, codes=codes, order=order, offsets=offsets)

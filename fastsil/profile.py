@@ -1,0 +1,220 @@
+"""Everything that one pass tells about a clustering, as a frozen record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsil.dispatch import silhouettes_of
+from fastsil.partition import Partition
+from fastsil.terms import SilhouetteTerms, Work
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class ClusterTable:
+    """One row a cluster, as arrays of shape (n_clusters,).
+
+    Attributes
+    ----------
+    label : ndarray
+        Label of the cluster.
+    size : ndarray of intp
+        Number of samples.
+    silhouette : ndarray of float64
+        Mean silhouette of its samples.
+    a, b : ndarray of float64
+        Mean of ``a`` and of ``b`` over its samples, in the units of the metric.
+    negative : ndarray of intp
+        Number of its samples with a silhouette below 0.
+    neighbor : ndarray
+        Label of the cluster that is the nearest other one for most of its samples.
+    """
+
+    label: NDArray[Any]
+    size: NDArray[np.intp]
+    silhouette: NDArray[np.float64]
+    a: NDArray[np.float64]
+    b: NDArray[np.float64]
+    negative: NDArray[np.intp]
+    neighbor: NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class SilhouetteProfile:
+    """Silhouettes of a clustering and what they are made of.
+
+    Made by :func:`fastsil.silhouette_profile`. Arrays are in the order of the rows of X.
+
+    Attributes
+    ----------
+    silhouettes : ndarray of shape (n_samples,)
+        ``(b - a) / max(a, b)``, from -1 to 1; float32 for float32 data, else float64.
+    a : ndarray of shape (n_samples,), float64
+        Mean distance to the other members of the own cluster, in the units of the metric.
+    b : ndarray of shape (n_samples,), float64
+        Mean distance to the members of the nearest other cluster.
+    labels : ndarray of shape (n_samples,)
+        The labels that were scored.
+    neighbor : ndarray of shape (n_samples,)
+        Label of the nearest other cluster.
+    metric : str
+        Name of the metric.
+    work : Work
+        Engine, pairs computed, their share of n², seconds of each phase.
+
+    Examples
+    --------
+    >>> from fastsil import silhouette_profile
+    >>> profile = silhouette_profile([[0.0], [1.0], [5.0], [6.0], [7.0]], [0, 0, 1, 1, 1])
+    >>> round(profile.score, 3), profile.n_negative
+    (0.769, 0)
+    >>> profile.clusters.size
+    array([2, 3])
+    """
+
+    silhouettes: NDArray[Any]
+    a: NDArray[np.float64]
+    b: NDArray[np.float64]
+    labels: NDArray[Any]
+    neighbor: NDArray[Any]
+    metric: str
+    work: Work
+    _partition: Partition
+    _neighbor_codes: NDArray[np.int32]
+
+    @property
+    def n_samples(self) -> int:
+        return len(self.silhouettes)
+
+    @property
+    def n_clusters(self) -> int:
+        return self._partition.n_clusters
+
+    @cached_property
+    def score(self) -> float:
+        """Mean silhouette over samples ("micro")."""
+        return float(np.mean(self.silhouettes, dtype=np.float64))
+
+    @cached_property
+    def macro_score(self) -> float:
+        """Mean of the clusters' mean silhouettes: every cluster counts alike."""
+        return float(np.mean(self.clusters.silhouette))
+
+    @cached_property
+    def n_negative(self) -> int:
+        """Number of samples that are nearer, on average, to another cluster than to their own."""
+        return int(np.count_nonzero(self.silhouettes < 0))
+
+    @cached_property
+    def n_zero(self) -> int:
+        """Number of samples with a silhouette of exactly 0 (clusters of one sample among them)."""
+        return int(np.count_nonzero(self.silhouettes == 0))
+
+    @cached_property
+    def n_positive(self) -> int:
+        """Number of samples that are nearer to their own cluster than to any other."""
+        return int(np.count_nonzero(self.silhouettes > 0))
+
+    @cached_property
+    def clusters(self) -> ClusterTable:
+        """One row a cluster."""
+        partition = self._partition
+        sizes = partition.sizes
+
+        def mean_per_cluster(values: NDArray[Any]) -> NDArray[np.float64]:
+            return np.bincount(partition.codes, weights=values, minlength=len(sizes)) / sizes
+
+        negative = np.bincount(partition.codes[self.silhouettes < 0], minlength=len(sizes))
+        return ClusterTable(
+            label=partition.classes,
+            size=sizes,
+            silhouette=mean_per_cluster(self.silhouettes),
+            a=mean_per_cluster(self.a),
+            b=mean_per_cluster(self.b),
+            negative=negative,
+            neighbor=partition.classes[_most_common_per_cluster(partition, self._neighbor_codes)],
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a sample: label, silhouette, a, b, neighbor.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError("to_frame needs pandas; install it with: pip install 'fastsil[frames]'") from error
+        return pd.DataFrame(
+            {
+                "label": self.labels,
+                "silhouette": self.silhouettes,
+                "a": self.a,
+                "b": self.b,
+                "neighbor": self.neighbor,
+            }
+        )
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the silhouette plot: each cluster's samples as sorted bars, and the mean as a line.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure's by default.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        from fastsil.plots import draw_silhouettes
+
+        return draw_silhouettes(
+            self.silhouettes, self._partition.codes, self._partition.classes, score=self.score, ax=ax
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"SilhouetteProfile(n_samples={self.n_samples}, n_clusters={self.n_clusters}, metric={self.metric!r}, "
+            f"score={self.score:.4f}, macro_score={self.macro_score:.4f}, n_negative={self.n_negative})"
+        )
+
+
+def profile_of(terms: SilhouetteTerms, partition: Partition, *, dtype: np.dtype[Any], metric: str) -> SilhouetteProfile:
+    """Make the record from an engine's answer; silhouettes are rounded to ``dtype`` at the very end."""
+    return SilhouetteProfile(
+        silhouettes=silhouettes_of(terms, partition).astype(dtype, copy=False),
+        a=terms.a,
+        b=terms.b,
+        labels=partition.classes[partition.codes],
+        neighbor=partition.classes[terms.neighbor],
+        metric=metric,
+        work=terms.work,
+        _partition=partition,
+        _neighbor_codes=terms.neighbor,
+    )
+
+
+def _most_common_per_cluster(partition: Partition, neighbors: NDArray[np.int32]) -> NDArray[np.intp]:
+    most_common = np.empty(partition.n_clusters, dtype=np.intp)
+    grouped = neighbors[partition.order]
+    for cluster in range(partition.n_clusters):
+        members = grouped[partition.offsets[cluster] : partition.offsets[cluster + 1]]
+        values, counts = np.unique(members, return_counts=True)
+        most_common[cluster] = values[counts.argmax()]
+    return most_common

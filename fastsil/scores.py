@@ -1,0 +1,222 @@
+"""The public scoring functions: check, choose, compute, finish."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
+from sklearn.utils import check_random_state
+
+from fastsil.dispatch import compute_terms, silhouettes_of
+from fastsil.parallel import progress_bar, resolve_n_jobs
+from fastsil.partition import Partition
+from fastsil.profile import SilhouetteProfile, profile_of
+from fastsil.terms import SilhouetteTerms
+from fastsil.validation import (
+    Metric,
+    check_average,
+    check_data,
+    check_labels,
+    check_metric,
+    check_sample_size,
+)
+
+
+def silhouette_samples(
+    X: ArrayLike,
+    labels: ArrayLike,
+    *,
+    metric: Metric = "euclidean",
+    n_jobs: int | None = None,
+    progress: bool = False,
+    **metric_params: Any,
+) -> NDArray[Any]:
+    """Silhouette of every sample, exactly; a drop-in for :func:`sklearn.metrics.silhouette_samples`.
+
+    Parameters
+    ----------
+    X : array-like or sparse matrix of shape (n_samples, n_features) or (n_samples, n_samples)
+        Samples, or their distances for ``metric="precomputed"``. A C-contiguous float32 or float64 array
+        or memmap is read in place, never copied as a whole.
+    labels : array-like of shape (n_samples,)
+        Label of every sample: integers, strings, anything that sorts.
+    metric : str or callable, default="euclidean"
+        Any that :func:`sklearn.metrics.pairwise_distances` takes. Euclidean, Mahalanobis
+        (``V=`` covariance or ``VI=`` its inverse; by default the covariance of X) and standardised
+        Euclidean (``V=`` variances) run on fastsil's engines, others on scikit-learn's distances.
+    n_jobs : int, optional
+        Threads. By default all cores that the process may use. The result is the same to the bit for
+        any number.
+    progress : bool, default=False
+        Show a progress bar (needs tqdm).
+    **metric_params
+        Keywords of the metric.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        Silhouettes from -1 to 1, without a unit: float32 for float32 input, else float64. 0 for a cluster
+        of one sample.
+
+    Raises
+    ------
+    ValueError
+        If X or labels is not what it should be; the message says where.
+    TypeError
+        If labels mixes types that have no order.
+
+    References
+    ----------
+    P. J. Rousseeuw (1987), "Silhouettes: a graphical aid to the interpretation and validation of cluster
+    analysis", Journal of Computational and Applied Mathematics 20, 53-65.
+
+    Examples
+    --------
+    >>> from fastsil import silhouette_samples
+    >>> silhouette_samples([[0.0], [1.0], [5.0], [6.0], [7.0]], [0, 0, 1, 1, 1]).round(3)
+    array([0.833, 0.8  , 0.667, 0.818, 0.769])
+    """
+    X, partition = _check_input(X, labels, metric)
+    terms = _compute(X, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
+    return silhouettes_of(terms, partition).astype(_result_dtype(X), copy=False)
+
+
+def silhouette_score(
+    X: ArrayLike,
+    labels: ArrayLike,
+    *,
+    metric: Metric = "euclidean",
+    sample_size: int | None = None,
+    random_state: int | np.random.RandomState | None = None,
+    average: Literal["micro", "macro"] = "micro",
+    n_jobs: int | None = None,
+    progress: bool = False,
+    **metric_params: Any,
+) -> float:
+    """Mean silhouette, exactly; a drop-in for :func:`sklearn.metrics.silhouette_score`.
+
+    Parameters
+    ----------
+    X : array-like or sparse matrix of shape (n_samples, n_features) or (n_samples, n_samples)
+        Samples, or their distances for ``metric="precomputed"``.
+    labels : array-like of shape (n_samples,)
+        Label of every sample.
+    metric : str or callable, default="euclidean"
+        As for :func:`silhouette_samples`.
+    sample_size : int, optional
+        Score a random subset of so many samples instead of all, chosen as scikit-learn chooses it.
+    random_state : int, RandomState or None, default=None
+        Chooses the subset.
+    average : {"micro", "macro"}, default="micro"
+        ``"micro"``: mean over samples, as in scikit-learn. ``"macro"``: mean of the clusters' means, in which
+        every cluster counts alike.
+    n_jobs : int, optional
+        Threads. By default all cores that the process may use.
+    progress : bool, default=False
+        Show a progress bar (needs tqdm).
+    **metric_params
+        Keywords of the metric.
+
+    Returns
+    -------
+    float
+        From -1 to 1.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not what it should be; the message says which and where.
+
+    Examples
+    --------
+    >>> from fastsil import silhouette_score
+    >>> X, labels = [[0.0], [1.0], [5.0], [6.0], [7.0]], [0, 0, 1, 1, 1]
+    >>> round(silhouette_score(X, labels), 4), round(silhouette_score(X, labels, average="macro"), 4)
+    (0.7775, 0.784)
+    """
+    check_average(average)
+    sample_size = check_sample_size(sample_size)
+    check_metric(metric)
+    if sample_size is not None:
+        X, labels = _draw_subset(X, labels, metric, sample_size, random_state)
+    X, partition = _check_input(X, labels, metric)
+    terms = _compute(X, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
+    silhouettes = silhouettes_of(terms, partition)
+    if average == "micro":
+        return float(silhouettes.mean())
+    return float((np.bincount(partition.codes, weights=silhouettes) / partition.sizes).mean())
+
+
+def silhouette_profile(
+    X: ArrayLike,
+    labels: ArrayLike,
+    *,
+    metric: Metric = "euclidean",
+    n_jobs: int | None = None,
+    progress: bool = False,
+    **metric_params: Any,
+) -> SilhouetteProfile:
+    """Everything that one pass tells: silhouettes, ``a``, ``b``, nearest cluster, counts, a row a cluster.
+
+    Parameters
+    ----------
+    X, labels, metric, n_jobs, progress, **metric_params
+        As for :func:`silhouette_samples`.
+
+    Returns
+    -------
+    SilhouetteProfile
+
+    Raises
+    ------
+    ValueError
+        If X or labels is not what it should be; the message says where.
+
+    Examples
+    --------
+    >>> from fastsil import silhouette_profile
+    >>> profile = silhouette_profile([[0.0], [1.0], [5.0], [6.0], [7.0]], list("uuvvv"))
+    >>> profile.neighbor
+    array(['v', 'v', 'u', 'u', 'u'], dtype='<U1')
+    """
+    X, partition = _check_input(X, labels, metric)
+    terms = _compute(X, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
+    name = metric if isinstance(metric, str) else getattr(metric, "__name__", "callable")
+    return profile_of(terms, partition, dtype=_result_dtype(X), metric=name)
+
+
+def _check_input(X: Any, labels: Any, metric: Metric) -> tuple[Any, Partition]:
+    check_metric(metric)
+    X = check_data(X, metric=metric)
+    return X, check_labels(labels, X.shape[0])
+
+
+def _compute(
+    X: Any,
+    partition: Partition,
+    metric: Metric,
+    metric_params: dict[str, Any],
+    *,
+    n_jobs: int | None,
+    progress: bool,
+) -> SilhouetteTerms:
+    threads = resolve_n_jobs(n_jobs)
+    with progress_bar("silhouettes", enabled=progress) as tick:
+        return compute_terms(X, partition, metric, metric_params, n_jobs=threads, tick=tick)
+
+
+def _result_dtype(X: Any) -> np.dtype[Any]:
+    return np.dtype(np.float32 if X.dtype == np.float32 else np.float64)
+
+
+def _draw_subset(X: Any, labels: Any, metric: Metric, sample_size: int, random_state: Any) -> tuple[Any, Any]:
+    """Rows chosen with the very calls that scikit-learn makes, so that a seed gives the same subset."""
+    X = check_data(X, metric=metric)
+    partition = check_labels(labels, X.shape[0])
+    labels = partition.classes[partition.codes]
+    rows = check_random_state(random_state).permutation(X.shape[0])[:sample_size]
+    if metric != "precomputed":
+        return X[rows], labels[rows]
+    return (X[rows].T[rows].T if issparse(X) else X[np.ix_(rows, rows)]), labels[rows]

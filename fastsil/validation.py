@@ -1,0 +1,192 @@
+"""All checks of user input, once, at the public functions. Below them arrays are right.
+
+Errors have scikit-learn's types and say which argument, what came, what is wanted, what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.utils import check_array, column_or_1d
+
+from fastsil.partition import Partition, partition_from_codes
+from fastsil.sklearn_compat import VALID_METRICS, InvalidParameterError
+
+Metric = str | Callable[..., float]
+
+# Rows checked for NaN and infinity at a time: small beside X, large beside the cost of a call.
+_FINITE_CHUNK_BYTES = 4 << 20
+
+
+def check_metric(metric: Any) -> Metric:
+    """Return ``metric`` if scikit-learn knows it or it is callable; else suggest the nearest name."""
+    if callable(metric):
+        return cast(Metric, metric)
+    if isinstance(metric, str) and metric in VALID_METRICS:
+        return metric
+    near = difflib.get_close_matches(str(metric), VALID_METRICS, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise InvalidParameterError(
+        f"metric={metric!r} is not known.{hint} Pass a callable or one of: {', '.join(VALID_METRICS)}."
+    )
+
+
+def check_data(X: Any, *, metric: Metric = "euclidean") -> Any:
+    """Return X as a C-contiguous float32 or float64 array (or CSR matrix), copied only if it must be.
+
+    Parameters
+    ----------
+    X : array-like or sparse matrix of shape (n_samples, n_features)
+        float32 stays float32; everything else that is a number becomes float64. Distances
+        (``metric="precomputed"``) and data for other engines than ours keep their type.
+    metric : str or callable
+        Only ``"precomputed"`` matters: distances must be square, with a zero diagonal.
+
+    Raises
+    ------
+    ValueError
+        If X is not a two-dimensional array of finite numbers with at least one row and column.
+    """
+    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
+        raise ValueError("X has masked entries; fill or drop them first (for example X.filled(0)).")
+    X = cast(Any, check_array)(X, accept_sparse=["csr"], dtype="numeric", ensure_all_finite=False, input_name="X")
+    _check_finite(X.data if issparse(X) else X, sparse=X if issparse(X) else None)
+    if metric == "precomputed":
+        _check_distances(X)
+        return X
+    dtype = np.float32 if X.dtype == np.float32 else np.float64
+    if issparse(X):
+        return X.astype(dtype, copy=False)
+    return np.ascontiguousarray(X, dtype=dtype)
+
+
+def check_labels(labels: Any, n_samples: int) -> Partition:
+    """Return the labels as a partition of the samples.
+
+    Raises
+    ------
+    ValueError
+        If labels is not one-dimensional, has missing values, has another length than X, or has
+        fewer than 2 or more than n_samples - 1 distinct values.
+    TypeError
+        If labels mixes types that have no order, strings and numbers for one.
+    """
+    labels = column_or_1d(_as_label_array(labels), warn=True)
+    if len(labels) != n_samples:
+        raise ValueError(
+            f"labels has {len(labels)} entries but X has {n_samples} rows "
+            "(inconsistent numbers of samples); pass one label per row of X."
+        )
+    _check_labels_present(labels)
+    classes, codes = _encode(labels)
+    if not 1 < len(classes) < n_samples:
+        raise ValueError(
+            f"Number of labels is {len(classes)}. Valid values are 2 to n_samples - 1 (inclusive): a silhouette "
+            f"compares a sample's own cluster with another one, and at least one of the {n_samples} samples "
+            "needs a companion in its cluster."
+        )
+    return partition_from_codes(classes, codes)
+
+
+def check_average(average: str) -> str:
+    """Return ``average`` if it is ``"micro"`` or ``"macro"``."""
+    if average not in ("micro", "macro"):
+        raise InvalidParameterError(
+            f"average={average!r} is not known; pass 'micro' (mean over samples) or 'macro' (mean over clusters)."
+        )
+    return average
+
+
+def check_sample_size(sample_size: Any) -> int | None:
+    """Return ``sample_size`` if it is None or a positive integer."""
+    if sample_size is None:
+        return None
+    if isinstance(sample_size, bool) or not isinstance(sample_size, (int, np.integer)) or sample_size < 1:
+        raise InvalidParameterError(f"sample_size={sample_size!r} must be a positive integer or None (all samples).")
+    return int(sample_size)
+
+
+def _check_finite(values: NDArray[Any], *, sparse: Any) -> None:
+    if values.dtype.kind not in "fc":
+        return
+    step = max(1, _FINITE_CHUNK_BYTES // max(values.itemsize * (values.shape[1] if values.ndim == 2 else 1), 1))
+    for start in range(0, len(values), step):
+        chunk = values[start : start + step]
+        # NaN and infinity survive a sum (overflow makes one too, so a bad sum only means: look).
+        with np.errstate(over="ignore", invalid="ignore"):
+            suspect = not np.isfinite(chunk.sum(dtype=chunk.dtype))
+        if suspect and not np.isfinite(chunk).all():
+            _raise_not_finite(chunk, start, sparse)
+
+
+def _raise_not_finite(chunk: NDArray[Any], start: int, sparse: Any) -> None:
+    where = np.argwhere(~np.isfinite(chunk))[0]
+    value = chunk[tuple(where)]
+    if sparse is None:
+        row, column = start + int(where[0]), int(where[1])
+    else:
+        entry = start + int(where[0])
+        row = int(np.searchsorted(sparse.indptr, entry, side="right")) - 1
+        column = int(sparse.indices[entry])
+    kind = "NaN" if np.isnan(value) else "infinity"
+    raise ValueError(
+        f"Input X contains {kind}: row {row}, column {column} is {value}. "
+        "Drop or impute such rows first (sklearn.impute.SimpleImputer fills gaps)."
+    )
+
+
+def _check_distances(X: Any) -> None:
+    if X.shape[0] != X.shape[1]:
+        raise ValueError(f"metric='precomputed' needs a square matrix of distances, got X of shape {X.shape}.")
+    diagonal = X.diagonal()
+    tolerance = 100 * np.finfo(X.dtype).eps if X.dtype.kind == "f" else 0
+    wrong = np.flatnonzero(np.abs(diagonal) > tolerance)
+    if len(wrong):
+        raise ValueError(
+            "The precomputed distance matrix contains non-zero elements on the diagonal "
+            f"(row {wrong[0]}: {diagonal[wrong[0]]}). Use np.fill_diagonal(X, 0)."
+        )
+
+
+def _as_label_array(labels: Any) -> Any:
+    if isinstance(labels, np.ma.MaskedArray):
+        if np.ma.is_masked(labels):
+            first = int(np.flatnonzero(np.ma.getmaskarray(labels))[0])
+            raise ValueError(f"labels has a masked entry at row {first}; drop those rows of X and labels first.")
+        return labels.data
+    return labels
+
+
+def _check_labels_present(labels: NDArray[Any]) -> None:
+    if labels.dtype.kind == "f":
+        missing = ~np.isfinite(labels)
+    elif labels.dtype.kind == "O":
+        missing = np.fromiter((value is None or value != value for value in labels), bool, len(labels))
+    else:
+        return
+    if missing.any():
+        row = int(np.flatnonzero(missing)[0])
+        raise ValueError(f"labels contains {labels[row]} (NaN, infinity or missing) at row {row}; drop those rows.")
+
+
+def _encode(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    if labels.dtype.kind in "iu":
+        # np.unique sorts all labels; small integers, the usual case, are counted instead.
+        low, high = int(labels.min()), int(labels.max())
+        if high - low <= 2 * len(labels):
+            # unsigned differences: int8 labels -128 and 127 are 255 apart
+            shifted = labels.astype(np.int64) - low if labels.dtype != np.uint64 else (labels - low).astype(np.int64)
+            present = np.bincount(shifted) > 0
+            codes = (np.cumsum(present) - 1)[shifted]
+            return (np.flatnonzero(present) + low).astype(labels.dtype), codes
+    try:
+        classes, codes = np.unique(labels, return_inverse=True)
+    except TypeError as error:
+        kinds = sorted({type(value).__name__ for value in labels})
+        raise TypeError(f"labels mixes types that have no order ({', '.join(kinds)}); convert them to one.") from error
+    return classes, codes
