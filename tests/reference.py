@@ -1,0 +1,165 @@
+"""The naive twins: what every fast function must equal.
+
+NumPy only, nothing of fastsil, plain differences, one row at a time, in extended precision where the machine has it.
+Function names are those of the engines and kernels. Nothing here is fast and nothing here is clever.
+
+The terms of a sample x of cluster A: ``a`` is the mean distance to the other members of A, ``b`` the smallest mean
+distance to another cluster, and ``s = (b - a) / max(a, b)``; 0 where A has one member or where a = b = 0.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+# 64 binary digits on x86, 113 or 53 elsewhere; 53 still give 1e-12 on everything here.
+WIDE = np.longdouble
+
+
+class Terms(NamedTuple):
+    """``means[i, c]``: mean distance from sample i to cluster c, for the own cluster over the other members."""
+
+    a: np.ndarray
+    b: np.ndarray
+    neighbor: np.ndarray
+    means: np.ndarray
+
+
+def euclidean_row(x, Y):
+    return np.sqrt(((Y - x) ** 2).sum(axis=1))
+
+
+def sqeuclidean_row(x, Y):
+    return ((Y - x) ** 2).sum(axis=1)
+
+
+def manhattan_row(x, Y):
+    return np.abs(Y - x).sum(axis=1)
+
+
+def chebyshev_row(x, Y):
+    return np.abs(Y - x).max(axis=1)
+
+
+def cosine_row(x, Y):
+    """1 - cos(x, y); rows are made unit length first, and 1 - u.v is taken as |u - v|² / 2, which keeps digits."""
+    u, V = unit_rows(x[None])[0], unit_rows(Y)
+    row = ((V - u) ** 2).sum(axis=1) / 2
+    # A row of zeros has similarity 0 to every other row, and distance 0 to itself: scikit-learn's convention.
+    row[(V == 0).all(axis=1)] = 1
+    if not u.any():
+        row[:] = 1
+    return row
+
+
+def correlation_row(x, Y):
+    return cosine_row(x - x.mean(), Y - Y.mean(axis=1, keepdims=True))
+
+
+def mahalanobis_row(x, Y, VI):
+    difference = Y - x
+    return np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", difference, VI, difference), 0))
+
+
+def seuclidean_row(x, Y, V):
+    return np.sqrt(((Y - x) ** 2 / V).sum(axis=1))
+
+
+_ROWS = {
+    "euclidean": euclidean_row,
+    "l2": euclidean_row,
+    "sqeuclidean": sqeuclidean_row,
+    "manhattan": manhattan_row,
+    "cityblock": manhattan_row,
+    "l1": manhattan_row,
+    "chebyshev": chebyshev_row,
+    "cosine": cosine_row,
+    "correlation": correlation_row,
+    "mahalanobis": mahalanobis_row,
+    "seuclidean": seuclidean_row,
+}
+
+
+def pairwise_distances(X, metric="euclidean", **params):
+    """All distances, shape (n_samples, n_samples); the diagonal is 0."""
+    X = np.asarray(X).astype(WIDE)
+    if metric == "precomputed":
+        return X
+    if metric == "mahalanobis" and "VI" not in params:
+        params = {"VI": inverse(params.get("V", covariance(X)))}
+    if metric == "seuclidean" and "V" not in params:
+        params = {"V": np.diag(covariance(X))}
+    params = {name: np.asarray(value, dtype=WIDE) for name, value in params.items()}
+    distances = np.stack([_ROWS[metric](x, X, **params) for x in X])
+    np.fill_diagonal(distances, 0)
+    return distances
+
+
+def compute_terms(X, codes, metric="euclidean", **params):
+    """Mean distances of every sample; ``codes`` are labels 0 to n_clusters - 1, each of which occurs."""
+    distances = pairwise_distances(X, metric, **params)
+    codes = np.asarray(codes)
+    n_samples, n_clusters = len(codes), int(codes.max()) + 1
+    means = np.zeros((n_samples, n_clusters), dtype=WIDE)
+    for i in range(n_samples):
+        for c in range(n_clusters):
+            members = np.flatnonzero(codes == c)
+            others = members[members != i]
+            means[i, c] = distances[i, others].mean() if len(others) else 0
+    a = means[np.arange(n_samples), codes]
+    elsewhere = means.copy()
+    elsewhere[np.arange(n_samples), codes] = np.inf
+    return Terms(a=a, b=elsewhere.min(axis=1), neighbor=elsewhere.argmin(axis=1), means=means)
+
+
+def silhouettes_of(a, b, codes):
+    """The last formula, sample by sample."""
+    silhouettes = np.zeros(len(codes), dtype=WIDE)
+    for i, code in enumerate(codes):
+        larger = max(a[i], b[i])
+        if np.count_nonzero(codes == code) > 1 and larger > 0:
+            silhouettes[i] = (b[i] - a[i]) / larger
+    return silhouettes
+
+
+def silhouette_samples(X, labels, metric="euclidean", **params):
+    codes = np.unique(np.asarray(labels), return_inverse=True)[1]
+    terms = compute_terms(X, codes, metric, **params)
+    return silhouettes_of(terms.a, terms.b, codes)
+
+
+def silhouette_score(X, labels, metric="euclidean", average="micro", **params):
+    labels = np.asarray(labels)
+    silhouettes = silhouette_samples(X, labels, metric, **params)
+    if average == "micro":
+        return silhouettes.mean()
+    return np.mean([silhouettes[labels == label].mean() for label in np.unique(labels)])
+
+
+def unit_rows(X):
+    X = np.asarray(X).astype(WIDE)
+    norms = np.sqrt((X**2).sum(axis=1, keepdims=True))
+    return X / np.where(norms == 0, 1, norms)
+
+
+def covariance(X):
+    """Covariance of the columns, n - 1 in the denominator."""
+    X = np.asarray(X).astype(WIDE)
+    centred = X - X.mean(axis=0)
+    return centred.T @ centred / (len(X) - 1)
+
+
+def inverse(matrix):
+    """Gauss-Jordan with row pivots, because NumPy's own has no extended precision."""
+    work = np.array(matrix, dtype=WIDE)
+    size = len(work)
+    work = np.hstack([work, np.eye(size, dtype=WIDE)])
+    for column in range(size):
+        pivot = column + int(np.abs(work[column:, column]).argmax())
+        work[[column, pivot]] = work[[pivot, column]]
+        work[column] /= work[column, column]
+        for row in range(size):
+            if row != column:
+                work[row] -= work[row, column] * work[column]
+    return work[:, size:]

@@ -1,0 +1,38 @@
+"""The examples in the docstrings, run on the package that is installed (not on the folder beside the tests)."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import fastsil
+
+FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+MODULES = sorted(module.name for module in pkgutil.walk_packages(fastsil.__path__, "fastsil.", onerror=lambda _: None))
+# Examples that need an extra; without it their module is not run.
+NEEDS = {
+    "fastsil.cli": ("typer", "rich"),
+    "fastsil.__main__": ("typer", "rich"),
+    "fastsil.plots": ("matplotlib",),
+    "fastsil.report": ("matplotlib",),
+}
+
+
+@pytest.mark.parametrize("name", ["fastsil", *MODULES])
+def test_examples(name):
+    for package in NEEDS.get(name, ()):
+        pytest.importorskip(package, exc_type=ImportError)
+    module = importlib.import_module(name)
+    runner = doctest.DocTestRunner(optionflags=FLAGS)
+    # The runner prints the differences; pytest shows them with the failure.
+    for test in doctest.DocTestFinder().find(module):
+        runner.run(test)
+    assert runner.failures == 0
+
+
+def test_the_public_functions_have_examples():
+    for name in fastsil.__all__:
+        if name == "__version__":
+            continue
+        assert ">>> " in (getattr(fastsil, name).__doc__ or ""), f"{name} shows no example"
