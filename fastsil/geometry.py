@@ -27,7 +27,7 @@ def unit_rows(X: NDArray[Any]) -> NDArray[Any]:
     scaled = X / largest
     norms = np.sqrt(np.einsum("ij,ij->i", scaled, scaled, dtype=np.float64))[:, None]
     norms[norms == 0] = 1
-    return (scaled / norms).astype(X.dtype, copy=False)
+    return np.asarray(scaled / norms, dtype=X.dtype)
 
 
 def mahalanobis_map(

@@ -57,9 +57,9 @@ def partition_from_codes(classes: NDArray[Any], codes: NDArray[np.integer[Any]])
     codes : ndarray of shape (n_samples,), integer
         Index into ``classes`` for every sample; every class occurs.
     """
-    codes = codes.astype(np.int32, copy=False)
+    clusters: NDArray[np.int32] = codes.astype(np.int32, copy=False)
     offsets = np.zeros(len(classes) + 1, dtype=np.intp)
-    np.cumsum(np.bincount(codes, minlength=len(classes)), out=offsets[1:])
+    np.cumsum(np.bincount(clusters, minlength=len(classes)), out=offsets[1:])
     # A stable sort keeps rows of a cluster in memory order, which the engines read them in.
-    order = np.argsort(codes, kind="stable").astype(np.intp, copy=False)
-    return Partition(classes=classes, codes=codes, order=order, offsets=offsets)
+    order = np.argsort(clusters, kind="stable").astype(np.intp, copy=False)
+    return Partition(classes=classes, codes=clusters, order=order, offsets=offsets)

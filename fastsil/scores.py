@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import issparse
 from sklearn.utils import check_random_state
 
 from fastsil.dispatch import compute_terms, silhouettes_of
@@ -219,4 +218,4 @@ def _draw_subset(X: Any, labels: Any, metric: Metric, sample_size: int, random_s
     rows = check_random_state(random_state).permutation(X.shape[0])[:sample_size]
     if metric != "precomputed":
         return X[rows], labels[rows]
-    return (X[rows].T[rows].T if issparse(X) else X[np.ix_(rows, rows)]), labels[rows]
+    return X[rows][:, rows], labels[rows]
