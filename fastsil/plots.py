@@ -1,0 +1,341 @@
+"""Pictures: the silhouette plot, the elbow, silhouettes against k.
+
+Functions of arrays that draw into matplotlib Axes and return them; they never show and never save. Colours are
+of Okabe and Ito's set, which colour-blind readers tell apart, and no picture says anything by colour alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_BLUE = "#0072B2"
+_SKY = "#56B4E9"
+_VERMILION = "#D55E00"
+_INK = "#222222"
+_GREY = "#8A8A8A"
+
+# Bars drawn for one cluster at most: more than the pixels of its height, fewer than a picture of millions of
+# samples would need seconds for.
+_MAX_BARS = 1000
+
+# More clusters than this leave no room for a word beside each.
+_MAX_NAMED = 30
+
+# Gap between clusters, as a share of all samples.
+_GAP = 0.012
+
+
+def draw_silhouettes(
+    silhouettes: NDArray[Any],
+    codes: NDArray[Any],
+    classes: NDArray[Any],
+    *,
+    score: float,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the silhouette plot: each cluster's samples as sorted bars, the mean as a line, negatives marked.
+
+    Parameters
+    ----------
+    silhouettes : ndarray of shape (n_samples,)
+        Silhouettes, -1 to 1.
+    codes : ndarray of shape (n_samples,), integer
+        Index into ``classes`` for every sample.
+    classes : ndarray of shape (n_clusters,)
+        Labels of the clusters, in the order to draw them from the top.
+    score : float
+        Mean silhouette.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure's by default.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+
+    References
+    ----------
+    P. J. Rousseeuw (1987), "Silhouettes: a graphical aid to the interpretation and validation of cluster
+    analysis", Journal of Computational and Applied Mathematics 20, 53-65.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("Agg")
+    >>> import numpy as np
+    >>> ax = draw_silhouettes(np.array([0.8, 0.6, -0.1]), np.array([0, 0, 1]), np.array(["u", "v"]), score=0.43)
+    >>> ax.get_xlabel()
+    'silhouette'
+    """
+    ax = _axes(ax, figsize=(7.5, height_for(len(classes))))
+    sizes = np.bincount(codes, minlength=len(classes))
+    gap = _GAP * len(codes)
+    top = 0.0
+    middles = []
+    for cluster, size in enumerate(sizes):
+        values = np.sort(silhouettes[codes == cluster])[::-1]
+        _draw_bars(ax, values, top, colour=(_BLUE, _SKY)[cluster % 2])
+        middles.append(top + size / 2)
+        top += size + gap
+    _mark_mean(ax, score)
+    _name_clusters(ax, classes, silhouettes, codes, sizes, middles)
+    lowest = min(float(silhouettes.min()), 0.0)
+    ax.set_xlim(max(-1.0, lowest - 0.05), min(1.0, float(silhouettes.max()) + 0.05))
+    ax.set_ylim(top, -gap)
+    ax.set_xlabel("silhouette")
+    ax.set_ylabel("cluster")
+    title = f"{len(classes)} clusters, {len(codes):,} samples, {np.count_nonzero(silhouettes < 0):,} of them negative"
+    ax.set_title(title, loc="left", fontsize="medium", pad=22)
+    _legend_of_silhouettes(ax, score)
+    return ax
+
+
+def draw_elbow(
+    n_clusters: NDArray[Any], inertia: NDArray[Any], *, best_k: int | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draw the inertia against the number of clusters.
+
+    Parameters
+    ----------
+    n_clusters : ndarray of shape (n_tried,)
+        Numbers of clusters.
+    inertia : ndarray of shape (n_tried,)
+        Within-cluster sums of squares; NaN where there is none.
+    best_k : int, optional
+        A number of clusters to mark.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure's by default.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+    ax = _axes(ax, figsize=(7, 4.2))
+    there = np.isfinite(inertia)
+    ax.plot(n_clusters[there], inertia[there], "o-", color=_BLUE, label="inertia")
+    ax.set_ylim(bottom=0)
+    if inertia[there].max(initial=0) >= 1000:
+        ax.yaxis.set_major_formatter("{x:,.0f}")
+    ax.set_ylabel("inertia: squared distances to centres")
+    ax.set_title("Elbow: look for a kink after which the curve flattens", loc="left", fontsize="medium")
+    _finish_against_k(ax, n_clusters, best_k)
+    return ax
+
+
+def draw_scores(
+    n_clusters: NDArray[Any],
+    silhouette: NDArray[Any],
+    macro_silhouette: NDArray[Any] | None = None,
+    *,
+    best_k: int | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the mean silhouette against the number of clusters.
+
+    Parameters
+    ----------
+    n_clusters : ndarray of shape (n_tried,)
+        Numbers of clusters.
+    silhouette : ndarray of shape (n_tried,)
+        Mean over samples; NaN where there is none.
+    macro_silhouette : ndarray of shape (n_tried,), optional
+        Mean of the clusters' means.
+    best_k : int, optional
+        A number of clusters to mark.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure's by default.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+    ax = _axes(ax, figsize=(7, 4.2))
+    there = np.isfinite(silhouette)
+    if macro_silhouette is not None:
+        ax.plot(
+            n_clusters[there], macro_silhouette[there], "s--", color=_GREY, markersize=4, label="mean of cluster means"
+        )
+    ax.plot(n_clusters[there], silhouette[there], "o-", color=_BLUE, label="mean over samples")
+    ax.axhline(0, color=_INK, linewidth=0.8)
+    ax.set_ylabel("mean silhouette")
+    ax.set_title("Silhouette: higher is better, 1 is perfect, 0 is on the border", loc="left", fontsize="medium")
+    _finish_against_k(ax, n_clusters, best_k)
+    return ax
+
+
+def draw_sweep(results: Mapping[str, NDArray[Any]], *, best_k: int, axes: Sequence[Axes] | None = None) -> NDArray[Any]:
+    """Draw the elbow and the silhouettes of a sweep side by side.
+
+    Parameters
+    ----------
+    results : mapping of str to ndarray of shape (n_tried,)
+        ``sweep_results_`` of a sweep.
+    best_k : int
+        The number of clusters to mark.
+    axes : sequence of two matplotlib Axes, optional
+        Where to draw; a new figure's by default.
+
+    Returns
+    -------
+    ndarray of two matplotlib Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+    if axes is None:
+        axes = _pyplot().subplots(1, 2, figsize=(13, 4.2), layout="constrained")[1]
+    left, right = axes
+    draw_elbow(results["n_clusters"], results["inertia"], best_k=best_k, ax=left)
+    draw_scores(results["n_clusters"], results["silhouette"], results["macro_silhouette"], best_k=best_k, ax=right)
+    return np.array([left, right], dtype=object)
+
+
+def new_figure(width: float = 7.0, height: float = 4.2) -> Figure:
+    """A figure that no window knows: it needs no display, and pyplot does not keep it.
+
+    Parameters
+    ----------
+    width, height : float
+        Size in inches.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(_NEEDS_MATPLOTLIB) from error
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def height_for(n_clusters: int) -> float:
+    """Height in inches that a silhouette plot of so many clusters wants."""
+    return float(np.clip(2.2 + 0.33 * n_clusters, 3.6, 11))
+
+
+def save_picture(figure: Figure, path: Path) -> None:
+    """Save a figure as PNG, sharp enough for a page."""
+    figure.savefig(path, dpi=160, facecolor="white")
+
+
+_NEEDS_MATPLOTLIB = "pictures need matplotlib; install it with: pip install 'fastsil[plots]'"
+
+
+def _pyplot() -> Any:
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(_NEEDS_MATPLOTLIB) from error
+    return plt
+
+
+def _axes(ax: Axes | None, *, figsize: tuple[float, float]) -> Axes:
+    if ax is None:
+        axes: Axes = _pyplot().subplots(figsize=figsize, layout="constrained")[1]
+        ax = axes
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def _draw_bars(ax: Axes, values: NDArray[Any], top: float, *, colour: str) -> None:
+    """One cluster: bars from ``top`` downwards, longest first; negative ones in another colour."""
+    edges = top + np.arange(len(values) + 1)
+    if len(values) > _MAX_BARS:
+        # Values are sorted, so equal steps through them keep the outline.
+        kept = np.linspace(0, len(values) - 1, _MAX_BARS).round().astype(int)
+        values, edges = values[kept], np.linspace(top, top + len(values), _MAX_BARS + 1)
+    outline = np.append(values, values[-1])
+    ax.fill_betweenx(edges, 0, np.maximum(outline, 0), step="post", color=colour, linewidth=0)
+    ax.fill_betweenx(edges, 0, np.minimum(outline, 0), step="post", color=_VERMILION, linewidth=0)
+
+
+def _mark_mean(ax: Axes, score: float) -> None:
+    ax.axvline(0, color=_INK, linewidth=0.8)
+    ax.axvline(score, color=_INK, linewidth=1.2, linestyle="--")
+
+
+def _name_clusters(
+    ax: Axes,
+    classes: NDArray[Any],
+    silhouettes: NDArray[Any],
+    codes: NDArray[Any],
+    sizes: NDArray[Any],
+    middles: Sequence[float],
+) -> None:
+    """Label of each cluster on the left, its size and mean on the right; every so many if they are many."""
+    every = -(-len(classes) // _MAX_NAMED)
+    shown = range(0, len(classes), every)
+    ax.set_yticks([middles[c] for c in shown], [str(classes[c]) for c in shown])
+    ax.tick_params(axis="y", length=0)
+    if every > 1:
+        return
+    means = np.bincount(codes, weights=silhouettes, minlength=len(classes)) / np.maximum(sizes, 1)
+    for cluster in shown:
+        ax.annotate(
+            f"{sizes[cluster]:,} · {means[cluster]:+.2f}",
+            (1.01, middles[cluster]),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize="small",
+            color=_INK,
+        )
+    ax.annotate("samples · mean", (1.01, 1.01), xycoords="axes fraction", va="bottom", fontsize="small", color=_GREY)
+
+
+def _legend_of_silhouettes(ax: Axes, score: float) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    mean = Line2D([], [], color=_INK, linestyle="--", linewidth=1.2, label=f"mean {score:.3f}")
+    negative = Patch(color=_VERMILION, label="left of 0: nearer to another cluster")
+    # Above the axes, where no bar can be, and under the title.
+    ax.legend(
+        handles=[mean, negative],
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=2,
+        frameon=False,
+        fontsize="small",
+        borderaxespad=0.2,
+        borderpad=0,
+    )
+
+
+def _finish_against_k(ax: Axes, n_clusters: NDArray[Any], best_k: int | None) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    if best_k is not None:
+        ax.axvline(best_k, color=_VERMILION, linestyle=":", linewidth=1.6, label=f"highest silhouette: k = {best_k}")
+    ax.set_xlabel("number of clusters k")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=16))
+    ax.set_xlim(n_clusters.min() - 0.5, n_clusters.max() + 0.5)
+    ax.grid(axis="y", color="#DDDDDD", linewidth=0.7)
+    ax.set_axisbelow(True)
+    ax.legend(frameon=False, fontsize="small")
