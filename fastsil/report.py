@@ -1,0 +1,191 @@
+"""Results in words: the usual reading of a mean silhouette, cells of tables, sentences.
+
+Knows plain records and arrays only; who prints them, and where, is not its business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Scores that differ by less are shown as equally good: restarts of k-means move a mean silhouette this much.
+_NEAR = 0.005
+
+# From about this number of features on, distances differ so little that even clear groups score low.
+_MANY_FEATURES = 20
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a mean silhouette usually means.
+
+    Attributes
+    ----------
+    structure : str
+        ``"strong"``, ``"reasonable"``, ``"weak"`` or ``"none"``.
+    words : str
+        The same as part of a sentence.
+    bounds : str
+        The scores that are read so.
+    """
+
+    structure: str
+    words: str
+    bounds: str
+
+
+# L. Kaufman and P. J. Rousseeuw (1990), Finding Groups in Data, Wiley, table 4 of chapter 2: the score that
+# a reading begins above.
+_READINGS = (
+    (0.70, Reading("strong", "a strong structure", "above 0.70")),
+    (0.50, Reading("reasonable", "a reasonable structure", "0.51 to 0.70")),
+    (0.25, Reading("weak", "a weak structure that could be artificial", "0.26 to 0.50")),
+    (-np.inf, Reading("none", "no substantial structure", "0.25 or less")),
+)
+
+
+def reading_of(score: float) -> Reading:
+    """Reading of a mean silhouette by Kaufman and Rousseeuw's table.
+
+    Parameters
+    ----------
+    score : float
+        Mean silhouette, -1 to 1.
+
+    Examples
+    --------
+    >>> reading_of(0.62).words
+    'a reasonable structure'
+    """
+    # Compared as it is shown: 0.704 is shown as 0.70, which is not above 0.70.
+    shown = round(score, 2)
+    return next(reading for above, reading in _READINGS if shown > above)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table for reading.
+
+    Attributes
+    ----------
+    title : str
+        Its heading.
+    cells : tuple of str
+        One for each row.
+    """
+
+    title: str
+    cells: tuple[str, ...]
+
+
+def sweep_columns(results: Mapping[str, NDArray[Any]]) -> list[Column]:
+    """Columns for reading of a sweep's results.
+
+    Parameters
+    ----------
+    results : mapping of str to ndarray of shape (n_tried,)
+        ``sweep_results_`` of a sweep, or a part of its rows.
+    """
+    seconds = np.nansum([results["fit_seconds"], results["score_seconds"]], axis=0)
+    scored = np.isfinite(results["silhouette"])
+    return [
+        Column("k", tuple(f"{k}" for k in results["n_clusters"])),
+        Column("inertia", tuple(map(_number, results["inertia"]))),
+        Column("mean silhouette", tuple(map(_score, results["silhouette"]))),
+        Column("macro mean", tuple(map(_score, results["macro_silhouette"]))),
+        Column("negative samples", tuple(map(_count, results["n_negative"], scored))),
+        Column("zero", tuple(map(_count, results["n_zero"], scored))),
+        Column("positive", tuple(map(_count, results["n_positive"], scored))),
+        Column("seconds", tuple(f"{value:.2f}" for value in seconds)),
+    ]
+
+
+def cluster_columns(clusters: Any) -> list[Column]:
+    """Columns for reading of a table of clusters (attributes as :class:`fastsil.profile.ClusterTable` has)."""
+    everywhere = np.ones(len(clusters.size), dtype=bool)
+    return [
+        Column("cluster", tuple(f"{label}" for label in clusters.label)),
+        Column("samples", tuple(map(_count, clusters.size, everywhere))),
+        Column("mean silhouette", tuple(map(_score, clusters.silhouette))),
+        Column("negative samples", tuple(map(_count, clusters.negative, everywhere))),
+        Column("mean a", tuple(map(_number, clusters.a))),
+        Column("mean b", tuple(map(_number, clusters.b))),
+        Column("nearest other", tuple(f"{label}" for label in clusters.neighbor)),
+    ]
+
+
+def sweep_sentences(results: Mapping[str, NDArray[Any]], *, best_k: int, n_features: int) -> list[str]:
+    """What a sweep says, in plain sentences: which k, how good that is, and what speaks against it.
+
+    Parameters
+    ----------
+    results : mapping of str to ndarray of shape (n_tried,)
+        ``sweep_results_`` of a sweep.
+    best_k : int
+        The k of the highest mean silhouette.
+    n_features : int
+        Number of features of the data.
+    """
+    ks, scores = results["n_clusters"], results["silhouette"]
+    best = int(np.flatnonzero(ks == best_k)[0])
+    if not np.isfinite(scores[best]):
+        return [f"k = {best_k} alone was tried, and a silhouette needs two clusters: nothing can be said about k."]
+    score = float(scores[best])
+    sentences = [f"k = {best_k} has the highest mean silhouette, {score:.3f}.", score_sentence(score)]
+    sentences += _caveats(ks, scores, best, n_features)
+    counts = [int(results[name][best]) for name in ("n_negative", "n_zero", "n_positive")]
+    return [*sentences, count_sentence(counts[0], sum(counts))]
+
+
+def score_sentence(score: float) -> str:
+    """How good a mean silhouette is, by the usual table."""
+    reading = reading_of(score)
+    return f"By Kaufman and Rousseeuw's table that is {reading.words} ({reading.bounds})."
+
+
+def count_sentence(n_negative: int, n_samples: int) -> str:
+    """How many samples lie nearer to another cluster."""
+    share = f"{n_negative / n_samples:.1%}"
+    return (
+        f"{n_negative:,} of {n_samples:,} samples ({share}) lie nearer, on average, to another cluster than their own."
+    )
+
+
+def many_features_sentence(score: float, n_features: int) -> str:
+    """A warning against reading a low score too strictly; empty where it does not apply."""
+    if score > 0.5 or n_features < _MANY_FEATURES:
+        return ""
+    return (
+        f"With as many features as here ({n_features:,}) distances hardly differ, and even clear groups score low: "
+        "compare the k with each other rather than with that table."
+    )
+
+
+def _caveats(ks: NDArray[Any], scores: NDArray[Any], best: int, n_features: int) -> list[str]:
+    near = [int(k) for k in ks[np.abs(scores - scores[best]) < _NEAR] if k != ks[best]]
+    caveats = [many_features_sentence(float(scores[best]), n_features)]
+    if near:
+        listed = ", ".join(map(str, near))
+        caveats.append(f"k = {listed} scored within {_NEAR} of it: the difference is too small to choose by.")
+    if len(ks) > 1 and best == len(ks) - 1:
+        caveats.append("It is the largest k that was tried; larger ones may score higher.")
+    return [caveat for caveat in caveats if caveat]
+
+
+def _number(value: float) -> str:
+    """Four digits, or all digits before the point."""
+    if not np.isfinite(value):
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _score(value: float) -> str:
+    return f"{value:.4f}" if np.isfinite(value) else "-"
+
+
+def _count(value: int, known: bool) -> str:
+    return f"{value:,}" if known else "-"
