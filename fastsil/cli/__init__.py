@@ -1,0 +1,28 @@
+"""The command ``fastsil``: ``commands`` takes arguments, ``screen`` prints, ``folder`` writes results."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command; its packages are loaded here, so that importing this room costs nothing.
+
+    Raises
+    ------
+    SystemExit
+        Always: 0 if all went well, 2 with one sentence on standard error if the user has something to mend,
+        130 after Ctrl-C.
+    """
+    try:
+        from fastsil.cli.commands import app
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] not in ("typer", "rich", "click"):
+            raise
+        sys.exit(_exit_with(f"the command fastsil needs {error.name}; install it with: pip install 'fastsil[all]'"))
+    app(prog_name="fastsil")
+
+
+def _exit_with(sentence: str) -> int:
+    print(f"fastsil: {sentence}", file=sys.stderr)
+    return 2

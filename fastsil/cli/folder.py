@@ -1,0 +1,128 @@
+"""The folder of results: which files there are, what is in them, and what each is for.
+
+Every folder has a record in JSON that lists the files written, so that a later run into the same folder
+removes those that it does not write itself (a picture of another k, say) and touches nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastsil import __version__
+from fastsil.files import read_json, replacing, write_columns, write_csv, write_json
+from fastsil.plots import draw_elbow, draw_scores, height_for, new_figure, save_picture
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from fastsil.profile import SilhouetteProfile
+    from fastsil.sweep import KMeansSweep
+
+_RECORD = "fastsil.json"
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make the folder, before any work, so that a place that cannot be written to is known at once.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made or written to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / ".fastsil-probe") as draft:
+        draft.write_bytes(b"")
+    (folder / ".fastsil-probe").unlink()
+
+
+def pictures_missing() -> str:
+    """Empty, or why there will be no pictures."""
+    try:
+        new_figure()
+    except ImportError as error:
+        return str(error)
+    return ""
+
+
+def write_sweep(folder: Path, sweep: KMeansSweep, settings: Mapping[str, Any], *, pictures: bool) -> dict[str, str]:
+    """Write a sweep's results; return what each file is for, by name."""
+    results, best = sweep.sweep_results_, sweep.best_k_
+    write_csv(folder / "sweep.csv", results)
+    files = {"sweep.csv": "the table"}
+    columns = _sample_columns(sweep.profiles_)
+    if columns:
+        written = write_columns(folder / "samples", columns)
+        files[written.name] = "each sample's label, silhouette and nearest other cluster, for each k"
+    if pictures:
+        files |= _draw_sweep(folder, sweep)
+    settings = {**settings, "best_k": best, "n_clusters": results["n_clusters"].tolist()}
+    return _finish(folder, "sweep", settings, files)
+
+
+def write_score(
+    folder: Path, profile: SilhouetteProfile, settings: Mapping[str, Any], *, pictures: bool
+) -> dict[str, str]:
+    """Write the scores of given labels; return what each file is for, by name."""
+    write_csv(folder / "clusters.csv", vars(profile.clusters))
+    files = {"clusters.csv": "one row for each cluster"}
+    columns = {name: getattr(profile, name) for name in ("labels", "silhouettes", "a", "b", "neighbor")}
+    written = write_columns(folder / "samples", columns)
+    files[written.name] = "each sample's label, silhouette, a, b and nearest other cluster"
+    if pictures:
+        _save(folder / "silhouette.png", _silhouette_picture(profile))
+        files["silhouette.png"] = "the silhouette plot"
+    settings = {**settings, "score": profile.score, "macro_score": profile.macro_score}
+    return _finish(folder, "score", settings, files)
+
+
+def _sample_columns(profiles: Mapping[int, SilhouetteProfile]) -> dict[str, Any]:
+    columns = {}
+    for k, profile in profiles.items():
+        columns[f"label_k{k}"] = profile.labels
+        columns[f"silhouette_k{k}"] = profile.silhouettes
+        columns[f"neighbor_k{k}"] = profile.neighbor
+    return columns
+
+
+def _draw_sweep(folder: Path, sweep: KMeansSweep) -> dict[str, str]:
+    results, best = sweep.sweep_results_, sweep.best_k_
+    ks = results["n_clusters"]
+    elbow, scores = new_figure(), new_figure()
+    draw_elbow(ks, results["inertia"], best_k=best, ax=elbow.subplots())
+    _save(folder / "elbow.png", elbow)
+    files = {"elbow.png": "inertia against k"}
+    if not sweep.profiles_:
+        return files
+    draw_scores(ks, results["silhouette"], results["macro_silhouette"], best_k=best, ax=scores.subplots())
+    _save(folder / "silhouette.png", scores)
+    _save(folder / f"silhouette_k{best}.png", _silhouette_picture(sweep.profiles_[best]))
+    return files | {
+        "silhouette.png": "mean silhouette against k",
+        f"silhouette_k{best}.png": f"the silhouette plot of k = {best}",
+    }
+
+
+def _silhouette_picture(profile: SilhouetteProfile) -> Figure:
+    figure = new_figure(7.5, height_for(profile.n_clusters))
+    profile.plot(figure.subplots())
+    return figure
+
+
+def _save(path: Path, figure: Figure) -> None:
+    with replacing(path) as draft:
+        save_picture(figure, draft)
+
+
+def _finish(folder: Path, kind: str, settings: Mapping[str, Any], files: dict[str, str]) -> dict[str, str]:
+    """Write the record, and remove what an earlier record lists and this run did not write."""
+    record = folder / _RECORD
+    files = {**files, _RECORD: "how this was made"}
+    earlier = read_json(record).get("files", [])
+    write_json(record, {"fastsil": __version__, "kind": kind, **settings, "files": sorted(files)})
+    for name in earlier:
+        # A record could have been edited: only plain names, in this folder.
+        if isinstance(name, str) and name not in files and Path(name).name == name:
+            (folder / name).unlink(missing_ok=True)
+    return files
