@@ -7,8 +7,8 @@ table, and :func:`silhouettes_of` turns mean distances into silhouettes.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -36,12 +36,15 @@ class Route:
         ``prepare(X, **metric_params)``: the data that the engine sees.
     takes_sparse : bool
         Whether the engine takes CSR matrices.
+    fixed : mapping of str to str
+        Keywords with which the engine is always called.
     """
 
     engine: str
     params: tuple[str, ...] = ()
     prepare: Callable[..., NDArray[Any]] | None = None
     takes_sparse: bool = False
+    fixed: Mapping[str, str] = field(default_factory=dict)
 
 
 def _whiten(X: NDArray[Any], V: Any = None, VI: Any = None) -> NDArray[np.float64]:
@@ -57,6 +60,9 @@ _ROUTES = {
     "seuclidean": Route("euclidean", params=("V",), prepare=_standardise),
     "euclidean": Route("euclidean"),
     "l2": Route("euclidean"),
+    "sqeuclidean": Route("linear", takes_sparse=True, fixed={"metric": "sqeuclidean"}),
+    "cosine": Route("linear", takes_sparse=True, fixed={"metric": "cosine"}),
+    "correlation": Route("linear", fixed={"metric": "correlation"}),
 }
 
 
@@ -82,7 +88,7 @@ def compute_terms(
         )
     engine = importlib.import_module(f"fastsil.engines.{route.engine}")
     data = X if route.prepare is None else route.prepare(X, **given)
-    return engine.compute_terms(data, partition, n_jobs=n_jobs, tick=tick)  # type: ignore[no-any-return]
+    return engine.compute_terms(data, partition, n_jobs=n_jobs, tick=tick, **route.fixed)  # type: ignore[no-any-return]
 
 
 def silhouettes_of(terms: SilhouetteTerms, partition: Partition) -> NDArray[np.float64]:
