@@ -89,8 +89,9 @@ def seuclidean_map(X: NDArray[Any], *, V: NDArray[Any] | None = None) -> NDArray
     variances = np.asarray(V if given else np.var(X, axis=0, ddof=1, dtype=np.float64), dtype=np.float64)
     if variances.shape != (X.shape[1],):
         raise ValueError(f"V has shape {variances.shape}; pass one variance per feature, shape ({X.shape[1]},).")
-    if not (np.isfinite(variances).all() and (variances > 0).all()):
-        column = int(np.flatnonzero(~(variances > 0))[0]) if (~(variances > 0)).any() else 0
+    wrong = ~(np.isfinite(variances) & (variances > 0))
+    if wrong.any():
+        column = int(wrong.argmax())
         raise ValueError(
             f"the variance of feature {column} is {variances[column]:g}; seuclidean divides by it. "
             "Drop constant features" + (" or correct V." if given else " or pass V=.")

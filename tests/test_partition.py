@@ -1,0 +1,54 @@
+"""Samples grouped by cluster: order, offsets and codes say the same."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastsil.partition import partition_from_codes
+from fastsil.validation import check_labels
+from strategies import labels
+
+
+@given(st.integers(3, 30).flatmap(labels))
+def test_members_of_a_cluster_stand_together_in_the_order_of_the_rows_hypothesis(codes):
+    partition = partition_from_codes(np.arange(codes.max() + 1), codes)
+    assert partition.n_samples == len(codes)
+    assert partition.n_clusters == codes.max() + 1
+    assert partition.offsets[0] == 0
+    assert partition.offsets[-1] == len(codes)
+    np.testing.assert_array_equal(partition.sizes, np.bincount(codes))
+    for cluster in range(partition.n_clusters):
+        members = partition.order[partition.offsets[cluster] : partition.offsets[cluster + 1]]
+        np.testing.assert_array_equal(members, np.flatnonzero(codes == cluster))
+
+
+def test_types_that_kernels_rely_on():
+    for dtype in (np.int8, np.uint16, np.int64):
+        partition = partition_from_codes(np.arange(2), np.array([1, 0, 1], dtype=dtype))
+        assert partition.codes.dtype == np.int32
+        assert partition.order.dtype == np.intp
+        assert partition.offsets.dtype == np.intp
+        assert all(values.flags.c_contiguous for values in (partition.codes, partition.order, partition.offsets))
+
+
+@given(
+    st.integers(3, 30).flatmap(labels),
+    st.sampled_from([np.int8, np.uint8, np.int16, np.uint64, np.int64, np.float64, "U3", object]),
+    st.integers(1, 4),
+)
+def test_labels_are_encoded_as_numpy_would_hypothesis(codes, dtype, stride):
+    given_labels = (codes * stride).astype(dtype)
+    partition = check_labels(given_labels, len(codes))
+    classes, expected = np.unique(given_labels, return_inverse=True)
+    np.testing.assert_array_equal(partition.classes, classes)
+    assert partition.classes.dtype == classes.dtype
+    np.testing.assert_array_equal(partition.codes, expected)
+
+
+def test_many_labels():
+    rng = np.random.default_rng(0)
+    given_labels = rng.permutation(np.repeat(np.arange(100_000), 2))
+    partition = check_labels(given_labels, len(given_labels))
+    assert partition.n_clusters == 100_000
+    np.testing.assert_array_equal(partition.sizes, np.full(100_000, 2))
+    np.testing.assert_array_equal(partition.classes[partition.codes], given_labels)
