@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 import joblib
@@ -50,19 +50,19 @@ def resolve_n_jobs(n_jobs: int | None) -> int:
     """
     if n_jobs is None:
         configured = joblib.parallel.get_active_backend()[1]
-        # Without a context joblib answers 1 (or None); only another number is somebody's wish.
-        n_jobs = configured if configured not in (None, 1) else _default_threads()
+        # Without a context that sets it, joblib answers None.
+        n_jobs = _default_threads() if configured is None else configured
     if isinstance(n_jobs, bool) or not isinstance(n_jobs, (int, np.integer)):
         raise TypeError(f"n_jobs must be an integer or None, got {n_jobs!r} of type {type(n_jobs).__name__}.")
     if n_jobs == 0:
         raise ValueError("n_jobs == 0 has no meaning; pass None or -1 for all cores, or a positive number.")
     if n_jobs < 0:
-        return max(1, joblib.cpu_count() + 1 + int(n_jobs))
+        return max(1, int(joblib.cpu_count()) + 1 + int(n_jobs))
     return int(n_jobs)
 
 
 def _default_threads() -> int:
-    cores = joblib.cpu_count()
+    cores = int(joblib.cpu_count())
     limit = os.environ.get("OMP_NUM_THREADS", "")
     return max(1, min(cores, int(limit))) if limit.isdigit() and int(limit) > 0 else cores
 
@@ -74,11 +74,12 @@ def run_tasks(
     *,
     n_jobs: int,
     tick: Tick = ignore_progress,
+    after: Sequence[Sequence[int]] | None = None,
 ) -> None:
     """Run ``function(task, stop)`` for every task on up to ``n_jobs`` threads.
 
-    Tasks are handed out in the order given; whoever is free takes the next. They must write to
-    disjoint places, so that the result does not depend on who ran when.
+    Tasks are handed out in the order given; whoever is free takes the next. Tasks that write to the same place
+    must stand in each other's ``after``: then the result does not depend on who ran when.
 
     Parameters
     ----------
@@ -93,6 +94,8 @@ def run_tasks(
         Number of threads.
     tick : callable
         Told the share of the total cost that has just been finished, from the calling thread.
+    after : sequence of sequences of int, optional
+        For each task, indices of earlier tasks that must be done before it starts.
 
     Raises
     ------
@@ -108,9 +111,19 @@ def run_tasks(
             function(task, stop)
             tick(cost / total)
         return
+    futures: list[Future[None]] = []
+
+    def run_when_free(index: int) -> None:
+        # Earlier tasks have been handed out already, so that a wait here always ends.
+        for earlier in after[index] if after is not None else ():
+            futures[earlier].result()
+        function(tasks[index], stop)
+
     with ThreadPoolExecutor(min(n_jobs, len(tasks)), thread_name_prefix="fastsil") as pool:
         try:
-            pending = {pool.submit(function, task, stop): cost for task, cost in zip(tasks, costs, strict=True)}
+            for index in range(len(tasks)):
+                futures.append(pool.submit(run_when_free, index))
+            pending = dict(zip(futures, costs, strict=True))
             while pending:
                 done, _ = wait(pending, timeout=0.1, return_when=FIRST_EXCEPTION)
                 for future in done:
@@ -143,7 +156,8 @@ def progress_bar(description: str, *, enabled: bool) -> Iterator[Tick]:
 
         def tick(share: float) -> None:
             with lock:
-                bar.update(100 * share)
+                # Shares need not add up to 1 to the last bit, and tqdm warns about a bar beyond its end.
+                bar.update(min(100 * share, 100 - bar.n))
 
         yield tick
 

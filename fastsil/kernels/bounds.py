@@ -1,0 +1,189 @@
+"""Bounds on the mean distance from a sample to a cluster, and the clusters that they cannot exclude.
+
+For a sample x and a cluster with center μ, covariance Σ (mean over members) and r = |y - μ|, let u = x - μ. The
+squared distance Z = |x - y|² to a random member y has
+
+    m = E Z   = |u|² + E r²
+    V = Var Z = 4 uᵀΣu + Var r² - 4 u·g,     g = E r² (y - μ),
+
+and the mean distance lies in
+
+    √m · (1 - V / (2 m²))  <=  E √Z  <=  √m,     |u| <= E √Z:
+
+the upper bound and the last one are Jensen's inequality, the first follows from √t >= 1 + (t-1)/2 - (t-1)²/2
+for t = Z/m >= 0. uᵀΣu is bounded twice. First by λ|u|² for some λ >= λmax(Σ). Then, with an orthonormal basis Q of
+some leading directions, T = QᵀΣQ = diag(θ), z = Qᵀu, w = u - Qz, the norm ε of the part of ΣQ outside Q, and the
+norm ρ of Σ outside Q:
+
+    uᵀΣu  <=  Σ θ_v z_v²  +  2 ε |z| |w|  +  ρ |w|².
+
+Every bound is widened by the rounding of what it is computed from.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+_FLAGS = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
+
+
+class ClusterBounds(NamedTuple):
+    """What the bounds need to know of each cluster."""
+
+    centers: np.ndarray  # (n_clusters, n_features) μ, float64
+    center_rounding: np.ndarray  # (n_clusters,) how far μ may be from the true center
+    center_norms: np.ndarray  # (n_clusters,) |μ - origin|²
+    variance: np.ndarray  # (n_clusters,) E r²
+    variance_r2: np.ndarray  # (n_clusters,) Var r²
+    skew_norm: np.ndarray  # (n_clusters,) |g|
+    spectral: np.ndarray  # (n_clusters,) λ >= λmax(Σ)
+    table: np.ndarray  # (n_clusters,) row in the arrays below, or -1: bounded by λ only
+    skew: np.ndarray  # (n_tables, n_features) g
+    basis: np.ndarray  # (n_tables, n_vectors, n_features) Qᵀ; unused vectors are 0
+    theta: np.ndarray  # (n_tables, n_vectors) θ
+    leak: np.ndarray  # (n_tables,) ε
+    rest: np.ndarray  # (n_tables,) ρ
+
+
+class Block(NamedTuple):
+    """A block of samples before the clusters' centers."""
+
+    rows: np.ndarray  # (n_rows,) samples
+    codes: np.ndarray  # (n_rows,) own cluster
+    squares: np.ndarray  # (n_rows, n_clusters) |x - μ|², rounded
+    norms: np.ndarray  # (n_rows,) |x - origin|²
+
+
+class Candidates(NamedTuple):
+    """Pairs of a sample and a cluster that may be its nearest other one."""
+
+    row: np.ndarray  # (capacity,) row of the block
+    cluster: np.ndarray  # (capacity,)
+    lower: np.ndarray  # (capacity,) lower bound on the mean distance
+
+
+@njit(**_FLAGS)
+def bound_mean_distance(
+    square,  # IN |u|²
+    slack,  # IN how far |u|² may be from the truth
+    variance,  # IN E r²
+    spread,  # IN V or more
+):
+    """Lower and upper bound on a mean distance."""
+    low = max(square - slack, 0.0)
+    center_distance = np.sqrt(low)
+    low += variance
+    high = square + slack + variance
+    # Where the square of a mean has no digits left, nothing is excluded.
+    below = np.sqrt(low) * (1.0 - spread / (2.0 * low * low)) if low > _SMALLEST else 0.0
+    return max(center_distance, below), np.sqrt(high)
+
+
+_SMALLEST = 1e-140
+# Relative rounding of sums in float64, with room: 2^-40.
+_EXACT = 1e-12
+
+
+@njit(**_FLAGS)
+def select_candidates(
+    X,  # IN (n_samples, n_features)
+    scale,  # IN scalar, X is multiplied by it
+    block,  # IN Block
+    clusters,  # IN ClusterBounds
+    rounding,  # IN rounding of inner products, relative to the product of the norms
+    best,  # OUT (n_rows,) the most promising cluster
+    found,  # OUT Candidates: the others; room for all
+):
+    """For each sample of a block, the clusters that may be the nearest other one; returns how many were found."""
+    n_clusters = clusters.variance.shape[0]
+    lower = np.empty(n_clusters)
+    upper = np.empty(n_clusters)
+    u = np.empty(X.shape[1], clusters.basis.dtype)
+    n_found = 0
+    for i in range(block.rows.shape[0]):
+        own = block.codes[i]
+        _bound_by_spectral_norm(block.squares[i], block.norms[i], clusters, rounding, lower, upper)
+        lower[own] = np.inf
+        upper[own] = np.inf
+        least_upper = _EXACT + 1.0
+        least_upper *= upper.min()
+        row = X[block.rows[i]]
+        for c in range(n_clusters):
+            if lower[c] <= least_upper and clusters.table[c] >= 0:
+                lower[c], high, upper[c] = _bound_by_basis(row, scale, c, clusters, rounding, u)
+                least_upper = min(least_upper, high * (1.0 + _EXACT))
+        # From here on, upper holds the best guess of the mean distance.
+        nearest = -1
+        for c in range(n_clusters):
+            if lower[c] <= least_upper and (nearest < 0 or upper[c] < upper[nearest]):
+                nearest = c
+        best[i] = nearest
+        for c in range(n_clusters):
+            if lower[c] <= least_upper and c != nearest:
+                found.row[n_found] = i
+                found.cluster[n_found] = c
+                found.lower[n_found] = lower[c]
+                n_found += 1
+    return n_found
+
+
+@njit(**_FLAGS)
+def _bound_by_spectral_norm(
+    squares,  # IN (n_clusters,) |u|², rounded
+    norm,  # IN |x - origin|²
+    clusters,  # IN ClusterBounds
+    rounding,  # IN scalar
+    lower,  # OUT (n_clusters,)
+    upper,  # OUT (n_clusters,)
+):
+    """Bounds on the mean distance from one sample to every cluster, from |u|² alone."""
+    for c in range(squares.shape[0]):
+        square = max(np.float64(squares[c]), 0.0)
+        slack = rounding * (np.float64(norm) + clusters.center_norms[c])
+        reach = square + slack
+        spread = (
+            4.0 * clusters.spectral[c] * reach + clusters.variance_r2[c] + 4.0 * clusters.skew_norm[c] * np.sqrt(reach)
+        )
+        lower[c], upper[c] = bound_mean_distance(square, slack, clusters.variance[c], spread)
+
+
+@njit(**_FLAGS)
+def _bound_by_basis(
+    row,  # IN (n_features,) sample
+    scale,  # IN scalar
+    c,  # IN cluster that has a table
+    clusters,  # IN ClusterBounds
+    rounding,  # IN scalar
+    u,  # WORK (n_features,)
+):
+    """Lower and upper bound on the mean distance from a sample to a cluster, and a guess between them."""
+    t = clusters.table[c]
+    square = 0.0
+    for f in range(row.shape[0]):
+        difference = row[f] * scale - clusters.centers[c, f]
+        square += difference * difference
+        u[f] = difference
+    inside, quadratic = 0.0, 0.0
+    for v in range(clusters.basis.shape[1]):
+        z = u[0] - u[0]  # a zero of u's type
+        for f in range(row.shape[0]):
+            z += u[f] * clusters.basis[t, v, f]
+        component = np.float64(z) * np.float64(z)
+        inside += component
+        quadratic += clusters.theta[t, v] * component
+    along_skew = u[0] - u[0]
+    for f in range(row.shape[0]):
+        along_skew += u[f] * clusters.skew[t, f]
+    outside = max(square - inside, 0.0)
+    quadratic += 2.0 * clusters.leak[t] * np.sqrt(inside * outside) + clusters.rest[t] * outside
+    spread = max(4.0 * quadratic + clusters.variance_r2[c] - 4.0 * np.float64(along_skew), 0.0)
+    distance = np.sqrt(square)
+    mean = square + clusters.variance[c]
+    guess = np.sqrt(mean) * (1.0 - spread / (8.0 * mean * mean)) if mean > _SMALLEST else 0.0
+    # Products in u's type: each of the n_vectors components may be off by rounding · |u|.
+    spread += rounding * (64.0 * clusters.spectral[c] * square + 4.0 * distance * clusters.skew_norm[c])
+    wander = clusters.center_rounding[c]
+    slack = _EXACT * square + 2.0 * distance * wander + wander * wander
+    low, high = bound_mean_distance(square, slack, clusters.variance[c] * (1.0 + _EXACT), spread)
+    return low, high, guess

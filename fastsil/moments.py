@@ -1,0 +1,232 @@
+"""Moments of clusters, and the table of bounds on mean distances that they give.
+
+Sums run over pieces of a fixed number of samples and are then added in order, so that they have the same bits for
+any number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsil.kernels import moments as kernels
+from fastsil.kernels.bounds import ClusterBounds
+from fastsil.parallel import run_tasks
+from fastsil.partition import Partition
+from fastsil.scaling import ScaledData
+
+# Samples of a piece.
+_PIECE = 8192
+# Leading directions of a cluster's covariance, by its size: a direction costs one product of n_features for each
+# candidate pair, a candidate costs as many products as the cluster has members.
+_DIRECTIONS = ((512, 16), (64, 8))
+# With so few features the whole spectrum is known, for clusters of any size.
+_ALL_DIRECTIONS = 8
+# Members that the search for leading directions looks at, and its rounds. The directions need not be exact: what they
+# leave out is bounded, not neglected.
+_SEARCH_MEMBERS = 256
+_SEARCH_ROUNDS = 2
+
+
+def cluster_centers(data: ScaledData, n_jobs: int) -> NDArray[np.float64]:
+    """Mean of every cluster, shape (n_clusters, n_features), scaled.
+
+    Differences from one of the members are averaged, so that data far from 0 lose no digits.
+    """
+    order, offsets = data.partition.order, data.partition.offsets
+    first = data.X[order[offsets[:-1]]].astype(np.float64) * data.scale
+
+    def add(rows: NDArray[np.intp], cluster: int, sums: NDArray[np.float64]) -> None:
+        kernels.add_differences(data.X, rows, data.scale, first[cluster], sums)
+
+    sums = _sum_over_members(data, add, data.X.shape[1], n_jobs)
+    return np.asarray(first + sums / data.partition.sizes[:, None])
+
+
+def cluster_bounds(
+    data: ScaledData,
+    centers: NDArray[np.float64],
+    squared_products: NDArray[np.float64],
+    origin: NDArray[np.floating],
+    *,
+    rounding: float,
+    n_jobs: int,
+) -> ClusterBounds:
+    """What :mod:`fastsil.kernels.bounds` needs to know of each cluster.
+
+    Parameters
+    ----------
+    data : ScaledData
+        Samples and partition.
+    centers : ndarray of shape (n_clusters, n_features)
+        Mean of every cluster.
+    squared_products : ndarray of shape (n_clusters,)
+        Sum of (u·u')² over all ordered pairs of members, u relative to the center: the squared Frobenius norm of
+        the covariance, times |C|². Not used with few features.
+    origin : ndarray of shape (n_features,)
+        Origin of the products that distances to centers are computed from.
+    rounding : float
+        Rounding of inner products, relative to the product of the norms.
+    n_jobs : int
+        Number of threads.
+    """
+    sizes = data.partition.sizes
+    n_features = data.X.shape[1]
+
+    def add_radial(rows: NDArray[np.intp], cluster: int, sums: NDArray[np.float64]) -> None:
+        kernels.add_radial_moments(data.X, rows, data.scale, centers[cluster], sums[2:], sums[:2])
+
+    sums = _sum_over_members(data, add_radial, n_features + 2, n_jobs) / sizes[:, None]
+    variance, fourth, skew = sums[:, 0], sums[:, 1], sums[:, 2:]
+    variance_r2 = np.maximum(fourth - variance**2, 0.0) + 1e-12 * fourth
+
+    chosen, n_vectors = _clusters_with_table(sizes, n_features)
+    table = np.full(len(sizes), -1, dtype=np.int64)
+    table[chosen] = np.arange(len(chosen))
+    basis = _leading_directions(data, centers, chosen, n_vectors, n_jobs)
+    products = _covariance_products(data, centers, chosen, basis, n_jobs)
+    basis, theta, leak, inside = _ritz(basis, products)
+    if n_features <= _ALL_DIRECTIONS:
+        rest = np.zeros(len(chosen))
+        spectral = np.array(variance)
+    else:
+        # The products that the norm was summed from are rounded, by at most `rounding` of the product of the norms.
+        frobenius2 = squared_products / sizes.astype(np.float64) ** 2
+        frobenius2 += 2 * rounding * np.sqrt(frobenius2) * variance + (rounding * variance) ** 2
+        rest = np.sqrt(np.maximum(frobenius2[chosen] - inside, 0.0) + 1e-12 * frobenius2[chosen])
+        spectral = np.minimum(np.sqrt(frobenius2), variance)
+    if len(chosen):
+        # Largest eigenvalue of [[θ1, ε], [ε, ρ]]: nothing in or outside the basis can be more.
+        half = (theta.max(axis=1) - rest) / 2
+        spectral[chosen] = np.minimum(spectral[chosen], rest + half + np.sqrt(half**2 + leak**2))
+    return ClusterBounds(
+        centers=centers,
+        center_rounding=2.0**-48 * np.linalg.norm(centers, axis=1) + 1e-12 * np.sqrt(variance),
+        center_norms=((centers - origin) ** 2).sum(axis=1),
+        variance=np.ascontiguousarray(variance),
+        variance_r2=variance_r2,
+        skew_norm=np.linalg.norm(skew, axis=1),
+        spectral=spectral * (1 + 1e-9),
+        table=table,
+        skew=skew[chosen].astype(data.dtype),
+        basis=basis.astype(data.dtype),
+        theta=theta,
+        leak=leak,
+        rest=rest,
+    )
+
+
+def _clusters_with_table(sizes: NDArray[np.intp], n_features: int) -> tuple[NDArray[np.intp], int]:
+    if n_features <= _ALL_DIRECTIONS:
+        return np.arange(len(sizes)), n_features
+    typical = float(np.sum(sizes.astype(np.float64) ** 2) / sizes.sum())
+    for least, n_vectors in _DIRECTIONS:
+        if typical >= least:
+            return np.flatnonzero(sizes >= _DIRECTIONS[-1][0]), min(n_vectors, n_features)
+    return np.arange(0), 1
+
+
+def _leading_directions(
+    data: ScaledData, centers: NDArray[np.float64], chosen: NDArray[np.intp], n_vectors: int, n_jobs: int
+) -> NDArray[np.float64]:
+    """Orthonormal vectors near the leading eigenvectors, (n_chosen, n_vectors, n_features), by subspace iteration."""
+    n_features = data.X.shape[1]
+    basis = np.zeros((len(chosen), n_vectors, n_features))
+    if n_vectors == n_features:
+        basis[:] = np.eye(n_features)
+        return basis
+
+    def search(index: int, stop: NDArray[np.uint8]) -> None:
+        cluster = chosen[index]
+        members = _members(data.partition, cluster)
+        # Spread over the members, not random: a result then never depends on a seed.
+        start = members[np.linspace(0, len(members) - 1, n_vectors).astype(np.intp)]
+        vectors = data.X[start].astype(np.float64) * data.scale - centers[cluster]
+        looked_at = members[:: max(1, len(members) // _SEARCH_MEMBERS)]
+        for _ in range(_SEARCH_ROUNDS):
+            vectors = _orthonormal(vectors)
+            products = np.zeros_like(vectors)
+            kernels.add_covariance_products(data.X, looked_at, data.scale, centers[cluster], vectors, products)
+            vectors = products
+        basis[index] = _orthonormal(vectors)
+
+    run_tasks(search, range(len(chosen)), np.ones(len(chosen)), n_jobs=n_jobs)
+    return basis
+
+
+def _orthonormal(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.ascontiguousarray(np.linalg.qr(vectors.T)[0].T)
+
+
+def _covariance_products(
+    data: ScaledData, centers: NDArray[np.float64], chosen: NDArray[np.intp], basis: NDArray[np.float64], n_jobs: int
+) -> NDArray[np.float64]:
+    """Covariance times basis, (n_chosen, n_vectors, n_features)."""
+    table = {int(cluster): index for index, cluster in enumerate(chosen)}
+    shape = basis.shape[1:]
+
+    def add(rows: NDArray[np.intp], cluster: int, sums: NDArray[np.float64]) -> None:
+        kernels.add_covariance_products(
+            data.X, rows, data.scale, centers[cluster], basis[table[cluster]], sums.reshape(shape)
+        )
+
+    sums = _sum_over_members(data, add, shape[0] * shape[1], n_jobs, clusters=chosen)
+    return sums.reshape(basis.shape) / data.partition.sizes[chosen, None, None]
+
+
+def _ritz(
+    basis: NDArray[np.float64], products: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Turn a basis so that QᵀΣQ is diagonal.
+
+    Returns the basis, θ, ε = the Frobenius norm of the part of ΣQ outside Q, and the squared Frobenius norm of the
+    part of Σ that touches Q.
+    """
+    inner = basis @ products.swapaxes(1, 2)
+    theta, turn = np.linalg.eigh((inner + inner.swapaxes(1, 2)) / 2)
+    turned = turn.swapaxes(1, 2) @ basis
+    length2 = np.einsum("tvf,tvf->t", products, products)
+    inner2 = np.einsum("tvw,tvw->t", inner, inner)
+    leak = np.sqrt(np.maximum(length2 - inner2, 0.0) + 1e-13 * length2)
+    return turned, np.maximum(theta, 0.0) * (1 + 1e-12), leak, 2 * length2 - inner2
+
+
+def _members(partition: Partition, cluster: int) -> NDArray[np.intp]:
+    return partition.order[partition.offsets[cluster] : partition.offsets[cluster + 1]]
+
+
+def _sum_over_members(
+    data: ScaledData,
+    add: Callable[[NDArray[np.intp], int, NDArray[np.float64]], None],
+    width: int,
+    n_jobs: int,
+    *,
+    clusters: NDArray[np.intp] | None = None,
+) -> NDArray[np.float64]:
+    """Sums of ``add(rows, cluster, sums)`` over the members of each cluster, (n_clusters, width)."""
+    partition = data.partition
+    if clusters is None:
+        clusters = np.arange(partition.n_clusters)
+    sizes = partition.sizes[clusters]
+    n_pieces = np.maximum(-(-sizes // _PIECE), 1)
+    first = np.concatenate([[0], np.cumsum(n_pieces)])
+    sums = np.zeros((first[-1], width))
+    owner = np.repeat(np.arange(len(clusters)), n_pieces)
+
+    def add_pieces(batch: range, stop: NDArray[np.uint8]) -> None:
+        for piece in batch:
+            if stop[0]:
+                return
+            cluster = int(clusters[owner[piece]])
+            start = partition.offsets[cluster] + (piece - first[owner[piece]]) * _PIECE
+            end = min(start + _PIECE, partition.offsets[cluster + 1])
+            add(partition.order[start:end], cluster, sums[piece])
+
+    step = max(1, len(owner) // (8 * n_jobs))
+    batches = [range(low, min(low + step, len(owner))) for low in range(0, len(owner), step)]
+    run_tasks(add_pieces, batches, [1.0] * len(batches), n_jobs=n_jobs)
+    if len(owner) == len(clusters):
+        return sums
+    return np.add.reduceat(sums, first[:-1], axis=0)

@@ -1,0 +1,255 @@
+"""Sums of distances over many pairs: which tiles are computed, by which task, in which order.
+
+Ranges of samples are cut into pieces of a size that depends on the data alone. Each pair of pieces is computed once,
+for both sides. The pairs are played as a round-robin tournament: in each round every piece meets one other, so that
+tasks of a round write to disjoint places, and a task waits only for the earlier tasks of its own two pieces. There are
+no locks and no atomics, and every sum is taken in the same order for any number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, pairwise, zip_longest
+from queue import SimpleQueue
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsil.kernels import euclidean as kernels
+from fastsil.parallel import Tick, run_tasks
+from fastsil.scaling import ScaledData
+
+# Products (pairs times features) of a task: about 10 ms, long beside the cost of handing it out, short enough for
+# interrupts and progress.
+_TASK_PRODUCTS = 1e9
+# A piece is a multiple of a tile; small enough for many more tasks than threads, large enough to pack rarely.
+_PIECE_ROWS = (kernels.ROWS, 4 * kernels.ROWS)
+_PIECES = 64
+
+
+class Piece(NamedTuple):
+    """Some members of a cluster: a range of the partition's order."""
+
+    start: int
+    end: int
+    cluster: int
+
+
+class PairSums:
+    """Runs the tile kernels over one set of data.
+
+    Parameters
+    ----------
+    data : ScaledData
+        Samples grouped by cluster.
+    origins : ndarray of shape (n_origins, n_features)
+        Scaled center of each cluster, in the type that distances are computed in; more may follow.
+    n_jobs : int
+        Number of threads.
+
+    Attributes
+    ----------
+    samples : Samples
+        The data as the kernels take them.
+    pairs : int
+        Pairs computed so far.
+    """
+
+    def __init__(self, data: ScaledData, origins: NDArray[Any], n_jobs: int) -> None:
+        self.samples = kernels.Samples(data.X, data.partition.order, origins, data.dtype.type(data.scale))
+        self.pairs = 0
+        self._partition = data.partition
+        self._n_features = data.X.shape[1]
+        self._n_jobs = n_jobs
+        self._workspaces: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(n_jobs):
+            self._workspaces.put(kernels.make_workspace(data.dtype, self._n_features))
+
+    @contextmanager
+    def workspace(self) -> Iterator[Any]:
+        """Lend the memory of one thread."""
+        workspace = self._workspaces.get()
+        try:
+            yield workspace
+        finally:
+            self._workspaces.put(workspace)
+
+    def within_clusters(self, tick: Tick) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Sum of distances from each sample to its own cluster.
+
+        Returns
+        -------
+        sums : ndarray of shape (n_samples,)
+            By position in the order, scaled.
+        squared_products : ndarray of shape (n_clusters,)
+            Sum of squared inner products over all ordered pairs of members, relative to the center; 0 with so few
+            features that distances are computed by differences.
+        """
+        sums = np.zeros((1, self._partition.n_samples))
+        by_cluster = self._pieces()
+        pieces = [piece for of_cluster in by_cluster for piece in of_cluster]
+        costs = [(piece.end - piece.start) ** 2 / 2 for piece in pieces]
+        diagonal = [_Task(pieces[low:high], None, sum(costs[low:high])) for low, high in self._batches(costs)]
+        # Round by round over all clusters, so that tasks that may run at once stand together.
+        tournaments = [_tournament(of_cluster) for of_cluster in by_cluster if len(of_cluster) > 1]
+        turns = chain.from_iterable(zip_longest(*tournaments, fillvalue=[]))
+        crossing = [_Task([rows], columns, _n_pairs(rows, columns)) for rows, columns in chain.from_iterable(turns)]
+        squared_products = np.zeros(self._partition.n_clusters)
+
+        def add(task: _Task, stop: NDArray[np.uint8]) -> NDArray[np.float64]:
+            squares = np.zeros(len(task.rows))
+            with self.workspace() as workspace:
+                if task.columns is None:
+                    kernels.add_distances_within(self.samples, np.array(task.rows), workspace, sums, squares, stop)
+                else:
+                    ranges = [[*task.rows[0][:2], *task.columns[:2], task.columns.cluster, 0, 0]]
+                    kernels.add_distances_between(self.samples, np.array(ranges), workspace, sums, squares, stop)
+            return squares
+
+        tasks = diagonal + crossing
+        for task, squares in zip(tasks, self._run(add, tasks, tick), strict=True):
+            np.add.at(squared_products, [piece.cluster for piece in task.rows], squares)
+        return sums[0], squared_products
+
+    def between_clusters(self, tick: Tick) -> NDArray[np.float64]:
+        """Sum of distances from each sample to every other cluster, (n_clusters, n_samples) by position, scaled."""
+        sums = np.zeros((self._partition.n_clusters, self._partition.n_samples))
+        pieces = [piece for of_cluster in self._pieces() for piece in of_cluster]
+        tasks = [
+            _Task([rows], columns, _n_pairs(rows, columns))
+            for turn in _tournament(pieces)
+            for rows, columns in turn
+            if rows.cluster != columns.cluster
+        ]
+
+        def add(task: _Task, stop: NDArray[np.uint8]) -> None:
+            rows, columns = task.rows[0], task.columns
+            assert columns is not None
+            ranges = [[*rows[:2], *columns[:2], columns.cluster, columns.cluster, rows.cluster]]
+            with self.workspace() as workspace:
+                kernels.add_distances_between(self.samples, np.array(ranges), workspace, sums, np.zeros(1), stop)
+
+        self._run(add, tasks, tick)
+        return sums
+
+    def to_clusters(
+        self, positions: NDArray[np.intp], clusters: NDArray[np.integer[Any]], tick: Tick
+    ) -> NDArray[np.float64]:
+        """Sum of distances from listed samples to one cluster each, scaled.
+
+        Parameters
+        ----------
+        positions : ndarray of shape (n_entries,)
+            Samples, as positions in the order.
+        clusters : ndarray of shape (n_entries,)
+            Cluster of each entry, sorted; not the sample's own.
+        tick : callable
+            Told the share of the work that has been finished.
+
+        Returns
+        -------
+        ndarray of shape (n_entries,)
+        """
+        rows = self._partition.order[positions]
+        sums = np.zeros(len(rows))
+        ranges = np.array(list(self._ranges_to(clusters)), dtype=np.int64).reshape(-1, 5)
+        costs = ((ranges[:, 1] - ranges[:, 0]) * (ranges[:, 3] - ranges[:, 2])).astype(np.float64)
+        self.pairs += int(costs.sum())
+        batches = self._batches(costs)
+
+        def add(batch: tuple[int, int], stop: NDArray[np.uint8]) -> None:
+            with self.workspace() as workspace:
+                kernels.add_distances_to(self.samples, rows, ranges[slice(*batch)], workspace, sums, stop)
+
+        run_tasks(add, batches, [costs[slice(*batch)].sum() for batch in batches], n_jobs=self._n_jobs, tick=tick)
+        return sums
+
+    def _ranges_to(self, clusters: NDArray[np.integer[Any]]) -> Iterator[tuple[int, ...]]:
+        """Entries of one cluster, cut into tasks: start and end of the entries, of the cluster; the cluster."""
+        offsets = self._partition.offsets
+        used, first = np.unique(clusters, return_index=True)
+        for cluster, low, high in zip(used, first, np.append(first[1:], len(clusters)), strict=True):
+            start, end = offsets[cluster], offsets[cluster + 1]
+            tiles = int(_TASK_PRODUCTS / (kernels.ROWS * self._n_features * (end - start)))
+            step = max(1, tiles) * kernels.ROWS
+            for entry in range(low, high, step):
+                yield entry, min(entry + step, high), start, end, cluster
+
+    def _pieces(self) -> list[list[Piece]]:
+        """Each cluster cut into equal pieces."""
+        offsets = self._partition.offsets
+        least, most = _PIECE_ROWS
+        rows = max(least, min(most, -(-self._partition.n_samples // (_PIECES * kernels.ROWS)) * kernels.ROWS))
+        pieces = []
+        for cluster, (start, end) in enumerate(zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)):
+            n_pieces = -(-(end - start) // rows)
+            cuts = [start + (end - start) * index // n_pieces for index in range(n_pieces + 1)]
+            pieces.append([Piece(low, high, cluster) for low, high in pairwise(cuts)])
+        return pieces
+
+    def _batches(self, costs: Sequence[float] | NDArray[np.float64]) -> list[tuple[int, int]]:
+        """Runs of tasks that together are worth handing out."""
+        enough = _TASK_PRODUCTS / self._n_features
+        batches, low, load = [], 0, 0.0
+        for index, cost in enumerate(costs):
+            load += cost
+            if load >= enough:
+                batches.append((low, index + 1))
+                low, load = index + 1, 0.0
+        if low < len(costs):
+            batches.append((low, len(costs)))
+        return batches
+
+    def _run(self, add: Callable[[_Task, NDArray[np.uint8]], Any], tasks: list[_Task], tick: Tick) -> list[Any]:
+        """Run tasks that wait for the earlier tasks of their own pieces; returns their answers."""
+        self.pairs += int(sum(task.cost for task in tasks))
+        answers: list[Any] = [None] * len(tasks)
+
+        def run(index: int, stop: NDArray[np.uint8]) -> None:
+            answers[index] = add(tasks[index], stop)
+
+        run_tasks(
+            run,
+            range(len(tasks)),
+            [task.cost for task in tasks],
+            n_jobs=self._n_jobs,
+            tick=tick,
+            after=_earlier_tasks_of_same_pieces(tasks),
+        )
+        return answers
+
+
+class _Task(NamedTuple):
+    """All pairs within each of some pieces (no columns), or between one piece and another."""
+
+    rows: list[Piece]
+    columns: Piece | None
+    cost: float
+
+
+def _n_pairs(rows: Piece, columns: Piece) -> int:
+    return (rows.end - rows.start) * (columns.end - columns.start)
+
+
+def _tournament(pieces: list[Piece]) -> list[list[tuple[Piece, Piece]]]:
+    """All pairs of pieces, in rounds in which no piece occurs twice: the circle method."""
+    players: list[Piece | None] = [*pieces, None] if len(pieces) % 2 else [*pieces]
+    half = len(players) // 2
+    rounds = []
+    for _ in range(len(players) - 1):
+        pairs = zip(players[:half], reversed(players[half:]), strict=True)
+        rounds.append([(min(a, b), max(a, b)) for a, b in pairs if a is not None and b is not None])
+        players.insert(1, players.pop())
+    return rounds
+
+
+def _earlier_tasks_of_same_pieces(tasks: list[_Task]) -> list[list[int]]:
+    last: dict[Piece, int] = {}
+    after = []
+    for index, task in enumerate(tasks):
+        pieces = task.rows if task.columns is None else [*task.rows, task.columns]
+        after.append(sorted({last[piece] for piece in pieces if piece in last}))
+        last.update(dict.fromkeys(pieces, index))
+    return after

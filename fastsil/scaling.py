@@ -1,0 +1,93 @@
+"""Data as the kernels read them: in place, with the type and the scale that distances are computed in.
+
+Squares of distances and sums of their squares must neither overflow nor vanish. Data of ordinary size are computed in
+their own type. float32 data of extreme size are computed in float64, float64 data of extreme size are multiplied by a
+power of two, which changes no digits.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsil.partition import Partition
+
+# Magnitudes whose fourth powers, summed over a million features, stay inside float32.
+_SINGLE_RANGE = (1e-7, 1e7)
+# The same for float64, with room for the smallest differences.
+_DOUBLE_RANGE = (1e-20, 1e60)
+_CHUNK_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class ScaledData:
+    """Samples grouped by cluster, and how kernels are to read them.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        float32 or float64, C-contiguous; never written to.
+    scale : float
+        Power of two that X is multiplied by when it is read.
+    dtype : dtype
+        float32 or float64: the type that distances are computed in.
+    partition : Partition
+        Samples grouped by cluster.
+    """
+
+    X: NDArray[Any]
+    scale: float
+    dtype: np.dtype[Any]
+    partition: Partition
+
+
+def scale_data(X: NDArray[Any], partition: Partition) -> ScaledData:
+    """Choose the type and the scale for some data.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features), float32 or float64, C-contiguous
+        Samples.
+    partition : Partition
+        Samples grouped by cluster.
+    """
+    largest = _largest_magnitude(X)
+    low, high = _SINGLE_RANGE if X.dtype == np.float32 else _DOUBLE_RANGE
+    dtype = np.dtype(np.float64)
+    scale = 1.0
+    if largest == 0 or low <= largest <= high:
+        dtype = X.dtype
+    elif X.dtype == np.float64:
+        # 2**1000 times the smallest subnormal is still far from overflow.
+        scale = math.ldexp(1.0, max(-1000, min(1000, -math.frexp(largest)[1])))
+    return ScaledData(X=_as_writable(X), scale=scale, dtype=dtype, partition=partition)
+
+
+def _largest_magnitude(X: NDArray[Any]) -> float:
+    step = max(1, _CHUNK_BYTES // (X.itemsize * X.shape[1]))
+    largest = 0.0
+    for start in range(0, len(X), step):
+        chunk = X[start : start + step]
+        largest = max(largest, float(chunk.max()), -float(chunk.min()))
+    return largest
+
+
+def _as_writable(X: NDArray[Any]) -> NDArray[Any]:
+    """The same memory without the read-only mark, which numba would compile every kernel again for.
+
+    The kernels only read it; memory that is mapped read-only stays protected by the system.
+    """
+    if X.flags.writeable:
+        return X
+    interface = dict(X.__array_interface__)
+    interface["data"] = (interface["data"][0], False)
+
+    class _Memory:
+        __array_interface__ = interface
+        owner = X
+
+    return np.asarray(_Memory())
