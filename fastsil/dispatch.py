@@ -63,6 +63,9 @@ _ROUTES = {
     "sqeuclidean": Route("linear", takes_sparse=True, fixed={"metric": "sqeuclidean"}),
     "cosine": Route("linear", takes_sparse=True, fixed={"metric": "cosine"}),
     "correlation": Route("linear", fixed={"metric": "correlation"}),
+    "manhattan": Route("manhattan", takes_sparse=True),
+    "cityblock": Route("manhattan", takes_sparse=True),
+    "l1": Route("manhattan", takes_sparse=True),
 }
 
 
