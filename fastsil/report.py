@@ -5,7 +5,7 @@ Knows plain records and arrays only; who prints them, and where, is not its busi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,7 +97,7 @@ def sweep_columns(results: Mapping[str, NDArray[Any]]) -> list[Column]:
         Column("inertia", tuple(map(_number, results["inertia"]))),
         Column("mean silhouette", tuple(map(_score, results["silhouette"]))),
         Column("macro mean", tuple(map(_score, results["macro_silhouette"]))),
-        Column("negative samples", tuple(map(_count, results["n_negative"], scored))),
+        Column("negative", tuple(map(_count, results["n_negative"], scored))),
         Column("zero", tuple(map(_count, results["n_zero"], scored))),
         Column("positive", tuple(map(_count, results["n_positive"], scored))),
         Column("seconds", tuple(f"{value:.2f}" for value in seconds)),
@@ -111,7 +111,7 @@ def cluster_columns(clusters: Any) -> list[Column]:
         Column("cluster", tuple(f"{label}" for label in clusters.label)),
         Column("samples", tuple(map(_count, clusters.size, everywhere))),
         Column("mean silhouette", tuple(map(_score, clusters.silhouette))),
-        Column("negative samples", tuple(map(_count, clusters.negative, everywhere))),
+        Column("negative", tuple(map(_count, clusters.negative, everywhere))),
         Column("mean a", tuple(map(_number, clusters.a))),
         Column("mean b", tuple(map(_number, clusters.b))),
         Column("nearest other", tuple(f"{label}" for label in clusters.neighbor)),
@@ -135,8 +135,8 @@ def sweep_sentences(results: Mapping[str, NDArray[Any]], *, best_k: int, n_featu
     if not np.isfinite(scores[best]):
         return [f"k = {best_k} alone was tried, and a silhouette needs two clusters: nothing can be said about k."]
     score = float(scores[best])
-    sentences = [f"k = {best_k} has the highest mean silhouette, {score:.3f}.", score_sentence(score)]
-    sentences += _caveats(ks, scores, best, n_features)
+    answer = f"The choice is k = {best_k}, with the highest mean silhouette: {score:.3f}."
+    sentences = [answer, score_sentence(score), *_caveats(results, best, n_features)]
     counts = [int(results[name][best]) for name in ("n_negative", "n_zero", "n_positive")]
     return [*sentences, count_sentence(counts[0], sum(counts))]
 
@@ -160,20 +160,28 @@ def many_features_sentence(score: float, n_features: int) -> str:
     if score > 0.5 or n_features < _MANY_FEATURES:
         return ""
     return (
-        f"With as many features as here ({n_features:,}) distances hardly differ, and even clear groups score low: "
-        "compare the k with each other rather than with that table."
+        f"With {n_features:,} features distances differ little, so that even real groups can score low: compare the k "
+        "with each other more than with that table."
     )
 
 
-def _caveats(ks: NDArray[Any], scores: NDArray[Any], best: int, n_features: int) -> list[str]:
-    near = [int(k) for k in ks[np.abs(scores - scores[best]) < _NEAR] if k != ks[best]]
+def _caveats(results: Mapping[str, NDArray[Any]], best: int, n_features: int) -> list[str]:
+    ks, scores, macro = results["n_clusters"], results["silhouette"], results["macro_silhouette"]
+    near = [f"{k}" for k in ks[np.abs(scores - scores[best]) < _NEAR] if k != ks[best]]
+    macro_best = int(np.nanargmax(macro))
     caveats = [many_features_sentence(float(scores[best]), n_features)]
     if near:
-        listed = ", ".join(map(str, near))
-        caveats.append(f"k = {listed} scored within {_NEAR} of it: the difference is too small to choose by.")
+        scored = "scores" if len(near) == 1 else "score"
+        caveats.append(f"k = {_enumerated(near)} {scored} within {_NEAR} of it, too near to choose by.")
+    if macro[macro_best] - macro[best] >= _NEAR:
+        caveats.append(f"With every cluster counted alike (macro mean) k = {ks[macro_best]} is ahead.")
     if len(ks) > 1 and best == len(ks) - 1:
         caveats.append("It is the largest k that was tried; larger ones may score higher.")
     return [caveat for caveat in caveats if caveat]
+
+
+def _enumerated(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def _number(value: float) -> str:

@@ -181,17 +181,14 @@ def score(
     found = read_data(file, key=key, labels_column=labels_column, drop=drop or ())
     given = found.labels if labels is None else read_labels(labels)
     _show_data(file, found)
-    no_pictures = _prepare(out)
-    started = time.perf_counter()
-    show_bar = not quiet and sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None
-    profile = silhouette_profile(found.X, given, metric=metric, n_jobs=n_jobs, progress=show_bar)  # type: ignore[arg-type]
-    _show_profile(profile, time.perf_counter() - started, found.X.shape[1])
-    if out is not None:
-        record = {"data": file, "labels": labels or labels_column, "metric": metric}
-        files = results_folder.write_score(out, profile, record, pictures=not no_pictures)
-        screen.show_written(f"{out}/", files)
-    if no_pictures:
-        screen.remark(f"no pictures: {no_pictures}", style="yellow")
+    with results_folder.prepared(out):
+        started = time.perf_counter()
+        show_bar = not quiet and sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None
+        profile = silhouette_profile(found.X, given, metric=metric, n_jobs=n_jobs, progress=show_bar)  # type: ignore[arg-type]
+        _show_profile(profile, time.perf_counter() - started, found.X.shape[1])
+        if out is not None:
+            record = {"data": file, "labels": labels or labels_column, "metric": metric}
+            _show_written(out, lambda pictures: results_folder.write_score(out, profile, record, pictures=pictures))
 
 
 @app.command()
@@ -228,37 +225,35 @@ def _run_sweep(X: Any, settings: _Settings, out: Path | None) -> bool:
     out = Path(f"fastsil-{settings.name}") if out is None else out
     estimator = _clusterer(settings)
     check_metric(settings.metric)
-    no_pictures = _prepare(out)
-    with screen.watching(ks, quiet=settings.quiet) as listen:
-        sweep = KMeansSweep(
-            ks,
-            estimator=estimator,
-            metric=settings.metric,
-            n_init=settings.n_init,
-            random_state=settings.seed,
-            n_jobs=settings.n_jobs,
-            progress=listen,
-        ).fit(X)
-    results = sweep.sweep_results_
-    best = int(np.flatnonzero(results["n_clusters"] == sweep.best_k_)[0])
-    screen.show_table(sweep_columns(results), marked=best)
-    screen.show_sentences(sweep_sentences(results, best_k=sweep.best_k_, n_features=X.shape[1]))
-    record = {**settings._asdict(), "n_samples": X.shape[0], "n_features": X.shape[1]}
-    screen.show_written(f"{out}/", results_folder.write_sweep(out, sweep, record, pictures=not no_pictures))
-    if no_pictures:
-        screen.remark(f"no pictures: {no_pictures}", style="yellow")
+    with results_folder.prepared(out):
+        with screen.watching(ks, quiet=settings.quiet) as listen:
+            sweep = KMeansSweep(
+                ks,
+                estimator=estimator,
+                metric=settings.metric,
+                n_init=settings.n_init,
+                random_state=settings.seed,
+                n_jobs=settings.n_jobs,
+                progress=listen,
+            ).fit(X)
+        _show_sweep(sweep, X.shape[1])
+        record = {**settings._asdict(), "n_samples": X.shape[0], "n_features": X.shape[1]}
+        _show_written(out, lambda pictures: results_folder.write_sweep(out, sweep, record, pictures=pictures))
     return bool(sweep.interrupted_)
 
 
-def _prepare(out: Path | None) -> str:
-    """Make the folder and load matplotlib before any work; return why there will be no pictures, or nothing."""
-    if out is None:
-        return ""
-    try:
-        results_folder.prepare_folder(out)
-    except OSError as error:
-        raise OSError(f"the folder {out} cannot be written to: {error.strerror or error}.") from error
-    return results_folder.pictures_missing()
+def _show_sweep(sweep: KMeansSweep, n_features: int) -> None:
+    results = sweep.sweep_results_
+    best = int(np.flatnonzero(results["n_clusters"] == sweep.best_k_)[0])
+    screen.show_table(sweep_columns(results), marked=best)
+    screen.show_sentences(sweep_sentences(results, best_k=sweep.best_k_, n_features=n_features))
+
+
+def _show_written(out: Path, write: Callable[[bool], dict[str, str]]) -> None:
+    no_pictures = results_folder.pictures_missing()
+    screen.show_written(f"{out}/", write(not no_pictures))
+    if no_pictures:
+        screen.remark(f"no pictures: {no_pictures}", style="yellow")
 
 
 def _clusterer(settings: _Settings) -> Any:

@@ -6,7 +6,9 @@ removes those that it does not write itself (a picture of another k, say) and to
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,18 +25,32 @@ if TYPE_CHECKING:
 _RECORD = "fastsil.json"
 
 
-def prepare_folder(folder: Path) -> None:
-    """Make the folder, before any work, so that a place that cannot be written to is known at once.
+@contextlib.contextmanager
+def prepared(folder: Path | None) -> Iterator[None]:
+    """Make the folder before any work, so that a place that cannot be written to is known at once.
+
+    A folder that is still empty when the work fails goes again.
 
     Raises
     ------
     OSError
         If it cannot be made or written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / ".fastsil-probe") as draft:
-        draft.write_bytes(b"")
-    (folder / ".fastsil-probe").unlink()
+    if folder is None:
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(f"the folder {folder} cannot be written to: {error.strerror or error}.") from error
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        raise
 
 
 def pictures_missing() -> str:

@@ -52,7 +52,11 @@ def show_heading(title: str, detail: str) -> None:
 
 def show_table(columns: Sequence[Column], *, marked: int | None = None) -> None:
     """Print a table; the marked row is starred and bold."""
-    results_console().print(_table(columns, marked=marked))
+    console = results_console()
+    table = _table(columns, marked=marked)
+    # A terminal too narrow wraps the lines; cut-off digits would be worse.
+    needed = console.measure(table, options=console.options.update(max_width=1000)).maximum
+    console.print(table, width=max(console.width, needed), crop=False, no_wrap=True, overflow="ignore")
 
 
 def show_sentences(sentences: Sequence[str]) -> None:
@@ -137,11 +141,12 @@ def columns_of(rows: Sequence[SweepRow]) -> dict[str, Any]:
 
 
 def _table(columns: Sequence[Column], *, marked: int | None = None) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, header_style="bold")
+    # Titles a word a line: eight columns of numbers then fit into 80 characters.
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column.title, justify="right", no_wrap=False, overflow="fold")
+        table.add_column(column.title.replace(" ", "\n"), justify="right", no_wrap=True)
     if marked is not None:
-        table.add_column("", justify="left", width=1)
+        table.add_column("", no_wrap=True)
     for number, cells in enumerate(zip(*(column.cells for column in columns), strict=True)):
         star = [] if marked is None else ["*" if number == marked else ""]
         table.add_row(*cells, *star, style="bold green" if number == marked else "")

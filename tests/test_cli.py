@@ -1,0 +1,231 @@
+"""The command: what it prints, what it writes, and how it fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from sklearn.cluster import KMeans
+from sklearn.datasets import load_digits, load_iris
+from sklearn.metrics import silhouette_samples, silhouette_score
+
+pytest.importorskip("typer")
+pytest.importorskip("matplotlib")
+pandas = pytest.importorskip("pandas")
+
+from typer.testing import CliRunner  # noqa: E402
+
+from fastsil.cli.commands import app  # noqa: E402
+
+IRIS = load_iris(as_frame=True)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    IRIS.data.assign(species=[IRIS.target_names[t] for t in IRIS.target]).to_csv("iris.csv", index=False)
+    np.save("iris.npy", IRIS.data.to_numpy())
+    np.save("species.npy", IRIS.target.to_numpy())
+    return tmp_path
+
+
+def run(*args, exit_code=0):
+    result = CliRunner().invoke(app, list(args), catch_exceptions=False)
+    assert result.exit_code == exit_code, result.output
+    return result
+
+
+def fails(*args):
+    """The sentence of a failure: exit code 2, one line, no traceback, nothing on standard output but headings."""
+    result = run(*args, exit_code=2)
+    assert "Traceback" not in result.output
+    lines = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(lines) == 1, result.stderr
+    return lines[0]
+
+
+def test_demo_sweeps_digits_and_writes_a_folder(folder):
+    result = run("demo", "--k", "8:10")
+    assert "1,797 samples, 64 features" in result.stdout
+    assert "The choice is k = 9" in result.stdout
+    assert "no substantial structure" in result.stdout
+    assert "10 true classes" in result.stdout
+    made = folder / "fastsil-digits"
+    names = ["elbow.png", "fastsil.json", "samples.parquet", "silhouette.png", "silhouette_k9.png", "sweep.csv"]
+    assert sorted(path.name for path in made.iterdir()) == names
+    assert all(f"  {name}" in result.stdout for name in names)
+
+    digits = load_digits().data
+    labels = KMeans(9, n_init=10, random_state=0).fit(digits)
+    table = pandas.read_csv(made / "sweep.csv").set_index("n_clusters")
+    assert table.loc[9, "inertia"] == pytest.approx(labels.inertia_)
+    assert table.loc[9, "silhouette"] == pytest.approx(silhouette_score(digits, labels.labels_), abs=1e-8)
+    samples = pandas.read_parquet(made / "samples.parquet")
+    np.testing.assert_array_equal(samples["label_k9"], labels.labels_)
+    np.testing.assert_allclose(samples["silhouette_k9"], silhouette_samples(digits, labels.labels_), atol=1e-8)
+    assert {"label_k8", "silhouette_k10", "neighbor_k10"} <= set(samples)
+
+
+def test_numbers_go_to_stdout_and_progress_to_stderr():
+    result = run("sweep", "iris.npy", "--k", "2:4")
+    assert "The choice is k = 2" in result.stdout
+    assert "k = 3: inertia" in result.stderr
+    assert "k = 3: inertia" not in result.stdout
+    assert run("sweep", "iris.npy", "--k", "2:4", "--quiet").stderr == ""
+
+
+def test_a_second_run_replaces_its_own_files_only(folder):
+    run("sweep", "iris.npy", "--k", "2:4", "--out", "there", "-q")
+    (folder / "there" / "mine.txt").write_text("keep")
+    (folder / "there" / "silhouette_k99.png").write_text("keep")
+    run("sweep", "iris.npy", "--k", "3:4", "--out", "there", "-q")
+    names = {path.name for path in (folder / "there").iterdir()}
+    assert {"mine.txt", "silhouette_k99.png", "silhouette_k3.png"} <= names
+    assert "silhouette_k2.png" not in names
+    assert json.loads((folder / "there" / "fastsil.json").read_text())["n_clusters"] == [3, 4]
+
+
+@pytest.mark.parametrize("clusterer", ["minibatch", "bisecting", "agglomerative"])
+def test_other_clusterers(clusterer):
+    assert "The choice is k = 2" in run("sweep", "iris.npy", "--k", "2,4", "--clusterer", clusterer, "-q").stdout
+
+
+@pytest.mark.parametrize("metric", ["cosine", "mahalanobis", "manhattan"])
+def test_metrics(metric, folder):
+    run("sweep", "iris.csv", "--k", "3", "--metric", metric, "-q")
+    samples = pandas.read_parquet(folder / "fastsil-iris" / "samples.parquet")
+    expected = silhouette_samples(IRIS.data.to_numpy(), samples["label_k3"], metric=metric)
+    np.testing.assert_allclose(samples["silhouette_k3"], expected, atol=1e-8)
+
+
+def test_score_of_given_labels(folder):
+    expected = silhouette_score(IRIS.data, IRIS.target)
+    by_file = run("score", "iris.npy", "species.npy").stdout
+    by_column = run("score", "iris.csv", "--labels-column", "species", "--out", "scored").stdout
+    assert f"Mean silhouette {expected:.4f}" in by_file
+    assert f"Mean silhouette {expected:.4f}" in by_column
+    assert "versicolor" in by_column
+    made = {path.name for path in (folder / "scored").iterdir()}
+    assert made == {"clusters.csv", "fastsil.json", "samples.parquet", "silhouette.png"}
+    assert pandas.read_csv(folder / "scored" / "clusters.csv")["size"].tolist() == [50, 50, 50]
+    assert not (folder / "fastsil-iris").exists()
+
+
+def test_info():
+    told = run("info", "iris.csv").stdout
+    assert "150" in told
+    assert "float64" in told
+    assert "species" in told
+    assert "scikit-learn" in run("info").stdout
+    broken = IRIS.data.to_numpy().copy()
+    broken[7, 2] = np.inf
+    np.save("broken.npy", broken)
+    assert "row 7, column 2" in run("info", "broken.npy").stdout
+
+
+def test_help_and_version():
+    assert "demo" in run("--help").stdout
+    assert "2:16" in run("sweep", "--help").stdout
+    assert run("--version").stdout.startswith("fastsil ")
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["sweep", "none.npy"], "there is no file none.npy"),
+        (["sweep", "iris.csv", "--k", "abc"], "--k abc is not understood"),
+        (["sweep", "iris.csv", "--k", "16:2"], "no number in it"),
+        (["sweep", "iris.csv", "--k", "2:1:0"], "not understood"),
+        (["sweep", "iris.csv", "--k", "2:150"], "n_samples=150"),
+        (["sweep", "iris.csv", "--metric", "euclidian"], "Did you mean 'euclidean'"),
+        (["sweep", "iris.csv", "--clusterer", "magic"], "choose one of: kmeans"),
+        (["sweep", "iris.csv", "--drop", "petals"], "no column 'petals'"),
+        (["sweep", "iris.csv", "--out", "iris.npy"], "iris.npy cannot be written to"),
+        (["sweep", "iris.csv", "--n-jobs", "0"], "n_jobs"),
+        (["demo", "mars"], "choose one of: digits"),
+        (["demo", "--metric", "mahalanobis"], "has no inverse"),
+        (["score", "iris.npy"], "labels once"),
+        (["score", "iris.npy", "iris.npy"], "labels are one for each sample"),
+        (["score", "iris.npy", "short.txt"], "labels has 2 entries but X has 150 rows"),
+        (["info", "short.txt"], "ending .txt"),
+    ],
+)
+def test_what_is_wrong_is_told_in_a_sentence(args, words, folder):
+    (folder / "short.txt").write_text("1\n2\n")
+    before = sorted(path.name for path in folder.iterdir())
+    assert words in fails(*args)
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_nan_in_the_data_is_told_with_its_place(folder):
+    broken = IRIS.data.to_numpy().copy()
+    broken[7, 2] = np.nan
+    np.save("broken.npy", broken)
+    assert "row 7, column 2" in fails("sweep", "broken.npy")
+
+
+def test_a_k_that_fails_is_a_note_and_the_others_are_shown(monkeypatch, folder):
+    fit = KMeans.fit
+
+    def fail_at_three(self, X, *args, **kwargs):
+        if self.n_clusters == 3:
+            raise RuntimeError("out of luck")
+        return fit(self, X, *args, **kwargs)
+
+    monkeypatch.setattr(KMeans, "fit", fail_at_three)
+    result = run("sweep", "iris.npy", "--k", "2:4")
+    assert "note: 1 of 3 clusterings failed. k=3: RuntimeError: out of luck" in result.stderr
+    assert "The choice is k = 2" in result.stdout
+    assert "out of luck" in (folder / "fastsil-iris" / "sweep.csv").read_text()
+
+
+def test_without_matplotlib_there_is_a_table_and_a_note(monkeypatch, folder):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    result = run("sweep", "iris.npy", "--k", "2:4", "-q")
+    assert "The choice is k = 2" in result.stdout
+    assert "pictures need matplotlib; install it with: pip install 'fastsil[plots]'" in result.stderr
+    assert not list((folder / "fastsil-iris").glob("*.png"))
+
+
+@pytest.mark.parametrize("package", ["typer", "rich"])
+def test_without_its_packages_the_command_says_what_to_install(package):
+    code = f"import sys; sys.modules[{package!r}] = None; from fastsil.cli import main; main()"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert (
+        result.stderr == f"fastsil: the command fastsil needs {package}; install it with: pip install 'fastsil[all]'\n"
+    )
+
+
+def test_as_a_module_and_without_loading_more_than_it_needs():
+    result = subprocess.run([sys.executable, "-m", "fastsil", "--version"], capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("fastsil ")
+    code = "import sys, fastsil.cli; print([m for m in ('typer', 'rich', 'sklearn', 'numba') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_ctrl_c_keeps_what_is_finished_and_exits_with_130(folder):
+    np.save("many.npy", np.random.default_rng(0).normal(size=(6000, 40)))
+    command = [sys.executable, "-m", "fastsil", "sweep", "many.npy", "--k", "2:400", "--n-init", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    seen = []
+    for line in process.stderr:
+        seen.append(line)
+        if "k = 3" in line:
+            break
+    time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "The choice is k = " in out
+    assert "interrupted: " in err
+    assert "Traceback" not in err
+    assert len(pandas.read_csv(folder / "fastsil-many" / "sweep.csv")) >= 2

@@ -1,0 +1,294 @@
+"""Files: what is read, what is refused with which sentence, and that results appear whole or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import pickle
+import re
+
+import numpy as np
+import pytest
+
+from fastsil.files import (
+    DataFileError,
+    read_data,
+    read_json,
+    read_labels,
+    replacing,
+    write_columns,
+    write_csv,
+    write_json,
+)
+
+X = np.arange(12.0).reshape(4, 3) / 7
+
+pandas = pytest.importorskip("pandas")
+FRAME = pandas.DataFrame(X, columns=["a", "b", "c"])
+
+
+def refuses(reading, *words):
+    """The one sentence of the refusal; it is one line and holds the words."""
+    with pytest.raises(DataFileError) as caught:
+        reading()
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    for word in words:
+        assert re.search(word, sentence), sentence
+    return sentence
+
+
+def write_npy(path):
+    np.save(path, X)
+
+
+def write_npz(path):
+    np.savez(path, X=X, y=np.zeros(4))
+
+
+def write_csv_table(path):
+    FRAME.to_csv(path, index=False)
+
+
+def write_tsv(path):
+    FRAME.to_csv(path, index=False, sep="\t")
+
+
+def write_parquet(path):
+    FRAME.to_parquet(path)
+
+
+WRITERS = {
+    ".npy": write_npy,
+    ".npz": write_npz,
+    ".csv": write_csv_table,
+    ".csv.gz": write_csv_table,
+    ".tsv": write_tsv,
+    ".parquet": write_parquet,
+}
+
+
+@pytest.mark.parametrize("ending", WRITERS)
+def test_every_kind_gives_the_same_samples(ending, tmp_path):
+    path = tmp_path / f"data{ending}"
+    WRITERS[ending](path)
+    np.testing.assert_array_equal(read_data(path).X, X)
+    np.testing.assert_array_equal(read_data(str(path)).X, X)
+
+
+@pytest.mark.parametrize("ending", WRITERS)
+def test_every_kind_cut_short_or_made_of_noise_is_refused(ending, tmp_path):
+    path = tmp_path / f"data{ending}"
+    WRITERS[ending](path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 2 // 3])
+    if ending not in (".csv", ".tsv"):  # a shorter text is a whole text
+        refuses(lambda: read_data(path), "data")
+    path.write_bytes(bytes(np.random.default_rng(0).integers(0, 256, 500, dtype=np.uint8)))
+    refuses(lambda: read_data(path), "data")
+    path.write_bytes(b"")
+    refuses(lambda: read_data(path), "data")
+
+
+def test_npy_is_read_in_place(tmp_path):
+    np.save(tmp_path / "x.npy", X.astype(np.float32))
+    found = read_data(tmp_path / "x.npy").X
+    assert isinstance(found, np.memmap)
+    assert found.dtype == np.float32
+    assert not found.flags.writeable
+
+
+def test_a_pickle_is_never_loaded(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "boom"), "w"))
+
+    np.save(tmp_path / "x.npy", np.array([Bomb(), 1], dtype=object), allow_pickle=True)
+    np.savez(tmp_path / "x.npz", X=np.array([Bomb(), 1], dtype=object))
+    refuses(lambda: read_data(tmp_path / "x.npy"), "Python objects", "save numbers")
+    refuses(lambda: read_data(tmp_path / "x.npz"), "Python objects", "save numbers")
+    (tmp_path / "y.npy").write_bytes(pickle.dumps(Bomb()))
+    refuses(lambda: read_data(tmp_path / "y.npy"), "is no .npy file")
+    assert not (tmp_path / "boom").exists()
+
+
+def test_npz_with_several_arrays(tmp_path):
+    np.savez(tmp_path / "x.npz", first=X, second=X + 1)
+    refuses(lambda: read_data(tmp_path / "x.npz"), "2 arrays", "first, second", "x.npz:first")
+    np.testing.assert_array_equal(read_data(f"{tmp_path}/x.npz:second").X, X + 1)
+    np.testing.assert_array_equal(read_data(tmp_path / "x.npz", key="first").X, X)
+    refuses(lambda: read_data(f"{tmp_path}/x.npz:third"), "no array 'third'", "first, second")
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.zeros(5), r"shape \(5,\)"),
+        (np.zeros((2, 3, 4)), r"reshape"),
+        (np.zeros((0, 3)), "empty"),
+        (np.array([["a", "b"]]), "not numbers"),
+        (np.zeros((2, 2), dtype=complex), "not numbers"),
+    ],
+)
+def test_arrays_that_are_no_samples(array, words, tmp_path):
+    np.save(tmp_path / "x.npy", array)
+    refuses(lambda: read_data(tmp_path / "x.npy"), words)
+
+
+def test_names_that_are_no_files(tmp_path):
+    refuses(lambda: read_data(tmp_path / "none.npy"), "there is no file")
+    refuses(lambda: read_data(tmp_path), "is a folder")
+    (tmp_path / "x.xlsx").write_text("?")
+    refuses(lambda: read_data(tmp_path / "x.xlsx"), r"\.xlsx", r"\.parquet")
+    (tmp_path / "x").write_text("?")
+    refuses(lambda: read_data(tmp_path / "x"), r"\(none\)")
+
+
+def test_text_columns_are_left_out_with_a_note(tmp_path):
+    FRAME.assign(name=list("uvwx")).to_csv(tmp_path / "x.csv", index=False)
+    found = read_data(tmp_path / "x.csv")
+    assert found.columns == ("a", "b", "c")
+    assert any("left out" in note and "name" in note for note in found.notes)
+
+
+def test_no_numeric_column(tmp_path):
+    (tmp_path / "x.csv").write_text("name,town\nu,v\nw,x\n")
+    refuses(lambda: read_data(tmp_path / "x.csv"), "no numeric column", "name, town")
+
+
+def test_csv_without_a_header_loses_no_row(tmp_path):
+    np.savetxt(tmp_path / "x.csv", X, delimiter=",", fmt="%.17g")
+    np.testing.assert_array_equal(read_data(tmp_path / "x.csv").X, X)
+
+
+def test_csv_with_a_byte_order_mark_spaces_and_crlf(tmp_path):
+    (tmp_path / "x.csv").write_bytes(b"\xef\xbb\xbfa, b\r\n1, 2\r\n3, 4.5\r\n")
+    found = read_data(tmp_path / "x.csv")
+    assert found.columns == ("a", "b")
+    np.testing.assert_array_equal(found.X, [[1, 2], [3, 4.5]])
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a,b\n1,2\n3,4,5\n", "different numbers of cells"),
+        ("a,b\n1,2,3\n4,5,6\n", "different numbers of cells"),
+        ("a,b\n1,2\n3\n", "'b' has 1 empty .* row 2"),
+        ("a,b\n1,2\n,4\nnan,3\n", "'a' has 2 empty or NaN cells, the first in row 2"),
+    ],
+)
+def test_ragged_text(text, words, zipped, tmp_path):
+    path = tmp_path / ("x.csv.gz" if zipped else "x.csv")
+    path.write_bytes(gzip.compress(text.encode()) if zipped else text.encode())
+    refuses(lambda: read_data(path), words)
+
+
+def test_labels_column_and_dropped_columns_are_no_features(tmp_path):
+    FRAME.assign(id=range(4), kind=list("uvuv")).to_csv(tmp_path / "x.csv", index=False)
+    found = read_data(tmp_path / "x.csv", labels_column="kind", drop=["id"])
+    assert found.columns == ("a", "b", "c")
+    assert list(found.labels) == list("uvuv")
+    refuses(lambda: read_data(tmp_path / "x.csv", labels_column="sort"), "no column 'sort'", "kind")
+    refuses(lambda: read_data(tmp_path / "x.csv", drop=["nr"]), "no column 'nr'")
+    np.save(tmp_path / "x.npy", X)
+    refuses(lambda: read_data(tmp_path / "x.npy", drop=["id"]), "no named columns")
+
+
+def test_a_column_of_vectors_is_the_samples(tmp_path):
+    pytest.importorskip("pyarrow")
+    frame = pandas.DataFrame({"id": range(4), "embedding": list(X)})
+    frame.to_parquet(tmp_path / "x.parquet")
+    np.testing.assert_array_equal(read_data(tmp_path / "x.parquet").X, X)
+    frame.assign(other=list(X * 2)).rename(columns={"embedding": "e"}).to_parquet(tmp_path / "two.parquet")
+    refuses(lambda: read_data(tmp_path / "two.parquet"), "2 column", "e, other")
+    np.testing.assert_array_equal(read_data(f"{tmp_path}/two.parquet:other").X, X * 2)
+    frame["embedding"] = [row[: 2 + (i % 2)] for i, row in enumerate(X)]
+    frame.to_parquet(tmp_path / "x.parquet")
+    refuses(lambda: read_data(tmp_path / "x.parquet"), "different lengths")
+
+
+LABELS = np.array([3, 1, 1, 2])
+LABEL_WRITERS = {
+    ".npy": lambda path: np.save(path, LABELS),
+    ".npz": lambda path: np.savez(path, X=X, labels=LABELS),
+    ".csv": lambda path: path.write_text("id,cluster\n9,3\n8,1\n7,1\n6,2\n"),
+    ".parquet": lambda path: pandas.DataFrame({"cluster": LABELS}).to_parquet(path),
+    ".txt": lambda path: path.write_text("3\n1\n1\n2\n"),
+}
+
+
+@pytest.mark.parametrize("ending", LABEL_WRITERS)
+def test_every_kind_gives_the_same_labels(ending, tmp_path):
+    path = tmp_path / f"labels{ending}"
+    LABEL_WRITERS[ending](path)
+    np.testing.assert_array_equal(read_labels(path), LABELS)
+
+
+def test_labels_of_words(tmp_path):
+    (tmp_path / "l.txt").write_text("u\nv w\nu\n1\n")
+    np.testing.assert_array_equal(read_labels(tmp_path / "l.txt"), ["u", "v w", "u", "1"])
+    (tmp_path / "l.csv").write_text("kind,place\nu,x\nv,y\n")
+    np.testing.assert_array_equal(read_labels(f"{tmp_path}/l.csv:place"), ["x", "y"])
+    refuses(lambda: read_labels(tmp_path / "l.csv"), "2 columns", "kind, place")
+
+
+def test_labels_that_are_none(tmp_path):
+    np.save(tmp_path / "l.npy", X)
+    refuses(lambda: read_labels(tmp_path / "l.npy"), r"shape \(4, 3\)")
+    (tmp_path / "l.txt").write_text("1\n\n2\n")
+    refuses(lambda: read_labels(tmp_path / "l.txt"), "line 2 is empty")
+    (tmp_path / "l.txt").write_bytes(b"\xff\xfe\n")
+    refuses(lambda: read_labels(tmp_path / "l.txt"), "UTF-8")
+    np.save(tmp_path / "l.npy", LABELS[:, None])
+    np.testing.assert_array_equal(read_labels(tmp_path / "l.npy"), LABELS)
+
+
+def test_half_a_file_is_never_seen(tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_text("old")
+
+    def write_half():
+        with replacing(path) as draft:
+            draft.write_text("half")
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        write_half()
+    assert path.read_text() == "old"
+    with replacing(path) as draft:
+        draft.write_text("new")
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_written_columns_come_back(tmp_path):
+    columns = {"k": np.array([2, 3]), "score": np.array([0.1, np.nan]), "error": np.array(["", 'a, "b"'])}
+    write_csv(tmp_path / "t.csv", columns)
+    frame = pandas.read_csv(tmp_path / "t.csv", keep_default_na=False)
+    assert list(frame["score"]) == [0.1, ""] or list(frame["score"]) == ["0.1", ""]
+    assert frame["error"][1] == 'a, "b"'
+    path = write_columns(tmp_path / "s", {"label": LABELS, "word": np.array(list("abcd"))})
+    assert path == tmp_path / "s.parquet"
+    assert list(pandas.read_parquet(path)["word"]) == list("abcd")
+
+
+def test_without_pyarrow_columns_go_to_npz(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    path = write_columns(tmp_path / "s", {"label": LABELS})
+    assert path == tmp_path / "s.npz"
+    np.testing.assert_array_equal(np.load(path)["label"], LABELS)
+
+
+def test_without_pandas_a_table_names_what_to_install(tmp_path, monkeypatch):
+    FRAME.to_csv(tmp_path / "x.csv", index=False)
+    monkeypatch.setitem(__import__("sys").modules, "pandas", None)
+    with pytest.raises(ImportError, match=r"pip install 'fastsil\[frames\]'"):
+        read_data(tmp_path / "x.csv")
+
+
+def test_json_comes_back_or_is_empty(tmp_path):
+    write_json(tmp_path / "r.json", {"a": [1, "ü"]})
+    assert read_json(tmp_path / "r.json") == {"a": [1, "ü"]}
+    (tmp_path / "r.json").write_text("[1")
+    assert read_json(tmp_path / "r.json") == {}
+    assert read_json(tmp_path / "none.json") == {}

@@ -1,0 +1,104 @@
+"""Pictures show the data that they are given, draw where they are told, and need no display."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+matplotlib = pytest.importorskip("matplotlib")
+matplotlib.use("Agg")
+
+from matplotlib import pyplot as plt  # noqa: E402
+
+from fastsil import silhouette_profile  # noqa: E402
+from fastsil.plots import draw_elbow, draw_scores, draw_silhouettes, draw_sweep, new_figure, save_picture  # noqa: E402
+
+KS = np.arange(2, 8)
+SCORES = np.array([0.1, 0.3, np.nan, 0.2, 0.15, 0.1])
+INERTIA = np.array([9e5, 5e5, np.nan, 3e5, 2e5, 1e5])
+
+
+@pytest.fixture(autouse=True)
+def _no_figure_is_left():
+    yield
+    plt.close("all")
+
+
+def outline(ax):
+    """Right and left extent of everything filled, over all clusters."""
+    corners = np.concatenate([path.vertices for fill in ax.collections for path in fill.get_paths()])
+    return corners[:, 0].min(), corners[:, 0].max(), corners[:, 1].max()
+
+
+@pytest.mark.parametrize("n_samples", [5, 50_000])
+def test_bars_reach_from_the_lowest_to_the_highest_silhouette(n_samples):
+    rng = np.random.default_rng(0)
+    silhouettes = rng.uniform(-0.3, 0.8, n_samples)
+    codes = np.arange(n_samples) % 2
+    ax = draw_silhouettes(
+        silhouettes, codes, np.array(["u", "v"]), score=silhouettes.mean(), ax=new_figure().subplots()
+    )
+    left, right, bottom = outline(ax)
+    assert left == pytest.approx(silhouettes.min())
+    assert right == pytest.approx(silhouettes.max())
+    assert bottom == pytest.approx(n_samples, rel=0.05)
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["u", "v"]
+    assert f"{np.count_nonzero(silhouettes < 0):,} of them negative" in ax.get_title(loc="left")
+
+
+def test_area_of_a_cluster_is_its_sum():
+    """The filled area over 0 is the sum of the positive silhouettes: nothing is lost or drawn twice."""
+    silhouettes = np.array([0.5, 0.25, 0.75, -0.1])
+    ax = draw_silhouettes(silhouettes, np.array([0, 0, 0, 1]), np.arange(2), score=0.35, ax=new_figure().subplots())
+    first = ax.collections[0].get_paths()[0].vertices
+    x, y = first[:, 0], first[:, 1]
+    area = abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2
+    assert area == pytest.approx(1.5)
+
+
+def test_many_clusters_keep_their_names_apart(tmp_path):
+    rng = np.random.default_rng(1)
+    codes = np.arange(3000) % 150
+    figure = new_figure()
+    ax = draw_silhouettes(rng.uniform(-1, 1, 3000), codes, np.arange(150), score=0.0, ax=figure.subplots())
+    assert len(ax.get_yticks()) <= 30
+    save_picture(figure, tmp_path / "many.png")
+    assert (tmp_path / "many.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_profile_draws_into_the_axes_given_and_makes_new_ones_otherwise():
+    profile = silhouette_profile([[0.0], [1.0], [5.0], [6.0], [7.0]], list("uuvvv"))
+    ax = new_figure().subplots()
+    assert profile.plot(ax) is ax
+    assert plt.get_fignums() == []
+    assert profile.plot().figure.number in plt.get_fignums()
+
+
+def test_curves_go_through_the_numbers_and_pass_over_gaps():
+    ax = draw_elbow(KS, INERTIA, best_k=3, ax=new_figure().subplots())
+    np.testing.assert_array_equal(ax.lines[0].get_xdata(), [2, 3, 5, 6, 7])
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), INERTIA[[0, 1, 3, 4, 5]])
+    ax = draw_scores(KS, SCORES, SCORES + 0.1, best_k=3, ax=new_figure().subplots())
+    curves = {line.get_label(): line for line in ax.lines}
+    np.testing.assert_array_equal(curves["mean over samples"].get_ydata(), SCORES[[0, 1, 3, 4, 5]])
+    assert "highest silhouette: k = 3" in curves
+
+
+def test_one_k_alone_can_be_drawn(tmp_path):
+    figure = new_figure()
+    draw_sweep(
+        {"n_clusters": KS[:1], "inertia": INERTIA[:1], "silhouette": SCORES[:1], "macro_silhouette": SCORES[:1]},
+        best_k=2,
+        axes=figure.subplots(1, 2),
+    )
+    save_picture(figure, tmp_path / "one.png")
+
+
+def test_without_matplotlib_the_error_names_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    for draw in (new_figure, lambda: draw_elbow(KS, INERTIA)):
+        with pytest.raises(ImportError, match=r"pip install 'fastsil\[plots\]'"):
+            draw()
