@@ -169,8 +169,9 @@ class PairSums:
     def _ranges_to(self, clusters: NDArray[np.integer[Any]]) -> Iterator[tuple[int, ...]]:
         """Entries of one cluster, cut into tasks: start and end of the entries, of the cluster; the cluster."""
         offsets = self._partition.offsets
-        used, first = np.unique(clusters, return_index=True)
-        for cluster, low, high in zip(used, first, np.append(first[1:], len(clusters)), strict=True):
+        used, counts = np.unique(clusters, return_counts=True)
+        ends = np.cumsum(counts)
+        for cluster, low, high in zip(used, ends - counts, ends, strict=True):
             start, end = offsets[cluster], offsets[cluster + 1]
             tiles = int(_TASK_PRODUCTS / (kernels.ROWS * self._n_features * (end - start)))
             step = max(1, tiles) * kernels.ROWS

@@ -83,7 +83,12 @@ def compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: T
     else:
         search = _Search(data, pairs, centers, squared_products, n_jobs, seconds)
         strategy, nearest = search.nearest(_share(tick, 0.6))
-    return _finish(data, own_sums, nearest, Work(strategy, pairs.pairs, pairs.pairs / partition.n_samples**2, seconds))
+    return _finish(
+        data,
+        own_sums,
+        nearest,
+        Work(f"euclidean: {strategy}", pairs.pairs, pairs.pairs / partition.n_samples**2, seconds),
+    )
 
 
 def _nearest_by_symmetry(pairs: PairSums, partition: Partition, tick: Tick) -> _Nearest:
