@@ -30,8 +30,9 @@ _MAX_BARS = 1000
 # More clusters than this leave no room for a word beside each.
 _MAX_NAMED = 30
 
-# Gap between clusters, as a share of all samples.
+# Gap between clusters, as a share of all samples; and of all gaps together, lest many leave no room for bars.
 _GAP = 0.012
+_ALL_GAPS = 0.3
 
 
 def draw_silhouettes(
@@ -82,7 +83,7 @@ def draw_silhouettes(
     """
     ax = _axes(ax, figsize=(7.5, height_for(len(classes))))
     sizes = np.bincount(codes, minlength=len(classes))
-    gap = _GAP * len(codes)
+    gap = min(_GAP, _ALL_GAPS / len(classes)) * len(codes)
     top = 0.0
     middles = []
     for cluster, size in enumerate(sizes):
@@ -174,11 +175,11 @@ def draw_scores(
     """
     ax = _axes(ax, figsize=(7, 4.2))
     there = np.isfinite(silhouette)
+    ax.plot(n_clusters[there], silhouette[there], "o-", color=_BLUE, zorder=3, label="mean over samples")
     if macro_silhouette is not None:
         ax.plot(
             n_clusters[there], macro_silhouette[there], "s--", color=_GREY, markersize=4, label="mean of cluster means"
         )
-    ax.plot(n_clusters[there], silhouette[there], "o-", color=_BLUE, label="mean over samples")
     ax.axhline(0, color=_INK, linewidth=0.8)
     ax.set_ylabel("mean silhouette")
     ax.set_title("Silhouette: higher is better, 1 is perfect, 0 is on the border", loc="left", fontsize="medium")
