@@ -1,0 +1,211 @@
+"""scikit-learn's silhouettes and ours, side by side on drawn calls: the same numbers, or the same kind of error.
+
+The data are benign (scikit-learn itself loses digits on offsets); the drawn part is the way of calling: metric, type,
+container, labels. What is wrong with a call is drawn too.
+"""
+
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse
+import sklearn.metrics
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fastsil
+from assertions import TOLERANCE
+
+METRICS = [
+    *("euclidean", "l2", "cosine", "mahalanobis", "seuclidean"),
+    *("manhattan", "l1", "cityblock", "sqeuclidean", "correlation", "chebyshev"),
+    *("canberra", "braycurtis", "minkowski", "hamming"),
+]
+# scikit-learn's own rounding on top of ours: its float32 distances are sums in float64, rounded to float32.
+ATOL = {np.dtype(np.float32): 2e-5, np.dtype(np.float64): 1e-9}
+assert all(ATOL[dtype] > TOLERANCE[dtype] for dtype in TOLERANCE)
+
+CONTAINERS = {
+    "array": np.asarray,
+    "Fortran": np.asfortranarray,
+    "strided": lambda X: np.repeat(X, 2, axis=0)[::2],
+    "list": lambda X: X.tolist(),
+    "csr": scipy.sparse.csr_array,
+    "csc": scipy.sparse.csc_matrix,
+    "coo": scipy.sparse.coo_matrix,
+}
+LABELINGS = {
+    "integers": lambda codes: codes,
+    "list": lambda codes: codes.tolist(),
+    "strings": lambda codes: np.array([f"cluster {code}" for code in codes]),
+    "objects": lambda codes: np.array([f"cluster {code}" for code in codes], dtype=object),
+    "floats": lambda codes: codes / 2,
+    "negative": lambda codes: -codes,
+    "far apart": lambda codes: codes * 10**9,
+    "booleans": lambda codes: codes % 2 == 0,
+}
+
+
+@st.composite
+def calls(draw):
+    """(X, labels, metric) of a call that both should take, unless the metric does not suit the container."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    n_samples, n_features = draw(st.integers(8, 40)), draw(st.integers(1, 6))
+    n_clusters = draw(st.integers(2, n_samples - 1))
+    codes = rng.permutation(np.arange(n_samples) % n_clusters)
+    X = rng.normal(size=(n_samples, n_features)) + codes[:, None]
+    dtype = draw(st.sampled_from([np.float32, np.float64, np.int32, np.uint8, bool]))
+    X = (X > 1) if dtype is bool else np.abs(20 * X).astype(dtype) if np.dtype(dtype).kind in "iu" else X.astype(dtype)
+    return (
+        CONTAINERS[draw(st.sampled_from(sorted(CONTAINERS)))](X),
+        LABELINGS[draw(st.sampled_from(sorted(LABELINGS)))](codes),
+        draw(st.sampled_from(METRICS)),
+    )
+
+
+def outcome(function, *args, **kwargs):
+    """What a call gives: its result, or the exception that it raises."""
+    with warnings.catch_warnings():
+        # scikit-learn warns of conversions to float or bool for some metrics; that is not compared.
+        warnings.simplefilter("ignore")
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            return error
+
+
+def assert_same_outcome(ours, theirs, X=None):
+    if isinstance(theirs, Exception):
+        assert isinstance(ours, Exception), f"scikit-learn raises {theirs!r}, fastsil gives {ours!r}"
+        assert isinstance(ours, _kind_of(theirs)), f"scikit-learn raises {theirs!r}, fastsil raises {ours!r}"
+        return
+    assert not isinstance(ours, Exception), f"scikit-learn gives {theirs!r}, fastsil raises {ours!r}"
+    dtype = np.dtype(np.float32 if getattr(X, "dtype", None) == np.float32 else np.float64)
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=ATOL[dtype])
+
+
+def _kind_of(error):
+    """What a caller would catch: scikit-learn's private subclasses count as their public bases."""
+    return next(kind for kind in type(error).__mro__ if kind.__module__ in ("builtins", "numpy.linalg"))
+
+
+def _has_constant_rows(X):
+    return not scipy.sparse.issparse(X) and (np.ptp(np.asarray(X, dtype=float), axis=1) == 0).any()
+
+
+def _is_resolved(call):
+    """Whether a and b are far enough from rounding for s to be compared (parallel rows under cosine are not)."""
+    profile = fastsil.silhouette_profile(call[0], call[1], metric=call[2])
+    return np.maximum(profile.a, profile.b) > 1e-6
+
+
+@given(calls())
+def test_samples_hypothesis(call):
+    X, labels, metric = call
+    ours = outcome(fastsil.silhouette_samples, X, labels, metric=metric)
+    theirs = outcome(sklearn.metrics.silhouette_samples, X, labels, metric=metric)
+    if metric == "correlation" and _has_constant_rows(X):
+        # Their correlation is 0 / 0. scikit-learn turns the NaN into a silhouette of 0; here it is an error.
+        assert isinstance(ours, ValueError)
+        return
+    if metric == "mahalanobis" and np.shape(X)[1] == 1 and not scipy.sparse.issparse(X):
+        # Distances over the deviation. scikit-learn stumbles over NumPy's covariance of one column, a scalar.
+        theirs = outcome(sklearn.metrics.silhouette_samples, X, labels)
+    if not isinstance(ours, Exception) and not isinstance(theirs, Exception):
+        resolved = _is_resolved(call)
+        ours, theirs = ours[resolved], theirs[resolved]
+    assert_same_outcome(ours, theirs, X)
+
+
+@given(calls(), st.integers(1, 45), st.integers(0, 9))
+def test_score_of_a_subset_hypothesis(call, sample_size, random_state):
+    X, labels, metric = call
+    if metric in ("mahalanobis", "seuclidean", "cosine", "correlation"):
+        metric = "euclidean"  # a few rows may have no covariance, or be parallel: noise, not a difference
+    params = {"metric": metric, "sample_size": sample_size, "random_state": random_state}
+    assert_same_outcome(
+        outcome(fastsil.silhouette_score, X, labels, **params),
+        outcome(sklearn.metrics.silhouette_score, X, labels, **params),
+        X,
+    )
+
+
+@given(calls(), st.sampled_from(["array", "Fortran", "list", "csr", "csc"]), st.sampled_from([float, np.float32, int]))
+def test_precomputed_hypothesis(call, container, dtype):
+    X, labels, _ = call
+    X = np.asarray(X.todense() if scipy.sparse.issparse(X) else X, dtype=float)
+    distances = CONTAINERS[container](np.round(10 * np.abs(X[:, None] - X[None]).sum(axis=2)).astype(dtype))
+    assert_same_outcome(
+        outcome(fastsil.silhouette_samples, distances, labels, metric="precomputed"),
+        outcome(sklearn.metrics.silhouette_samples, distances, labels, metric="precomputed"),
+        distances,
+    )
+
+
+GOOD_X = np.random.default_rng(0).normal(size=(8, 3))
+GOOD_LABELS = np.array([0, 0, 0, 1, 1, 1, 2, 2])
+MISTAKES = {
+    "NaN": lambda X, labels: (np.where(X[3, 1] == X, np.nan, X), labels),
+    "infinity": lambda X, labels: (np.where(X[3, 1] == X, np.inf, X), labels),
+    "labels too short": lambda X, labels: (X, labels[:-1]),
+    "labels too long": lambda X, labels: (X, [*labels, 1]),
+    "one label": lambda X, labels: (X, np.zeros(8)),
+    "a label a row": lambda X, labels: (X, np.arange(8)),
+    "no rows": lambda X, labels: (X[:0], labels[:0]),
+    "no columns": lambda X, labels: (X[:, :0], labels),
+    "one dimension": lambda X, labels: (X[:, 0], labels),
+    "three dimensions": lambda X, labels: (X[:, :, None], labels),
+    "a scalar": lambda X, labels: (1.0, labels),
+    "X is None": lambda X, labels: (None, labels),
+    "X is a string": lambda X, labels: ("data", labels),
+    "labels is None": lambda X, labels: (X, None),
+    "labels is a scalar": lambda X, labels: (X, 3),
+    "labels is a matrix": lambda X, labels: (X, np.stack([labels, labels], axis=1)),
+    "labels has NaN": lambda X, labels: (X, np.where(labels == 2, np.nan, labels)),
+    "labels has infinity": lambda X, labels: (X, np.where(labels == 2, np.inf, labels)),
+    "labels mixes strings and numbers": lambda X, labels: (X, np.array([*"aaabbb", 1, 1], dtype=object)),
+    "complex": lambda X, labels: (X + 1j, labels),
+    "strings": lambda X, labels: (np.full(X.shape, "one"), labels),
+    "objects": lambda X, labels: (np.full(X.shape, {}, dtype=object), labels),
+    "sparse NaN": lambda X, labels: (scipy.sparse.csr_array(np.where(X[3, 1] == X, np.nan, X)), labels),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "mahalanobis", "manhattan", "chebyshev"])
+def test_the_same_error_for_the_same_mistake(mistake, metric):
+    X, labels = MISTAKES[mistake](GOOD_X, GOOD_LABELS)
+    for name in ("silhouette_samples", "silhouette_score"):
+        theirs = outcome(getattr(sklearn.metrics, name), X, labels, metric=metric)
+        assert isinstance(theirs, Exception), "scikit-learn takes this; it is no mistake"
+        assert_same_outcome(outcome(getattr(fastsil, name), X, labels, metric=metric), theirs)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"metric": "euclidian"},
+        {"metric": None},
+        {"metric": "euclidean", "colour": 1},
+        {"metric": "chebyshev", "colour": 1},
+        {"metric": "precomputed"},
+        {"metric": "seuclidean", "V": np.ones(2)},
+    ],
+    ids=str,
+)
+def test_the_same_error_for_the_same_bad_parameter(params):
+    theirs = outcome(sklearn.metrics.silhouette_samples, GOOD_X, GOOD_LABELS, **params)
+    assert isinstance(theirs, Exception), "scikit-learn takes this; it is no mistake"
+    assert_same_outcome(outcome(fastsil.silhouette_samples, GOOD_X, GOOD_LABELS, **params), theirs)
+
+
+@pytest.mark.parametrize("sample_size", [0, -3, 2.5, "all"])
+def test_the_same_error_for_a_bad_sample_size(sample_size):
+    theirs = outcome(sklearn.metrics.silhouette_score, GOOD_X, GOOD_LABELS, sample_size=sample_size)
+    assert_same_outcome(outcome(fastsil.silhouette_score, GOOD_X, GOOD_LABELS, sample_size=sample_size), theirs)
+
+
+def test_scikit_learns_example_of_small_clusters():
+    """A cluster of one, ties, and a cluster of two equal samples: 0, ..., 1 by convention."""
+    X, labels = [[0.0], [1.0], [1.0], [2.0], [3.0], [3.0]], [0, 1, 1, 1, 2, 2]
+    np.testing.assert_array_equal(fastsil.silhouette_samples(X, labels), [0, 0.5, 0.5, 0, 1, 1])

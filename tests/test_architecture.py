@@ -1,0 +1,156 @@
+"""The house rules that a machine can check: who imports whom, what a kernel is, what `import fastsil` loads."""
+
+import ast
+import contextlib
+import importlib
+import inspect
+import os
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from numba.core.dispatcher import Dispatcher
+
+import fastsil
+import fastsil.kernels
+import reference
+
+ROOT = Path(__file__).resolve().parent.parent
+OPTIONAL = ["matplotlib", "pandas", "polars", "pyarrow", "typer", "rich", "tqdm", "jinja2", "dask"]
+ROOMS_OF_KERNELS = sorted(module.name for module in pkgutil.iter_modules(fastsil.kernels.__path__, "fastsil.kernels."))
+
+
+def test_arrows_go_down_only():
+    """The contracts of import-linter in pyproject.toml, on the installed package."""
+    cli = pytest.importorskip("importlinter.cli", exc_type=ImportError)
+    with contextlib.chdir(ROOT):
+        assert cli.lint_imports(config_filename="pyproject.toml", no_cache=True) == 0
+
+
+def dispatchers():
+    """(qualified name, dispatcher) of every compiled function that a room of kernels defines."""
+    for room in ROOMS_OF_KERNELS:
+        module = importlib.import_module(room)
+        for name, value in vars(module).items():
+            if isinstance(value, Dispatcher) and value.py_func.__module__ == room:
+                yield f"{room}.{name}", value
+
+
+COMPILED = dict(dispatchers())
+KERNELS = {name: kernel for name, kernel in COMPILED.items() if not name.rpartition(".")[2].startswith("_")}
+compiled = pytest.mark.parametrize("name", COMPILED)
+kernels = pytest.mark.parametrize("name", KERNELS)
+
+
+def test_there_are_kernels_in_every_room_of_kernels():
+    """Otherwise the tests below would have nothing to look at, and pass."""
+    assert ROOMS_OF_KERNELS
+    for room in ROOMS_OF_KERNELS:
+        assert any(name.startswith(f"{room}.") for name in KERNELS), f"{room} has no public kernel"
+
+
+def test_every_decorated_function_is_looked_at():
+    """The source names as many functions under a numba decorator as were found compiled."""
+    for room in ROOMS_OF_KERNELS:
+        tree = ast.parse(inspect.getsource(importlib.import_module(room)))
+        decorated = {
+            node.name
+            for node in tree.body
+            if isinstance(node, ast.FunctionDef)
+            for decorator in node.decorator_list
+            if any(isinstance(part, ast.Name) and "jit" in part.id for part in ast.walk(decorator))
+        }
+        assert decorated == {name.removeprefix(f"{room}.") for name in COMPILED if name.startswith(f"{room}.")}
+
+
+@kernels
+def test_a_kernel_has_a_naive_twin(name):
+    kernel = name.rpartition(".")[2]
+    assert callable(getattr(reference, kernel, None)), f"tests/reference.py has no {kernel}"
+
+
+@kernels
+def test_a_kernel_says_what_it_does(name):
+    assert inspect.getdoc(KERNELS[name].py_func)
+
+
+@kernels
+def test_a_kernel_has_at_most_eight_arguments(name):
+    assert len(inspect.signature(KERNELS[name].py_func).parameters) <= 8
+
+
+@compiled
+def test_flags(name):
+    options = COMPILED[name].targetoptions
+    assert options.get("nogil") is True
+    assert options.get("error_model") == "numpy"
+    assert not options.get("parallel")
+    fastmath = options.get("fastmath", False)
+    assert fastmath is False or isinstance(fastmath, set | frozenset), "fastmath is a named set, or documented as False"
+    assert not fastmath or not {"nnan", "ninf", "fast"} & set(fastmath), "NaN and infinity must keep their meaning"
+
+
+@compiled
+def test_compiled_code_is_cached(name):
+    assert type(COMPILED[name]._cache).__name__ != "NullCache"
+
+
+@pytest.mark.parametrize("room", ROOMS_OF_KERNELS)
+def test_a_room_of_kernels_stands_alone(room):
+    """numba's cache does not see a change in another file, so that a kernel imports nothing of ours."""
+    tree = ast.parse(inspect.getsource(importlib.import_module(room)))
+    for node in ast.walk(tree):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{room} imports a neighbour"
+            names = [node.module]
+        for imported in names:
+            assert imported.partition(".")[0] in {"__future__", "typing", "math", "numpy", "numba", "llvmlite"}
+
+
+def test_the_reference_imports_nothing_of_what_it_judges():
+    tree = ast.parse(inspect.getsource(reference))
+    modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert modules <= {"__future__", "typing", "numpy", "math"}
+
+
+def loaded_by(statement):
+    """Top-level names in sys.modules after a statement in a fresh interpreter, away from this folder."""
+    code = f"import sys; {statement}; print(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
+    # This interpreter's path, without the folder of the tests: an import must not find the helpers here.
+    path = os.pathsep.join(entry for entry in sys.path if entry and Path(entry) != ROOT / "tests")
+    environment = {**os.environ, "PYTHONPATH": path}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    return set(result.stdout.split())
+
+
+def test_import_fastsil_loads_next_to_nothing():
+    assert not loaded_by("import fastsil") & {*OPTIONAL, "numba", "sklearn", "scipy", "numpy"}
+
+
+@pytest.mark.parametrize("name", fastsil.__all__)
+def test_public_names_load_no_optional_package(name):
+    loaded = loaded_by(f"from fastsil import {name}")
+    # scikit-learn itself loads pandas or polars where they are installed; only what it does not load is our doing.
+    assert not (loaded - loaded_by("import sklearn.metrics, sklearn.cluster, sklearn.utils")) & set(OPTIONAL)
+
+
+def test_scoring_loads_no_optional_package():
+    call = "import fastsil; fastsil.silhouette_score([[0.0], [1], [2]], [0, 0, 1])"
+    loaded = loaded_by(call)
+    assert not (loaded - loaded_by("import sklearn.metrics, sklearn.cluster, sklearn.utils")) & set(OPTIONAL)
+
+
+def test_public_names_are_all_there():
+    for name in fastsil.__all__:
+        assert getattr(fastsil, name) is not None
+    assert set(fastsil.__all__) <= set(dir(fastsil))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        fastsil.nonsense  # noqa: B018
+
+
+def test_the_package_is_typed():
+    assert (Path(fastsil.__path__[0]) / "py.typed").exists()
