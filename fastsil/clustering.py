@@ -224,13 +224,14 @@ def sum_of_squares_within(X: Any, labels: Any) -> float:
 
 def _seeds(random_state: Any, count: int) -> list[int | None]:
     if random_state is None or isinstance(random_state, (int, np.integer)):
-        return [random_state] * count
+        return [None if random_state is None else int(random_state)] * count
     return [int(seed) for seed in check_random_state(random_state).randint(np.iinfo(np.int32).max, size=count)]
 
 
 def _chunks(X: Any) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    sparse = bool(issparse(X))
     step = max(1, _CHUNK_BYTES // (8 * X.shape[1]))
     for start in range(0, X.shape[0], step):
         rows = slice(start, min(start + step, X.shape[0]))
-        chunk = X[rows].toarray() if issparse(X) else X[rows]
+        chunk = X[rows].toarray() if sparse else X[rows]
         yield rows, chunk.astype(np.float64, copy=False)

@@ -407,6 +407,7 @@ def _find(work: _Work, clusterer: Any, part: _Part) -> _Finding:
     row = SweepRow(part.n_clusters, inertia=inertia, fit_seconds=time.perf_counter() - started)
     if part.n_clusters == 1:
         return _Finding(row, clusterer)
+    part.tell("scoring", 0.5)
     started = time.perf_counter()
     profile = work.score(labels, part.tick_scoring)
     row = replace(

@@ -41,6 +41,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+# A first score that takes this much longer than the others has been compiling.
+_COMPILING_SECONDS = 2.0
+
 _Args = ParamSpec("_Args")
 
 # What a user can mend: bad values, missing files, missing packages, too little memory.
@@ -247,6 +250,11 @@ def _show_sweep(sweep: KMeansSweep, n_features: int) -> None:
     best = int(np.flatnonzero(results["n_clusters"] == sweep.best_k_)[0])
     screen.show_table(sweep_columns(results), marked=best)
     screen.show_sentences(sweep_sentences(results, best_k=sweep.best_k_, n_features=n_features))
+    first, *others = (
+        results["score_seconds"][np.isfinite(results["score_seconds"])] if len(sweep.profiles_) > 1 else [0]
+    )
+    if others and first > _COMPILING_SECONDS + 10 * max(others):
+        screen.remark(f"The seconds of k = {min(sweep.profiles_)} are mostly compiling, which is done once a machine.")
 
 
 def _show_written(out: Path, write: Callable[[bool], dict[str, str]]) -> None:

@@ -129,7 +129,9 @@ class _Watch:
         self._live.stop()
 
     def __call__(self, event: SweepEvent) -> None:
-        self._bar.update(self._task, completed=event.share, description=f"k = {event.n_clusters}: {event.stage}")
+        first = event.stage == "scoring" and not self._rows
+        hint = " (compiling, if it is the first time)" if first else ""
+        self._bar.update(self._task, completed=event.share, description=f"k = {event.n_clusters}: {event.stage}{hint}")
         if event.row is not None:
             self._rows.append(event.row)
             self._live.update(Group(_table(sweep_columns(columns_of(self._rows))), self._bar))
