@@ -41,7 +41,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-# A first score that takes this much longer than the others has been compiling.
+# A score of so few products (samples² x features) takes well under a second; if it takes more than this, numba
+# has been compiling.
+_SMALL_SCORE = 10**10
 _COMPILING_SECONDS = 2.0
 
 _Args = ParamSpec("_Args")
@@ -250,11 +252,9 @@ def _show_sweep(sweep: KMeansSweep, n_features: int) -> None:
     best = int(np.flatnonzero(results["n_clusters"] == sweep.best_k_)[0])
     screen.show_table(sweep_columns(results), marked=best)
     screen.show_sentences(sweep_sentences(results, best_k=sweep.best_k_, n_features=n_features))
-    first, *others = (
-        results["score_seconds"][np.isfinite(results["score_seconds"])] if len(sweep.profiles_) > 1 else [0]
-    )
-    if others and first > _COMPILING_SECONDS + 10 * max(others):
-        screen.remark(f"The seconds of k = {min(sweep.profiles_)} are mostly compiling, which is done once a machine.")
+    slow = results["n_clusters"][results["score_seconds"] > _COMPILING_SECONDS]
+    if len(slow) and len(sweep.labels_) ** 2 * n_features < _SMALL_SCORE:
+        screen.remark(f"Most of the seconds at k = {', '.join(map(str, slow))} went into compiling, once a machine.")
 
 
 def _show_written(out: Path, write: Callable[[bool], dict[str, str]]) -> None:
