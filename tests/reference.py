@@ -3,6 +3,9 @@
 NumPy only, nothing of fastsil, plain differences, one row at a time, in extended precision where the machine has it.
 Function names are those of the engines and kernels. Nothing here is fast and nothing here is clever.
 
+Kernels write into what they are given; their twins return it, and know nothing of tiles, blocks, scratch memory or
+early exits. Where a kernel bounds a value, its twin gives the value.
+
 The terms of a sample x of cluster A: ``a`` is the mean distance to the other members of A, ``b`` the smallest mean
 distance to another cluster, and ``s = (b - a) / max(a, b)``; 0 where A has one member or where a = b = 0.
 """
@@ -163,3 +166,71 @@ def inverse(matrix):
             if row != column:
                 work[row] -= work[row, column] * work[column]
     return work[:, size:]
+
+
+# Twins of fastsil.kernels.euclidean
+
+
+def products(X, Y, origin):
+    """Inner products of all rows of X with all rows of Y, relative to an origin."""
+    return (np.asarray(X).astype(WIDE) - origin) @ (np.asarray(Y).astype(WIDE) - origin).T
+
+
+def distances_between(X, Y):
+    return np.stack([euclidean_row(x, np.asarray(Y).astype(WIDE)) for x in np.asarray(X).astype(WIDE)])
+
+
+def add_distances_within(members, origin):
+    """(sum of the distances from each member to all, sum of (x.y)² over all ordered pairs)."""
+    return distances_between(members, members).sum(axis=1), (products(members, members, origin) ** 2).sum()
+
+
+def add_distances_between(rows, columns, origin):
+    """(sums over the columns for each row, over the rows for each column, sum of (x.y)² over both orders)."""
+    distances = distances_between(rows, columns)
+    return distances.sum(axis=1), distances.sum(axis=0), 2 * (products(rows, columns, origin) ** 2).sum()
+
+
+def add_distances_to(rows, columns):
+    return distances_between(rows, columns).sum(axis=1)
+
+
+def fill_squares_to_centers(rows, centers, origin):
+    """(squared distances to the centers, squared distances to the origin)."""
+    rows = np.asarray(rows).astype(WIDE)
+    return np.stack([sqeuclidean_row(row, centers) for row in rows]), ((rows - origin) ** 2).sum(axis=1)
+
+
+# Twins of fastsil.kernels.moments
+
+
+def add_differences(members, scale, origin):
+    return (np.asarray(members).astype(WIDE) * scale - origin).sum(axis=0)
+
+
+def add_radial_moments(members, scale, center):
+    """(sum of r² u, (sum of r², sum of r⁴)) for u = x * scale - center and r = |u|."""
+    u = np.asarray(members).astype(WIDE) * scale - center
+    squares = (u**2).sum(axis=1)
+    return squares @ u, np.array([squares.sum(), (squares**2).sum()])
+
+
+def add_covariance_products(members, scale, center, basis):
+    u = np.asarray(members).astype(WIDE) * scale - center
+    return basis @ u.T @ u
+
+
+# Twins of fastsil.kernels.bounds
+
+
+def bound_mean_distance(x, members):
+    """The mean distance itself."""
+    return euclidean_row(np.asarray(x).astype(WIDE), np.asarray(members).astype(WIDE)).mean()
+
+
+def select_candidates(x, own, X, codes):
+    """The nearest other cluster, which has to be among the candidates."""
+    means = [
+        np.inf if code == own else bound_mean_distance(x, X[codes == code]) for code in range(int(codes.max()) + 1)
+    ]
+    return int(np.argmin(means))

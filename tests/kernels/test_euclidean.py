@@ -1,0 +1,182 @@
+"""Tiles of Euclidean distances equal the naive sums, for sizes around every block of the kernel."""
+
+import numpy as np
+import pytest
+from numba import config
+
+import reference
+from assertions import tolerance_of
+from fastsil.kernels import euclidean as kernels
+
+dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+interpreted = pytest.mark.skipif(config.DISABLE_JIT, reason="whole tiles are slow without compilation")
+# Around the block in registers (6 or 12 rows), and around a tile.
+TINY = [1, 2, 5, 13]
+SIZES = [
+    *(pytest.param(size) for size in TINY),
+    *(pytest.param(size, marks=interpreted) for size in (kernels.COLUMNS, kernels.COLUMNS + 1, kernels.ROWS + 3)),
+]
+FEATURES = [1, kernels.DIRECT_FEATURES, kernels.DIRECT_FEATURES + 1, 33]
+MANY_FEATURES = [
+    pytest.param(kernels.DEPTH + 1, marks=interpreted),
+    pytest.param(kernels.SLAB + 7, marks=interpreted),
+]
+GO = np.zeros(1, dtype=np.uint8)
+
+
+class Tiles:
+    """Samples in a shuffled order, the origins 0 and their mean, and scratch memory."""
+
+    def __init__(self, n_samples, n_features, dtype, *, scale=1.0, seed=0):
+        rng = np.random.default_rng(seed)
+        self.X = rng.normal(size=(n_samples, n_features)).astype(dtype)
+        self.order = rng.permutation(n_samples)
+        self.sorted = self.X[self.order] * dtype(scale)
+        self.origins = np.stack([np.zeros(n_features), self.sorted.mean(axis=0)]).astype(dtype)
+        self.samples = kernels.Samples(self.X, self.order, self.origins, dtype(scale))
+        self.workspace = kernels.make_workspace(dtype, n_features)
+        # What an earlier tile left must not matter.
+        for array in self.workspace:
+            array[:] = np.nan
+
+
+def assert_sums_close(actual, expected, dtype):
+    np.testing.assert_allclose(actual, expected.astype(float), rtol=tolerance_of(dtype) / 4)
+
+
+def assert_squares_close(actual, expected, n_features, dtype):
+    # With few features there are no products to be squared.
+    wanted = float(expected) if n_features > kernels.DIRECT_FEATURES else 0.0
+    np.testing.assert_allclose(actual, wanted, rtol=1e-4 if dtype == np.float32 else 1e-9)
+
+
+@dtypes
+@pytest.mark.parametrize("n_samples", SIZES)
+@pytest.mark.parametrize("n_features", FEATURES)
+def test_add_distances_within(n_samples, n_features, dtype):
+    tiles = Tiles(n_samples, n_features, dtype)
+    sums, squares = np.ones((1, n_samples)), np.full(1, np.nan)
+    tasks = np.array([[0, n_samples, 1]])
+    kernels.add_distances_within(tiles.samples, tasks, tiles.workspace, sums, squares, GO)
+    expected_sums, expected_squares = reference.add_distances_within(tiles.sorted, tiles.origins[1])
+    assert_sums_close(sums[0] - 1, expected_sums, dtype)
+    assert_squares_close(squares[0], expected_squares, n_features, dtype)
+
+
+@dtypes
+@pytest.mark.parametrize("n_features", MANY_FEATURES)
+def test_add_distances_within_many_features(n_features, dtype):
+    test_add_distances_within(20, n_features, dtype)
+
+
+@dtypes
+@pytest.mark.parametrize("n_features", [2, 20])
+def test_several_ranges_in_one_call(n_features, dtype):
+    tiles = Tiles(30, n_features, dtype)
+    sums, squares = np.zeros((1, 30)), np.zeros(3)
+    ranges = [(0, 11), (11, 12), (12, 30)]
+    tasks = np.array([[low, high, 1] for low, high in ranges])
+    kernels.add_distances_within(tiles.samples, tasks, tiles.workspace, sums, squares, GO)
+    for (low, high), square in zip(ranges, squares, strict=True):
+        expected_sums, expected_squares = reference.add_distances_within(tiles.sorted[low:high], tiles.origins[1])
+        assert_sums_close(sums[0, low:high], expected_sums, dtype)
+        assert_squares_close(square, expected_squares, n_features, dtype)
+
+
+@dtypes
+@pytest.mark.parametrize("n_rows", SIZES)
+@pytest.mark.parametrize("n_columns", [1, 14])
+@pytest.mark.parametrize("n_features", FEATURES)
+def test_add_distances_between(n_rows, n_columns, n_features, dtype):
+    n_samples = n_rows + n_columns
+    tiles = Tiles(n_samples, n_features, dtype)
+    sums, squares = np.zeros((2, n_samples)), np.zeros(1)
+    tasks = np.array([[0, n_rows, n_rows, n_samples, 1, 1, 0]])
+    kernels.add_distances_between(tiles.samples, tasks, tiles.workspace, sums, squares, GO)
+    of_rows, of_columns, expected_squares = reference.add_distances_between(
+        tiles.sorted[:n_rows], tiles.sorted[n_rows:], tiles.origins[1]
+    )
+    assert_sums_close(sums[1, :n_rows], of_rows, dtype)
+    assert_sums_close(sums[0, n_rows:], of_columns, dtype)
+    assert not sums[0, :n_rows].any()
+    assert not sums[1, n_rows:].any()
+    assert_squares_close(squares[0], expected_squares, n_features, dtype)
+
+
+@interpreted
+@dtypes
+@pytest.mark.parametrize("n_features", [3, kernels.SLAB + 7])
+def test_add_distances_between_many_columns(n_features, dtype):
+    test_add_distances_between(15, kernels.COLUMNS + 9, n_features, dtype)
+
+
+@dtypes
+@pytest.mark.parametrize("n_rows", SIZES)
+@pytest.mark.parametrize("n_features", FEATURES)
+def test_add_distances_to(n_rows, n_features, dtype):
+    tiles = Tiles(n_rows + 17, n_features, dtype)
+    rows = np.random.default_rng(1).permutation(tiles.order[17:])
+    sums = np.ones(n_rows)
+    tasks = np.array([[0, n_rows, 0, 17, 0]])
+    kernels.add_distances_to(tiles.samples, rows, tasks, tiles.workspace, sums, GO)
+    assert_sums_close(sums - 1, reference.add_distances_to(tiles.X[rows], tiles.sorted[:17]), dtype)
+
+
+@dtypes
+@pytest.mark.parametrize("n_centers", [1, 2, 33, pytest.param(kernels.COLUMNS + 5, marks=interpreted)])
+@pytest.mark.parametrize("n_features", [*FEATURES, *MANY_FEATURES])
+def test_fill_squares_to_centers(n_features, n_centers, dtype):
+    tiles = Tiles(9, n_features, dtype, scale=0.5)
+    centers = np.random.default_rng(2).normal(size=(n_centers, n_features))
+    squares, norms = np.empty((9, n_centers), dtype), np.empty(9, dtype)
+    kernels.fill_squares_to_centers(tiles.samples, tiles.order, centers, 1, tiles.workspace, squares, norms)
+    expected_squares, expected_norms = reference.fill_squares_to_centers(tiles.sorted, centers, tiles.origins[1])
+    rounding = np.finfo(dtype).eps * (kernels.DEPTH + 16)
+    reach = expected_norms[:, None] + ((centers - tiles.origins[1]) ** 2).sum(axis=1)
+    assert (np.abs(squares - expected_squares) <= rounding * reach).all()
+    np.testing.assert_allclose(norms, expected_norms.astype(float), rtol=rounding)
+
+
+@dtypes
+@pytest.mark.parametrize("n_features", [4, 40])
+def test_near_duplicates_far_from_the_origin_keep_their_digits(n_features, dtype):
+    """Products lose all digits here: the pairs have to be computed again by differences."""
+    tiles = Tiles(12, n_features, dtype)
+    tiles.X[:] = (100 + np.random.default_rng(3).normal(size=(12, n_features)) * 1e-3).astype(dtype)
+    tiles.X[::3] = tiles.X[0]
+    tiles.sorted = tiles.X[tiles.order]
+    sums = np.zeros((1, 12))
+    kernels.add_distances_within(tiles.samples, np.array([[0, 12, 0]]), tiles.workspace, sums, np.zeros(1), GO)
+    assert_sums_close(sums[0], reference.add_distances_within(tiles.sorted, 0)[0], dtype)
+
+
+@dtypes
+@pytest.mark.parametrize("n_features", [4, 40])
+def test_exact_duplicates_are_exactly_zero_apart(n_features, dtype):
+    tiles = Tiles(10, n_features, dtype)
+    tiles.X[:] = tiles.X[0]
+    sums = np.zeros((1, 10))
+    kernels.add_distances_within(tiles.samples, np.array([[0, 10, 0]]), tiles.workspace, sums, np.zeros(1), GO)
+    assert not sums.any()
+
+
+@pytest.mark.parametrize("n_features", [3, 30])
+def test_the_scale_multiplies_the_data(n_features):
+    plain, scaled = Tiles(9, n_features, np.float64), Tiles(9, n_features, np.float64, scale=0.25)
+    sums = np.zeros((2, 9))
+    for slot, tiles in enumerate((plain, scaled)):
+        kernels.add_distances_within(
+            tiles.samples, np.array([[0, 9, 1]]), tiles.workspace, sums[slot : slot + 1], np.zeros(1), GO
+        )
+    np.testing.assert_allclose(sums[1], sums[0] / 4, rtol=1e-14)
+
+
+def test_a_stop_leaves_early():
+    tiles = Tiles(9, 20, np.float64)
+    sums, stop = np.zeros((1, 9)), np.ones(1, dtype=np.uint8)
+    kernels.add_distances_within(tiles.samples, np.array([[0, 9, 1]]), tiles.workspace, sums, np.zeros(1), stop)
+    kernels.add_distances_between(
+        tiles.samples, np.array([[0, 4, 4, 9, 1, 0, 0]]), tiles.workspace, sums, np.zeros(1), stop
+    )
+    kernels.add_distances_to(tiles.samples, tiles.order, np.array([[0, 4, 4, 9, 1]]), tiles.workspace, sums[0], stop)
+    assert not sums.any()
