@@ -234,3 +234,28 @@ def select_candidates(x, own, X, codes):
         np.inf if code == own else bound_mean_distance(x, X[codes == code]) for code in range(int(codes.max()) + 1)
     ]
     return int(np.argmin(means))
+
+
+# Twins of fastsil.kernels.manhattan
+
+
+def gather_column_sparse(dense, feature):
+    return dense[:, feature]
+
+
+def add_differences_sorted(X, groups, first, n_groups):
+    """Sum of |x_j - y_j| over the features and the members y of each group of a range, (n_samples, n_groups)."""
+    X = np.asarray(X).astype(WIDE)
+    sums = np.zeros((len(X), n_groups), dtype=WIDE)
+    for i, x in enumerate(X):
+        for group in range(n_groups):
+            sums[i, group] = manhattan_row(x, X[groups == first + group]).sum()
+    return sums
+
+
+def keep_nearest(sums, groups, sizes):
+    """(mean over the other members of the own group, smallest mean over another group, that group)."""
+    means = sums / sizes
+    own = sums[np.arange(len(sums)), groups] / np.maximum(sizes[groups] - 1, 1)
+    means[np.arange(len(sums)), groups] = np.inf
+    return own, means.min(axis=1), means.argmin(axis=1)
