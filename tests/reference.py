@@ -259,3 +259,60 @@ def keep_nearest(sums, groups, sizes):
     own = sums[np.arange(len(sums)), groups] / np.maximum(sizes[groups] - 1, 1)
     means[np.arange(len(sums)), groups] = np.inf
     return own, means.min(axis=1), means.argmin(axis=1)
+
+
+# Twins of fastsil.kernels.linear. A row is seen as z = (x - shift) * scale.
+
+
+def seen_rows(X, shift, scale):
+    return (np.asarray(X).astype(WIDE) - shift[:, None]) * scale[:, None]
+
+
+def measure_lengths(X):
+    """1 / length of each row, 0 for a row of zeros."""
+    lengths = np.sqrt((np.asarray(X).astype(WIDE) ** 2).sum(axis=1))
+    return np.where(lengths == 0, 0, 1 / np.where(lengths == 0, 1, lengths))
+
+
+def measure_spreads(X):
+    """(mean over features, 1 / length of the rest) of each row; 0 where all entries are equal."""
+    X = np.asarray(X).astype(WIDE)
+    means = X.mean(axis=1)
+    inverse_lengths = measure_lengths(X - means[:, None])
+    inverse_lengths[(X[:, :1] == X).all(axis=1)] = 0
+    return means, inverse_lengths
+
+
+def sum_offsets_pieces(Z, origin):
+    """(sum of z - origin, sum of |z - origin|²) over the rows of one piece."""
+    offsets = Z - origin
+    return offsets.sum(axis=0), (offsets**2).sum()
+
+
+def pack_rows(Z, origin):
+    """(z - origin, its squared length)."""
+    return Z - origin, ((Z - origin) ** 2).sum(axis=1)
+
+
+def multiply_rows(X, Y):
+    return np.asarray(X).astype(WIDE) @ np.asarray(Y).astype(WIDE).T
+
+
+def bound_values(Z, means, weights, constants):
+    """The values themselves: weight * |z - mean|² + constant, (n_rows, n_centres)."""
+    squares = np.stack([sqeuclidean_row(z, means) for z in Z])
+    return squares * weights + constants
+
+
+def choose_nearest(Z, groups, means, weights, constants, own_factors):
+    """(value for the own group times its factor, smallest value for another group, that group)."""
+    values = bound_values(Z, means, weights, constants)
+    rows = np.arange(len(Z))
+    own = values[rows, groups] * own_factors[groups]
+    values[rows, groups] = np.inf
+    return own, values.min(axis=1), values.argmin(axis=1)
+
+
+def find_nearest_rows(Z, groups, means, weights, constants, own_factors):
+    """The same for any number of rows."""
+    return choose_nearest(Z, groups, means, weights, constants, own_factors)
