@@ -303,10 +303,12 @@ def _screen_of(centres: kernels.Centres, partition: Partition) -> kernels.Screen
     shares = partition.sizes / partition.n_samples
     origin = shares @ centres.origins + shares @ centres.offsets
     n_centres, n_features = centres.origins.shape
-    relative = np.zeros((-(-n_centres // 4) * 4, n_features))
+    n_padded = -(-n_centres // 4) * 4
+    relative, weights, constants = np.zeros((n_padded, n_features)), np.zeros(n_padded), np.full(n_padded, np.inf)
     np.subtract(centres.origins, origin, out=relative[:n_centres])
     relative[:n_centres] += centres.offsets
-    return kernels.Screen(origin=origin, centres=relative, squares=np.einsum("ij,ij->i", relative, relative))
+    weights[:n_centres], constants[:n_centres] = centres.weights, centres.constants
+    return kernels.Screen(origin, relative, np.einsum("ij,ij->i", relative, relative), weights, constants)
 
 
 def _find_nearest(

@@ -64,15 +64,18 @@ class Centres(NamedTuple):
 
 
 class Screen(NamedTuple):
-    """The same centres for dot products.
+    """The same centres for dot products, padded to a multiple of 4.
 
-    Fields: ``origin`` (n_features,), subtracted from all; ``centres`` (n_padded, n_features), rows beyond n_centres
-    are zero and n_padded is a multiple of 4; ``squares`` (n_padded,), their squared lengths.
+    Fields: ``origin`` (n_features,), subtracted from all; ``centres`` (n_padded, n_features); ``squares`` (n_padded,),
+    their squared lengths; ``weights`` and ``constants`` (n_padded,) as in Centres. A padding centre is zero, its
+    constant infinite.
     """
 
     origin: np.ndarray
     centres: np.ndarray
     squares: np.ndarray
+    weights: np.ndarray
+    constants: np.ndarray
 
 
 class Nearest(NamedTuple):
@@ -178,10 +181,7 @@ def find_nearest_rows(
         last = min(first + n_block, n_rows)
         pack_rows(rows, first, last, screen.origin, packed, lengths)
         multiply_rows(packed, screen.centres, products)
-        for i in range(first, last):
-            bounds = products[i - first]
-            limit = bound_values(bounds, lengths[i - first], groups[i], centres, screen.squares, n_features)
-            _decide(rows, i, groups[i], centres, bounds, limit, nearest)
+        choose_nearest(rows, first, groups[first:last], centres, screen, products, lengths, nearest)
 
 
 @njit(**_FLAGS)
@@ -239,56 +239,70 @@ def multiply_rows(
 
 @njit(**_FLAGS)
 def bound_values(
-    products,  # IN (n_padded,) dot products of a row; OUT lower bounds of its values, infinity for its own group
+    products,  # IN (n_padded,) dot products of a row with all centres
     length,  # IN squared length of the row
-    own,  # IN the row's own group
-    centres,  # IN Centres
-    squares,  # IN (n_padded,) squared lengths of the centres
-    n_features,  # IN number of terms in a dot product
+    screen,  # IN Screen
+    bounds,  # OUT (2, n_padded) what the row's values are not below, and not above
 ):
-    """Turn products into lower bounds of values, and return the smallest upper bound.
+    """Turn dot products into bounds of values.
 
     A dot product of d terms in floating point is off by at most ``d eps / 2`` times the lengths' product,
     whatever the order of its sum; twice that covers the squared lengths, a few more the steps after it.
     """
-    slack = 2.3e-16 * (n_features + 16)
-    limit = np.inf
-    for c in range(len(centres.weights)):
-        size = length + squares[c]
-        value = centres.weights[c] * (size - 2.0 * products[c]) + centres.constants[c]
-        doubt = slack * (centres.weights[c] * size + centres.constants[c])
-        products[c] = value - doubt
-        if c != own and value + doubt < limit:
-            limit = value + doubt
-    products[own] = np.inf
-    return limit
+    slack = 2.3e-16 * (len(screen.origin) + 16)
+    for c in range(len(products)):
+        size = length + screen.squares[c]
+        value = screen.weights[c] * (size - 2.0 * products[c]) + screen.constants[c]
+        doubt = slack * (screen.weights[c] * size + screen.constants[c])
+        bounds[0, c] = value - doubt
+        bounds[1, c] = value + doubt
 
 
 @njit(**_FLAGS)
-def _decide(rows, i, own, centres, bounds, limit, nearest):
-    nearest.own[i] = _value(rows, i, centres, own) * centres.own_factors[own]
-    best = np.inf
-    which = -1
-    for c in range(len(centres.weights)):
-        # "not above" also lets a value through that is not a number.
-        if c != own and not bounds[c] > limit:
-            value = _value(rows, i, centres, c)
-            if which < 0 or value < best:
-                best = value
-                which = c
-    nearest.other[i] = best
-    nearest.which[i] = which
+def choose_nearest(
+    rows,  # IN Rows
+    first,  # IN first row of the block
+    groups,  # IN (n_block,) own group of every row of the block
+    centres,  # IN Centres
+    screen,  # IN Screen
+    products,  # IN (at least n_block, n_padded) dot products
+    lengths,  # IN (at least n_block,) squared lengths
+    nearest,  # OUT Nearest, entries of the block
+):
+    """Values of a block of rows: of all centres whose bounds leave them a chance, computed from differences."""
+    X, origins, offsets = rows.X, centres.origins, centres.offsets
+    bounds = np.empty((2, products.shape[1]))
+    for r in range(len(groups)):
+        i, own = first + r, groups[r]
+        shift, scale = rows.shift[i], rows.scale[i]
+        bound_values(products[r], lengths[r], screen, bounds)
+        limit = np.inf
+        for c in range(len(origins)):
+            upper = bounds[1, c] if c != own else np.inf
+            limit = upper if upper < limit else limit
+        best = np.inf
+        which = -1
+        for c in range(len(origins)):
+            # "not above" also lets a value through that is not a number.
+            if c == own or not bounds[0, c] > limit:
+                square = _squared_distance(X[i], shift, scale, origins[c], offsets[c])
+                value = centres.weights[c] * square + centres.constants[c]
+                if c == own:
+                    nearest.own[i] = value * centres.own_factors[c]
+                elif which < 0 or value < best:
+                    best = value
+                    which = c
+        nearest.other[i] = best
+        nearest.which[i] = which
 
 
 @njit(**_FLAGS)
-def _value(rows, i, centres, c):
-    row, shift, scale = rows.X[i], rows.shift[i], rows.scale[i]
-    origin, offset = centres.origins[c], centres.offsets[c]
+def _squared_distance(row, shift, scale, origin, offset):
     total = 0.0
     for j in range(len(origin)):
         entry = _difference(_difference(row[j], shift, scale, origin[j]), offset[j], 1.0, 0.0)
         total += entry * entry
-    return centres.weights[c] * total + centres.constants[c]
+    return total
 
 
 @njit(**_FLAGS)
