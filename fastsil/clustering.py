@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, issparse
 from sklearn.base import clone
+from sklearn.cluster import BisectingKMeans, KMeans, MiniBatchKMeans
 from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
@@ -22,10 +23,14 @@ from threadpoolctl import threadpool_limits
 from fastsil.geometry import apply_map, mahalanobis_map, seuclidean_map, unit_rows
 from fastsil.validation import Metric
 
-# A fit of less work than this (samples x features x clusters) runs on one thread. Waking and joining
-# the threads of OpenMP and BLAS for each of its many short steps costs more than they save: 15 fits of
-# digits (1,797 x 64), two restarts each, took 7.6 s on both cores of a busy machine and 0.14 s on one.
-_SMALL_FIT = 20_000_000
+# Clusterers known to call BLAS in many small steps only (k-means++ seeds with products of a few rows), where
+# its threads cost more than they save: k = 8 of 20,000 x 128 took 2.5 s with them and 0.1 s without on a
+# busy machine of two cores, 15 fits of digits (1,797 x 64) 7.6 s and 0.14 s.
+_K_MEANS = (KMeans, MiniBatchKMeans, BisectingKMeans)
+
+# Passes of k-means of less work than this (samples x features x clusters: about 2 ms) run on one thread of
+# OpenMP too, whose threads meet after each pass.
+_SMALL_PASS = 100_000_000
 
 # Rows of data looked at at a time where float64 copies are needed.
 _CHUNK_BYTES = 8 << 20
@@ -181,7 +186,7 @@ def fit_clusterer(clusterer: Any, X: Any, *, n_jobs: int) -> tuple[Any, float]:
     X : ndarray or CSR matrix of shape (n_samples, n_features)
         Samples, in the geometry to cluster in.
     n_jobs : int
-        Threads at most. A small fit takes one.
+        Threads at most, for k-means; a small fit takes one. Other clusterers have their own ways.
 
     Returns
     -------
@@ -189,8 +194,7 @@ def fit_clusterer(clusterer: Any, X: Any, *, n_jobs: int) -> tuple[Any, float]:
     inertia : float
         The clusterer's own, or else the sum of squares about the clusters' means in the space of X.
     """
-    small = X.shape[0] * X.shape[1] * clusterer.get_params()["n_clusters"] < _SMALL_FIT
-    with threadpool_limits(1 if small else n_jobs):
+    with threadpool_limits(_thread_limits(clusterer, X.shape, n_jobs)):
         clusterer.fit(X)
     labels = labels_of(clusterer)
     inertia = getattr(clusterer, "inertia_", None)
@@ -220,6 +224,13 @@ def sum_of_squares_within(X: Any, labels: Any) -> float:
         sums += csr_matrix(one_per_row, shape=(len(classes), len(chunk))) @ chunk
     means = sums / np.bincount(codes)[:, None]
     return sum(float(np.square(chunk - means[codes[rows]]).sum()) for rows, chunk in _chunks(X))
+
+
+def _thread_limits(clusterer: Any, shape: tuple[int, int], n_jobs: int) -> dict[str, int] | None:
+    if not isinstance(clusterer, _K_MEANS):
+        return None
+    small = shape[0] * shape[1] * clusterer.n_clusters < _SMALL_PASS
+    return {"blas": 1, "openmp": 1 if small else n_jobs}
 
 
 def _seeds(random_state: Any, count: int) -> list[int | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -16,8 +17,9 @@ from sklearn.metrics import silhouette_samples as sklearn_silhouettes
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, normalize
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from threadpoolctl import threadpool_info
 
-from fastsil import KMeansSweep, silhouette_samples
+from fastsil import KMeansSweep, clustering, silhouette_samples
 from fastsil.sweep import SweepEvent
 
 IRIS = load_iris().data
@@ -206,6 +208,30 @@ def test_an_interrupt_keeps_what_is_finished():
 def test_an_interrupt_before_anything_is_finished_goes_through():
     with pytest.raises(KeyboardInterrupt):
         KMeansSweep(range(2, 9), estimator=FailsAt(bad=0, error=KeyboardInterrupt)).fit(IRIS)
+
+
+class ThreadCounter(KMeans):
+    """k-means that notes how many threads the libraries under it may use."""
+
+    seen: ClassVar[list[tuple[str, int]]] = []
+
+    def fit(self, X, y=None):
+        type(self).seen += [(pool["user_api"], pool["num_threads"]) for pool in threadpool_info()]
+        return super().fit(X)
+
+
+def test_small_fits_of_k_means_keep_to_one_thread():
+    KMeansSweep([2, 3], estimator=ThreadCounter(n_init=1), n_jobs=2).fit(IRIS)
+    assert ThreadCounter.seen
+    assert {threads for _, threads in ThreadCounter.seen} == {1}
+
+
+def test_sum_of_squares_is_the_same_chunk_by_chunk_and_sparse(monkeypatch):
+    labels = np.arange(len(IRIS)) % 7
+    expected = sum(((IRIS[labels == c] - IRIS[labels == c].mean(axis=0)) ** 2).sum() for c in range(7))
+    monkeypatch.setattr(clustering, "_CHUNK_BYTES", 8 * IRIS.shape[1] * 11)
+    for X in (IRIS, csr_matrix(IRIS)):
+        assert clustering.sum_of_squares_within(X, labels) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize(

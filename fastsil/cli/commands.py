@@ -99,7 +99,9 @@ MetricOption = Annotated[
     str,
     typer.Option(help="euclidean, cosine, mahalanobis, or any metric of scikit-learn. k-means works in its geometry."),
 ]
-OutOption = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the results.")]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Folder for the results (sweep, demo: fastsil-NAME if not given).")
+]
 SeedOption = Annotated[int, typer.Option(help="Seed: the same seed gives the same clusters.")]
 RestartsOption = Annotated[int, typer.Option("--n-init", min=1, help="Restarts of k-means for each k.")]
 ClustererOption = Annotated[str, typer.Option(help=f"One of: {', '.join(_CLUSTERERS)}.")]
