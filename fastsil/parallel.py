@@ -9,6 +9,7 @@ after a parallel call, and the workqueue layer ends the process when two threads
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sys
 import threading
@@ -21,6 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Task = TypeVar("Task")
+
+# Numbers the runs, so that each knows its own threads.
+_RUNS = itertools.count()
 
 Tick = Callable[[float], None]
 """Told the share (0 to 1) of the whole work that has just been finished."""
@@ -119,10 +123,11 @@ def run_tasks(
             futures[earlier].result()
         function(tasks[index], stop)
 
-    with ThreadPoolExecutor(min(n_jobs, len(tasks)), thread_name_prefix="fastsil") as pool:
+    prefix = f"fastsil-{next(_RUNS)}-"
+    with ThreadPoolExecutor(min(n_jobs, len(tasks)), thread_name_prefix=prefix) as pool:
         try:
             for index in range(len(tasks)):
-                futures.append(pool.submit(run_when_free, index))
+                futures.append(pool.submit(run_when_free, index))  # noqa: PERF401 - tasks look into it as it grows
             pending = dict(zip(futures, costs, strict=True))
             while pending:
                 done, _ = wait(pending, timeout=0.1, return_when=FIRST_EXCEPTION)
@@ -132,6 +137,10 @@ def run_tasks(
         except BaseException:
             stop[0] = 1
             pool.shutdown(wait=False, cancel_futures=True)
+            # An interrupt that falls into the start of a thread leaves it running but unknown to the pool.
+            for thread in threading.enumerate():
+                if thread.name.startswith(prefix):
+                    thread.join()
             raise
 
 

@@ -95,14 +95,17 @@ import time, threading
 from fastsil.parallel import run_tasks
 
 def function(task, stop):
+    if {at_once}:
+        print("now", flush=True)
     while not stop[0]:
         time.sleep(0.01)
 
 def tell_when_handed_out():
     time.sleep(0.3)
-    print("handed out", flush=True)
+    print("now", flush=True)
 
-threading.Thread(target=tell_when_handed_out).start()
+if not {at_once}:
+    threading.Thread(target=tell_when_handed_out).start()
 try:
     run_tasks(function, range(4), [1] * 4, n_jobs=2)
 except KeyboardInterrupt:
@@ -111,9 +114,11 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGINT is sent as POSIX does")
-def test_ctrl_c_ends_a_run_and_its_threads():
-    with subprocess.Popen([sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "handed out\n"
+@pytest.mark.parametrize("at_once", [True, False], ids=["while threads start", "while tasks run"])
+def test_ctrl_c_ends_a_run_and_its_threads(at_once):
+    script = INTERRUPTED.format(at_once=at_once)
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "now\n"
         sent = time.monotonic()
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=60)
