@@ -62,7 +62,7 @@ _ROUTES = {
     "l2": Route("euclidean"),
     "sqeuclidean": Route("linear", takes_sparse=True, fixed={"metric": "sqeuclidean"}),
     "cosine": Route("linear", takes_sparse=True, fixed={"metric": "cosine"}),
-    "correlation": Route("linear", fixed={"metric": "correlation"}),
+    "correlation": Route("linear", takes_sparse=True, fixed={"metric": "correlation"}),
     "manhattan": Route("manhattan", takes_sparse=True),
     "cityblock": Route("manhattan", takes_sparse=True),
     "l1": Route("manhattan", takes_sparse=True),
