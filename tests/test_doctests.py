@@ -10,7 +10,7 @@ import fastsil
 
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 MODULES = sorted(module.name for module in pkgutil.walk_packages(fastsil.__path__, "fastsil.", onerror=lambda _: None))
-# Examples that need an extra; without it their module is not run.
+# Rooms that need an extra, with all that is in them; without it they are not looked at.
 NEEDS = {
     "fastsil.cli": ("typer", "rich"),
     "fastsil.__main__": ("typer", "rich"),
@@ -19,9 +19,13 @@ NEEDS = {
 }
 
 
+def needs_of(name):
+    return [package for room, packages in NEEDS.items() if f"{name}.".startswith(f"{room}.") for package in packages]
+
+
 @pytest.mark.parametrize("name", ["fastsil", *MODULES])
 def test_examples(name):
-    for package in NEEDS.get(name, ()):
+    for package in needs_of(name):
         pytest.importorskip(package, exc_type=ImportError)
     module = importlib.import_module(name)
     runner = doctest.DocTestRunner(optionflags=FLAGS)
