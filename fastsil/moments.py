@@ -19,14 +19,14 @@ from fastsil.scaling import ScaledData
 
 # Samples of a piece.
 _PIECE = 8192
-# Leading directions of a cluster's covariance, by its size: a direction costs one product of n_features for each
-# candidate pair, a candidate costs as many products as the cluster has members.
-_DIRECTIONS = ((512, 16), (64, 8))
+# Leading directions of a cluster's covariance, by its size. A direction costs a product of n_features for each
+# candidate pair, a candidate costs as many as the cluster has members. With the skew, they fill a micro block.
+_DIRECTIONS = ((1024, 31), (64, 15))
 # With so few features the whole spectrum is known, for clusters of any size.
 _ALL_DIRECTIONS = 8
 # Members that the search for leading directions looks at, and its rounds. The directions need not be exact: what they
 # leave out is bounded, not neglected.
-_SEARCH_MEMBERS = 256
+_SEARCH_MEMBERS = 1024
 _SEARCH_ROUNDS = 2
 
 
@@ -110,8 +110,7 @@ def cluster_bounds(
         skew_norm=np.linalg.norm(skew, axis=1),
         spectral=spectral * (1 + 1e-9),
         table=table,
-        skew=skew[chosen].astype(data.dtype),
-        basis=basis.astype(data.dtype),
+        vectors=np.concatenate([basis, skew[chosen, None]], axis=1).astype(data.dtype),
         theta=theta,
         leak=leak,
         rest=rest,
@@ -144,7 +143,7 @@ def _leading_directions(
         # Spread over the members, not random: a result then never depends on a seed.
         start = members[np.linspace(0, len(members) - 1, n_vectors).astype(np.intp)]
         vectors = data.X[start].astype(np.float64) * data.scale - centers[cluster]
-        looked_at = members[:: max(1, len(members) // _SEARCH_MEMBERS)]
+        looked_at = members[:: -(-len(members) // _SEARCH_MEMBERS)]
         for _ in range(_SEARCH_ROUNDS):
             vectors = _orthonormal(vectors)
             products = np.zeros_like(vectors)

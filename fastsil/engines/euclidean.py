@@ -38,8 +38,9 @@ _SYMMETRIC_BYTES = 48 << 20
 _SYMMETRIC_CLUSTERS = (6, 32)
 # Both sides of a pair cost a little more than one.
 _SYMMETRIC_COST = 1.1
-# Candidate pairs of one round are kept; so many samples have room for all clusters to be candidates.
-_ROUND_BYTES = 48 << 20
+# Candidate pairs of one round are kept, at so many bytes each while they are sorted.
+_ROUND_BYTES = 32 << 20
+_CANDIDATE_BYTES = 64
 _ROUND_SAMPLES = (1 << 14, 1 << 18)
 _BLOCK_ENTRIES = 1 << 20
 # A computed mean distance is off by less than this share; a candidate whose bound is within it is computed.
@@ -135,98 +136,167 @@ class _Search:
         partition = self._partition
         n_samples = partition.n_samples
         nearest = _Nearest(np.empty(n_samples), np.empty(n_samples, dtype=np.int32))
-        step = int(np.clip(_ROUND_BYTES // (16 * partition.n_clusters), *_ROUND_SAMPLES))
-        for start in range(0, n_samples, step):
+        start, step = 0, _round_samples(partition.n_clusters)
+        while start < n_samples:
             end = min(start + step, n_samples)
             with _timed(self._seconds, "bounds"):
-                best, candidates = self._candidates(start, end)
+                candidates, least_upper = self._candidates(start, end)
+                step = _round_samples(len(candidates.row) / (end - start))
+                candidates, best = self._tighten(start, candidates, least_upper)
             if start == 0 and self._symmetry_is_less_work(best, candidates):
                 with _timed(self._seconds, "other clusters"):
                     return "symmetric", _nearest_by_symmetry(self._pairs, partition, tick)
             with _timed(self._seconds, "other clusters"):
-                self._compute(start, end, best, candidates, nearest)
+                self._compute(start, best, candidates, nearest)
             tick((end - start) / n_samples)
+            start = end
         return "pruned", nearest
 
-    def _candidates(self, start: int, end: int) -> tuple[NDArray[np.int32], bound_kernels.Candidates]:
-        """Most promising cluster of each sample of a range, and the other candidates, by position."""
+    def _candidates(self, start: int, end: int) -> tuple[bound_kernels.Candidates, NDArray[np.float64]]:
+        """Candidates of a range of positions after the first bounds, sorted by cluster; least upper bounds."""
         partition = self._partition
         n_clusters = partition.n_clusters
         step = int(np.clip(_BLOCK_ENTRIES // n_clusters, 16, tile_kernels.ROWS))
         starts = range(start, end, step)
-        best = np.empty(end - start, dtype=np.int32)
-        found: list[bound_kernels.Candidates | None] = [None] * len(starts)
+        least_upper = np.empty(end - start)
+        found: list[Any] = [None] * len(starts)
 
         def select(index: int, stop: NDArray[np.uint8]) -> None:
             low, high = starts[index], min(starts[index] + step, end)
             rows = partition.order[low:high]
-            squares = np.empty((high - low, n_clusters), self._data.dtype)
-            norms = np.empty(high - low, self._data.dtype)
+            block = bound_kernels.Block(
+                codes=partition.codes[rows],
+                squares=np.empty((high - low, n_clusters), self._data.dtype),
+                norms=np.empty(high - low, self._data.dtype),
+            )
             with self._pairs.workspace() as workspace:
                 tile_kernels.fill_squares_to_centers(
-                    self._pairs.samples, rows, self._bounds.centers, n_clusters, workspace, squares, norms
+                    self._pairs.samples,
+                    rows,
+                    self._bounds.centers,
+                    n_clusters,
+                    workspace,
+                    block.squares,
+                    block.norms,
                 )
-            room = (high - low) * n_clusters
-            others = bound_kernels.Candidates(np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room))
-            n_found = bound_kernels.select_candidates(
-                self._data.X,
-                self._data.scale,
-                bound_kernels.Block(rows, partition.codes[rows], squares, norms),
-                self._bounds,
-                self._rounding,
-                best[low - start : high - start],
-                others,
+            room = block.squares.size
+            all_found = bound_kernels.Candidates(
+                np.empty(room, np.intp), np.empty(room, np.int32), np.empty(room), np.empty(room)
             )
-            found[index] = bound_kernels.Candidates(
-                others.row[:n_found].astype(np.intp) + low, *(part[:n_found].copy() for part in others[1:])
+            n_found = bound_kernels.select_by_centers(
+                block, self._bounds, self._rounding, least_upper[low - start : high - start], all_found
             )
+            all_found.row[:n_found] += low
+            found[index] = [part[:n_found].copy() for part in all_found]
 
         run_tasks(select, range(len(starts)), [1.0] * len(starts), n_jobs=self._n_jobs)
-        return best, bound_kernels.Candidates(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+        candidates = bound_kernels.Candidates(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+        by_cluster = np.argsort(_narrow(candidates.cluster, n_clusters), kind="stable")
+        return bound_kernels.Candidates(*(part[by_cluster] for part in candidates)), least_upper
 
-    def _symmetry_is_less_work(self, best: NDArray[np.int32], candidates: bound_kernels.Candidates) -> bool:
+    def _tighten(
+        self, start: int, candidates: bound_kernels.Candidates, least_upper: NDArray[np.float64]
+    ) -> tuple[bound_kernels.Candidates, NDArray[np.intp]]:
+        """Candidates that the second bounds leave, and for each sample the index of its most promising one."""
+        partition = self._partition
+        ends = np.searchsorted(candidates.cluster, np.arange(partition.n_clusters), side="right")
+        blocks = [
+            (cluster, low, min(low + tile_kernels.ROWS, int(ends[cluster])))
+            for cluster in np.flatnonzero(self._bounds.table >= 0).tolist()
+            for low in range(int(ends[cluster - 1]) if cluster else 0, int(ends[cluster]), tile_kernels.ROWS)
+        ]
+
+        def bound(block: tuple[int, int, int], stop: NDArray[np.uint8]) -> None:
+            cluster, low, high = block
+            vectors = self._bounds.vectors[self._bounds.table[cluster]]
+            components = np.empty((high - low, len(vectors)), self._data.dtype)
+            squares = np.empty(high - low, self._data.dtype)
+            with self._pairs.workspace() as workspace:
+                tile_kernels.fill_components(
+                    self._pairs.samples,
+                    partition.order[candidates.row[low:high]],
+                    self._bounds.centers[cluster],
+                    vectors,
+                    workspace,
+                    components,
+                    squares,
+                )
+            bound_kernels.bound_by_basis(
+                components,
+                squares,
+                cluster,
+                self._bounds,
+                self._rounding,
+                candidates.lower[low:high],
+                candidates.guess[low:high],
+            )
+
+        run_tasks(bound, blocks, [1.0] * len(blocks), n_jobs=self._n_jobs)
+        left = np.flatnonzero(candidates.lower <= least_upper[candidates.row - start])
+        candidates = bound_kernels.Candidates(*(part[left] for part in candidates))
+        return candidates, _index_of_least(candidates.row - start, candidates.guess, len(least_upper))
+
+    def _symmetry_is_less_work(self, best: NDArray[np.intp], candidates: bound_kernels.Candidates) -> bool:
         partition = self._partition
         always, most = _SYMMETRIC_CLUSTERS
         fits = 8 * partition.n_samples * partition.n_clusters <= _SYMMETRIC_BYTES
         if partition.n_clusters > (most if fits else always):
             return False
         sizes = partition.sizes.astype(np.float64)
-        # Half of the other candidates are excluded once the most promising one is known.
-        pruned = (sizes[best].sum() + sizes[candidates.cluster].sum() / 2) * partition.n_samples / len(best)
+        # Of the other candidates, half are excluded once the most promising one is known.
+        promising = sizes[candidates.cluster[best]].sum()
+        pruned = (promising + sizes[candidates.cluster].sum()) / 2 * partition.n_samples / len(best)
         symmetric = (partition.n_samples**2 - (sizes**2).sum()) / 2
         return bool(pruned > _SYMMETRIC_COST * symmetric)
 
     def _compute(
         self,
         start: int,
-        end: int,
-        best: NDArray[np.int32],
+        best: NDArray[np.intp],
         candidates: bound_kernels.Candidates,
         nearest: _Nearest,
     ) -> None:
         """Exact means to the candidates of a range of positions, and the smallest of them."""
-        mean, cluster = nearest.mean[start:end], nearest.cluster[start:end]
-        cluster[:] = best
-        guessed = self._means(np.arange(start, end), best)
-        mean[:] = guessed
-        margin = 1.0 + _MARGIN[self._data.dtype]
-        left = np.flatnonzero(candidates.lower <= mean[candidates.row - start] * margin)
-        positions, others = candidates.row[left], candidates.cluster[left]
-        means = self._means(positions, others)
-        at = positions - start
-        np.minimum.at(mean, at, means)
-        # Of clusters that tie, the first: forget the best guess where it was beaten, then take the least code.
-        ties = means == mean[at]
-        beaten = at[ties & (means < guessed[at])]
-        cluster[beaten] = self._partition.n_clusters
-        np.minimum.at(cluster, at[ties], others[ties])
+        means = np.full(len(candidates.row), np.inf)
+        ordered = np.sort(best)
+        means[ordered] = self._means(candidates, ordered)
+        at = candidates.row - start
+        limit = means[best] * (1.0 + _MARGIN[self._data.dtype])
+        others = candidates.lower <= limit[at]
+        others[best] = False
+        left = np.flatnonzero(others)
+        means[left] = self._means(candidates, left)
+        # Candidates are sorted by cluster, so that of clusters that tie the first is found.
+        least = _index_of_least(at, means, len(best))
+        nearest.mean[start : start + len(best)] = means[least]
+        nearest.cluster[start : start + len(best)] = candidates.cluster[least]
 
-    def _means(self, positions: NDArray[np.intp], clusters: NDArray[np.int32]) -> NDArray[np.float64]:
-        """Mean distance from each listed sample to its listed cluster."""
-        by_cluster = np.argsort(clusters, kind="stable")
-        sums = np.empty(len(positions))
-        sums[by_cluster] = self._pairs.to_clusters(positions[by_cluster], clusters[by_cluster], ignore_progress)
-        return sums / self._partition.sizes[clusters]
+    def _means(self, candidates: bound_kernels.Candidates, which: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Mean distances of the candidates at some (sorted) indices."""
+        clusters = candidates.cluster[which]
+        sums = self._pairs.to_clusters(candidates.row[which], clusters, ignore_progress)
+        return np.asarray(sums / self._partition.sizes[clusters])
+
+
+def _round_samples(candidates_per_sample: float) -> int:
+    """Samples of a round of the pruned way."""
+    return int(np.clip(_ROUND_BYTES / (_CANDIDATE_BYTES * candidates_per_sample), *_ROUND_SAMPLES))
+
+
+def _narrow(clusters: NDArray[np.int32], n_clusters: int) -> NDArray[Any]:
+    """The same numbers in 16 bits where they fit: NumPy sorts those in linear time."""
+    return clusters.astype(np.uint16) if n_clusters <= 1 << 16 else clusters
+
+
+def _index_of_least(groups: NDArray[np.intp], values: NDArray[np.float64], n_groups: int) -> NDArray[np.intp]:
+    """For each group, the first index of its least value; every group occurs."""
+    least = np.full(n_groups, np.inf)
+    np.minimum.at(least, groups, values)
+    indices = np.flatnonzero(values == least[groups])
+    first = np.empty(n_groups, dtype=np.intp)
+    # Written from the last to the first, so that the first one stays.
+    first[groups[indices[::-1]]] = indices[::-1]
+    return first
 
 
 def _finish(data: ScaledData, own_sums: NDArray[np.float64], nearest: _Nearest, work: Work) -> SilhouetteTerms:

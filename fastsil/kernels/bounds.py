@@ -39,17 +39,15 @@ class ClusterBounds(NamedTuple):
     skew_norm: np.ndarray  # (n_clusters,) |g|
     spectral: np.ndarray  # (n_clusters,) λ >= λmax(Σ)
     table: np.ndarray  # (n_clusters,) row in the arrays below, or -1: bounded by λ only
-    skew: np.ndarray  # (n_tables, n_features) g
-    basis: np.ndarray  # (n_tables, n_vectors, n_features) Qᵀ; unused vectors are 0
+    vectors: np.ndarray  # (n_tables, n_vectors + 1, n_features) Qᵀ, and g last
     theta: np.ndarray  # (n_tables, n_vectors) θ
     leak: np.ndarray  # (n_tables,) ε
     rest: np.ndarray  # (n_tables,) ρ
 
 
 class Block(NamedTuple):
-    """A block of samples before the clusters' centers."""
+    """A block of samples and its distances to the clusters' centers."""
 
-    rows: np.ndarray  # (n_rows,) samples
     codes: np.ndarray  # (n_rows,) own cluster
     squares: np.ndarray  # (n_rows, n_clusters) |x - μ|², rounded
     norms: np.ndarray  # (n_rows,) |x - origin|²
@@ -58,9 +56,10 @@ class Block(NamedTuple):
 class Candidates(NamedTuple):
     """Pairs of a sample and a cluster that may be its nearest other one."""
 
-    row: np.ndarray  # (capacity,) row of the block
+    row: np.ndarray  # (capacity,) sample
     cluster: np.ndarray  # (capacity,)
     lower: np.ndarray  # (capacity,) lower bound on the mean distance
+    guess: np.ndarray  # (capacity,) what the mean distance probably is
 
 
 @njit(**_FLAGS)
@@ -86,44 +85,31 @@ _EXACT = 1e-12
 
 
 @njit(**_FLAGS)
-def select_candidates(
-    X,  # IN (n_samples, n_features)
-    scale,  # IN scalar, X is multiplied by it
+def select_by_centers(
     block,  # IN Block
     clusters,  # IN ClusterBounds
     rounding,  # IN rounding of inner products, relative to the product of the norms
-    best,  # OUT (n_rows,) the most promising cluster
-    found,  # OUT Candidates: the others; room for all
+    least_upper,  # OUT (n_rows,) least upper bound on the mean distance to another cluster
+    found,  # OUT Candidates, by row of the block; room for all
 ):
-    """For each sample of a block, the clusters that may be the nearest other one; returns how many were found."""
+    """For each sample of a block, the clusters that |u| and λ cannot exclude; returns how many they are."""
     n_clusters = clusters.variance.shape[0]
     lower = np.empty(n_clusters)
     upper = np.empty(n_clusters)
-    u = np.empty(X.shape[1], clusters.basis.dtype)
     n_found = 0
-    for i in range(block.rows.shape[0]):
-        own = block.codes[i]
+    for i in range(block.codes.shape[0]):
         _bound_by_spectral_norm(block.squares[i], block.norms[i], clusters, rounding, lower, upper)
+        own = block.codes[i]
         lower[own] = np.inf
         upper[own] = np.inf
-        least_upper = _EXACT + 1.0
-        least_upper *= upper.min()
-        row = X[block.rows[i]]
+        limit = upper.min() * (1.0 + _EXACT)
+        least_upper[i] = limit
         for c in range(n_clusters):
-            if lower[c] <= least_upper and clusters.table[c] >= 0:
-                lower[c], high, upper[c] = _bound_by_basis(row, scale, c, clusters, rounding, u)
-                least_upper = min(least_upper, high * (1.0 + _EXACT))
-        # From here on, upper holds the best guess of the mean distance.
-        nearest = -1
-        for c in range(n_clusters):
-            if lower[c] <= least_upper and (nearest < 0 or upper[c] < upper[nearest]):
-                nearest = c
-        best[i] = nearest
-        for c in range(n_clusters):
-            if lower[c] <= least_upper and c != nearest:
+            if lower[c] <= limit:
                 found.row[n_found] = i
                 found.cluster[n_found] = c
                 found.lower[n_found] = lower[c]
+                found.guess[n_found] = upper[c]
                 n_found += 1
     return n_found
 
@@ -149,41 +135,38 @@ def _bound_by_spectral_norm(
 
 
 @njit(**_FLAGS)
-def _bound_by_basis(
-    row,  # IN (n_features,) sample
-    scale,  # IN scalar
-    c,  # IN cluster that has a table
+def bound_by_basis(
+    components,  # IN (n_rows, n_vectors + 1) z, and u·g last
+    squares,  # IN (n_rows,) |u|²
+    cluster,  # IN the cluster; it has a table
     clusters,  # IN ClusterBounds
-    rounding,  # IN scalar
-    u,  # WORK (n_features,)
+    rounding,  # IN rounding of inner products, relative to the product of the norms
+    lower,  # OUT (n_rows,) lower bound on the mean distance
+    guess,  # OUT (n_rows,) what the mean distance probably is
 ):
-    """Lower and upper bound on the mean distance from a sample to a cluster, and a guess between them."""
-    t = clusters.table[c]
-    square = 0.0
-    for f in range(row.shape[0]):
-        difference = row[f] * scale - clusters.centers[c, f]
-        square += difference * difference
-        u[f] = difference
-    inside, quadratic = 0.0, 0.0
-    for v in range(clusters.basis.shape[1]):
-        z = u[0] - u[0]  # a zero of u's type
-        for f in range(row.shape[0]):
-            z += u[f] * clusters.basis[t, v, f]
-        component = np.float64(z) * np.float64(z)
-        inside += component
-        quadratic += clusters.theta[t, v] * component
-    along_skew = u[0] - u[0]
-    for f in range(row.shape[0]):
-        along_skew += u[f] * clusters.skew[t, f]
-    outside = max(square - inside, 0.0)
-    quadratic += 2.0 * clusters.leak[t] * np.sqrt(inside * outside) + clusters.rest[t] * outside
-    spread = max(4.0 * quadratic + clusters.variance_r2[c] - 4.0 * np.float64(along_skew), 0.0)
-    distance = np.sqrt(square)
-    mean = square + clusters.variance[c]
-    guess = np.sqrt(mean) * (1.0 - spread / (8.0 * mean * mean)) if mean > _SMALLEST else 0.0
-    # Products in u's type: each of the n_vectors components may be off by rounding · |u|.
-    spread += rounding * (64.0 * clusters.spectral[c] * square + 4.0 * distance * clusters.skew_norm[c])
-    wander = clusters.center_rounding[c]
-    slack = _EXACT * square + 2.0 * distance * wander + wander * wander
-    low, high = bound_mean_distance(square, slack, clusters.variance[c] * (1.0 + _EXACT), spread)
-    return low, high, guess
+    """Tighter bounds on the mean distance from some samples to one cluster."""
+    t = clusters.table[cluster]
+    n_vectors = clusters.theta.shape[1]
+    variance = clusters.variance[cluster]
+    wander = clusters.center_rounding[cluster]
+    for i in range(squares.shape[0]):
+        square = np.float64(squares[i])
+        inside, quadratic = 0.0, 0.0
+        for v in range(n_vectors):
+            component = np.float64(components[i, v]) * components[i, v]
+            inside += component
+            quadratic += clusters.theta[t, v] * component
+        outside = max(square - inside, 0.0)
+        quadratic += 2.0 * clusters.leak[t] * np.sqrt(inside * outside) + clusters.rest[t] * outside
+        spread = 4.0 * quadratic + clusters.variance_r2[cluster] - 4.0 * np.float64(components[i, n_vectors])
+        spread = max(spread, 0.0)
+        mean = square + variance
+        guess[i] = np.sqrt(mean) * (1.0 - spread / (8.0 * mean * mean)) if mean > _SMALLEST else 0.0
+        # Each of the components may be off by rounding · |u|, and |u|² by that of a sum of squares.
+        distance = np.sqrt(square)
+        spread += rounding * (
+            (16.0 + 4.0 * n_vectors) * clusters.spectral[cluster] * square
+            + 4.0 * distance * clusters.skew_norm[cluster]
+        )
+        slack = rounding * square + 2.0 * distance * wander + wander * wander
+        lower[i], _ = bound_mean_distance(square, slack, variance * (1.0 + _EXACT), spread)

@@ -71,6 +71,15 @@ class Samples(NamedTuple):
     scale: float  # X is multiplied by it, in the workspace's type; a power of two
 
 
+class Side(NamedTuple):
+    """One side of a tile: vectors that are read as ``data[i] * scale - center``."""
+
+    data: np.ndarray  # (n_vectors, n_features)
+    indices: np.ndarray  # (n_rows,) vectors of the tile
+    center: np.ndarray  # (n_features,)
+    scale: float
+
+
 class Workspace(NamedTuple):
     """Memory of one thread; its type is the type that distances are computed in."""
 
@@ -196,25 +205,37 @@ def fill_squares_to_centers(
     norms,  # OUT (n_rows,) |x - origin|²
 ):
     """Squared distances of a block of samples to all centers, by one matrix product."""
-    X = samples.X
-    n_features = X.shape[1]
-    center = samples.origins[origin]
+    middle = samples.origins[origin]
     tile = workspace.tile
-    width = _MICRO_VECTORS * _VECTOR_BYTES // tile.itemsize
-    unscaled = tile.dtype.type(1.0)
     two = tile.dtype.type(2.0)
+    left = Side(samples.X, rows, middle, samples.scale)
     for c in range(0, centers.shape[0], COLUMNS):
         columns = np.arange(c, min(c + COLUMNS, centers.shape[0]))
-        for start in range(0, n_features, SLAB):
-            end = min(start + SLAB, n_features)
-            if n_features > SLAB or c == 0:
-                _pack(X, rows, start, end, center, samples.scale, _MICRO_ROWS, workspace.rows, workspace.row_norms)
-            _pack(centers, columns, start, end, center, unscaled, width, workspace.panel, workspace.column_norms)
-            _add_products_tile(workspace, len(rows), len(columns), end - start, start == 0)
+        right = Side(centers, columns, middle, tile.dtype.type(1.0))
+        _multiply_sides(left, right, len(rows), c > 0, workspace)
         for i in range(len(rows)):
             for j in range(len(columns)):
                 squares[i, c + j] = workspace.row_norms[i] + workspace.column_norms[j] - two * tile[i, j]
     norms[:] = workspace.row_norms[: len(rows)]
+
+
+@njit(**_FLAGS)
+def fill_components(
+    samples,  # IN Samples
+    rows,  # IN (<= ROWS,) samples
+    center,  # IN (n_features,) float64, scaled
+    vectors,  # IN (<= COLUMNS, n_features)
+    workspace,  # WORK Workspace
+    components,  # OUT (n_rows, n_vectors) u·v for u = x - center
+    squares,  # OUT (n_rows,) |u|²
+):
+    """Components of a block of samples, relative to a center, along some vectors."""
+    tile = workspace.tile
+    n_vectors = vectors.shape[0]
+    right = Side(vectors, np.arange(n_vectors), np.zeros(vectors.shape[1], tile.dtype), tile.dtype.type(1.0))
+    _multiply_sides(Side(samples.X, rows, center, samples.scale), right, len(rows), False, workspace)
+    components[:] = tile[: len(rows), :n_vectors]
+    squares[:] = workspace.row_norms[: len(rows)]
 
 
 # Place of the diagonal in a tile that has none.
@@ -238,13 +259,32 @@ def _multiply_tile(
         _subtract_tile(samples, rows, n_rows, columns, workspace)
         return
     center = samples.origins[origin]
+    _multiply_sides(
+        Side(X, rows, center, samples.scale),
+        Side(X, columns, center, samples.scale),
+        n_rows,
+        rows_packed,
+        workspace,
+    )
+
+
+@njit(**_FLAGS)
+def _multiply_sides(
+    left,  # IN Side of the rows
+    right,  # IN Side of the columns
+    n_rows,  # IN how many of the rows are wanted
+    rows_packed,  # IN whether an earlier call has packed these very rows
+    workspace,  # OUT tile: x·y; norms: |x|², |y|²
+):
+    """Inner products of two blocks of vectors."""
+    n_features = left.data.shape[1]
     width = _MICRO_VECTORS * _VECTOR_BYTES // workspace.tile.itemsize
     for start in range(0, n_features, SLAB):
         end = min(start + SLAB, n_features)
         if n_features > SLAB or not rows_packed:
-            _pack(X, rows, start, end, center, samples.scale, _MICRO_ROWS, workspace.rows, workspace.row_norms)
-        _pack(X, columns, start, end, center, samples.scale, width, workspace.panel, workspace.column_norms)
-        _add_products_tile(workspace, n_rows, len(columns), end - start, start == 0)
+            _pack(left, start, end, _MICRO_ROWS, workspace.rows, workspace.row_norms)
+        _pack(right, start, end, width, workspace.panel, workspace.column_norms)
+        _add_products_tile(workspace, n_rows, len(right.indices), end - start, start == 0)
 
 
 @njit(**_FLAGS)
@@ -263,27 +303,25 @@ def _finish_tile(
 
 @njit(**_FLAGS)
 def _pack(
-    X,  # IN (n_samples, n_features)
-    rows,  # IN (n_rows,) samples
+    side,  # IN Side
     start,  # IN first feature
     end,  # IN one past the last feature
-    center,  # IN (n_features,), scaled
-    scale,  # IN scalar
-    width,  # IN samples of a block
-    packed,  # OUT (blocks of width samples, end - start features, width), flat; the last block is filled with zeros
-    norms,  # OUT (n_rows,) |x - center|² scaled; added to unless start is 0
+    width,  # IN vectors of a block
+    packed,  # OUT (blocks of width vectors, end - start features, width), flat; the last block is filled with zeros
+    norms,  # OUT (n_rows,) |x|²; added to unless start is 0
 ):
-    """Gather samples into blocks with the samples of a block side by side, relative to a center."""
+    """Gather vectors into blocks with the vectors of a block side by side."""
     n_features = end - start
-    n_rows = len(rows)
+    n_rows = len(side.indices)
+    center, scale = side.center, side.scale
     for i in range(n_rows):
         at = i // width * width * n_features + i % width
-        row = X[rows[i]]
+        row = side.data[side.indices[i]]
         total = 0.0
         for f in range(n_features):
             value = row[start + f] * scale - center[start + f]
             packed[at + f * width] = value
-            total += value * value
+            total += np.float64(value) * value
         norms[i] = total if start == 0 else norms[i] + total
     for i in range(n_rows, -(-n_rows // width) * width):
         at = i // width * width * n_features + i % width

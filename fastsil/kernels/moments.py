@@ -55,13 +55,25 @@ def add_covariance_products(
     products,  # OUT (n_vectors, n_features) sum of (basis · u) u, added to, for u = x · scale - center
 ):
     """Multiply the vectors of a basis by the members' scatter matrix, which is never formed."""
-    u = np.empty(X.shape[1])
-    for i in rows:
-        for f in range(X.shape[1]):
-            u[f] = X[i, f] * scale - center[f]
+    # Four samples at a time: a vector that is loaded serves four, and a product is stored once for four.
+    n_features = X.shape[1]
+    u = np.zeros((4, n_features))
+    for start in range(0, len(rows), 4):
+        for k in range(4):
+            if start + k < len(rows):
+                for f in range(n_features):
+                    u[k, f] = X[rows[start + k], f] * scale - center[f]
+            else:
+                u[k] = 0.0
+        u0, u1, u2, u3 = u[0], u[1], u[2], u[3]
         for v in range(basis.shape[0]):
-            component = 0.0
-            for f in range(X.shape[1]):
-                component += basis[v, f] * u[f]
-            for f in range(X.shape[1]):
-                products[v, f] += component * u[f]
+            vector = basis[v]
+            c0, c1, c2, c3 = 0.0, 0.0, 0.0, 0.0
+            for f in range(n_features):
+                c0 += vector[f] * u0[f]
+                c1 += vector[f] * u1[f]
+                c2 += vector[f] * u2[f]
+                c3 += vector[f] * u3[f]
+            product = products[v]
+            for f in range(n_features):
+                product[f] += c0 * u0[f] + c1 * u1[f] + c2 * u2[f] + c3 * u3[f]
