@@ -201,6 +201,12 @@ def fill_squares_to_centers(rows, centers, origin):
     return np.stack([sqeuclidean_row(row, centers) for row in rows]), ((rows - origin) ** 2).sum(axis=1)
 
 
+def fill_components(rows, center, vectors):
+    """(components of x - center along the vectors, its squared length)."""
+    u = np.asarray(rows).astype(WIDE) - center
+    return u @ np.asarray(vectors).astype(WIDE).T, (u**2).sum(axis=1)
+
+
 # Twins of fastsil.kernels.moments
 
 
@@ -228,12 +234,17 @@ def bound_mean_distance(x, members):
     return euclidean_row(np.asarray(x).astype(WIDE), np.asarray(members).astype(WIDE)).mean()
 
 
-def select_candidates(x, own, X, codes):
-    """The nearest other cluster, which has to be among the candidates."""
+def bound_by_basis(x, members):
+    """The mean distance itself."""
+    return bound_mean_distance(x, members)
+
+
+def select_by_centers(x, own, X, codes):
+    """The nearest other cluster, which has to be among the candidates, and the mean distance to it."""
     means = [
         np.inf if code == own else bound_mean_distance(x, X[codes == code]) for code in range(int(codes.max()) + 1)
     ]
-    return int(np.argmin(means))
+    return int(np.argmin(means)), min(means)
 
 
 # Twins of fastsil.kernels.manhattan

@@ -138,6 +138,22 @@ def test_fill_squares_to_centers(n_features, n_centers, dtype):
 
 
 @dtypes
+@pytest.mark.parametrize("n_vectors", [1, 2, 17])
+@pytest.mark.parametrize("n_features", [*FEATURES, *MANY_FEATURES])
+def test_fill_components(n_features, n_vectors, dtype):
+    tiles = Tiles(9, n_features, dtype, scale=0.5)
+    rng = np.random.default_rng(2)
+    center, vectors = rng.normal(size=n_features), rng.normal(size=(n_vectors, n_features)).astype(dtype)
+    components, squares = np.empty((9, n_vectors), dtype), np.empty(9, dtype)
+    kernels.fill_components(tiles.samples, tiles.order, center, vectors, tiles.workspace, components, squares)
+    expected_components, expected_squares = reference.fill_components(tiles.sorted, center, vectors)
+    rounding = np.finfo(dtype).eps * (kernels.DEPTH + 16)
+    reach = np.sqrt(expected_squares[:, None] * (vectors.astype(float) ** 2).sum(axis=1))
+    assert (np.abs(components - expected_components) <= rounding * reach).all()
+    np.testing.assert_allclose(squares, expected_squares.astype(float), rtol=rounding)
+
+
+@dtypes
 @pytest.mark.parametrize("n_features", [4, 40])
 def test_near_duplicates_far_from_the_origin_keep_their_digits(n_features, dtype):
     """Products lose all digits here: the pairs have to be computed again by differences."""

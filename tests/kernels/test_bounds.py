@@ -1,0 +1,170 @@
+"""Bounds contain the mean distances that they bound, whatever the shape of the cluster."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+import reference
+from fastsil.kernels import bounds as kernels
+
+ROUNDING = 1e-13
+
+
+def round_clusters(rng, n_features):
+    return rng.normal(size=(40, n_features))
+
+
+def sticks(rng, n_features):
+    return np.outer(rng.normal(size=40), rng.normal(size=n_features)) + 1e-3 * rng.normal(size=(40, n_features))
+
+
+def heavy_tails(rng, n_features):
+    return rng.standard_t(1.2, size=(40, n_features))
+
+
+def two_clumps(rng, n_features):
+    return rng.choice([-1.0, 1.0], size=40)[:, None] + 1e-2 * rng.normal(size=(40, n_features))
+
+
+def one_repeated_point(rng, n_features):
+    return np.zeros((40, n_features))
+
+
+SHAPES = [round_clusters, sticks, heavy_tails, two_clumps, one_repeated_point]
+shapes = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
+features = pytest.mark.parametrize("n_features", [1, 2, 9])
+
+
+class Moments(NamedTuple):
+    """Of one cluster: center μ, E r², Var r², g = E r² (y - μ), covariance Σ."""
+
+    center: np.ndarray
+    variance: float
+    variance_r2: float
+    skew: np.ndarray
+    covariance: np.ndarray
+
+    def spread(self, u):
+        """V = Var |x - y|²."""
+        return 4 * u @ self.covariance @ u + self.variance_r2 - 4 * u @ self.skew
+
+
+def moments_of(members):
+    center = members.mean(axis=0)
+    u = members - center
+    r2 = (u**2).sum(axis=1)
+    return Moments(center, r2.mean(), r2.var(), r2 @ u / len(u), u.T @ u / len(u))
+
+
+def ritz(covariance, n_vectors, rng):
+    """Basis Q of a random subspace with QᵀΣQ diagonal; its diagonal, and the norms of what it leaves out."""
+    basis = np.linalg.qr(rng.normal(size=(len(covariance), n_vectors)))[0]
+    theta, turn = np.linalg.eigh(basis.T @ covariance @ basis)
+    basis = basis @ turn
+    outside = np.eye(len(covariance)) - basis @ basis.T
+    leak = np.linalg.norm(outside @ covariance @ basis, 2)
+    return basis.T, theta, leak, np.linalg.norm(outside @ covariance @ outside, 2)
+
+
+class Case:
+    """Four clusters of one shape, and what the kernels need to know of them, from naive moments."""
+
+    def __init__(self, shape, n_features, n_vectors=1, seed=0):
+        rng = np.random.default_rng(seed)
+        self.codes = np.repeat(np.arange(4), 40)
+        self.X = np.concatenate([shape(rng, n_features) + 2 * rng.normal(size=n_features) for _ in range(4)])
+        moments = [moments_of(self.X[self.codes == code]) for code in range(4)]
+        bases, theta, leak, rest = zip(*(ritz(m.covariance, n_vectors, rng) for m in moments), strict=True)
+        self.centers = np.stack([m.center for m in moments])
+        self.squares = ((self.X[:, None] - self.centers) ** 2).sum(axis=2)
+        self.clusters = kernels.ClusterBounds(
+            centers=self.centers,
+            center_rounding=np.full(4, 1e-14),
+            center_norms=(self.centers**2).sum(axis=1),
+            variance=np.array([m.variance for m in moments]),
+            variance_r2=np.array([m.variance_r2 for m in moments]) * (1 + 1e-12),
+            skew_norm=np.array([np.linalg.norm(m.skew) for m in moments]),
+            spectral=np.array([np.linalg.norm(m.covariance, 2) for m in moments]) * (1 + 1e-12),
+            table=np.arange(4),
+            vectors=np.stack([np.vstack([basis, m.skew]) for basis, m in zip(bases, moments, strict=True)]),
+            theta=np.stack(theta),
+            leak=np.array(leak) + 1e-13,
+            rest=np.array(rest) + 1e-13,
+        )
+
+
+@shapes
+@features
+def test_bound_mean_distance(shape, n_features):
+    rng = np.random.default_rng(1)
+    members = shape(rng, n_features)
+    moments = moments_of(members)
+    for distance in (0, 1e-3, 1, 30):
+        x = moments.center + distance * rng.normal(size=n_features)
+        u = x - moments.center
+        lower, upper = kernels.bound_mean_distance(u @ u, 1e-13 * (u @ u), moments.variance, moments.spread(u))
+        truth = reference.bound_mean_distance(x, members)
+        assert lower <= truth * (1 + 1e-12) + 1e-14
+        assert truth <= upper * (1 + 1e-12)
+
+
+def test_bounds_close_far_away():
+    members = round_clusters(np.random.default_rng(2), 3)
+    moments = moments_of(members)
+    x = moments.center + np.array([100, 0, 0])
+    u = x - moments.center
+    lower, upper = kernels.bound_mean_distance(u @ u, 0.0, moments.variance, moments.spread(u))
+    np.testing.assert_allclose([lower, upper], float(reference.bound_mean_distance(x, members)), rtol=3e-4)
+
+
+@shapes
+@features
+def test_select_by_centers(shape, n_features):
+    case = Case(shape, n_features)
+    n_rows = len(case.X)
+    block = kernels.Block(case.codes, case.squares, (case.X**2).sum(axis=1))
+    room = 4 * n_rows
+    found = kernels.Candidates(np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room), np.empty(room))
+    least_upper = np.empty(n_rows)
+    n_found = kernels.select_by_centers(block, case.clusters, ROUNDING, least_upper, found)
+    rows, clusters = found.row[:n_found], found.cluster[:n_found]
+    for i in range(n_rows):
+        nearest, mean = reference.select_by_centers(case.X[i], case.codes[i], case.X, case.codes)
+        candidates = clusters[rows == i]
+        assert nearest in candidates
+        assert case.codes[i] not in candidates
+        assert mean <= least_upper[i]
+        for cluster, lower in zip(candidates, found.lower[:n_found][rows == i], strict=True):
+            truth = reference.bound_mean_distance(case.X[i], case.X[case.codes == cluster])
+            assert lower <= truth * (1 + 1e-11) + 1e-14
+
+
+def test_clusters_far_away_are_excluded():
+    case = Case(round_clusters, 4)
+    shift = np.array([0, 5, 100, 1000])[case.codes][:, None]
+    X = case.X + shift
+    centers = case.centers + np.array([0, 5, 100, 1000])[:, None]
+    clusters = case.clusters._replace(centers=centers, center_norms=(centers**2).sum(axis=1))
+    block = kernels.Block(case.codes[:40], ((X[:40, None] - centers) ** 2).sum(axis=2), (X[:40] ** 2).sum(axis=1))
+    found = kernels.Candidates(np.empty(160, np.int32), np.empty(160, np.int32), np.empty(160), np.empty(160))
+    n_found = kernels.select_by_centers(block, clusters, ROUNDING, np.empty(40), found)
+    np.testing.assert_array_equal(found.cluster[:n_found], np.ones(40))
+
+
+@shapes
+@features
+@pytest.mark.parametrize("n_vectors", [1, 2, 9])
+def test_bound_by_basis(shape, n_features, n_vectors):
+    n_vectors = min(n_vectors, n_features)
+    case = Case(shape, n_features, n_vectors)
+    for cluster in range(4):
+        components, squares = reference.fill_components(case.X, case.centers[cluster], case.clusters.vectors[cluster])
+        lower, guess = np.empty(len(case.X)), np.empty(len(case.X))
+        kernels.bound_by_basis(
+            components.astype(float), squares.astype(float), cluster, case.clusters, ROUNDING, lower, guess
+        )
+        members = case.X[case.codes == cluster]
+        truth = np.array([float(reference.bound_by_basis(x, members)) for x in case.X])
+        assert (lower <= truth * (1 + 1e-11) + 1e-14).all()
+        assert np.isfinite(guess).all()
