@@ -304,7 +304,7 @@ def _screen_of(centres: kernels.Centres, partition: Partition) -> kernels.Screen
     origin = shares @ centres.origins + shares @ centres.offsets
     n_centres, n_features = centres.origins.shape
     n_padded = -(-n_centres // 4) * 4
-    relative, weights, constants = np.zeros((n_padded, n_features)), np.zeros(n_padded), np.full(n_padded, np.inf)
+    relative, weights, constants = np.zeros((n_padded, n_features)), np.zeros(n_padded), np.zeros(n_padded)
     np.subtract(centres.origins, origin, out=relative[:n_centres])
     relative[:n_centres] += centres.offsets
     weights[:n_centres], constants[:n_centres] = centres.weights, centres.constants

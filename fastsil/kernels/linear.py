@@ -67,8 +67,8 @@ class Screen(NamedTuple):
     """The same centres for dot products, padded to a multiple of 4.
 
     Fields: ``origin`` (n_features,), subtracted from all; ``centres`` (n_padded, n_features); ``squares`` (n_padded,),
-    their squared lengths; ``weights`` and ``constants`` (n_padded,) as in Centres. A padding centre is zero, its
-    constant infinite.
+    their squared lengths; ``weights`` and ``constants`` (n_padded,) as in Centres. Padding is zero, and
+    its bounds are not read.
     """
 
     origin: np.ndarray

@@ -77,7 +77,7 @@ class Case:
         n_padded = -(-n_groups // 4) * 4
         centres = np.zeros((n_padded, len(origin)))
         centres[:n_groups] = (self.means - origin).astype(float)
-        weights, constants = np.zeros(n_padded), np.full(n_padded, np.inf)
+        weights, constants = np.zeros(n_padded), np.zeros(n_padded)
         weights[:n_groups], constants[:n_groups] = self.centres.weights, self.centres.constants
         return kernels.Screen(origin, centres, (centres**2).sum(axis=1), weights, constants)
 
