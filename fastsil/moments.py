@@ -20,13 +20,13 @@ from fastsil.scaling import ScaledData
 # Samples of a piece.
 _PIECE = 8192
 # Leading directions of a cluster's covariance, by its size. A direction costs a product of n_features for each
-# candidate pair, a candidate costs as many as the cluster has members. With the skew, they fill a micro block.
+# candidate pair, a candidate costs as many as the cluster has members. With the skew, the directions fill a micro
+# block. They need not be exact: what they leave out is bounded, not neglected.
 _DIRECTIONS = ((1024, 31), (64, 15))
 # With so few features the whole spectrum is known, for clusters of any size.
 _ALL_DIRECTIONS = 8
-# Members that the search for leading directions looks at, and its rounds. The directions need not be exact: what they
-# leave out is bounded, not neglected.
-_SEARCH_MEMBERS = 1024
+# Members that the search looks at, and its rounds.
+_SEARCH_MEMBERS = 2048
 _SEARCH_ROUNDS = 2
 
 
@@ -118,8 +118,10 @@ def cluster_bounds(
 
 
 def _clusters_with_table(sizes: NDArray[np.intp], n_features: int) -> tuple[NDArray[np.intp], int]:
+    """Clusters that get directions, and how many."""
     if n_features <= _ALL_DIRECTIONS:
         return np.arange(len(sizes)), n_features
+    # Size of the cluster of the average sample.
     typical = float(np.sum(sizes.astype(np.float64) ** 2) / sizes.sum())
     for least, n_vectors in _DIRECTIONS:
         if typical >= least:
@@ -128,7 +130,11 @@ def _clusters_with_table(sizes: NDArray[np.intp], n_features: int) -> tuple[NDAr
 
 
 def _leading_directions(
-    data: ScaledData, centers: NDArray[np.float64], chosen: NDArray[np.intp], n_vectors: int, n_jobs: int
+    data: ScaledData,
+    centers: NDArray[np.float64],
+    chosen: NDArray[np.intp],
+    n_vectors: int,
+    n_jobs: int,
 ) -> NDArray[np.float64]:
     """Orthonormal vectors near the leading eigenvectors, (n_chosen, n_vectors, n_features), by subspace iteration."""
     n_features = data.X.shape[1]
@@ -145,11 +151,11 @@ def _leading_directions(
         vectors = data.X[start].astype(np.float64) * data.scale - centers[cluster]
         looked_at = members[:: -(-len(members) // _SEARCH_MEMBERS)]
         for _ in range(_SEARCH_ROUNDS):
-            vectors = _orthonormal(vectors)
+            vectors = (vectors / (np.abs(vectors).max() or 1.0)).astype(data.dtype)
             products = np.zeros_like(vectors)
             kernels.add_covariance_products(data.X, looked_at, data.scale, centers[cluster], vectors, products)
             vectors = products
-        basis[index] = _orthonormal(vectors)
+        basis[index] = _orthonormal(vectors.astype(np.float64))
 
     run_tasks(search, range(len(chosen)), np.ones(len(chosen)), n_jobs=n_jobs)
     return basis

@@ -52,6 +52,9 @@ ROWS = 384
 COLUMNS = 192
 # Features that are packed at a time: bounds the workspace (5.3 MB in float64) whatever the number of features is.
 SLAB = 1024
+# Rows stand so far apart: known when compiled, so that the micro kernel addresses all of them from one register, and
+# not a power of two, which would put them all into one set of the first-level cache.
+_ROW_STRIDE = SLAB + 16
 # Features summed in registers before they are added to the tile: a micro panel of 256 x 32 float32 fits the first-level
 # cache, and a sum of 256 products loses less than one of thousands.
 DEPTH = 256
@@ -83,8 +86,9 @@ class Side(NamedTuple):
 class Workspace(NamedTuple):
     """Memory of one thread; its type is the type that distances are computed in."""
 
-    rows: np.ndarray  # (ROWS * SLAB,) packed (block, feature, MICRO_ROWS)
-    panel: np.ndarray  # (COLUMNS * SLAB,) packed (block, feature, columns of a micro block)
+    rows: np.ndarray  # (ROWS, _ROW_STRIDE) a chunk of features of each row
+    strip: np.ndarray  # (lanes of a vector, slab) the same of a few columns, on the way to the panel
+    panel: np.ndarray  # (COLUMNS * slab,) packed (block, feature, columns of a micro block)
     tile: np.ndarray  # (ROWS, COLUMNS)
     row_norms: np.ndarray  # (ROWS,) |x|²
     column_norms: np.ndarray  # (COLUMNS,) |y|²
@@ -100,9 +104,11 @@ def make_workspace(dtype, n_features):
     n_features : int
         Features of the data; a workspace for few of them is smaller.
     """
-    slab = min(SLAB, max(n_features, 1))
+    lanes = _VECTOR_BYTES // np.dtype(dtype).itemsize
+    slab = min(SLAB, -(-n_features // lanes) * lanes)
     return Workspace(
-        rows=np.empty(ROWS * slab, dtype),
+        rows=np.empty((ROWS, _ROW_STRIDE), dtype),
+        strip=np.empty((lanes, slab), dtype),
         panel=np.empty(COLUMNS * slab, dtype),
         tile=np.empty((ROWS, COLUMNS), dtype),
         row_norms=np.empty(ROWS, dtype),
@@ -278,12 +284,11 @@ def _multiply_sides(
 ):
     """Inner products of two blocks of vectors."""
     n_features = left.data.shape[1]
-    width = _MICRO_VECTORS * _VECTOR_BYTES // workspace.tile.itemsize
     for start in range(0, n_features, SLAB):
         end = min(start + SLAB, n_features)
         if n_features > SLAB or not rows_packed:
-            _pack(left, start, end, _MICRO_ROWS, workspace.rows, workspace.row_norms)
-        _pack(right, start, end, width, workspace.panel, workspace.column_norms)
+            _pack_rows(left, start, end, workspace)
+        _pack_panel(right, start, end, workspace)
         _add_products_tile(workspace, n_rows, len(right.indices), end - start, start == 0)
 
 
@@ -302,31 +307,79 @@ def _finish_tile(
 
 
 @njit(**_FLAGS)
-def _pack(
+def _gather(
+    side,  # IN Side
+    i,  # IN which of its vectors
+    start,  # IN first feature
+    end,  # IN one past the last feature
+    gathered,  # OUT (>= end - start,)
+):
+    """Copy a chunk of a vector, relative to the center; returns its squared length."""
+    # Slices, not offsets: LLVM then knows that no index is negative, and vectorises.
+    row = side.data[side.indices[i], start:end]
+    center = side.center[start:end]
+    scale = side.scale
+    total = 0.0
+    for f in range(end - start):
+        value = row[f] * scale - center[f]
+        gathered[f] = value
+        total += np.float64(value) * value
+    return total
+
+
+@njit(**_FLAGS)
+def _pack_rows(
     side,  # IN Side
     start,  # IN first feature
     end,  # IN one past the last feature
-    width,  # IN vectors of a block
-    packed,  # OUT (blocks of width vectors, end - start features, width), flat; the last block is filled with zeros
-    norms,  # OUT (n_rows,) |x|²; added to unless start is 0
+    workspace,  # OUT rows; row_norms, added to unless start is 0
 ):
-    """Gather vectors into blocks with the vectors of a block side by side."""
-    n_features = end - start
+    """Gather the rows of a tile; rows that fill up the last micro block are 0."""
     n_rows = len(side.indices)
-    center, scale = side.center, side.scale
     for i in range(n_rows):
-        at = i // width * width * n_features + i % width
-        row = side.data[side.indices[i]]
-        total = 0.0
-        for f in range(n_features):
-            value = row[start + f] * scale - center[start + f]
-            packed[at + f * width] = value
-            total += np.float64(value) * value
-        norms[i] = total if start == 0 else norms[i] + total
-    for i in range(n_rows, -(-n_rows // width) * width):
-        at = i // width * width * n_features + i % width
-        for f in range(n_features):
-            packed[at + f * width] = 0.0
+        norm = _gather(side, i, start, end, workspace.rows[i])
+        workspace.row_norms[i] = norm if start == 0 else workspace.row_norms[i] + norm
+    for i in range(n_rows, -(-n_rows // _MICRO_ROWS) * _MICRO_ROWS):
+        workspace.rows[i, : end - start] = 0.0
+
+
+@njit(**_FLAGS)
+def _pack_panel(
+    side,  # IN Side
+    start,  # IN first feature
+    end,  # IN one past the last feature
+    workspace,  # OUT panel; column_norms, added to unless start is 0; strip is overwritten
+):
+    """Gather the columns of a tile into blocks with the columns of a block side by side.
+
+    Columns that fill up the last block are 0, and so are features that fill up the last vector.
+    """
+    strip, panel = workspace.strip, workspace.panel
+    lanes = strip.shape[0]
+    width = _MICRO_VECTORS * lanes
+    depth = _padded(end - start, lanes)
+    n_columns = len(side.indices)
+    for first in range(0, _padded(n_columns, width), lanes):
+        for k in range(lanes):
+            if first + k < n_columns:
+                norm = _gather(side, first + k, start, end, strip[k])
+                old = workspace.column_norms[first + k]
+                workspace.column_norms[first + k] = norm if start == 0 else old + norm
+                strip[k, end - start : depth] = 0.0
+            else:
+                strip[k, :depth] = 0.0
+        at = first // width * width * depth + first % width
+        for f in range(0, depth, lanes):
+            _transpose(strip, f, panel, at + f * width)
+
+
+@njit(**_FLAGS)
+def _padded(
+    n,  # IN scalar
+    unit,  # IN scalar
+):
+    """The least multiple of the unit that is n or more."""
+    return -(-n // unit) * unit
 
 
 @njit(**_FLAGS)
@@ -339,7 +392,9 @@ def _add_products_tile(
 ):
     """Inner products of packed rows and columns, in micro blocks."""
     tile = workspace.tile
-    width = _MICRO_VECTORS * _VECTOR_BYTES // tile.itemsize
+    lanes = workspace.strip.shape[0]
+    width = _MICRO_VECTORS * lanes
+    block = _padded(n_features, lanes)
     if fresh:
         tile[:n_rows] = 0.0
     for start in range(0, n_features, DEPTH):
@@ -348,9 +403,9 @@ def _add_products_tile(
             for r in range(0, n_rows, _MICRO_ROWS):
                 _add_products(
                     workspace.rows,
-                    r * n_features + start * _MICRO_ROWS,
+                    r * _ROW_STRIDE + start,
                     workspace.panel,
-                    c * n_features + start * width,
+                    c * block + start * width,
                     depth,
                     tile,
                     r * COLUMNS + c,
@@ -484,7 +539,7 @@ def _add_columns(
 
 
 def _emit_add_products(builder, element, lanes, rows, panel, depth, tile):
-    """LLVM: tile[r, c] += Σ_f rows[f, r] · panel[f, c], with all sums in vector registers.
+    """LLVM: tile[r, c] += Σ_f rows[r, f] · panel[f, c], with all sums in vector registers.
 
     numba's loop vectoriser keeps sums in memory; only vector types make LLVM keep a block of them in registers.
     LLVM splits vectors that are wider than the machine's, so any lane count is right everywhere.
@@ -528,8 +583,7 @@ def _emit_add_products(builder, element, lanes, rows, panel, depth, tile):
     ]
     grown = []
     for r in range(_MICRO_ROWS):
-        place = builder.add(builder.mul(feature, word(_MICRO_ROWS)), word(r))
-        row = spread(builder.load(builder.gep(rows, [place])))
+        row = spread(builder.load(builder.gep(rows, [builder.add(feature, word(r * _ROW_STRIDE))])))
         grown += [
             builder.call(multiply_add, [row, column, sums[r * _MICRO_VECTORS + v]]) for v, column in enumerate(columns)
         ]
@@ -548,17 +602,55 @@ def _emit_add_products(builder, element, lanes, rows, panel, depth, tile):
         stored.align = size
 
 
+def _emit_transpose(builder, element, lanes, strip, stride, panel):
+    """LLVM: panel[f, k] = strip[k, f] for a square of one vector by one vector.
+
+    Interleaving the upper half of the vectors with the lower half, log2(lanes) times, transposes the square.
+    (Left to itself, LLVM scatters: 1 ns an element instead of 0.1.)
+    """
+    word, lane = ir.IntType(64), ir.IntType(32)
+    vector = ir.VectorType(element, lanes)
+    size = 4 if element == ir.FloatType() else 8
+
+    def vector_at(pointer, offset):
+        return builder.bitcast(builder.gep(pointer, [offset]), vector.as_pointer())
+
+    def interleave(a, b, first):
+        picks = [first + k // 2 + (lanes if k % 2 else 0) for k in range(lanes)]
+        return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(lane, lanes), picks))
+
+    square = []
+    for k in range(lanes):
+        loaded = builder.load(vector_at(strip, builder.mul(stride, word(k))))
+        loaded.align = size
+        square.append(loaded)
+    half = lanes // 2
+    for _ in range(lanes.bit_length() - 1):
+        square = [interleave(square[k // 2], square[k // 2 + half], k % 2 * half) for k in range(lanes)]
+    for f, column in enumerate(square):
+        builder.store(column, vector_at(panel, word(f * _MICRO_VECTORS * lanes))).align = size
+
+
 if config.DISABLE_JIT:
 
     def _add_products(rows, row_at, panel, column_at, depth, tile, tile_at):
         """The same in NumPy, for runs without compilation."""
         width = _MICRO_VECTORS * _VECTOR_BYTES // tile.itemsize
-        left = rows[row_at : row_at + depth * _MICRO_ROWS].reshape(depth, _MICRO_ROWS)
+        i, f = divmod(row_at, _ROW_STRIDE)
         right = panel[column_at : column_at + depth * width].reshape(depth, width)
         r, c = divmod(tile_at, COLUMNS)
-        tile[r : r + _MICRO_ROWS, c : c + width] += left.T @ right
+        tile[r : r + _MICRO_ROWS, c : c + width] += rows[i : i + _MICRO_ROWS, f : f + depth] @ right
+
+    def _transpose(strip, f, panel, at):
+        """The same in NumPy, for runs without compilation."""
+        lanes = strip.shape[0]
+        for k in range(lanes):
+            panel[at + k * _MICRO_VECTORS * lanes :][:lanes] = strip[:, f + k]
 
 else:
+
+    def _pointer(context, builder, kind, array, offset):
+        return builder.gep(context.make_array(kind)(context, builder, array).data, [offset])
 
     @intrinsic
     def _add_products(typing_context, rows, row_at, panel, column_at, depth, tile, tile_at):
@@ -568,14 +660,38 @@ else:
 
         def generate(context, builder, signature, arguments):
             kinds = signature.args
-
-            def pointer(index, offset):
-                array = context.make_array(kinds[index])(context, builder, arguments[index])
-                return builder.gep(array.data, [arguments[offset]])
-
             element = context.get_data_type(kinds[0].dtype)
             lanes = _VECTOR_BYTES // (4 if element == ir.FloatType() else 8)
-            _emit_add_products(builder, element, lanes, pointer(0, 1), pointer(2, 3), arguments[4], pointer(5, 6))
+            _emit_add_products(
+                builder,
+                element,
+                lanes,
+                _pointer(context, builder, kinds[0], arguments[0], arguments[1]),
+                _pointer(context, builder, kinds[2], arguments[2], arguments[3]),
+                arguments[4],
+                _pointer(context, builder, kinds[5], arguments[5], arguments[6]),
+            )
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    @intrinsic
+    def _transpose(typing_context, strip, f, panel, at):
+        """Write a square of the strip into the panel: features f and following, all columns of the strip."""
+        signature = types.void(strip, types.intp, panel, types.intp)
+
+        def generate(context, builder, signature, arguments):
+            kinds = signature.args
+            element = context.get_data_type(kinds[0].dtype)
+            shape = context.make_array(kinds[0])(context, builder, arguments[0]).shape
+            _emit_transpose(
+                builder,
+                element,
+                _VECTOR_BYTES // (4 if element == ir.FloatType() else 8),
+                _pointer(context, builder, kinds[0], arguments[0], arguments[1]),
+                builder.extract_value(shape, 1),
+                _pointer(context, builder, kinds[2], arguments[2], arguments[3]),
+            )
             return context.get_dummy_value()
 
         return signature, generate

@@ -20,8 +20,9 @@ def add_differences(
 ):
     """Add x · scale - origin of each sample."""
     for i in rows:
+        row = X[i]
         for f in range(X.shape[1]):
-            sums[f] += X[i, f] * scale - origin[f]
+            sums[f] += row[f] * scale - origin[f]
 
 
 @njit(**_FLAGS)
@@ -35,12 +36,13 @@ def add_radial_moments(
 ):
     """Add the moments of the distance from the center."""
     for i in rows:
+        row = X[i]
         square = 0.0
         for f in range(X.shape[1]):
-            u = X[i, f] * scale - center[f]
+            u = row[f] * scale - center[f]
             square += u * u
         for f in range(X.shape[1]):
-            skew[f] += square * (X[i, f] * scale - center[f])
+            skew[f] += square * (row[f] * scale - center[f])
         radial[0] += square
         radial[1] += square * square
 
@@ -51,29 +53,31 @@ def add_covariance_products(
     rows,  # IN (n_rows,) samples
     scale,  # IN scalar
     center,  # IN (n_features,)
-    basis,  # IN (n_vectors, n_features)
+    basis,  # IN (n_vectors, n_features); its type is the type of the arithmetic
     products,  # OUT (n_vectors, n_features) sum of (basis · u) u, added to, for u = x · scale - center
 ):
     """Multiply the vectors of a basis by the members' scatter matrix, which is never formed."""
     # Four samples at a time: a vector that is loaded serves four, and a product is stored once for four.
     n_features = X.shape[1]
-    u = np.zeros((4, n_features))
+    zero = basis.dtype.type(0.0)
+    u = np.zeros((4, n_features), basis.dtype)
+    u0, u1, u2, u3 = u[0], u[1], u[2], u[3]
     for start in range(0, len(rows), 4):
         for k in range(4):
+            difference = u[k]
             if start + k < len(rows):
+                row = X[rows[start + k]]
                 for f in range(n_features):
-                    u[k, f] = X[rows[start + k], f] * scale - center[f]
+                    difference[f] = row[f] * scale - center[f]
             else:
-                u[k] = 0.0
-        u0, u1, u2, u3 = u[0], u[1], u[2], u[3]
+                difference[:] = zero
         for v in range(basis.shape[0]):
-            vector = basis[v]
-            c0, c1, c2, c3 = 0.0, 0.0, 0.0, 0.0
+            vector, product = basis[v], products[v]
+            c0, c1, c2, c3 = zero, zero, zero, zero
             for f in range(n_features):
                 c0 += vector[f] * u0[f]
                 c1 += vector[f] * u1[f]
                 c2 += vector[f] * u2[f]
                 c3 += vector[f] * u3[f]
-            product = products[v]
             for f in range(n_features):
                 product[f] += c0 * u0[f] + c1 * u1[f] + c2 * u2[f] + c3 * u3[f]
