@@ -47,6 +47,10 @@ _BLOCK_ENTRIES = 1 << 20
 _MARGIN = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-11}
 
 
+# Products of all pairs below which starting threads costs more than it saves (about 1 ms).
+_WORTH_THREADS = 2e8
+
+
 class _Nearest(NamedTuple):
     """Nearest other cluster of each sample, by position in the order."""
 
@@ -69,6 +73,8 @@ def compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: T
         Told the share of the work that has been finished.
     """
     seconds: dict[str, float] = {}
+    if float(len(X)) ** 2 * X.shape[1] < _WORTH_THREADS:
+        n_jobs = 1
     data = scale_data(X, partition)
     with _timed(seconds, "centers"):
         centers = cluster_centers(data, n_jobs)

@@ -102,7 +102,10 @@ def select_by_centers(
         own = block.codes[i]
         lower[own] = np.inf
         upper[own] = np.inf
-        limit = upper.min() * (1.0 + _EXACT)
+        limit = np.inf
+        for c in range(n_clusters):
+            limit = min(limit, upper[c])
+        limit *= 1.0 + _EXACT
         least_upper[i] = limit
         for c in range(n_clusters):
             if lower[c] <= limit:

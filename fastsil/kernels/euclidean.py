@@ -23,6 +23,7 @@ from numba import config, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+# Loops, not slices, assign: the error that numba prepares for a slice of the wrong shape takes a second to compile.
 # nogil: tiles run on a thread pool. Contraction gives fused multiply-add, reordering gives vector sums; NaN and
 # infinity keep their meaning.
 _FLAGS = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
@@ -222,7 +223,8 @@ def fill_squares_to_centers(
         for i in range(len(rows)):
             for j in range(len(columns)):
                 squares[i, c + j] = workspace.row_norms[i] + workspace.column_norms[j] - two * tile[i, j]
-    norms[:] = workspace.row_norms[: len(rows)]
+    for i in range(len(rows)):
+        norms[i] = workspace.row_norms[i]
 
 
 @njit(**_FLAGS)
@@ -240,8 +242,10 @@ def fill_components(
     n_vectors = vectors.shape[0]
     right = Side(vectors, np.arange(n_vectors), np.zeros(vectors.shape[1], tile.dtype), tile.dtype.type(1.0))
     _multiply_sides(Side(samples.X, rows, center, samples.scale), right, len(rows), False, workspace)
-    components[:] = tile[: len(rows), :n_vectors]
-    squares[:] = workspace.row_norms[: len(rows)]
+    for i in range(len(rows)):
+        squares[i] = workspace.row_norms[i]
+        for v in range(n_vectors):
+            components[i, v] = tile[i, v]
 
 
 # Place of the diagonal in a tile that has none.
@@ -340,7 +344,8 @@ def _pack_rows(
         norm = _gather(side, i, start, end, workspace.rows[i])
         workspace.row_norms[i] = norm if start == 0 else workspace.row_norms[i] + norm
     for i in range(n_rows, -(-n_rows // _MICRO_ROWS) * _MICRO_ROWS):
-        workspace.rows[i, : end - start] = 0.0
+        for f in range(end - start):
+            workspace.rows[i, f] = 0.0
 
 
 @njit(**_FLAGS)
@@ -365,9 +370,8 @@ def _pack_panel(
                 norm = _gather(side, first + k, start, end, strip[k])
                 old = workspace.column_norms[first + k]
                 workspace.column_norms[first + k] = norm if start == 0 else old + norm
-                strip[k, end - start : depth] = 0.0
-            else:
-                strip[k, :depth] = 0.0
+            for f in range(end - start if first + k < n_columns else 0, depth):
+                strip[k, f] = 0.0
         at = first // width * width * depth + first % width
         for f in range(0, depth, lanes):
             _transpose(strip, f, panel, at + f * width)
@@ -396,7 +400,9 @@ def _add_products_tile(
     width = _MICRO_VECTORS * lanes
     block = _padded(n_features, lanes)
     if fresh:
-        tile[:n_rows] = 0.0
+        for i in range(n_rows):
+            for j in range(COLUMNS):
+                tile[i, j] = 0.0
     for start in range(0, n_features, DEPTH):
         depth = min(DEPTH, n_features - start)
         for c in range(0, n_columns, width):

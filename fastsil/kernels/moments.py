@@ -70,7 +70,8 @@ def add_covariance_products(
                 for f in range(n_features):
                     difference[f] = row[f] * scale - center[f]
             else:
-                difference[:] = zero
+                for f in range(n_features):
+                    difference[f] = zero
         for v in range(basis.shape[0]):
             vector, product = basis[v], products[v]
             c0, c1, c2, c3 = zero, zero, zero, zero
