@@ -1,0 +1,93 @@
+"""What the bounds exclude is never missed: the pruned way equals the one that computes every pair."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastsil.engines import euclidean
+from fastsil.parallel import ignore_progress
+from fastsil.partition import partition_from_codes
+
+# Both ways are within the promise of the truth; two roundings of the same sums differ by far less.
+ROUNDING = {np.float32: 2e-6, np.float64: 1e-12}
+
+
+def terms_of(X, codes, strategy, monkeypatch):
+    """Terms by one of the two ways, whatever the cost model says."""
+    codes = np.unique(codes, return_inverse=True)[1]
+    partition = partition_from_codes(np.arange(codes.max() + 1), codes)
+    few = partition.n_clusters if strategy == "symmetric" else 0
+    monkeypatch.setattr(euclidean, "_ALWAYS_SYMMETRIC", few)
+    monkeypatch.setattr(euclidean, "_SYMMETRIC_CLUSTERS", (0, 0))
+    terms = euclidean.compute_terms(X, partition, n_jobs=2, tick=ignore_progress)
+    assert strategy in terms.work.strategy
+    return terms
+
+
+def assert_same_answer(X, codes, monkeypatch):
+    pruned = terms_of(X, codes, "pruned", monkeypatch)
+    full = terms_of(X, codes, "symmetric", monkeypatch)
+    np.testing.assert_array_equal(pruned.a, full.a)
+    tolerance = ROUNDING[X.dtype.type] * np.maximum(full.a, full.b)
+    assert (np.abs(pruned.b - full.b) <= tolerance).all()
+    # A neighbour may differ only where two clusters tie to rounding; then its mean is b all the same, as just seen.
+    return np.mean(pruned.neighbor == full.neighbor)
+
+
+def overlapping(n_samples, n_features, n_clusters, seed=0):
+    rng = np.random.default_rng(seed)
+    spectrum = np.arange(1, n_features + 1) ** -0.5
+    codes = rng.integers(n_clusters, size=n_samples)
+    centres = rng.normal(size=(n_clusters, n_features)) * spectrum
+    return centres[codes] + rng.normal(size=(n_samples, n_features)) * spectrum, codes
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("n_samples", "n_features", "n_clusters"),
+    [
+        pytest.param(2500, 12, 1000, id="a thousand clusters, most of one to four samples"),
+        pytest.param(900, 1, 30, id="one feature"),
+        pytest.param(900, 9, 9, id="just too many features for differences"),
+        pytest.param(600, 200, 8, id="more features than members"),
+        pytest.param(400, 1100, 4, id="more features than are packed at a time"),
+        pytest.param(3000, 40, 2, id="two clusters"),
+    ],
+)
+def test_pruned_equals_unpruned(dtype, n_samples, n_features, n_clusters, monkeypatch):
+    X, codes = overlapping(n_samples, n_features, n_clusters)
+    assert assert_same_answer(X.astype(dtype), codes, monkeypatch) == 1.0
+
+
+def test_clusters_with_the_same_center(monkeypatch):
+    X, _ = overlapping(1200, 20, 1)
+    mirrored = np.vstack([X, -X])
+    codes = np.tile(np.arange(len(X)) % 6, 2)
+    assert_same_answer(mirrored, codes, monkeypatch)
+
+
+@st.composite
+def clusterings(draw):
+    dtype = draw(st.sampled_from([np.float32, np.float64]))
+    n_samples = draw(st.integers(60, 500))
+    n_features = draw(st.sampled_from([1, 2, 8, 9, 31, 70]))
+    n_clusters = draw(st.integers(2, 40))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    spread = 10.0 ** draw(st.integers(-3, 3))
+    tail = draw(st.sampled_from([1.2, 3.0, 30.0]))
+    offset = draw(st.sampled_from([0.0, 100.0, 1e4]))
+    codes = np.sort(rng.integers(n_clusters, size=n_samples) * rng.integers(0, 2, size=n_samples))
+    codes[:2] = 0, codes.max() + 1
+    centres = spread * rng.normal(size=(codes.max() + 1, n_features))
+    X = centres[codes] + rng.standard_t(tail, size=(n_samples, n_features)) + offset
+    if draw(st.booleans()):
+        X[rng.integers(n_samples, size=n_samples // 3)] = X[0]
+    return X.astype(dtype), rng.permutation(codes) if draw(st.booleans()) else codes
+
+
+@given(clusterings())
+def test_pruned_equals_unpruned_hypothesis(clustering):
+    X, codes = clustering
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        assert_same_answer(X, codes, monkeypatch)
