@@ -60,7 +60,7 @@ _ROW_STRIDE = SLAB + 16
 # cache, and a sum of 256 products loses less than one of thousands.
 DEPTH = 256
 # Up to so many features, differences are faster than packing, multiplying and correcting. Measured, in ns a pair in
-# float32 and float64: differences of 4 features 0.45 and 0.68, of 6 features 0.56 and 0.97; products of 6 0.48 and 0.62.
+# float32 and float64: differences of 4 features 0.45 and 0.68, of 6 0.56 and 0.97; products of 6 0.48 and 0.62.
 DIRECT_FEATURES = 4
 # Relative rounding of a distance is about eps / NEAR^(1/2) at the threshold: 3e-7 and 1e-13.
 NEAR_SINGLE = 0.04
