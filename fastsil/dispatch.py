@@ -95,7 +95,7 @@ def compute_terms(
 
 
 def silhouettes_of(terms: SilhouetteTerms, partition: Partition) -> NDArray[np.float64]:
-    """``s = (b - a) / max(a, b)``; 0 for a cluster of one sample and where a = b = 0.
+    """``s = (b - a) / max(a, b)``; 0 for a cluster of one sample, where a = b = 0, and where either is NaN.
 
     References
     ----------
@@ -106,4 +106,6 @@ def silhouettes_of(terms: SilhouetteTerms, partition: Partition) -> NDArray[np.f
     larger[larger == 0] = 1.0
     silhouettes = (terms.b - terms.a) / larger
     silhouettes[partition.sizes[partition.codes] == 1] = 0.0
+    # A distance that is no number (Bray-Curtis between two rows of zeros) leaves none; scikit-learn answers 0 as well.
+    silhouettes[np.isnan(silhouettes)] = 0.0
     return silhouettes

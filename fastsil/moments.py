@@ -45,7 +45,7 @@ def cluster_centers(data: ScaledData, n_jobs: int) -> NDArray[np.float64]:
     return np.asarray(first + sums / data.partition.sizes[:, None])
 
 
-def cluster_bounds(
+def radial_bounds(
     data: ScaledData,
     centers: NDArray[np.float64],
     squared_products: NDArray[np.float64],
@@ -53,8 +53,8 @@ def cluster_bounds(
     *,
     rounding: float,
     n_jobs: int,
-) -> ClusterBounds:
-    """What :mod:`fastsil.kernels.bounds` needs to know of each cluster.
+) -> tuple[ClusterBounds, NDArray[np.float64]]:
+    """What :mod:`fastsil.kernels.bounds` needs to know of each cluster for its first bounds.
 
     Parameters
     ----------
@@ -64,13 +64,20 @@ def cluster_bounds(
         Mean of every cluster.
     squared_products : ndarray of shape (n_clusters,)
         Sum of (u·u')² over all ordered pairs of members, u relative to the center: the squared Frobenius norm of
-        the covariance, times |C|². Not used with few features.
+        the covariance, times |C|². 0 where it is not known, with few features.
     origin : ndarray of shape (n_features,)
         Origin of the products that distances to centers are computed from.
     rounding : float
         Rounding of inner products, relative to the product of the norms.
     n_jobs : int
         Number of threads.
+
+    Returns
+    -------
+    bounds : ClusterBounds
+        Without tables.
+    skew : ndarray of shape (n_clusters, n_features)
+        Mean of r² (y - center) over the members y.
     """
     sizes = data.partition.sizes
     n_features = data.X.shape[1]
@@ -79,36 +86,76 @@ def cluster_bounds(
         kernels.add_radial_moments(data.X, rows, data.scale, centers[cluster], sums[2:], sums[:2])
 
     sums = _sum_over_members(data, add_radial, n_features + 2, n_jobs) / sizes[:, None]
-    variance, fourth, skew = sums[:, 0], sums[:, 1], sums[:, 2:]
-    variance_r2 = np.maximum(fourth - variance**2, 0.0) + 1e-12 * fourth
-
-    chosen, n_vectors = _clusters_with_table(sizes, n_features)
-    table = np.full(len(sizes), -1, dtype=np.int64)
-    table[chosen] = np.arange(len(chosen))
-    basis = _leading_directions(data, centers, chosen, n_vectors, n_jobs)
-    products = _covariance_products(data, centers, chosen, basis, n_jobs)
-    basis, theta, leak, inside = _ritz(basis, products)
-    if n_features <= _ALL_DIRECTIONS:
-        rest = np.zeros(len(chosen))
-        spectral = np.array(variance)
-    else:
+    variance, fourth, skew = np.ascontiguousarray(sums[:, 0]), sums[:, 1], sums[:, 2:]
+    spectral = np.array(variance)
+    if n_features > _ALL_DIRECTIONS:
         # The products that the norm was summed from are rounded, by at most `rounding` of the product of the norms.
-        frobenius2 = squared_products / sizes.astype(np.float64) ** 2
-        frobenius2 += 2 * rounding * np.sqrt(frobenius2) * variance + (rounding * variance) ** 2
-        rest = np.sqrt(np.maximum(frobenius2[chosen] - inside, 0.0) + 1e-12 * frobenius2[chosen])
-        spectral = np.minimum(np.sqrt(frobenius2), variance)
-    if len(chosen):
-        # Largest eigenvalue of [[θ1, ε], [ε, ρ]]: nothing in or outside the basis can be more.
-        half = (theta.max(axis=1) - rest) / 2
-        spectral[chosen] = np.minimum(spectral[chosen], rest + half + np.sqrt(half**2 + leak**2))
-    return ClusterBounds(
+        frobenius = np.sqrt(squared_products) / sizes
+        spectral = np.minimum(spectral, np.sqrt((frobenius + rounding * variance) ** 2 + (rounding * variance) ** 2))
+    bounds = ClusterBounds(
         centers=centers,
         center_rounding=2.0**-48 * np.linalg.norm(centers, axis=1) + 1e-12 * np.sqrt(variance),
         center_norms=((centers - origin) ** 2).sum(axis=1),
-        variance=np.ascontiguousarray(variance),
-        variance_r2=variance_r2,
+        variance=variance,
+        variance_r2=np.maximum(fourth - variance**2, 0.0) + 1e-12 * fourth,
         skew_norm=np.linalg.norm(skew, axis=1),
         spectral=spectral * (1 + 1e-9),
+        table=np.full(len(sizes), -1, dtype=np.int64),
+        vectors=np.empty((0, 1, n_features), dtype=data.dtype),
+        theta=np.empty((0, 0)),
+        leak=np.empty(0),
+        rest=np.empty(0),
+    )
+    return bounds, skew
+
+
+def directions_are_worth_it(data: ScaledData, candidates_per_sample: float) -> bool:
+    """Whether leading directions save more distances than they cost, given the candidates that remain without them.
+
+    Counted in products of n_features a sample. The directions leave about 1.3 candidates on data of all kinds, and
+    the loops that find them run at a third of the rate of the tiles.
+    """
+    chosen, n_vectors = _clusters_with_table(data.partition.sizes, data.X.shape[1])
+    if n_vectors == data.X.shape[1]:
+        return True
+    size = _typical_size(data.partition.sizes)
+    rounds = _SEARCH_ROUNDS * min(1.0, _SEARCH_MEMBERS / size)
+    cost = 3 * n_vectors * 2 * (1 + rounds) + candidates_per_sample * n_vectors
+    return len(chosen) > 0 and (candidates_per_sample - 1.3) * size > cost
+
+
+def add_directions(data: ScaledData, bounds: ClusterBounds, skew: NDArray[np.float64], *, n_jobs: int) -> ClusterBounds:
+    """The same bounds with a table of leading directions for every cluster that is large enough.
+
+    Parameters
+    ----------
+    data : ScaledData
+        Samples and partition.
+    bounds : ClusterBounds
+        From :func:`radial_bounds`.
+    skew : ndarray of shape (n_clusters, n_features)
+        Likewise.
+    n_jobs : int
+        Number of threads.
+    """
+    chosen, n_vectors = _clusters_with_table(data.partition.sizes, data.X.shape[1])
+    basis = _leading_directions(data, bounds.centers, chosen, n_vectors, n_jobs)
+    products = _covariance_products(data, bounds.centers, chosen, basis, n_jobs)
+    basis, theta, leak, inside = _ritz(basis, products)
+    if n_vectors == data.X.shape[1]:
+        rest = np.zeros(len(chosen))
+    else:
+        # So far, λ is the Frobenius norm of the covariance (or its trace, which is not less).
+        frobenius2 = bounds.spectral[chosen] ** 2
+        rest = np.sqrt(np.maximum(frobenius2 - inside, 0.0) + 1e-12 * frobenius2)
+    # Largest eigenvalue of [[θ1, ε], [ε, ρ]]: nothing in or outside the basis can be more.
+    half = (theta.max(axis=1, initial=0.0) - rest) / 2
+    spectral = bounds.spectral.copy()
+    spectral[chosen] = np.minimum(spectral[chosen], (rest + half + np.sqrt(half**2 + leak**2)) * (1 + 1e-9))
+    table = bounds.table.copy()
+    table[chosen] = np.arange(len(chosen))
+    return bounds._replace(
+        spectral=spectral,
         table=table,
         vectors=np.concatenate([basis, skew[chosen, None]], axis=1).astype(data.dtype),
         theta=theta,
@@ -121,12 +168,16 @@ def _clusters_with_table(sizes: NDArray[np.intp], n_features: int) -> tuple[NDAr
     """Clusters that get directions, and how many."""
     if n_features <= _ALL_DIRECTIONS:
         return np.arange(len(sizes)), n_features
-    # Size of the cluster of the average sample.
-    typical = float(np.sum(sizes.astype(np.float64) ** 2) / sizes.sum())
+    typical = _typical_size(sizes)
     for least, n_vectors in _DIRECTIONS:
         if typical >= least:
             return np.flatnonzero(sizes >= _DIRECTIONS[-1][0]), min(n_vectors, n_features)
-    return np.arange(0), 1
+    return np.arange(0), 0
+
+
+def _typical_size(sizes: NDArray[np.intp]) -> float:
+    """Mean over samples of the size of their cluster."""
+    return float(np.sum(sizes.astype(np.float64) ** 2) / sizes.sum())
 
 
 def _leading_directions(
@@ -155,14 +206,29 @@ def _leading_directions(
             products = np.zeros_like(vectors)
             kernels.add_covariance_products(data.X, looked_at, data.scale, centers[cluster], vectors, products)
             vectors = products
-        basis[index] = _orthonormal(vectors.astype(np.float64))
+        basis[index] = vectors
 
     run_tasks(search, range(len(chosen)), np.ones(len(chosen)), n_jobs=n_jobs)
-    return basis
+    return _orthonormal(basis)
 
 
 def _orthonormal(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.ascontiguousarray(np.linalg.qr(vectors.T)[0].T)
+    """Orthonormal vectors that span the same spaces, (n_spaces, n_vectors, n_features).
+
+    Two rounds of a Cholesky factorisation, which are many times as fast as Householder's QR for so many small
+    problems; where they do not reach orthonormality, QR.
+    """
+    try:
+        turned = vectors
+        for _ in range(2):
+            lengths = np.linalg.norm(turned, axis=2, keepdims=True)
+            turned = turned / np.where(lengths > 0, lengths, 1.0)
+            turned = np.linalg.solve(np.linalg.cholesky(turned @ turned.swapaxes(1, 2)), turned)
+        if np.abs(turned @ turned.swapaxes(1, 2) - np.eye(vectors.shape[1])).max(initial=0.0) < 1e-13:
+            return np.ascontiguousarray(turned)
+    except np.linalg.LinAlgError:
+        pass
+    return np.ascontiguousarray(np.linalg.qr(vectors.swapaxes(1, 2))[0].swapaxes(1, 2))
 
 
 def _covariance_products(

@@ -43,11 +43,12 @@ def silhouette_samples(
         Label of every sample: integers, strings, anything that sorts.
     metric : str or callable, default="euclidean"
         Any that :func:`sklearn.metrics.pairwise_distances` takes. Euclidean, Mahalanobis
-        (``V=`` covariance or ``VI=`` its inverse; by default the covariance of X) and standardised
-        Euclidean (``V=`` variances) run on fastsil's engines, others on scikit-learn's distances.
+        (``V=`` covariance or ``VI=`` its inverse; by default the covariance of X), standardised Euclidean
+        (``V=`` variances), squared Euclidean, cosine, correlation and Manhattan run on fastsil's engines, others
+        on scikit-learn's distances.
     n_jobs : int, optional
-        Threads. By default all cores that the process may use. The result is the same to the bit for
-        any number.
+        Threads. By default all cores that the process may use. On fastsil's engines the result is the same to the
+        bit for any number.
     progress : bool, default=False
         Show a progress bar (needs tqdm).
     **metric_params

@@ -1,6 +1,6 @@
 """What an engine returns: the two mean distances of every sample, and what it took to get them.
 
-Every engine has one entry point, ``compute_terms(X, partition, *, n_jobs, progress, **params)``,
+Every engine has one entry point, ``compute_terms(X, partition, *, n_jobs, tick, **params)``,
 and answers with a :class:`SilhouetteTerms`. The last formula, ``s = (b - a) / max(a, b)``, is not
 an engine's business; it stands in :mod:`fastsil.dispatch`.
 """

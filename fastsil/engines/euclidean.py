@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from fastsil.kernels import bounds as bound_kernels
 from fastsil.kernels import euclidean as tile_kernels
-from fastsil.moments import cluster_bounds, cluster_centers
+from fastsil.moments import add_directions, cluster_centers, directions_are_worth_it, radial_bounds
 from fastsil.pairs import PairSums
 from fastsil.parallel import Tick, ignore_progress, run_tasks
 from fastsil.partition import Partition
@@ -43,6 +43,8 @@ _ROUND_BYTES = 32 << 20
 _CANDIDATE_BYTES = 64
 _ROUND_SAMPLES = (1 << 14, 1 << 18)
 _BLOCK_ENTRIES = 1 << 20
+# Samples whose candidates are counted before leading directions are looked for.
+_PROBE_SAMPLES = 1024
 # A computed mean distance is off by less than this share; a candidate whose bound is within it is computed.
 _MARGIN = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-11}
 
@@ -128,7 +130,7 @@ class _Search:
         # Worst case of a sum of products that is taken DEPTH at a time.
         self._rounding = float(np.finfo(data.dtype).eps) * (tile_kernels.DEPTH + n_features / tile_kernels.DEPTH + 16)
         with _timed(seconds, "bounds"):
-            self._bounds = cluster_bounds(
+            self._bounds, skew = radial_bounds(
                 data,
                 centers,
                 squared_products,
@@ -136,6 +138,8 @@ class _Search:
                 rounding=self._rounding,
                 n_jobs=n_jobs,
             )
+            if directions_are_worth_it(data, self._probe()):
+                self._bounds = add_directions(data, self._bounds, skew, n_jobs=n_jobs)
 
     def nearest(self, tick: Tick) -> tuple[str, _Nearest]:
         """Strategy that was taken, and the nearest other clusters."""
@@ -158,46 +162,58 @@ class _Search:
             start = end
         return "pruned", nearest
 
+    def _probe(self) -> float:
+        """Candidates a sample that the first bounds leave, from some samples of every part of the data."""
+        partition = self._partition
+        step = self._block_rows()
+        rows = partition.order[:: max(1, partition.n_samples // _PROBE_SAMPLES)]
+        found = [len(self._select(rows[low : low + step])[0].row) for low in range(0, len(rows), step)]
+        return sum(found) / len(rows)
+
+    def _block_rows(self) -> int:
+        return int(np.clip(_BLOCK_ENTRIES // self._partition.n_clusters, 16, tile_kernels.ROWS))
+
+    def _select(self, rows: NDArray[np.intp]) -> tuple[bound_kernels.Candidates, NDArray[np.float64]]:
+        """Candidates of a block of samples after the first bounds; least upper bound of each sample."""
+        n_clusters = self._partition.n_clusters
+        block = bound_kernels.Block(
+            codes=self._partition.codes[rows],
+            squares=np.empty((len(rows), n_clusters), self._data.dtype),
+            norms=np.empty(len(rows), self._data.dtype),
+        )
+        with self._pairs.workspace() as workspace:
+            tile_kernels.fill_squares_to_centers(
+                self._pairs.samples,
+                rows,
+                self._bounds.centers,
+                n_clusters,
+                workspace,
+                block.squares,
+                block.norms,
+            )
+        room = block.squares.size
+        found = bound_kernels.Candidates(
+            np.empty(room, np.intp), np.empty(room, np.int32), np.empty(room), np.empty(room)
+        )
+        least_upper = np.empty(len(rows))
+        n_found = bound_kernels.select_by_centers(block, self._bounds, self._rounding, least_upper, found)
+        return bound_kernels.Candidates(*(part[:n_found].copy() for part in found)), least_upper
+
     def _candidates(self, start: int, end: int) -> tuple[bound_kernels.Candidates, NDArray[np.float64]]:
         """Candidates of a range of positions after the first bounds, sorted by cluster; least upper bounds."""
-        partition = self._partition
-        n_clusters = partition.n_clusters
-        step = int(np.clip(_BLOCK_ENTRIES // n_clusters, 16, tile_kernels.ROWS))
+        step = self._block_rows()
         starts = range(start, end, step)
         least_upper = np.empty(end - start)
         found: list[Any] = [None] * len(starts)
 
         def select(index: int, stop: NDArray[np.uint8]) -> None:
             low, high = starts[index], min(starts[index] + step, end)
-            rows = partition.order[low:high]
-            block = bound_kernels.Block(
-                codes=partition.codes[rows],
-                squares=np.empty((high - low, n_clusters), self._data.dtype),
-                norms=np.empty(high - low, self._data.dtype),
-            )
-            with self._pairs.workspace() as workspace:
-                tile_kernels.fill_squares_to_centers(
-                    self._pairs.samples,
-                    rows,
-                    self._bounds.centers,
-                    n_clusters,
-                    workspace,
-                    block.squares,
-                    block.norms,
-                )
-            room = block.squares.size
-            all_found = bound_kernels.Candidates(
-                np.empty(room, np.intp), np.empty(room, np.int32), np.empty(room), np.empty(room)
-            )
-            n_found = bound_kernels.select_by_centers(
-                block, self._bounds, self._rounding, least_upper[low - start : high - start], all_found
-            )
-            all_found.row[:n_found] += low
-            found[index] = [part[:n_found].copy() for part in all_found]
+            found[index], least_upper[low - start : high - start] = self._select(self._partition.order[low:high])
+            found[index].row[:] += low
 
         run_tasks(select, range(len(starts)), [1.0] * len(starts), n_jobs=self._n_jobs)
         candidates = bound_kernels.Candidates(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
-        by_cluster = np.argsort(_narrow(candidates.cluster, n_clusters), kind="stable")
+        by_cluster = np.argsort(_narrow(candidates.cluster, self._partition.n_clusters), kind="stable")
         return bound_kernels.Candidates(*(part[by_cluster] for part in candidates)), least_upper
 
     def _tighten(

@@ -3,6 +3,7 @@
 Each file is self-contained, with its own helpers and flags, because numba's cache key is the file of
 the compiled function: a helper or an option that changed in another file would not be seen.
 
-* ``linear``: moments of clusters and squared distances to centres.
-* ``euclidean``: sums of Euclidean distances over tiles.
+* ``euclidean``: sums of Euclidean distances over tiles;
+* ``moments``: moments of clusters, and ``bounds``: what they say of mean distances;
+* ``linear``: squared distances to centers; ``manhattan``: walks along sorted features.
 """
