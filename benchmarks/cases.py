@@ -1,0 +1,173 @@
+"""Data recipes: what is measured, and the ratios that are asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Data(NamedTuple):
+    X: NDArray[Any]
+    labels: NDArray[Any]
+
+
+class Case(NamedTuple):
+    """A workload: its name, what makes it at a size and dtype, and the ratio asked for in each dtype."""
+
+    name: str
+    n: int
+    make: Callable[[int, str], Data]
+    floors: dict[str, float]
+    needs: tuple[str, ...] = ()
+
+    def missing(self) -> list[str]:
+        """Packages that the data needs and that are not installed."""
+        return [name for name in self.needs if find_spec(name) is None]
+
+
+# How far apart the groups' centres are, in units of the spread within a group: well mixed, as embeddings are.
+_SEPARATION = 0.7
+_CHUNK = 1 << 16
+
+
+def overlapping_groups(n: int, d: int, n_groups: int, dtype: str, seed: int = 0) -> Data:
+    """Groups that overlap, with a power-law spectrum: feature i of centres and spread ~ i^(-1/2), then a rotation.
+
+    The labels are the groups drawn, which costs nothing; :func:`embedding_like` clusters instead.
+    """
+    rng = np.random.default_rng(seed)
+    spectrum = np.arange(1, d + 1) ** -0.5
+    rotation = np.linalg.qr(rng.standard_normal((d, d)))[0] * spectrum[:, None]
+    centers = _SEPARATION * rng.standard_normal((n_groups, d))
+    labels = rng.integers(n_groups, size=n)
+    X = np.empty((n, d), dtype)
+    for start in range(0, n, _CHUNK):
+        drawn = labels[start : start + _CHUNK]
+        X[start : start + _CHUNK] = (centers[drawn] + rng.standard_normal((len(drawn), d))) @ rotation
+    return Data(X, labels)
+
+
+def cluster(X: NDArray[Any], k: int) -> NDArray[Any]:
+    """Labels as a user gets them."""
+    from sklearn.cluster import MiniBatchKMeans
+
+    batch = min(4096, len(X))
+    # A case that is made small keeps at least four samples a cluster.
+    k = max(2, min(k, len(X) // 4))
+    model = MiniBatchKMeans(k, batch_size=batch, init_size=max(batch, 3 * k), n_init=1, max_iter=20, random_state=0)
+    return model.fit_predict(X)
+
+
+def embedding_like(d: int, k: int) -> Callable[[int, str], Data]:
+    def make(n: int, dtype: str) -> Data:
+        X = overlapping_groups(n, d, k, dtype).X
+        return Data(X, cluster(X, k))
+
+    return make
+
+
+def digits(k: int) -> Callable[[int, str], Data]:
+    def make(n: int, dtype: str) -> Data:
+        from sklearn.datasets import load_digits
+
+        X = load_digits().data[:n].astype(dtype)
+        return Data(X, cluster(X, k))
+
+    return make
+
+
+def word_vectors(k: int) -> Callable[[int, str], Data]:
+    """Russian word vectors, from the file that the package natasha carries."""
+
+    def make(n: int, dtype: str) -> Data:
+        from navec import Navec
+
+        spec = find_spec("natasha")
+        assert spec is not None
+        assert spec.origin is not None
+        path = Path(spec.origin).parent / "data" / "emb" / "navec_news_v1_1B_250K_300d_100q.tar"
+        vectors = Navec.load(path).pq.unpack()[:-2]
+        rows = np.random.default_rng(0).permutation(len(vectors))[:n]
+        X = np.ascontiguousarray(vectors[rows], dtype=dtype)
+        return Data(X, cluster(X, k))
+
+    return make
+
+
+def from_file(path: str, k: int) -> Case:
+    """The rows of a .npy file, at most all of them."""
+    stored = np.load(path, mmap_mode="r")
+
+    def make(n: int, dtype: str) -> Data:
+        rows = np.sort(np.random.default_rng(0).permutation(len(stored))[:n])
+        X = np.ascontiguousarray(stored[rows], dtype=dtype)
+        return Data(X, cluster(X, k))
+
+    return Case(f"{Path(path).stem} n={len(stored)} d={stored.shape[1]} k={k}", len(stored), make, {})
+
+
+def _synthetic(label: str, n: int, d: int, k: int, float32: float, float64: float | None) -> Case:
+    floors = {"float32": float32} if float64 is None else {"float32": float32, "float64": float64}
+    return Case(f"n={label} d={d} k={k}", n, embedding_like(d, k), floors)
+
+
+_NAVEC = ("navec", "natasha")
+
+SYNTHETIC = (
+    _synthetic("20k", 20_000, 64, 2, 12, 8),
+    _synthetic("20k", 20_000, 128, 10, 18, 11),
+    _synthetic("20k", 20_000, 512, 100, 30, 18),
+    _synthetic("100k", 100_000, 128, 100, 120, 80),
+    _synthetic("200k", 200_000, 128, 100, 170, 110),
+    _synthetic("100k", 100_000, 2, 20, 60, 45),
+    _synthetic("50k", 50_000, 768, 30, 50, 30),
+    _synthetic("1M", 1_000_000, 128, 100, 200, None),
+)
+REAL = (
+    Case("digits n=1797 d=64 k=10", 1797, digits(10), {}),
+    Case("word vectors n=20k d=300 k=10", 20_000, word_vectors(10), {}, _NAVEC),
+    Case("word vectors n=20k d=300 k=100", 20_000, word_vectors(100), {}, _NAVEC),
+    Case("word vectors n=100k d=300 k=100", 100_000, word_vectors(100), {}, _NAVEC),
+)
+CASES = SYNTHETIC + REAL
+
+# What `python -m benchmarks` runs in under two minutes.
+QUICK = ((SYNTHETIC[1], "float32"), (SYNTHETIC[0], "float64"), (REAL[0], "float64"))
+
+
+def dtypes_of(case: Case) -> list[str]:
+    return list(case.floors) or ["float32", "float64"]
+
+
+def adversarial(dtype: str) -> dict[str, Data]:
+    """Data on which the digits of a distance are easily lost, by name."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(240) % 3
+    spread = rng.standard_normal((240, 8))
+    groups = 3.0 * rng.standard_normal((3, 8))[labels]
+    direction = np.eye(8)[0]
+    close = np.array([0.0, 1e-2, 10.0])[labels, None] * direction + 1e-3 * spread
+    tails = rng.standard_t(1.5, (240, 8))
+    wide = rng.standard_normal((240, 4096)) + labels[:, None]
+    data = {
+        "spread 1, offset 1e4": Data(spread + groups + 1e4, labels),
+        "two clusters 1e-2 apart of radius 1e-3, a third at 10": Data(close, labels),
+        "the same, 64 features": Data(np.hstack([close, 1e-3 * rng.standard_normal((240, 56))]), labels),
+        "many duplicates": Data((spread + groups)[rng.integers(12, size=240)], labels),
+        "clusters of one sample": Data(spread + groups, np.where(np.arange(240) < 20, np.arange(240) + 3, labels)),
+        "n - 1 clusters": Data(spread, np.maximum(np.arange(240) - 1, 0)),
+        "one feature": Data((spread + groups)[:, :1], labels),
+        "4096 features": Data(wide, labels),
+        "heavy tails": Data(tails, labels),
+        "scale 1e-25": Data(1e-25 * (spread + groups), labels),
+        "scale 1e25": Data(1e25 * (spread + groups), labels),
+        "overlapping groups": overlapping_groups(240, 64, 5, "float64"),
+    }
+    if dtype == "float64":
+        data["spread 1, offset 1e7"] = Data(spread + groups + 1e7, labels)
+    return {name: Data(np.ascontiguousarray(X, dtype=dtype), codes) for name, (X, codes) in data.items()}

@@ -1,0 +1,120 @@
+"""What has to be measured in a process of its own. ``python -m benchmarks.probes NAME JSON`` prints one JSON line."""
+
+import json
+import sys
+import time
+
+# No import of NumPy or fastsil up here: imports are among the things that are timed.
+
+
+def memory(n: int, d: int, k: int, dtype: str) -> dict[str, int]:
+    """Peak of resident memory during a call, beyond what was resident before it (bytes)."""
+    import gc
+
+    from benchmarks.cases import overlapping_groups
+    from fastsil import silhouette_samples
+
+    # The same ways through the code, small: compiled code and its compiler are not the data's memory.
+    silhouette_samples(*overlapping_groups(max(2000, 3 * k), d, k, dtype), n_jobs=2)
+    data = overlapping_groups(n, d, k, dtype)
+    gc.collect()
+    _give_free_memory_back()
+    with _PeakMemory() as peak:
+        silhouette_samples(*data)
+    return {"extra": peak.extra}
+
+
+class _PeakMemory:
+    """Linux's own high-water mark, reset at the start; where that is not allowed, a thread that looks often."""
+
+    def __enter__(self) -> "_PeakMemory":
+        import threading
+
+        self._before = _status("VmRSS")
+        self._done = threading.Event()
+        self._seen = self._before
+        self._watcher = None
+        try:
+            with open("/proc/self/clear_refs", "w") as file:
+                file.write("5")
+        except OSError:
+            self._watcher = threading.Thread(target=self._watch)
+            self._watcher.start()
+        return self
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.002):
+            self._seen = max(self._seen, _status("VmRSS"))
+
+    def __exit__(self, *exception: object) -> None:
+        self._done.set()
+        if self._watcher is None:
+            self._seen = _status("VmHWM")
+        else:
+            self._watcher.join()
+        self.extra = self._seen - self._before
+
+
+def _status(name: str) -> int:
+    with open("/proc/self/status") as file:
+        for line in file:
+            if line.startswith(name + ":"):
+                return 1024 * int(line.split()[1])
+    raise OSError(f"/proc/self/status has no {name}")
+
+
+def _give_free_memory_back() -> None:
+    """What the allocator still holds would hide as much of the call's own memory."""
+    import contextlib
+    import ctypes
+
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def threads(n: int, d: int, k: int, dtype: str) -> None:
+    """Stand ready; for each line read (a number of threads), time one call and print its seconds."""
+    from benchmarks.cases import overlapping_groups
+    from fastsil import silhouette_samples
+
+    data = overlapping_groups(n, d, k, dtype)
+    silhouette_samples(*(part[:2000] for part in data), n_jobs=2)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        start = time.perf_counter()
+        silhouette_samples(*data, n_jobs=int(line))
+        print(time.perf_counter() - start, flush=True)
+
+
+def import_time(module: str) -> dict[str, float]:
+    """Seconds to import a module in a new process."""
+    import importlib
+
+    start = time.perf_counter()
+    importlib.import_module(module)
+    return {"seconds": time.perf_counter() - start}
+
+
+def first_call(n: int, d: int, k: int, dtype: str) -> dict[str, float]:
+    """Seconds of the first call in a process, and of the same call again."""
+    from benchmarks.cases import overlapping_groups
+    from fastsil import silhouette_samples
+
+    data = overlapping_groups(n, d, k, dtype)
+    start = time.perf_counter()
+    silhouette_samples(*data)
+    first = time.perf_counter() - start
+    again = []
+    for _ in range(5):
+        start = time.perf_counter()
+        silhouette_samples(*data)
+        again.append(time.perf_counter() - start)
+    return {"first": first, "again": sorted(again)[2]}
+
+
+_PROBES = {probe.__name__: probe for probe in (memory, threads, import_time, first_call)}
+
+if __name__ == "__main__":
+    answer = _PROBES[sys.argv[1]](**json.loads(sys.argv[2]))
+    if answer is not None:
+        print(json.dumps(answer))

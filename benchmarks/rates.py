@@ -1,0 +1,84 @@
+"""Rates of the tile kernels against a matrix product, and of two threads against two processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from benchmarks.cases import overlapping_groups
+from benchmarks.harness import ROOT, seconds_of
+
+
+def kernel_rates(n: int, d: int, dtype: str) -> dict[str, float]:
+    """GFLOP/s of each kernel and of BLAS, all on one thread: 2 d for a pair, each pair counted once.
+
+    Square roots, corrections and sums are the kernels' overhead: they count in the time only.
+    """
+    from threadpoolctl import threadpool_limits
+
+    X = overlapping_groups(n, d, 2, dtype).X
+    rates = {}
+    with threadpool_limits(limits=1):
+        product = np.empty((n, n), dtype)
+        rates["BLAS"] = 2e-9 * d * n * n / seconds_of(lambda: np.matmul(X, X.T.copy(), out=product))
+    for name, pairs, call in _kernel_calls(X):
+        rates[name] = 2e-9 * d * pairs / seconds_of(call)
+    return rates
+
+
+def _kernel_calls(X: np.ndarray) -> Iterator[tuple[str, float, Callable[[], Any]]]:
+    """Name, pairs computed and call of each kernel, with all samples in one cluster's origin."""
+    from fastsil.kernels import euclidean as kernels
+
+    n, d = X.shape
+    half = n // 2
+    origins = X.mean(axis=0, dtype=np.float64, keepdims=True).astype(X.dtype)
+    samples = kernels.Samples(X, np.arange(n), origins, X.dtype.type(1.0))
+    workspace = kernels.make_workspace(X.dtype, d)
+    sums, row_sums, squares, stop = np.zeros((1, n)), np.zeros(half), np.zeros(1), np.zeros(1, np.uint8)
+    within = np.array([[0, n, 0]])
+    between = np.array([[0, half, half, n, 0, 0, 0]])
+    to = np.array([[0, half, half, n, 0]])
+    rows = np.arange(half)
+    yield (
+        "within",
+        n * (n + 1) / 2,
+        lambda: kernels.add_distances_within(samples, within, workspace, sums, squares, stop),
+    )
+    yield (
+        "between",
+        half * (n - half),
+        lambda: kernels.add_distances_between(samples, between, workspace, sums, squares, stop),
+    )
+    yield "to", half * (n - half), lambda: kernels.add_distances_to(samples, rows, to, workspace, row_sums, stop)
+
+
+def thread_scaling(n: int, d: int, k: int, dtype: str, rounds: int) -> dict[str, list[float]]:
+    """Seconds of a call on two threads, and of two processes that do the same call on one thread at once."""
+    arguments = json.dumps({"n": n, "d": d, "k": k, "dtype": dtype})
+    command = [sys.executable, "-m", "benchmarks.probes", "threads", arguments]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1, "cwd": ROOT}
+    seconds: dict[str, list[float]] = {"two threads": [], "two processes": [], "one thread": []}
+    with subprocess.Popen(command, **pipes) as one, subprocess.Popen(command, **pipes) as other:
+        for process in (one, other):
+            assert _ask(process) == "ready", "a probe did not start"
+        for _ in range(rounds):
+            seconds["one thread"].append(float(_ask(one, 1)))
+            seconds["two threads"].append(float(_ask(one, 2)))
+            other.stdin.write("1\n")
+            both = [float(_ask(one, 1)), float(_ask(other))]
+            seconds["two processes"].append(max(both))
+        for process in (one, other):
+            process.stdin.close()
+    return seconds
+
+
+def _ask(process: subprocess.Popen[str], n_threads: int | None = None) -> str:
+    if n_threads is not None:
+        process.stdin.write(f"{n_threads}\n")
+    return process.stdout.readline().strip()

@@ -1,0 +1,270 @@
+"""The command line: ``python -m benchmarks [speed | memory | accuracy | kernels | start | table]``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import cases, harness, peers, rates, table
+from benchmarks.harness import Recorder, paired_ratio, run_probe, seconds_of
+
+# More samples than the limit, and scikit-learn is timed on a random subset.
+_PEER_LIMIT = 100_000
+_PEER_SAMPLES = 20_000
+
+
+def speed(options: argparse.Namespace) -> list[str]:
+    """Ratios to scikit-learn."""
+    recorder = _recorder("speed", options)
+    rows = []
+    for case, dtype in _chosen_cases(options):
+        if case.missing():
+            print(f"{case.name}: left out, needs {' and '.join(case.missing())}", file=sys.stderr)
+            continue
+        row = _time_case(case, dtype, options)
+        recorder.add(f"{row['case']}, {dtype}", **row)
+        rows.append(row)
+        _say("speed", row)
+    _show("speed", rows)
+    return ["speed"]
+
+
+def _chosen_cases(options: argparse.Namespace) -> list[tuple[cases.Case, str]]:
+    if options.npy:
+        chosen = [cases.from_file(options.npy, k) for k in options.k]
+    elif options.case:
+        chosen = [case for case in cases.CASES if any(part in case.name for part in options.case)]
+    elif options.full:
+        chosen = list(cases.CASES)
+    else:
+        return [pair for pair in cases.QUICK if pair[1] in options.dtype]
+    return [(case, dtype) for case in chosen for dtype in cases.dtypes_of(case) if dtype in options.dtype]
+
+
+def _time_case(case: cases.Case, dtype: str, options: argparse.Namespace) -> dict[str, Any]:
+    from fastsil import silhouette_profile
+
+    data = case.make(min(case.n, options.samples or case.n), dtype)
+    entries = [harness.Entry(peers.FASTSIL, data, 1.0)]
+    most = options.peer_samples if len(data.X) > options.peer_limit else len(data.X)
+    entries += [harness.scaled_entry(peer, data, most) for peer in peers.SKLEARN]
+    measured = harness.time_in_turn(entries, options.rounds, options.budget).seconds
+    medians = {name: float(np.median(times)) for name, times in measured.items()}
+    fastest = min((peer.name for peer in peers.SKLEARN), key=medians.__getitem__)
+    work = silhouette_profile(*data).work
+    return {
+        "case": case.name if len(data.X) == case.n else f"{case.name}, cut to {len(data.X)}",
+        "dtype": dtype,
+        "n": len(data.X),
+        "peer_rows": len(entries[1].data.X),
+        "seconds": medians,
+        "rounds": len(measured["fastsil"]),
+        **paired_ratio(measured[fastest], measured["fastsil"]),
+        "floor": case.floors.get(dtype) if len(data.X) == case.n else None,
+        "strategy": work.strategy,
+        "share": work.share,
+        "phases": dict(work.seconds),
+    }
+
+
+def memory(options: argparse.Namespace) -> list[str]:
+    """Peak memory beyond X."""
+    recorder = _recorder("memory", options)
+    sizes = (20_000, 100_000, 400_000) if options.full else (5_000, 20_000)
+    features = (16, 128, 1024) if options.full else (16, 512)
+    clusters = (2, 10, 100, 1000) if options.full else (2, 100)
+    rows = []
+    for n, d, k, dtype in product(sizes, features, clusters, options.dtype):
+        itemsize = np.dtype(dtype).itemsize
+        # At most 1 GiB of X; pairs by brute force for two clusters would take minutes.
+        if n * d * itemsize > 1 << 30 or (k < 10 and n > 100_000):
+            continue
+        extra = run_probe("memory", {"n": n, "d": d, "k": k, "dtype": dtype})["extra"]
+        allowed = 100 * n + 32 * k * d + (64 << 20)
+        shape = {"n": n, "d": d, "k": k, "dtype": dtype, "X": n * d * itemsize}
+        row = {**shape, "extra": extra, "allowed": allowed, "met": extra <= allowed}
+        recorder.add(f"{n} {d} {k} {dtype}", **row)
+        rows.append(row)
+        _say("memory", row)
+    _show("memory", rows)
+    return ["memory"]
+
+
+def accuracy(options: argparse.Namespace) -> list[str]:
+    """Errors on data that is hard on digits."""
+    recorder = _recorder("accuracy", options)
+    rows = []
+    for dtype in options.dtype:
+        for name, data in cases.adversarial(dtype).items():
+            expected = peers.reference(*data)
+            with np.errstate(all="ignore"):
+                errors = {
+                    peer.name: float(np.abs(peer.samples(*data) - expected).max())
+                    for peer in (peers.FASTSIL, peers.SKLEARN[0])
+                }
+            promised = peers.FASTSIL.tolerance[dtype]
+            row = {"case": name, "dtype": dtype, **errors, "promised": promised, "met": errors["fastsil"] <= promised}
+            recorder.add(f"{name}, {dtype}", **row)
+            rows.append(row)
+    _show("accuracy", rows)
+    return ["accuracy"]
+
+
+def kernels(options: argparse.Namespace) -> list[str]:
+    """Rates of the tile kernels, and two threads against two processes."""
+    recorder = _recorder("kernels", options)
+    features = (2, 4, 6, 8, 16, 32, 64, 128, 256, 512, 768, 1024, 2048) if options.full else (2, 8, 64, 256, 2048)
+    rows = []
+    for dtype, d in product(options.dtype, features):
+        row = {"d": d, "dtype": dtype, "rates": rates.kernel_rates(options.samples or 2048, d, dtype)}
+        recorder.add(f"{d} {dtype}", **row)
+        rows.append(row)
+        _say("kernels", row)
+    _show("kernels", rows)
+    return ["kernels", *_threads(options)]
+
+
+def _threads(options: argparse.Namespace) -> list[str]:
+    recorder = _recorder("threads", options)
+    n = options.samples or (50_000 if options.full else 20_000)
+    rows = []
+    for (d, k), dtype in product(((128, 10), (128, 100)), options.dtype):
+        measured = rates.thread_scaling(n, d, k, dtype, options.rounds)
+        times = {name: float(np.median(values)) for name, values in measured.items()}
+        # Two processes do two calls in their time, two threads one call in theirs.
+        share = paired_ratio(measured["two processes"], [2 * value for value in measured["two threads"]])
+        row = {"case": f"n={n} d={d} k={k}", "dtype": dtype, "seconds": times, **share}
+        recorder.add(f"{row['case']} {dtype}", **row)
+        rows.append(row)
+        _say("threads", row)
+    _show("threads", rows)
+    return ["threads"]
+
+
+def start(options: argparse.Namespace) -> list[str]:
+    """What a first call costs."""
+    recorder = _recorder("start", options)
+    rows = [_imports(options.rounds), *_first_calls(options.rounds), _small_calls(options.rounds)]
+    for row in rows:
+        recorder.add(row["what"], **row)
+    _show("start", rows)
+    return ["start"]
+
+
+def _imports(rounds: int) -> dict[str, Any]:
+    taken: dict[str, list[float]] = {"fastsil": [], "sklearn.metrics": []}
+    for turn, module in product(range(-1, max(5, rounds)), taken):
+        value = run_probe("import_time", {"module": module})["seconds"]
+        if turn >= 0:  # the turn before fills the disk's cache
+            taken[module].append(value)
+    ratio = paired_ratio(taken["fastsil"], taken["sklearn.metrics"])["ratio"]
+    both = [table.seconds(float(np.median(values))) for values in taken.values()]
+    measured = f"{both[0]}, {ratio:.2f} times `import sklearn.metrics` ({both[1]})"
+    return {"what": "`import fastsil`", "measured": measured, "wanted": "<= 1.15 times", "met": ratio <= 1.15}
+
+
+def _first_calls(rounds: int) -> list[dict[str, Any]]:
+    shape = {"n": 2000, "d": 64, "k": 10, "dtype": "float32"}
+    cold, warm = [], []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            cold.append(run_probe("first_call", shape, NUMBA_CACHE_DIR=folder)["first"])
+            times = run_probe("first_call", shape, NUMBA_CACHE_DIR=folder)
+            warm.append(times["first"] - times["again"])
+    first, over = float(np.median(cold)), float(np.median(warm))
+    return [
+        {
+            "what": "first call ever, empty cache of compiled code",
+            "measured": table.seconds(first),
+            "wanted": "<= 6 s",
+            "met": first <= 6,
+        },
+        {
+            "what": "first call in a process, full cache, over a later call",
+            "measured": table.seconds(over),
+            "wanted": "<= 0.3 s",
+            "met": over <= 0.3,
+        },
+    ]
+
+
+def _small_calls(rounds: int) -> dict[str, Any]:
+    data = cases.overlapping_groups(500, 64, 5, "float32")
+    taken: dict[str, list[float]] = {peer.name: [] for peer in peers.PEERS}
+    for _ in range(max(5, rounds)):
+        for peer in peers.PEERS:
+            taken[peer.name].append(seconds_of(lambda peer=peer: peer.samples(*data)))
+    fastest = min((peer.name for peer in peers.SKLEARN), key=lambda name: float(np.median(taken[name])))
+    ratio = paired_ratio(taken[fastest], taken["fastsil"])["ratio"]
+    measured = f"{table.seconds(float(np.median(taken['fastsil'])))}, scikit-learn {ratio:.2f} times that"
+    return {"what": "n=500 d=64 k=5, later calls", "measured": measured, "wanted": ">= 1 times", "met": ratio >= 1}
+
+
+def write_table(options: argparse.Namespace) -> list[str]:
+    """Write RESULTS.md from the results kept."""
+    options.record = True
+    return list(table.SECTIONS)
+
+
+def _recorder(subject: str, options: argparse.Namespace) -> Recorder:
+    recorder = Recorder(subject, options.command)
+    print(f"{table.describe(recorder.machine)}\n", file=sys.stderr)
+    return recorder
+
+
+def _say(subject: str, row: dict[str, Any]) -> None:
+    print("  ".join(table.SECTIONS[subject][3](row)), file=sys.stderr, flush=True)
+
+
+def _show(subject: str, rows: Sequence[dict[str, Any]]) -> None:
+    heading, note, *_ = table.SECTIONS[subject]
+    print(f"\n{heading}. {note}\n\n{table.markdown(subject, rows)}\n")
+
+
+_SUBCOMMANDS = {
+    "speed": speed,
+    "memory": memory,
+    "accuracy": accuracy,
+    "kernels": kernels,
+    "start": start,
+    "table": write_table,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
+    parser.add_argument("what", nargs="?", choices=_SUBCOMMANDS, default="speed")
+    parser.add_argument("--full", action="store_true", help="the whole table (speed: an hour or two)")
+    parser.add_argument("--record", action="store_true", help="write the section in benchmarks/RESULTS.md as well")
+    parser.add_argument("--dtype", nargs="+", choices=["float32", "float64"], default=["float32", "float64"])
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of contenders in turn")
+    parser.add_argument("--budget", type=float, default=None, help="seconds a row after which no round begins")
+    parser.add_argument("--case", nargs="+", help="speed: only data whose name has one of these in it")
+    parser.add_argument("--npy", metavar="FILE", help="speed: the rows of a .npy file instead")
+    parser.add_argument("--k", type=int, nargs="+", default=[10, 100], help="speed: clusters for --npy")
+    parser.add_argument("--samples", type=int, help="speed, kernels: at most so many samples (a quick look)")
+    scaled = "speed: for more samples than --peer-limit, scikit-learn's time is scaled from a subset of --peer-samples"
+    parser.add_argument("--peer-limit", type=int, default=_PEER_LIMIT, help=scaled)
+    parser.add_argument("--peer-samples", type=int, default=_PEER_SAMPLES, help="speed: see --peer-limit")
+    options = parser.parse_args(arguments)
+    # Results are public: of a file they tell the name only.
+    told = [Path(word).name if word == options.npy else word for word in arguments]
+    options.command = " ".join(["python -m benchmarks", *told])
+    if options.budget is None:
+        options.budget = 600.0 if options.full or options.case else 30.0
+    try:
+        subjects = _SUBCOMMANDS[options.what](options)
+    except KeyboardInterrupt:
+        print("stopped; rows that were finished are kept", file=sys.stderr)
+        return 130
+    if options.record:
+        table.write(subjects)
+    return 0

@@ -1,0 +1,175 @@
+"""Markdown tables from the JSON lines, and their place between markers in RESULTS.md."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import stored
+
+PATH = Path(__file__).parent / "RESULTS.md"
+
+_HEAD = """# Measurements
+
+Each section is written by the command that it names, from a run on the machine that it names; nothing here is typed.
+Ratios are scikit-learn's time over fastsil's, so more is better.
+"""
+
+
+def seconds(value: float) -> str:
+    return f"{value * 1e3:.3g} ms" if value < 1 else f"{value:.3g} s"
+
+
+def megabytes(value: float) -> str:
+    return f"{value / 2**20:.1f} MiB"
+
+
+def number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
+
+
+def verdict(met: bool | None) -> str:
+    return "" if met is None else "yes" if met else "**no**"
+
+
+def _speed(row: dict[str, Any]) -> list[str]:
+    times = row["seconds"]
+    scaled = "" if row["peer_rows"] == row["n"] else f" (from {row['peer_rows']:,} samples)"
+    return [
+        row["case"],
+        row["dtype"],
+        seconds(times["fastsil"]),
+        *(seconds(times[name]) + scaled for name in ("scikit-learn", "scikit-learn, working_memory=32")),
+        f"{row['ratio']:.1f} ({row['low']:.1f} to {row['high']:.1f}, {row['rounds']} rounds)",
+        number(row["floor"]),
+        verdict(None if row["floor"] is None else row["ratio"] >= row["floor"]),
+        f"{row['share']:.2%}",
+    ]
+
+
+def _memory(row: dict[str, Any]) -> list[str]:
+    shape = [f"{row[name]:,}" for name in ("n", "d", "k")]
+    return [*shape, row["dtype"], *(megabytes(row[name]) for name in ("X", "extra", "allowed")), verdict(row["met"])]
+
+
+def _accuracy(row: dict[str, Any]) -> list[str]:
+    return [
+        row["case"],
+        row["dtype"],
+        *(f"{row[name]:.1e}" for name in ("fastsil", "scikit-learn", "promised")),
+        verdict(row["met"]),
+    ]
+
+
+_KERNELS = ("within", "between", "to")
+
+
+def _kernels(row: dict[str, Any]) -> list[str]:
+    rates = row["rates"]
+    shares = [f"{rates[name]:.1f} ({rates[name] / rates['BLAS']:.0%})" for name in _KERNELS]
+    return [str(row["d"]), row["dtype"], f"{rates['BLAS']:.1f}", *shares]
+
+
+def _threads(row: dict[str, Any]) -> list[str]:
+    times = [seconds(row["seconds"][name]) for name in ("one thread", "two threads", "two processes")]
+    return [row["case"], row["dtype"], *times, f"{row['ratio']:.0%} ({row['low']:.0%} to {row['high']:.0%})"]
+
+
+def _start(row: dict[str, Any]) -> list[str]:
+    return [row["what"], row["measured"], row["wanted"], verdict(row["met"])]
+
+
+# Heading, note, columns, and what makes a row of a result.
+SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], list[str]]]] = {
+    "speed": (
+        "Speed",
+        "Median times of `silhouette_samples` on all cores. The ratio is the median over rounds (with extremes) of the "
+        "paired ratios to scikit-learn's faster setting, all contenders in turn. Where a time is «from N samples», "
+        "scikit-learn ran on a random subset and its time is scaled by the square of the ratio of the numbers of "
+        "samples; fastsil ran on all. Pairs: distances that fastsil computed, of all n² ordered pairs.",
+        (
+            "data",
+            "dtype",
+            "fastsil",
+            "scikit-learn",
+            "with working_memory=32",
+            "ratio",
+            "asked for",
+            "met",
+            "pairs",
+        ),
+        _speed,
+    ),
+    "memory": (
+        "Memory",
+        "Peak of resident memory during a call in a process of its own, beyond what was resident before (X, the "
+        "libraries, compiled code). Allowed: 100 bytes a sample, 32 bytes a cluster and feature, 64 MiB.",
+        ("n", "d", "k", "dtype", "X", "beyond X", "allowed", "met"),
+        _memory,
+    ),
+    "accuracy": (
+        "Accuracy",
+        "Largest error of a silhouette against plain differences and sums in long double, from the same input.",
+        ("data", "dtype", "fastsil", "scikit-learn", "promised", "met"),
+        _accuracy,
+    ),
+    "kernels": (
+        "Rate of the tile kernels",
+        "GFLOP/s on one thread and the share of a one-thread BLAS product of the same shape; 2 d operations a pair, "
+        "each pair once. Corrections, square roots and sums count in the time, not in the operations.",
+        ("d", "dtype", "BLAS product", *_KERNELS),
+        _kernels,
+    ),
+    "threads": (
+        "Two threads",
+        "A call on two threads against two processes that each do the call on one thread at the same time: the share "
+        "of their joint rate that two threads reach.",
+        ("data", "dtype", "one thread", "two threads", "two processes, each", "share"),
+        _threads,
+    ),
+    "start": ("Start", "Medians, each in a new process.", ("what", "measured", "wanted", "met"), _start),
+}
+
+
+def markdown(subject: str, rows: Sequence[dict[str, Any]]) -> str:
+    """The table of some results."""
+    *_, columns, cells_of = SECTIONS[subject]
+    lines = [list(columns), ["---"] * len(columns), *(cells_of(row) for row in rows)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def describe(machine: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {machine[name]}" for name in ("fastsil", "numpy", "numba", "scikit-learn", "python"))
+    return f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}; {versions}; BLAS: {machine['blas']}"
+
+
+def section(subject: str) -> str:
+    """Heading, note, table and origin of the latest results."""
+    rows = stored(subject)
+    heading, note, *_ = SECTIONS[subject]
+    commands = sorted({f"`{row['command']}`" for row in rows})
+    commits = sorted({row["commit"] for row in rows})
+    days = sorted(row["date"][:10] for row in rows)
+    dates = dict.fromkeys((days[0], days[-1]))
+    origin = (
+        f"{describe(rows[-1]['machine'])}. By {', '.join(commands)}, {' to '.join(dates)}, "
+        f"commit {', '.join(commits)} (+: with changes)."
+    )
+    return f"## {heading}\n\n{note}\n\n{markdown(subject, rows)}\n\n{origin}"
+
+
+def write(subjects: Sequence[str], path: Path = PATH) -> None:
+    """Put sections into RESULTS.md, in place of what stands between their markers; others stay."""
+    text = path.read_text() if path.exists() else _HEAD
+    for subject in subjects:
+        if not stored(subject):
+            continue
+        block = f"<!-- {subject} -->\n{section(subject)}\n<!-- /{subject} -->"
+        marked = re.compile(rf"<!-- {subject} -->.*?<!-- /{subject} -->", re.DOTALL)
+        if marked.search(text):
+            text = marked.sub(lambda _, block=block: block, text)
+        else:
+            text = f"{text.rstrip()}\n\n{block}\n"
+    path.write_text(text)

@@ -1,0 +1,82 @@
+"""The benchmarks neither rot nor time the wrong function: every case runs, small, and all contenders agree."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+# Last, so that `fastsil` stays the package that the other tests meet.
+sys.path.append(str(Path(__file__).parent.parent))
+
+from benchmarks import cases, harness, peers, rates, table
+
+N = 200
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.name)
+def test_contenders_agree_on_every_case(case, dtype):
+    if case.missing():
+        pytest.skip(f"needs {' and '.join(case.missing())}")
+    data = case.make(N, dtype)
+    assert data.X.shape[0] == len(data.labels) == N
+    assert data.X.dtype == dtype
+    assert len(np.unique(data.labels)) > 1
+    for peer in peers.installed():
+        harness.check_agreement(peer, data, peer.samples(*data))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_fastsil_keeps_its_promise_on_adversarial_data(dtype):
+    for name, data in cases.adversarial(dtype).items():
+        error = np.abs(peers.FASTSIL.samples(*data) - peers.reference(*data)).max()
+        assert error <= peers.FASTSIL.tolerance[dtype], name
+
+
+def test_a_wrong_answer_is_not_timed():
+    data = cases.overlapping_groups(N, 8, 3, "float64")
+    wrong = peers.FASTSIL._replace(samples=lambda X, labels: np.zeros(len(X)))
+    with pytest.raises(AssertionError, match="not timed"):
+        harness.time_in_turn([harness.Entry(wrong, data, 1.0)], rounds=1, budget=1.0)
+
+
+def test_a_subset_is_scaled_by_pairs():
+    data = cases.overlapping_groups(N, 8, 3, "float32")
+    entry = harness.scaled_entry(peers.FASTSIL, data, N // 4)
+    assert len(entry.data.X) == N // 4
+    assert entry.scale == 16
+    assert harness.scaled_entry(peers.FASTSIL, data, N).scale == 1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_kernels_that_are_timed_compute_the_pairs_that_are_counted(dtype):
+    X = cases.overlapping_groups(N, 8, 2, dtype).X
+    assert {name for name, _, _ in rates._kernel_calls(X)} == {"within", "between", "to"}
+    assert all(rate > 0 for rate in rates.kernel_rates(N, 8, dtype).values())
+
+
+def test_sections_of_results_keep_their_neighbours(tmp_path, monkeypatch):
+    row = {"case": "data", "dtype": "float32", "fastsil": 1e-7, "scikit-learn": 1e-4, "promised": 2e-6, "met": True}
+    machine = dict.fromkeys(
+        ("cpu", "cores", "system", "fastsil", "numpy", "numba", "scikit-learn", "python", "blas"), "x"
+    )
+    result = {
+        **row,
+        "machine": dict.fromkeys(told, "x"),
+        "command": "c",
+        "commit": "abc",
+        "date": "2000-01-01 00:00",
+        "key": "data",
+    }
+    monkeypatch.setattr(table, "stored", lambda subject: [result])
+    path = tmp_path / "RESULTS.md"
+    path.write_text("before\n<!-- accuracy -->\nold\n<!-- /accuracy -->\nafter\n")
+    table.write(["accuracy"], path)
+    text = path.read_text()
+    assert text.startswith("before\n<!-- accuracy -->\n## Accuracy")
+    assert text.endswith("<!-- /accuracy -->\nafter\n")
+    assert "old" not in text
+    assert "1.0e-07" in text
