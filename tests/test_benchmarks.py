@@ -60,17 +60,9 @@ def test_kernels_that_are_timed_compute_the_pairs_that_are_counted(dtype):
 
 def test_sections_of_results_keep_their_neighbours(tmp_path, monkeypatch):
     row = {"case": "data", "dtype": "float32", "fastsil": 1e-7, "scikit-learn": 1e-4, "promised": 2e-6, "met": True}
-    machine = dict.fromkeys(
-        ("cpu", "cores", "system", "fastsil", "numpy", "numba", "scikit-learn", "python", "blas"), "x"
-    )
-    result = {
-        **row,
-        "machine": dict.fromkeys(told, "x"),
-        "command": "c",
-        "commit": "abc",
-        "date": "2000-01-01 00:00",
-        "key": "data",
-    }
+    told = ("cpu", "cores", "system", "fastsil", "numpy", "numba", "scikit-learn", "python", "blas")
+    origin = {"machine": dict.fromkeys(told, "x"), "command": "c", "commit": "abc", "date": "2000-01-01 00:00"}
+    result = {**row, **origin, "key": "data"}
     monkeypatch.setattr(table, "stored", lambda subject: [result])
     path = tmp_path / "RESULTS.md"
     path.write_text("before\n<!-- accuracy -->\nold\n<!-- /accuracy -->\nafter\n")
