@@ -141,7 +141,7 @@ def add_directions(data: ScaledData, bounds: ClusterBounds, skew: NDArray[np.flo
     chosen, n_vectors = _clusters_with_table(data.partition.sizes, data.X.shape[1])
     basis = _leading_directions(data, bounds.centers, chosen, n_vectors, n_jobs)
     products = _covariance_products(data, bounds.centers, chosen, basis, n_jobs)
-    basis, theta, leak, inside = _ritz(basis, products)
+    basis, theta, leak, inside = _ritz(basis, products, n_jobs)
     if n_vectors == data.X.shape[1]:
         rest = np.zeros(len(chosen))
     else:
@@ -207,28 +207,10 @@ def _leading_directions(
             kernels.add_covariance_products(data.X, looked_at, data.scale, centers[cluster], vectors, products)
             vectors = products
         basis[index] = vectors
+        kernels.orthonormalize_rows(basis[index])
 
     run_tasks(search, range(len(chosen)), np.ones(len(chosen)), n_jobs=n_jobs)
-    return _orthonormal(basis)
-
-
-def _orthonormal(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Orthonormal vectors that span the same spaces, (n_spaces, n_vectors, n_features).
-
-    Two rounds of a Cholesky factorisation, which are many times as fast as Householder's QR for so many small
-    problems; where they do not reach orthonormality, QR.
-    """
-    try:
-        turned = vectors
-        for _ in range(2):
-            lengths = np.linalg.norm(turned, axis=2, keepdims=True)
-            turned = turned / np.where(lengths > 0, lengths, 1.0)
-            turned = np.linalg.solve(np.linalg.cholesky(turned @ turned.swapaxes(1, 2)), turned)
-        if np.abs(turned @ turned.swapaxes(1, 2) - np.eye(vectors.shape[1])).max(initial=0.0) < 1e-13:
-            return np.ascontiguousarray(turned)
-    except np.linalg.LinAlgError:
-        pass
-    return np.ascontiguousarray(np.linalg.qr(vectors.swapaxes(1, 2))[0].swapaxes(1, 2))
+    return basis
 
 
 def _covariance_products(
@@ -248,20 +230,32 @@ def _covariance_products(
 
 
 def _ritz(
-    basis: NDArray[np.float64], products: NDArray[np.float64]
+    basis: NDArray[np.float64], products: NDArray[np.float64], n_jobs: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Turn a basis so that QᵀΣQ is diagonal.
 
     Returns the basis, θ, ε = the Frobenius norm of the part of ΣQ outside Q, and the squared Frobenius norm of the
     part of Σ that touches Q.
     """
-    inner = basis @ products.swapaxes(1, 2)
-    theta, turn = np.linalg.eigh((inner + inner.swapaxes(1, 2)) / 2)
-    turned = turn.swapaxes(1, 2) @ basis
+    n_tables, n_vectors, _ = basis.shape
+    inner = np.empty((n_tables, n_vectors, n_vectors))
+    turned = np.empty_like(basis)
+    theta = np.empty((n_tables, n_vectors))
+
+    def turn(table: int, stop: NDArray[np.uint8]) -> None:
+        kernels.fill_inner_products(basis[table], products[table], inner[table])
+        diagonal = (inner[table] + inner[table].T) / 2
+        vectors = np.empty_like(diagonal)
+        kernels.diagonalize(diagonal, vectors)
+        kernels.combine_rows(vectors, basis[table], turned[table])
+        # What is not quite diagonal is less than this share of the whole.
+        theta[table] = np.maximum(np.diagonal(diagonal), 0.0) + 1e-11 * np.sqrt((inner[table] ** 2).sum())
+
+    run_tasks(turn, range(n_tables), [1.0] * n_tables, n_jobs=n_jobs)
     length2 = np.einsum("tvf,tvf->t", products, products)
     inner2 = np.einsum("tvw,tvw->t", inner, inner)
     leak = np.sqrt(np.maximum(length2 - inner2, 0.0) + 1e-13 * length2)
-    return turned, np.maximum(theta, 0.0) * (1 + 1e-12), leak, 2 * length2 - inner2
+    return turned, theta, leak, 2 * length2 - inner2
 
 
 def _members(partition: Partition, cluster: int) -> NDArray[np.intp]:

@@ -327,3 +327,30 @@ def choose_nearest(Z, groups, means, weights, constants, own_factors):
 def find_nearest_rows(Z, groups, means, weights, constants, own_factors):
     """The same for any number of rows."""
     return choose_nearest(Z, groups, means, weights, constants, own_factors)
+
+
+def orthonormalize_rows(vectors):
+    """Rows made orthonormal one after the other; 0 where a row depends on the ones before."""
+    done = []
+    for row in np.array(vectors, dtype=np.longdouble):
+        left = row.copy()
+        for _ in range(3):
+            for earlier in done:
+                left = left - (earlier @ left) * earlier
+        dependent = left @ left <= np.longdouble(1e-20) * (row @ row)
+        done.append(np.zeros_like(left) if dependent else left / np.sqrt(left @ left))
+    return np.array(done)
+
+
+def fill_inner_products(left, right):
+    return np.array([[np.sum(a * b) for b in right] for a in left])
+
+
+def combine_rows(weights, vectors):
+    return np.array([sum(w * v for w, v in zip(row, vectors, strict=True)) for row in weights])
+
+
+def diagonalize(matrix):
+    """Eigenvalues, ascending, and eigenvectors as rows."""
+    values, vectors = np.linalg.eigh(matrix)
+    return values, vectors.T

@@ -82,3 +82,120 @@ def add_covariance_products(
                 c3 += vector[f] * u3[f]
             for f in range(n_features):
                 product[f] += c0 * u0[f] + c1 * u1[f] + c2 * u2[f] + c3 * u3[f]
+
+
+@njit(**_FLAGS)
+def orthonormalize_rows(
+    vectors,  # INOUT (n_vectors, n_features)
+):
+    """Gram-Schmidt, twice over: rows become orthonormal, or 0 where they depend on the ones before.
+
+    Not LAPACK's QR: the threads of a BLAS spin for 0.1 s after a call, on the cores that the tiles want next.
+    """
+    n_features = vectors.shape[1]
+    for v in range(vectors.shape[0]):
+        row = vectors[v]
+        before = 0.0
+        for f in range(n_features):
+            before += row[f] * row[f]
+        for _ in range(2):
+            for w in range(v):
+                earlier = vectors[w]
+                component = 0.0
+                for f in range(n_features):
+                    component += earlier[f] * row[f]
+                for f in range(n_features):
+                    row[f] -= component * earlier[f]
+        after = 0.0
+        for f in range(n_features):
+            after += row[f] * row[f]
+        # Where nearly all has cancelled, what is left is rounding.
+        factor = 1.0 / np.sqrt(after) if after > 1e-20 * before else 0.0
+        for f in range(n_features):
+            row[f] *= factor
+
+
+@njit(**_FLAGS)
+def fill_inner_products(
+    left,  # IN (n_left, n_features)
+    right,  # IN (n_right, n_features)
+    products,  # OUT (n_left, n_right)
+):
+    """Inner products of the rows of two small matrices."""
+    for v in range(left.shape[0]):
+        for w in range(right.shape[0]):
+            total = 0.0
+            for f in range(left.shape[1]):
+                total += left[v, f] * right[w, f]
+            products[v, w] = total
+
+
+@njit(**_FLAGS)
+def combine_rows(
+    weights,  # IN (n_combinations, n_vectors)
+    vectors,  # IN (n_vectors, n_features)
+    combinations,  # OUT (n_combinations, n_features)
+):
+    """Linear combinations of the rows of a small matrix."""
+    for c in range(weights.shape[0]):
+        for f in range(vectors.shape[1]):
+            combinations[c, f] = 0.0
+        for v in range(vectors.shape[0]):
+            for f in range(vectors.shape[1]):
+                combinations[c, f] += weights[c, v] * vectors[v, f]
+
+
+@njit(**_FLAGS)
+def diagonalize(
+    matrix,  # INOUT (n, n) symmetric; becomes diagonal to 1e-12 of its norm
+    vectors,  # OUT (n, n) eigenvectors as rows, in the order of the diagonal
+):
+    """Eigenvalues and eigenvectors of a small symmetric matrix, by Jacobi's rotations.
+
+    Not LAPACK's, for the same reason as in orthonormalize_rows.
+    """
+    n = matrix.shape[0]
+    total = 0.0
+    for i in range(n):
+        for j in range(n):
+            vectors[i, j] = 1.0 if i == j else 0.0
+            total += matrix[i, j] * matrix[i, j]
+    for _ in range(_MOST_SWEEPS):
+        off_diagonal = 0.0
+        for i in range(n):
+            for j in range(i):
+                off_diagonal += 2.0 * matrix[i, j] * matrix[i, j]
+        if off_diagonal <= 1e-24 * total:
+            return
+        for i in range(n):
+            for j in range(i):
+                _rotate(matrix, vectors, i, j)
+
+
+# The convergence is quadratic: six or seven sweeps are usual.
+_MOST_SWEEPS = 60
+
+
+@njit(**_FLAGS)
+def _rotate(
+    matrix,  # INOUT (n, n) symmetric
+    vectors,  # INOUT (n, n)
+    i,  # IN row
+    j,  # IN column; matrix[i, j] becomes 0
+):
+    """One rotation of Jacobi's method."""
+    if matrix[i, j] == 0.0:
+        return
+    slope = (matrix[j, j] - matrix[i, i]) / (2.0 * matrix[i, j])
+    tangent = 1.0 / (abs(slope) + np.sqrt(slope * slope + 1.0))
+    tangent = -tangent if slope < 0.0 else tangent
+    cosine = 1.0 / np.sqrt(tangent * tangent + 1.0)
+    sine = tangent * cosine
+    for k in range(matrix.shape[0]):
+        a, b = matrix[k, i], matrix[k, j]
+        matrix[k, i], matrix[k, j] = cosine * a - sine * b, sine * a + cosine * b
+    for k in range(matrix.shape[0]):
+        a, b = matrix[i, k], matrix[j, k]
+        matrix[i, k], matrix[j, k] = cosine * a - sine * b, sine * a + cosine * b
+        a, b = vectors[i, k], vectors[j, k]
+        vectors[i, k], vectors[j, k] = cosine * a - sine * b, sine * a + cosine * b

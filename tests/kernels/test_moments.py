@@ -52,3 +52,42 @@ def test_no_rows_add_nothing(data):
     kernels.add_radial_moments(X, nobody, scale, center, sums, radial)
     assert not sums.any()
     assert not radial.any()
+
+
+def test_orthonormalize_rows():
+    vectors = np.random.default_rng(2).normal(size=(5, 8))
+    vectors[2] = 3 * vectors[0] - vectors[1]
+    vectors[3] = vectors[0] + 1e-6 * vectors[3]
+    expected = reference.orthonormalize_rows(vectors).astype(float)
+    kernels.orthonormalize_rows(vectors)
+    np.testing.assert_allclose(vectors, expected, atol=1e-9)
+    assert not vectors[2].any()
+    np.testing.assert_allclose(vectors @ vectors.T, np.diag([1.0, 1.0, 0.0, 1.0, 1.0]), atol=1e-14)
+
+
+def test_fill_inner_products():
+    left, right = np.random.default_rng(3).normal(size=(2, 4, 9))
+    products = np.empty((4, 4))
+    kernels.fill_inner_products(left, right, products)
+    np.testing.assert_allclose(products, reference.fill_inner_products(left, right), rtol=1e-12)
+
+
+def test_combine_rows():
+    rng = np.random.default_rng(4)
+    weights, vectors = rng.normal(size=(3, 4)), rng.normal(size=(4, 9))
+    combinations = np.empty((3, 9))
+    kernels.combine_rows(weights, vectors, combinations)
+    np.testing.assert_allclose(combinations, reference.combine_rows(weights, vectors), rtol=1e-12)
+
+
+@pytest.mark.parametrize("spectrum", [[3.0, 2.0, 1e-9, 0.0], [1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0], [5.0]])
+def test_diagonalize(spectrum):
+    turn = np.linalg.qr(np.random.default_rng(5).normal(size=(len(spectrum), len(spectrum))))[0]
+    matrix = turn @ np.diag(spectrum) @ turn.T
+    matrix = (matrix + matrix.T) / 2
+    values, expected = reference.diagonalize(matrix)
+    turned, vectors = matrix.copy(), np.empty_like(matrix)
+    kernels.diagonalize(turned, vectors)
+    np.testing.assert_allclose(np.sort(np.diagonal(turned)), values, atol=1e-12)
+    np.testing.assert_allclose(vectors @ vectors.T, expected @ expected.T, atol=1e-12)
+    np.testing.assert_allclose(vectors @ matrix @ vectors.T, np.diag(np.diagonal(turned)), atol=1e-11)
