@@ -145,29 +145,40 @@ def dtypes_of(case: Case) -> list[str]:
 
 
 def adversarial(dtype: str) -> dict[str, Data]:
-    """Data on which the digits of a distance are easily lost, by name."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(240) % 3
+    """Data on which the digits of a distance are easily lost, by name; with few clusters and with many.
+
+    An engine may go different ways for 3 clusters and for 24, and has to keep its digits on each.
+    """
+    data = {f"{name}, k={k}": made for k in (3, 24) for name, made in _adversarial(k, dtype).items()}
+    rng = np.random.default_rng(1)
     spread = rng.standard_normal((240, 8))
-    groups = 3.0 * rng.standard_normal((3, 8))[labels]
-    direction = np.eye(8)[0]
-    close = np.array([0.0, 1e-2, 10.0])[labels, None] * direction + 1e-3 * spread
-    tails = rng.standard_t(1.5, (240, 8))
-    wide = rng.standard_normal((240, 4096)) + labels[:, None]
-    data = {
-        "spread 1, offset 1e4": Data(spread + groups + 1e4, labels),
-        "two clusters 1e-2 apart of radius 1e-3, a third at 10": Data(close, labels),
-        "the same, 64 features": Data(np.hstack([close, 1e-3 * rng.standard_normal((240, 56))]), labels),
-        "many duplicates": Data((spread + groups)[rng.integers(12, size=240)], labels),
-        "clusters of one sample": Data(spread + groups, np.where(np.arange(240) < 20, np.arange(240) + 3, labels)),
-        "n - 1 clusters": Data(spread, np.maximum(np.arange(240) - 1, 0)),
-        "one feature": Data((spread + groups)[:, :1], labels),
-        "4096 features": Data(wide, labels),
-        "heavy tails": Data(tails, labels),
-        "scale 1e-25": Data(1e-25 * (spread + groups), labels),
-        "scale 1e25": Data(1e25 * (spread + groups), labels),
-        "overlapping groups": overlapping_groups(240, 64, 5, "float64"),
+    codes = np.arange(240)
+    data["20 clusters of one sample"] = Data(spread, np.where(codes < 20, codes + 3, codes % 3))
+    data["n - 1 clusters"] = Data(spread, np.maximum(codes - 1, 0))
+    data["overlapping groups"] = overlapping_groups(480, 64, 5, "float64")
+    return {name: Data(np.ascontiguousarray(X, dtype=dtype), labels) for name, (X, labels) in data.items()}
+
+
+def _adversarial(k: int, dtype: str) -> dict[str, Data]:
+    rng = np.random.default_rng(0)
+    n = max(240, 20 * k)
+    labels = np.arange(n) % k
+    spread = rng.standard_normal((n, 8))
+    groups = spread + 3.0 * rng.standard_normal((k, 8))[labels]
+    # Triples of clusters: two of them side by side, the third apart, the next triple further on.
+    places = np.array([0.0, 1e-2, 10.0])[labels % 3] + 20.0 * (labels // 3)
+    close = places[:, None] * np.eye(8)[0] + 1e-3 * spread
+    made = {
+        "spread 1, offset 1e4": groups + 1e4,
+        "clusters 1e-2 apart of radius 1e-3, others at 10": close,
+        "the same, 64 features": np.hstack([close, 1e-3 * rng.standard_normal((n, 56))]),
+        "many duplicates": groups[rng.integers(k, 5 * k, size=n) // k * k + labels],
+        "one feature": groups[:, :1],
+        "4096 features": rng.standard_normal((n, 4096)) + labels[:, None],
+        "heavy tails": rng.standard_t(1.5, (n, 8)),
+        "scale 1e-25": 1e-25 * groups,
+        "scale 1e25": 1e25 * groups,
     }
     if dtype == "float64":
-        data["spread 1, offset 1e7"] = Data(spread + groups + 1e7, labels)
-    return {name: Data(np.ascontiguousarray(X, dtype=dtype), codes) for name, (X, codes) in data.items()}
+        made["spread 1, offset 1e7"] = groups + 1e7
+    return {name: Data(X, labels) for name, X in made.items()}

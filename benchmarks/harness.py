@@ -23,6 +23,9 @@ RESULTS = Path(__file__).parent / "results"
 
 _CHECKED_ROWS = 16
 _WARM_UP_ROWS = 2000
+# Calls of milliseconds are repeated for so long (s), or so often: where other work runs too, three of them say nothing.
+_LEAST_SECONDS = 5.0
+_MOST_ROUNDS = 60
 
 
 class Entry(NamedTuple):
@@ -64,13 +67,16 @@ def check_agreement(peer: Peer, data: Data, silhouettes: Any) -> float:
 
 
 def time_in_turn(entries: Sequence[Entry], rounds: int, budget: float) -> Timing:
-    """Run all contenders after one another, round after round, until the budget (s) is spent; at least one round."""
+    """Run all contenders after one another, round after round, until the budget (s) is spent; at least one round.
+
+    Rounds that are over soon are followed by more of them than asked for.
+    """
     for entry in entries:
         small = subset(entry.data, _WARM_UP_ROWS)
         check_agreement(entry.peer, small, entry.peer.samples(*small))
     seconds: dict[str, list[float]] = {entry.peer.name: [] for entry in entries}
     begin = time.perf_counter()
-    for turn in range(rounds):
+    for turn in range(max(rounds, _MOST_ROUNDS)):
         for entry in entries:
             start = time.perf_counter()
             silhouettes = entry.peer.samples(*entry.data)
@@ -78,7 +84,8 @@ def time_in_turn(entries: Sequence[Entry], rounds: int, budget: float) -> Timing
             if turn == 0:
                 check_agreement(entry.peer, entry.data, silhouettes)
         spent = time.perf_counter() - begin
-        if spent + spent / (turn + 1) > budget:
+        enough = turn + 1 >= rounds and spent >= min(_LEAST_SECONDS, budget)
+        if enough or spent + spent / (turn + 1) > budget:
             break
     return Timing(seconds)
 

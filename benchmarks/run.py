@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import cases, harness, peers, rates, table
-from benchmarks.harness import Recorder, paired_ratio, run_probe, seconds_of
+from benchmarks.harness import Recorder, paired_ratio, run_probe
 
 # More samples than the limit, and scikit-learn is timed on a random subset.
 _PEER_LIMIT = 100_000
@@ -99,6 +99,8 @@ def memory(options: argparse.Namespace) -> list[str]:
 
 def accuracy(options: argparse.Namespace) -> list[str]:
     """Errors on data that is hard on digits."""
+    from fastsil import silhouette_profile
+
     recorder = _recorder("accuracy", options)
     rows = []
     for dtype in options.dtype:
@@ -110,7 +112,8 @@ def accuracy(options: argparse.Namespace) -> list[str]:
                     for peer in (peers.FASTSIL, peers.SKLEARN[0])
                 }
             promised = peers.FASTSIL.tolerance[dtype]
-            row = {"case": name, "dtype": dtype, **errors, "promised": promised, "met": errors["fastsil"] <= promised}
+            row = {"case": name, "dtype": dtype, "way": silhouette_profile(*data).work.strategy, **errors}
+            row |= {"promised": promised, "met": errors["fastsil"] <= promised}
             recorder.add(f"{name}, {dtype}", **row)
             rows.append(row)
     _show("accuracy", rows)
@@ -151,23 +154,33 @@ def _threads(options: argparse.Namespace) -> list[str]:
 def start(options: argparse.Namespace) -> list[str]:
     """What a first call costs."""
     recorder = _recorder("start", options)
-    rows = [_imports(options.rounds), *_first_calls(options.rounds), _small_calls(options.rounds)]
+    rows = [*_imports(options.rounds), *_first_calls(options.rounds), _small_calls(options.rounds)]
     for row in rows:
         recorder.add(row["what"], **row)
     _show("start", rows)
     return ["start"]
 
 
-def _imports(rounds: int) -> dict[str, Any]:
-    taken: dict[str, list[float]] = {"fastsil": [], "sklearn.metrics": []}
-    for turn, module in product(range(-1, max(5, rounds)), taken):
-        value = run_probe("import_time", {"module": module})["seconds"]
+def _imports(rounds: int) -> list[dict[str, Any]]:
+    # The bare import loads nothing yet, which is true but flatters; a function's import is what a user waits for.
+    wanted = {
+        "`import fastsil`": {"module": "fastsil"},
+        "`from fastsil import silhouette_samples`": {"module": "fastsil", "name": "silhouette_samples"},
+        "`import sklearn.metrics`": {"module": "sklearn.metrics"},
+    }
+    taken: dict[str, list[float]] = {what: [] for what in wanted}
+    for turn, what in product(range(-1, max(5, rounds)), wanted):
+        value = run_probe("import_time", wanted[what])["seconds"]
         if turn >= 0:  # the turn before fills the disk's cache
-            taken[module].append(value)
-    ratio = paired_ratio(taken["fastsil"], taken["sklearn.metrics"])["ratio"]
-    both = [table.seconds(float(np.median(values))) for values in taken.values()]
-    measured = f"{both[0]}, {ratio:.2f} times `import sklearn.metrics` ({both[1]})"
-    return {"what": "`import fastsil`", "measured": measured, "wanted": "<= 1.15 times", "met": ratio <= 1.15}
+            taken[what].append(value)
+    *ours, theirs = wanted
+    rows = []
+    for what in ours:
+        ratio = paired_ratio(taken[what], taken[theirs])["ratio"]
+        both = [table.seconds(float(np.median(taken[name]))) for name in (what, theirs)]
+        measured = f"{both[0]}, {ratio:.2f} times {theirs} ({both[1]})"
+        rows.append({"what": what, "measured": measured, "wanted": "<= 1.15 times", "met": ratio <= 1.15})
+    return rows
 
 
 def _first_calls(rounds: int) -> list[dict[str, Any]]:
@@ -197,14 +210,20 @@ def _first_calls(rounds: int) -> list[dict[str, Any]]:
 
 def _small_calls(rounds: int) -> dict[str, Any]:
     data = cases.overlapping_groups(500, 64, 5, "float32")
-    taken: dict[str, list[float]] = {peer.name: [] for peer in peers.PEERS}
-    for _ in range(max(5, rounds)):
-        for peer in peers.PEERS:
-            taken[peer.name].append(seconds_of(lambda peer=peer: peer.samples(*data)))
+    entries = [harness.Entry(peer, data, 1.0) for peer in peers.PEERS]
+    taken = harness.time_in_turn(entries, rounds, budget=30.0).seconds
     fastest = min((peer.name for peer in peers.SKLEARN), key=lambda name: float(np.median(taken[name])))
-    ratio = paired_ratio(taken[fastest], taken["fastsil"])["ratio"]
-    measured = f"{table.seconds(float(np.median(taken['fastsil'])))}, scikit-learn {ratio:.2f} times that"
-    return {"what": "n=500 d=64 k=5, later calls", "measured": measured, "wanted": ">= 1 times", "met": ratio >= 1}
+    ratio = paired_ratio(taken[fastest], taken["fastsil"])
+    measured = (
+        f"{table.seconds(float(np.median(taken['fastsil'])))}, scikit-learn {ratio['ratio']:.2f} times that "
+        f"({ratio['low']:.2f} to {ratio['high']:.2f}, {len(taken['fastsil'])} rounds)"
+    )
+    return {
+        "what": "n=500 d=64 k=5, later calls",
+        "measured": measured,
+        "wanted": ">= 1 times",
+        "met": ratio["ratio"] >= 1,
+    }
 
 
 def write_table(options: argparse.Namespace) -> list[str]:

@@ -58,6 +58,7 @@ def _accuracy(row: dict[str, Any]) -> list[str]:
     return [
         row["case"],
         row["dtype"],
+        row["way"],
         *(f"{row[name]:.1e}" for name in ("fastsil", "scikit-learn", "promised")),
         verdict(row["met"]),
     ]
@@ -112,7 +113,7 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
     "accuracy": (
         "Accuracy",
         "Largest error of a silhouette against plain differences and sums in long double, from the same input.",
-        ("data", "dtype", "fastsil", "scikit-learn", "promised", "met"),
+        ("data", "dtype", "way chosen", "fastsil", "scikit-learn", "promised", "met"),
         _accuracy,
     ),
     "kernels": (

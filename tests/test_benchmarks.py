@@ -32,7 +32,8 @@ def test_contenders_agree_on_every_case(case, dtype):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_fastsil_keeps_its_promise_on_adversarial_data(dtype):
     for name, data in cases.adversarial(dtype).items():
-        error = np.abs(peers.FASTSIL.samples(*data) - peers.reference(*data)).max()
+        rows = np.arange(0, len(data.X), 8 if data.X.shape[1] > 64 else 2)
+        error = np.abs(peers.FASTSIL.samples(*data)[rows] - peers.reference(*data, rows)).max()
         assert error <= peers.FASTSIL.tolerance[dtype], name
 
 
@@ -59,7 +60,15 @@ def test_kernels_that_are_timed_compute_the_pairs_that_are_counted(dtype):
 
 
 def test_sections_of_results_keep_their_neighbours(tmp_path, monkeypatch):
-    row = {"case": "data", "dtype": "float32", "fastsil": 1e-7, "scikit-learn": 1e-4, "promised": 2e-6, "met": True}
+    row = {
+        "case": "data",
+        "dtype": "float32",
+        "way": "w",
+        "fastsil": 1e-7,
+        "scikit-learn": 1e-4,
+        "promised": 2e-6,
+        "met": True,
+    }
     told = ("cpu", "cores", "system", "fastsil", "numpy", "numba", "scikit-learn", "python", "blas")
     origin = {"machine": dict.fromkeys(told, "x"), "command": "c", "commit": "abc", "date": "2000-01-01 00:00"}
     result = {**row, **origin, "key": "data"}
