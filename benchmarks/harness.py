@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -94,17 +94,6 @@ def paired_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> 
     """Median and extremes of the ratios of the same round."""
     ratios = np.array(numerators) / np.array(denominators)
     return {"ratio": float(np.median(ratios)), "low": float(ratios.min()), "high": float(ratios.max())}
-
-
-def seconds_of(call: Callable[[], Any], repeats: int = 5) -> float:
-    """Median time of a call that has been warmed up."""
-    call()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times))
 
 
 def run_probe(name: str, arguments: dict[str, Any], **environment: str) -> dict[str, Any]:

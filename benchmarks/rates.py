@@ -5,30 +5,38 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from benchmarks.cases import overlapping_groups
-from benchmarks.harness import ROOT, seconds_of
+from benchmarks.harness import ROOT, paired_ratio
 
 
-def kernel_rates(n: int, d: int, dtype: str) -> dict[str, float]:
+def kernel_rates(n: int, d: int, dtype: str, rounds: int = 7) -> dict[str, dict[str, float]]:
     """GFLOP/s of each kernel and of BLAS, all on one thread: 2 d for a pair, each pair counted once.
 
-    Square roots, corrections and sums are the kernels' overhead: they count in the time only.
+    Square roots, corrections and sums are the kernels' overhead: they count in the time only. The ratio to BLAS is
+    the median over rounds in which all were called in turn.
     """
     from threadpoolctl import threadpool_limits
 
     X = overlapping_groups(n, d, 2, dtype).X
-    rates = {}
+    # Two arrays: NumPy computes only half of X @ X.T.
+    Y, out = X.copy(), np.empty((n, n), dtype)
+    calls = [("BLAS", n * n, lambda: np.matmul(X, Y.T, out=out)), *_kernel_calls(X)]
+    seconds: dict[str, list[float]] = {name: [] for name, *_ in calls}
     with threadpool_limits(limits=1):
-        product = np.empty((n, n), dtype)
-        rates["BLAS"] = 2e-9 * d * n * n / seconds_of(lambda: np.matmul(X, X.T.copy(), out=product))
-    for name, pairs, call in _kernel_calls(X):
-        rates[name] = 2e-9 * d * pairs / seconds_of(call)
-    return rates
+        for turn in range(-1, rounds):
+            for name, _, call in calls:
+                start = time.perf_counter()
+                call()
+                if turn >= 0:
+                    seconds[name].append(time.perf_counter() - start)
+    rates = {name: 2e-9 * d * pairs / np.array(seconds[name]) for name, pairs, _ in calls}
+    return {name: {"rate": float(np.median(rate)), **paired_ratio(rate, rates["BLAS"])} for name, rate in rates.items()}
 
 
 def _kernel_calls(X: np.ndarray) -> Iterator[tuple[str, float, Callable[[], Any]]]:

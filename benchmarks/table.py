@@ -51,7 +51,12 @@ def _speed(row: dict[str, Any]) -> list[str]:
 
 def _memory(row: dict[str, Any]) -> list[str]:
     shape = [f"{row[name]:,}" for name in ("n", "d", "k")]
-    return [*shape, row["dtype"], *(megabytes(row[name]) for name in ("X", "extra", "allowed")), verdict(row["met"])]
+    return [
+        *shape,
+        row["dtype"],
+        *(megabytes(row[name]) for name in ("X", "extra", "again", "allowed")),
+        verdict(row["met"]),
+    ]
 
 
 def _accuracy(row: dict[str, Any]) -> list[str]:
@@ -69,8 +74,11 @@ _KERNELS = ("within", "between", "to")
 
 def _kernels(row: dict[str, Any]) -> list[str]:
     rates = row["rates"]
-    shares = [f"{rates[name]:.1f} ({rates[name] / rates['BLAS']:.0%})" for name in _KERNELS]
-    return [str(row["d"]), row["dtype"], f"{rates['BLAS']:.1f}", *shares]
+    shares = [
+        f"{rates[name]['rate']:.1f} ({rates[name]['ratio']:.0%}, {rates[name]['low']:.0%} to {rates[name]['high']:.0%})"
+        for name in _KERNELS
+    ]
+    return [str(row["d"]), row["dtype"], f"{rates['BLAS']['rate']:.1f}", *shares]
 
 
 def _threads(row: dict[str, Any]) -> list[str]:
@@ -106,8 +114,10 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
     "memory": (
         "Memory",
         "Peak of resident memory during a call in a process of its own, beyond what was resident before (X, the "
-        "libraries, compiled code). Allowed: 100 bytes a sample, 32 bytes a cluster and feature, 64 MiB.",
-        ("n", "d", "k", "dtype", "X", "beyond X", "allowed", "met"),
+        "libraries, code that a small call has loaded). What only a call of this size loads counts in the first call, "
+        "which is the one judged, and not in the second. Allowed: 100 bytes a sample, 32 bytes a cluster and feature, "
+        "64 MiB.",
+        ("n", "d", "k", "dtype", "X", "beyond X", "in a second call", "allowed", "met"),
         _memory,
     ),
     "accuracy": (
@@ -118,8 +128,9 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
     ),
     "kernels": (
         "Rate of the tile kernels",
-        "GFLOP/s on one thread and the share of a one-thread BLAS product of the same shape; 2 d operations a pair, "
-        "each pair once. Corrections, square roots and sums count in the time, not in the operations.",
+        "GFLOP/s on one thread, and the share of a one-thread BLAS product of the same shape (median and extremes of "
+        "paired rounds); 2 d operations a pair, each pair once. Corrections, square roots and sums count in the time, "
+        "not in the operations.",
         ("d", "dtype", "BLAS product", *_KERNELS),
         _kernels,
     ),
