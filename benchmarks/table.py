@@ -95,9 +95,9 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
     "speed": (
         "Speed",
         "Median times of `silhouette_samples` on all cores. The ratio is the median over rounds (with extremes) of the "
-        "paired ratios to scikit-learn's faster setting, all contenders in turn. Where a time is «from N samples», "
-        "scikit-learn ran on a random subset and its time is scaled by the square of the ratio of the numbers of "
-        "samples; fastsil ran on all. Pairs: distances that fastsil computed, of all n² ordered pairs.",
+        "paired ratios to scikit-learn's faster setting, all contenders in turn, 0.2 s apart. Where a time is "
+        "«from N samples», scikit-learn ran on a random subset and its time is scaled by the square of the ratio of "
+        "the numbers of samples; fastsil ran on all. Pairs: distances that fastsil computed, of all n² ordered pairs.",
         (
             "data",
             "dtype",
