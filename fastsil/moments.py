@@ -109,8 +109,8 @@ def radial_bounds(
     return bounds, skew
 
 
-def directions_are_worth_it(data: ScaledData, candidates_per_sample: float) -> bool:
-    """Whether leading directions save more distances than they cost, given the candidates that remain without them.
+def directions_are_worth_it(data: ScaledData, count_candidates: Callable[[], float]) -> bool:
+    """Whether leading directions save more distances than they cost, given the candidates a sample that remain without.
 
     Counted in products of n_features a sample. The directions leave about 1.3 candidates on data of all kinds, and
     the loops that find them run at a third of the rate of the tiles.
@@ -118,10 +118,13 @@ def directions_are_worth_it(data: ScaledData, candidates_per_sample: float) -> b
     chosen, n_vectors = _clusters_with_table(data.partition.sizes, data.X.shape[1])
     if n_vectors == data.X.shape[1]:
         return True
+    if len(chosen) == 0:
+        return False
+    candidates_per_sample = count_candidates()
     size = _typical_size(data.partition.sizes)
     rounds = _SEARCH_ROUNDS * min(1.0, _SEARCH_MEMBERS / size)
     cost = 3 * n_vectors * 2 * (1 + rounds) + candidates_per_sample * n_vectors
-    return len(chosen) > 0 and (candidates_per_sample - 1.3) * size > cost
+    return (candidates_per_sample - 1.3) * size > cost
 
 
 def add_directions(data: ScaledData, bounds: ClusterBounds, skew: NDArray[np.float64], *, n_jobs: int) -> ClusterBounds:

@@ -99,13 +99,11 @@ class PairSums:
         squared_products = np.zeros(self._partition.n_clusters)
 
         def add(task: _Task, stop: NDArray[np.uint8]) -> NDArray[np.float64]:
+            if task.columns is not None:
+                return self._add_between(task.rows[0], task.columns, (0, 0), sums, stop)
             squares = np.zeros(len(task.rows))
             with self.workspace() as workspace:
-                if task.columns is None:
-                    kernels.add_distances_within(self.samples, np.array(task.rows), workspace, sums, squares, stop)
-                else:
-                    ranges = [[*task.rows[0][:2], *task.columns[:2], task.columns.cluster, 0, 0]]
-                    kernels.add_distances_between(self.samples, np.array(ranges), workspace, sums, squares, stop)
+                kernels.add_distances_within(self.samples, np.array(task.rows), workspace, sums, squares, stop)
             return squares
 
         tasks = diagonal + crossing
@@ -127,16 +125,27 @@ class PairSums:
         def add(task: _Task, stop: NDArray[np.uint8]) -> None:
             rows, columns = task.rows[0], task.columns
             assert columns is not None
-            ranges = [[*rows[:2], *columns[:2], columns.cluster, columns.cluster, rows.cluster]]
-            with self.workspace() as workspace:
-                kernels.add_distances_between(self.samples, np.array(ranges), workspace, sums, np.zeros(1), stop)
+            self._add_between(rows, columns, (columns.cluster, rows.cluster), sums, stop)
 
         self._run(add, tasks, tick)
         return sums
 
-    def to_clusters(
-        self, positions: NDArray[np.intp], clusters: NDArray[np.integer[Any]], tick: Tick
+    def _add_between(
+        self,
+        rows: Piece,
+        columns: Piece,
+        slots: tuple[int, int],
+        sums: NDArray[np.float64],
+        stop: NDArray[np.uint8],
     ) -> NDArray[np.float64]:
+        """Distances between two pieces, added to a slot for the rows and one for the columns; squared products."""
+        squares = np.zeros(1)
+        ranges = np.array([[*rows[:2], *columns[:2], columns.cluster, *slots]])
+        with self.workspace() as workspace:
+            kernels.add_distances_between(self.samples, ranges, workspace, sums, squares, stop)
+        return squares
+
+    def to_clusters(self, positions: NDArray[np.intp], clusters: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
         """Sum of distances from listed samples to one cluster each, scaled.
 
         Parameters
@@ -145,8 +154,6 @@ class PairSums:
             Samples, as positions in the order.
         clusters : ndarray of shape (n_entries,)
             Cluster of each entry, sorted; not the sample's own.
-        tick : callable
-            Told the share of the work that has been finished.
 
         Returns
         -------
@@ -163,7 +170,7 @@ class PairSums:
             with self.workspace() as workspace:
                 kernels.add_distances_to(self.samples, rows, ranges[slice(*batch)], workspace, sums, stop)
 
-        run_tasks(add, batches, [costs[slice(*batch)].sum() for batch in batches], n_jobs=self._n_jobs, tick=tick)
+        run_tasks(add, batches, [costs[slice(*batch)].sum() for batch in batches], n_jobs=self._n_jobs)
         return sums
 
     def _ranges_to(self, clusters: NDArray[np.integer[Any]]) -> Iterator[tuple[int, ...]]:

@@ -34,6 +34,11 @@ def ignore_progress(share: float) -> None:
     """Report progress to nobody."""
 
 
+def part_of(tick: Tick, share: float) -> Tick:
+    """Progress of a part of the work that is this share of the whole."""
+    return lambda done: tick(done * share)
+
+
 def resolve_n_jobs(n_jobs: int | None) -> int:
     """Number of threads to use.
 

@@ -26,7 +26,7 @@ from fastsil.kernels import bounds as bound_kernels
 from fastsil.kernels import euclidean as tile_kernels
 from fastsil.moments import add_directions, cluster_centers, directions_are_worth_it, radial_bounds
 from fastsil.pairs import PairSums
-from fastsil.parallel import Tick, ignore_progress, run_tasks
+from fastsil.parallel import Tick, part_of, run_tasks
 from fastsil.partition import Partition
 from fastsil.scaling import ScaledData, scale_data
 from fastsil.terms import SilhouetteTerms, Work
@@ -47,8 +47,6 @@ _BLOCK_ENTRIES = 1 << 20
 _PROBE_SAMPLES = 1024
 # A computed mean distance is off by less than this share; a candidate whose bound is within it is computed.
 _MARGIN = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-11}
-
-
 # Products of all pairs below which starting threads costs more than it saves: digits, n = 1,797 with 2e8, take 5 ms on
 # one thread and 10 ms on two.
 _WORTH_THREADS = 1e9
@@ -85,14 +83,14 @@ def compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: T
         middle = np.average(centers, axis=0, weights=partition.sizes)
         pairs = PairSums(data, np.vstack([centers, middle]).astype(data.dtype), n_jobs)
     with _timed(seconds, "own clusters"):
-        own_sums, squared_products = pairs.within_clusters(_share(tick, 0.4))
+        own_sums, squared_products = pairs.within_clusters(part_of(tick, 0.4))
     if partition.n_clusters <= _ALWAYS_SYMMETRIC:
         strategy = "symmetric"
         with _timed(seconds, "other clusters"):
-            nearest = _nearest_by_symmetry(pairs, partition, _share(tick, 0.6))
+            nearest = _nearest_by_symmetry(pairs, partition, part_of(tick, 0.6))
     else:
         search = _Search(data, pairs, centers, squared_products, n_jobs, seconds)
-        strategy, nearest = search.nearest(_share(tick, 0.6))
+        strategy, nearest = search.nearest(part_of(tick, 0.6))
     return _finish(
         data,
         own_sums,
@@ -139,7 +137,7 @@ class _Search:
                 rounding=self._rounding,
                 n_jobs=n_jobs,
             )
-            if directions_are_worth_it(data, self._probe()):
+            if directions_are_worth_it(data, self._probe):
                 self._bounds = add_directions(data, self._bounds, skew, n_jobs=n_jobs)
 
     def nearest(self, tick: Tick) -> tuple[str, _Nearest]:
@@ -297,7 +295,7 @@ class _Search:
     def _means(self, candidates: bound_kernels.Candidates, which: NDArray[np.intp]) -> NDArray[np.float64]:
         """Mean distances of the candidates at some (sorted) indices."""
         clusters = candidates.cluster[which]
-        sums = self._pairs.to_clusters(candidates.row[which], clusters, ignore_progress)
+        sums = self._pairs.to_clusters(candidates.row[which], clusters)
         return np.asarray(sums / self._partition.sizes[clusters])
 
 
@@ -339,7 +337,3 @@ def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
     started = time.perf_counter()
     yield
     seconds[phase] = seconds.get(phase, 0.0) + time.perf_counter() - started
-
-
-def _share(tick: Tick, part: float) -> Tick:
-    return lambda share: tick(part * share)

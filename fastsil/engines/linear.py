@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from fastsil.kernels import linear as kernels
-from fastsil.parallel import Tick, ignore_progress, run_tasks
+from fastsil.parallel import Tick, ignore_progress, part_of, run_tasks
 from fastsil.partition import Partition
 from fastsil.terms import SilhouetteTerms, Work
 
@@ -115,7 +115,7 @@ def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: Tick, metr
     geometry = _GEOMETRIES[metric]
     source = _Source(_readable(X), geometry, np.zeros(partition.n_samples), np.ones(partition.n_samples))
     started = time.perf_counter()
-    origins, offsets, variances = _sum_moments(source, partition, n_jobs, _part_of(tick, _SHARE_OF_MOMENTS))
+    origins, offsets, variances = _sum_moments(source, partition, n_jobs, part_of(tick, _SHARE_OF_MOMENTS))
     without = np.flatnonzero(source.scale == 0.0)
     if metric == "correlation" and len(without):
         raise ValueError(
@@ -124,7 +124,7 @@ def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: Tick, metr
         )
     centres = _centres_of(origins, offsets, variances, without, partition, geometry)
     moments_done = time.perf_counter()
-    nearest = _find_nearest(source, partition, centres, n_jobs, _part_of(tick, 1 - _SHARE_OF_MOMENTS))
+    nearest = _find_nearest(source, partition, centres, n_jobs, part_of(tick, 1 - _SHARE_OF_MOMENTS))
     _set_rows_without_direction(nearest, without, partition)
     for values in (nearest.own, nearest.other):
         values[values < geometry.resolution] = 0.0
@@ -231,16 +231,11 @@ def _sum_around_origins(
 
         tasks = _bundle_pieces(bounds, start, stop, piece_rows)
         costs = [float(bounds[task.stop] - bounds[task.start]) for task in tasks]
-        run_tasks(sum_pieces, tasks, costs, n_jobs=n_jobs, tick=_part_of(tick, sum(costs) / len(order)))
+        run_tasks(sum_pieces, tasks, costs, n_jobs=n_jobs, tick=part_of(tick, sum(costs) / len(order)))
         for group, total, square in zip(groups[start:stop], sums, squares, strict=False):
             offsets[group] += total
             variances[group] += square
     _divide_moments(source, partition, clusters, offsets, variances)
-
-
-def _part_of(tick: Tick, share: float) -> Tick:
-    """Progress of a part of the work."""
-    return lambda done: tick(done * share)
 
 
 def _divide_moments(

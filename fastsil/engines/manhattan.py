@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from fastsil.kernels import manhattan as kernels
-from fastsil.parallel import Tick, run_tasks
+from fastsil.parallel import Tick, part_of, run_tasks
 from fastsil.partition import Partition
 from fastsil.terms import SilhouetteTerms, Work
 
@@ -140,7 +140,7 @@ def _add_features(
         kernels.add_differences_sorted(values, order, partition.codes, task[0], task[1], interrupt)
 
     started = time.perf_counter()
-    half = _part_of(tick, share / 2)
+    half = part_of(tick, share / 2)
     run_tasks(sort_feature, range(len(features)), [1.0] * len(features), n_jobs=n_jobs, tick=half)
     sorted_at = time.perf_counter()
     run_tasks(walk_features, sums, [float(task[1].shape[1]) for task in sums], n_jobs=n_jobs, tick=half)
@@ -155,11 +155,6 @@ def _column(X: Any, feature: int) -> Floats:
     column = np.empty(X.shape[0])
     kernels.gather_column_sparse(X.data, X.indices, X.indptr, feature, column)
     return column
-
-
-def _part_of(tick: Tick, share: float) -> Tick:
-    """Progress of a part of the work."""
-    return lambda done: tick(done * share)
 
 
 def _keep_nearest(
