@@ -16,7 +16,9 @@ __all__ = [
     "SilhouetteProfile",
     "__version__",
     "silhouette_profile",
+    "silhouette_profiles",
     "silhouette_samples",
+    "silhouette_samples_many",
     "silhouette_score",
 ]
 
@@ -24,13 +26,21 @@ _ROOM_OF = {
     "KMeansSweep": "fastsil.sweep",
     "SilhouetteProfile": "fastsil.profile",
     "silhouette_profile": "fastsil.scores",
+    "silhouette_profiles": "fastsil.scores",
     "silhouette_samples": "fastsil.scores",
+    "silhouette_samples_many": "fastsil.scores",
     "silhouette_score": "fastsil.scores",
 }
 
 if TYPE_CHECKING:
     from fastsil.profile import SilhouetteProfile
-    from fastsil.scores import silhouette_profile, silhouette_samples, silhouette_score
+    from fastsil.scores import (
+        silhouette_profile,
+        silhouette_profiles,
+        silhouette_samples,
+        silhouette_samples_many,
+        silhouette_score,
+    )
     from fastsil.sweep import KMeansSweep
 
 

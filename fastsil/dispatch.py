@@ -7,7 +7,7 @@ table, and :func:`silhouettes_of` turns mean distances into silhouettes.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from fastsil.geometry import apply_map, mahalanobis_map, seuclidean_map
-from fastsil.parallel import Tick
+from fastsil.parallel import Tick, part_of
 from fastsil.partition import Partition
 from fastsil.terms import SilhouetteTerms
 from fastsil.validation import Metric
@@ -82,16 +82,31 @@ def compute_terms(
 
     A metric, container or keyword that none of our engines takes goes to scikit-learn's distances.
     """
+    return compute_terms_many(X, [partition], metric, metric_params, n_jobs=n_jobs, tick=tick)[0]
+
+
+def compute_terms_many(
+    X: Any,
+    partitions: Sequence[Partition],
+    metric: Metric,
+    metric_params: dict[str, Any],
+    *,
+    n_jobs: int,
+    tick: Tick,
+) -> list[SilhouetteTerms]:
+    """Mean distances of every sample for several partitions; what does not depend on the partition is done once."""
     route = _ROUTES.get(metric) if isinstance(metric, str) else None
     given = {name: value for name, value in metric_params.items() if value is not None}
+    part = part_of(tick, 1 / len(partitions))
     if route is None or not set(given) <= set(route.params) or (issparse(X) and not route.takes_sparse):
         reference = importlib.import_module("fastsil.engines.reference")
-        return reference.compute_terms(  # type: ignore[no-any-return]
-            X, partition, metric=metric, n_jobs=n_jobs, tick=tick, metric_params=metric_params
-        )
+        return [
+            reference.compute_terms(X, partition, metric=metric, n_jobs=n_jobs, tick=part, metric_params=metric_params)
+            for partition in partitions
+        ]
     engine = importlib.import_module(f"fastsil.engines.{route.engine}")
     data = X if route.prepare is None else route.prepare(X, **given)
-    return engine.compute_terms(data, partition, n_jobs=n_jobs, tick=tick, **route.fixed)  # type: ignore[no-any-return]
+    return [engine.compute_terms(data, partition, n_jobs=n_jobs, tick=part, **route.fixed) for partition in partitions]
 
 
 def silhouettes_of(terms: SilhouetteTerms, partition: Partition) -> NDArray[np.float64]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
-from fastsil.dispatch import compute_terms, silhouettes_of
+from fastsil.dispatch import compute_terms, compute_terms_many, silhouettes_of
 from fastsil.parallel import progress_bar, resolve_n_jobs
 from fastsil.partition import Partition
 from fastsil.profile import SilhouetteProfile, profile_of
@@ -17,6 +18,7 @@ from fastsil.validation import (
     Metric,
     check_average,
     check_data,
+    check_labelings,
     check_labels,
     check_metric,
     check_sample_size,
@@ -183,14 +185,111 @@ def silhouette_profile(
     """
     X, partition = _check_input(X, labels, metric)
     terms = _compute(X, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
-    name = metric if isinstance(metric, str) else getattr(metric, "__name__", "callable")
-    return profile_of(terms, partition, dtype=_result_dtype(X), metric=name)
+    return profile_of(terms, partition, dtype=_result_dtype(X), metric=_name_of(metric))
+
+
+def silhouette_samples_many(
+    X: ArrayLike,
+    labelings: Iterable[ArrayLike],
+    *,
+    metric: Metric = "euclidean",
+    n_jobs: int | None = None,
+    progress: bool = False,
+    **metric_params: Any,
+) -> NDArray[Any]:
+    """Silhouette of every sample in each of several labelings of the same samples, exactly.
+
+    What does not depend on the labels is done once for all of them.
+
+    Parameters
+    ----------
+    X : array-like or sparse matrix of shape (n_samples, n_features) or (n_samples, n_samples)
+        Samples, or their distances for ``metric="precomputed"``.
+    labelings : sequence of array-like of shape (n_samples,)
+        Labels of every sample, one array for each labeling: the clusterings of a sweep over k, or any others.
+    metric, n_jobs, progress, **metric_params
+        As for :func:`silhouette_samples`.
+
+    Returns
+    -------
+    ndarray of shape (n_labelings, n_samples)
+        Row ``i`` holds the silhouettes for ``labelings[i]``, to the digits that :func:`silhouette_samples` promises.
+
+    Raises
+    ------
+    ValueError
+        If X or a labeling is not what it should be; the message says which and where.
+    TypeError
+        If labelings is no sequence, or a labeling mixes types that have no order.
+
+    Examples
+    --------
+    >>> from fastsil import silhouette_samples_many
+    >>> X = [[0.0], [1.0], [5.0], [6.0], [7.0]]
+    >>> silhouette_samples_many(X, [[0, 0, 1, 1, 1], [0, 0, 1, 2, 2]]).mean(axis=1).round(3)
+    array([0.777, 0.41 ])
+    """
+    data, partitions = _check_many(X, labelings, metric)
+    terms = _compute_many(data, partitions, metric, metric_params, n_jobs=n_jobs, progress=progress)
+    silhouettes = np.empty((len(partitions), data.shape[0]), _result_dtype(data))
+    for row, of_labeling, partition in zip(silhouettes, terms, partitions, strict=True):
+        row[:] = silhouettes_of(of_labeling, partition)
+    return silhouettes
+
+
+def silhouette_profiles(
+    X: ArrayLike,
+    labelings: Iterable[ArrayLike],
+    *,
+    metric: Metric = "euclidean",
+    n_jobs: int | None = None,
+    progress: bool = False,
+    **metric_params: Any,
+) -> list[SilhouetteProfile]:
+    """Everything that one pass tells, for each of several labelings of the same samples.
+
+    Parameters
+    ----------
+    X, labelings, metric, n_jobs, progress, **metric_params
+        As for :func:`silhouette_samples_many`.
+
+    Returns
+    -------
+    list of SilhouetteProfile
+        One for each labeling. Where distances were shared, the ``work`` of each tells of the shared pass.
+
+    Raises
+    ------
+    ValueError
+        If X or a labeling is not what it should be; the message says which and where.
+    TypeError
+        If labelings is no sequence, or a labeling mixes types that have no order.
+
+    Examples
+    --------
+    >>> from fastsil import silhouette_profiles
+    >>> X = [[0.0], [1.0], [5.0], [6.0], [7.0]]
+    >>> [profile.n_clusters for profile in silhouette_profiles(X, [[0, 0, 1, 1, 1], [0, 0, 1, 2, 2]])]
+    [2, 3]
+    """
+    data, partitions = _check_many(X, labelings, metric)
+    terms = _compute_many(data, partitions, metric, metric_params, n_jobs=n_jobs, progress=progress)
+    return [
+        profile_of(of_labeling, partition, dtype=_result_dtype(data), metric=_name_of(metric))
+        for of_labeling, partition in zip(terms, partitions, strict=True)
+    ]
 
 
 def _check_input(X: Any, labels: Any, metric: Metric) -> tuple[Any, Partition]:
     check_metric(metric)
     X = check_data(X, metric=metric)
     return X, check_labels(labels, X.shape[0])
+
+
+def _check_many(X: Any, labelings: Any, metric: Metric) -> tuple[Any, list[Partition]]:
+    check_metric(metric)
+    X = check_data(X, metric=metric)
+    return X, check_labelings(labelings, X.shape[0])
 
 
 def _compute(
@@ -205,6 +304,24 @@ def _compute(
     threads = resolve_n_jobs(n_jobs)
     with progress_bar("silhouettes", enabled=progress) as tick:
         return compute_terms(X, partition, metric, metric_params, n_jobs=threads, tick=tick)
+
+
+def _compute_many(
+    X: Any,
+    partitions: list[Partition],
+    metric: Metric,
+    metric_params: dict[str, Any],
+    *,
+    n_jobs: int | None,
+    progress: bool,
+) -> list[SilhouetteTerms]:
+    threads = resolve_n_jobs(n_jobs)
+    with progress_bar("silhouettes", enabled=progress) as tick:
+        return compute_terms_many(X, partitions, metric, metric_params, n_jobs=threads, tick=tick)
+
+
+def _name_of(metric: Metric) -> str:
+    return metric if isinstance(metric, str) else getattr(metric, "__name__", "callable")
 
 
 def _result_dtype(X: Any) -> np.dtype[Any]:

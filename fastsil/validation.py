@@ -6,7 +6,7 @@ Errors have scikit-learn's types and say which argument, what came, what is want
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import numpy as np
@@ -94,6 +94,33 @@ def check_labels(labels: Any, n_samples: int) -> Partition:
             "needs a companion in its cluster."
         )
     return partition_from_codes(classes, codes)
+
+
+def check_labelings(labelings: Any, n_samples: int) -> list[Partition]:
+    """Return several labelings of the same samples as partitions.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As :func:`check_labels`, with the place of the labeling that is wrong; or if there is none, or if
+        ``labelings`` is one labeling and not several.
+    """
+    if isinstance(labelings, str) or not isinstance(labelings, Iterable):
+        raise TypeError(f"labelings must be a sequence of label arrays, got {type(labelings).__name__}.")
+    listed = list(labelings)
+    if not listed:
+        raise ValueError("labelings is empty; pass at least one array of labels.")
+    if all(np.ndim(labels) == 0 for labels in listed):
+        raise ValueError(
+            "labelings is one labeling, not a sequence of them; pass [labels], or call silhouette_samples(X, labels)."
+        )
+    partitions = []
+    for place, labels in enumerate(listed):
+        try:
+            partitions.append(check_labels(labels, n_samples))
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"labelings[{place}]: {error}") from error
+    return partitions
 
 
 def check_average(average: str) -> str:

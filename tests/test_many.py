@@ -1,0 +1,117 @@
+"""Several labelings in one call: what a call for each of them gives."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics as sklearn_metrics
+
+import reference
+from assertions import assert_same_bits, assert_silhouettes_close, tolerance_of
+from fastsil import silhouette_profiles, silhouette_samples, silhouette_samples_many
+from strategies import labelled_data
+from strategies import labels as drawn_labels
+
+METRICS = ["euclidean", "mahalanobis", "seuclidean", "sqeuclidean", "cosine", "correlation", "manhattan", "chebyshev"]
+
+
+def mixture(n_samples=90, n_features=6, dtype=np.float64, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_samples, n_features)) + 2 * rng.normal(size=(4, n_features))[np.arange(n_samples) % 4]
+    labelings = [rng.permutation(np.arange(n_samples) % k) for k in (2, 3, 7, n_samples - 1)]
+    return X.astype(dtype), labelings
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("metric", METRICS)
+def test_equal_to_a_call_for_each(metric, dtype):
+    X, labelings = mixture(dtype=dtype)
+    together = silhouette_samples_many(X, labelings, metric=metric)
+    assert together.shape == (4, 90)
+    for silhouettes, labels in zip(together, labelings, strict=True):
+        assert_silhouettes_close(silhouettes, silhouette_samples(X, labels, metric=metric), dtype=dtype)
+        expected = sklearn_metrics.silhouette_samples(X, labels, metric=metric)
+        np.testing.assert_allclose(silhouettes, expected, rtol=0, atol=5 * tolerance_of(dtype))
+
+
+def test_precomputed_distances_and_a_callable():
+    X, labelings = mixture(30)
+    distances = np.abs(X[:, None] - X[None]).max(axis=2)
+    expected = silhouette_samples_many(X, labelings, metric="chebyshev")
+    for given_as in ({"X": distances, "metric": "precomputed"}, {"X": X, "metric": lambda x, y: np.abs(x - y).max()}):
+        np.testing.assert_allclose(silhouette_samples_many(labelings=labelings, **given_as), expected, atol=1e-12)
+
+
+def test_profiles_are_those_of_the_silhouettes():
+    X, labelings = mixture()
+    profiles = silhouette_profiles(X, labelings)
+    assert_same_bits(np.stack([profile.silhouettes for profile in profiles]), silhouette_samples_many(X, labelings))
+    for profile, labels in zip(profiles, labelings, strict=True):
+        np.testing.assert_array_equal(profile.labels, labels)
+        terms = reference.compute_terms(X, labels)
+        np.testing.assert_allclose(profile.a, terms.a.astype(float), rtol=1e-10)
+        np.testing.assert_allclose(profile.b, terms.b.astype(float), rtol=1e-10)
+
+
+def test_a_labeling_may_come_twice_and_in_any_container():
+    X, (labels, *_) = mixture()
+    names = np.array(["north", "south"])[labels]
+    same = silhouette_samples_many(X, (labels, labels.tolist(), names, labels))
+    for row in same[1:]:
+        assert_same_bits(row, same[0])
+    assert_same_bits(silhouette_samples_many(X, np.stack([labels, labels])), same[:2])
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "mahalanobis", "cosine", "manhattan"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_same_bits_for_any_number_of_threads(metric, dtype):
+    X, labelings = mixture(1500, dtype=dtype)
+    alone = silhouette_samples_many(X, labelings[:3], metric=metric, n_jobs=1)
+    for n_jobs in (2, 5):
+        assert_same_bits(silhouette_samples_many(X, labelings[:3], metric=metric, n_jobs=n_jobs), alone)
+
+
+@st.composite
+def many_labelings(draw, dtype):
+    X, first = draw(labelled_data(dtype=dtype))
+    return X, [first, *(draw(drawn_labels(len(X))) for _ in range(draw(st.integers(0, 3))))]
+
+
+def assert_promise_kept(X, labelings):
+    together = silhouette_samples_many(X, labelings)
+    for silhouettes, labels in zip(together, labelings, strict=True):
+        assert_silhouettes_close(silhouettes, reference.silhouette_samples(X, labels), dtype=X.dtype)
+
+
+@given(many_labelings(np.float32))
+def test_promise_hypothesis_float32(data):
+    assert_promise_kept(*data)
+
+
+@given(many_labelings(np.float64))
+def test_promise_hypothesis_float64(data):
+    assert_promise_kept(*data)
+
+
+def test_the_bar_reaches_its_end(capsys):
+    pytest.importorskip("tqdm")
+    X, labelings = mixture()
+    silhouette_samples_many(X, labelings, progress=True)
+    assert "100%" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("labelings", "error", "message"),
+    [
+        ([], ValueError, "labelings is empty"),
+        (3, TypeError, "sequence of label arrays, got int"),
+        ("012", TypeError, "sequence of label arrays, got str"),
+        ([0, 1, 0], ValueError, "one labeling, not a sequence"),
+        ([[0, 1, 0], [0, 1]], ValueError, r"labelings\[1\]: labels has 2 entries but X has 3 rows"),
+        ([[0, 1, 0], [5, 5, 5]], ValueError, r"labelings\[1\]: Number of labels is 1"),
+        ([[0, 1, 0], np.array([0, "a", "a"], dtype=object)], TypeError, r"labelings\[1\]: .*no order"),
+    ],
+)
+def test_bad_labelings(labelings, error, message):
+    with pytest.raises(error, match=message):
+        silhouette_samples_many([[0.0], [1.0], [2.0]], labelings)
