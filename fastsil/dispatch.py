@@ -68,6 +68,9 @@ _ROUTES = {
     "l1": Route("manhattan", takes_sparse=True),
 }
 
+# Minkowski distances of these powers are metrics with a name of their own.
+_NAMED_POWERS: dict[float, str] = {1: "manhattan", 2: "euclidean"}
+
 
 def compute_terms(
     X: Any,
@@ -95,6 +98,8 @@ def compute_terms_many(
     tick: Tick,
 ) -> list[SilhouetteTerms]:
     """Mean distances of every sample for several partitions; what does not depend on the partition is done once."""
+    if not issparse(X):  # scikit-learn refuses sparse data under this name
+        metric, metric_params = _by_own_name(metric, metric_params)
     route = _ROUTES.get(metric) if isinstance(metric, str) else None
     given = {name: value for name, value in metric_params.items() if value is not None}
     part = part_of(tick, 1 / len(partitions))
@@ -107,6 +112,15 @@ def compute_terms_many(
     engine = importlib.import_module(f"fastsil.engines.{route.engine}")
     data = X if route.prepare is None else route.prepare(X, **given)
     return [engine.compute_terms(data, partition, n_jobs=n_jobs, tick=part, **route.fixed) for partition in partitions]
+
+
+def _by_own_name(metric: Metric, metric_params: dict[str, Any]) -> tuple[Metric, dict[str, Any]]:
+    """A Minkowski distance without weights as the metric that it is, if that has an engine."""
+    p = metric_params.get("p", 2)
+    if metric != "minkowski" or not set(metric_params) <= {"p"} or not isinstance(p, (int, float, np.number)):
+        return metric, metric_params
+    name = _NAMED_POWERS.get(float(p))
+    return (metric, metric_params) if name is None else (name, {})
 
 
 def silhouettes_of(terms: SilhouetteTerms, partition: Partition) -> NDArray[np.float64]:

@@ -1,0 +1,141 @@
+"""Every metric that scikit-learn's silhouettes know gives scikit-learn's answer, whichever engine computes it."""
+
+import warnings
+
+import numpy as np
+import pytest
+import sklearn.metrics
+from scipy.sparse import csr_array
+
+import fastsil
+from fastsil.sklearn_compat import VALID_METRICS
+
+N_SAMPLES = 24
+LABELS = np.arange(N_SAMPLES) % 3
+WEIGHTS = np.array([0.5, 0.0, 2.0, 1.0])
+
+
+def numbers(rng):
+    return rng.normal(size=(N_SAMPLES, 4)) + LABELS[:, None]
+
+
+def counts(rng):
+    return rng.integers(0, 4, size=(N_SAMPLES, 4))
+
+
+def booleans(rng):
+    X = rng.random(size=(N_SAMPLES, 9)) < 0.4
+    # The boolean metrics of SciPy divide by zero where both rows are empty.
+    X[:, 0] |= ~X.any(axis=1)
+    return X
+
+
+def angles(rng):
+    """Latitude and longitude in radians."""
+    return rng.uniform(-1.5, 1.5, size=(N_SAMPLES, 2))
+
+
+def distances(rng):
+    X = numbers(rng)
+    return np.abs(X[:, None] - X[None]).sum(axis=2)
+
+
+DATA = {"numbers": numbers, "counts": counts, "booleans": booleans, "angles": angles, "distances": distances}
+
+
+def outcome(function, *args, **kwargs):
+    """What a call gives: silhouettes, or the exception that it raises."""
+    with warnings.catch_warnings():
+        # Conversions to bool, and NumPy's divisions by zero, are warned of by scikit-learn too.
+        warnings.simplefilter("ignore")
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            return error
+
+
+def assert_same(X, **params):
+    ours = outcome(fastsil.silhouette_samples, X, LABELS, **params)
+    theirs = outcome(sklearn.metrics.silhouette_samples, X, LABELS, **params)
+    if isinstance(theirs, Exception):
+        # Subclasses that scikit-learn keeps to itself count as what a caller would catch.
+        kind = next(kind for kind in type(theirs).__mro__ if kind.__module__ in ("builtins", "numpy.linalg"))
+        assert isinstance(ours, kind), f"scikit-learn raises {theirs!r}, fastsil gives {ours!r}"
+        return
+    assert not isinstance(ours, Exception), f"scikit-learn gives {theirs!r}, fastsil raises {ours!r}"
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-9)
+
+
+# Taken as samples, the distances have a singular covariance, for which scikit-learn answers with rounding.
+PAIRS = [(metric, data) for metric in VALID_METRICS for data in DATA if (metric, data) != ("mahalanobis", "distances")]
+
+
+@pytest.mark.parametrize(("metric", "data"), PAIRS)
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_every_metric(metric, data, n_jobs):
+    assert_same(DATA[data](np.random.default_rng(0)), metric=metric, n_jobs=n_jobs)
+
+
+@pytest.mark.parametrize("p", [0.5, 1, 1.5, 2, 3, 2.0, np.inf, 0, -1, None, "2"])
+@pytest.mark.parametrize("w", [None, WEIGHTS, -WEIGHTS, WEIGHTS[:2]], ids=["none", "weights", "negative", "short"])
+def test_minkowski(p, w):
+    params = {"p": p} if w is None else {"p": p, "w": w}
+    assert_same(numbers(np.random.default_rng(1)), metric="minkowski", **params)
+
+
+@pytest.mark.parametrize(
+    ("params", "engine"),
+    [
+        ({}, "euclidean"),
+        ({"p": 2}, "euclidean"),
+        ({"p": np.float64(1)}, "manhattan"),
+        ({"p": 3}, "scikit-learn"),
+        ({"p": 2, "w": WEIGHTS}, "scikit-learn"),
+    ],
+    ids=str,
+)
+def test_minkowski_of_another_name_goes_to_its_engine(params, engine):
+    profile = fastsil.silhouette_profile(numbers(np.random.default_rng(1)), LABELS, metric="minkowski", **params)
+    assert profile.work.strategy.startswith(engine)
+
+
+@pytest.mark.parametrize("p", [1, 2, 3])
+def test_minkowski_of_sparse_data_is_refused_as_in_scikit_learn(p):
+    assert_same(csr_array(counts(np.random.default_rng(1))), metric="minkowski", p=p)
+
+
+@pytest.mark.parametrize("metric", ["braycurtis", "canberra", "chebyshev", "hamming", "cityblock", "sqeuclidean"])
+def test_weights(metric):
+    assert_same(counts(np.random.default_rng(2)), metric=metric, w=WEIGHTS)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_callable(n_jobs):
+    def largest_difference(x, y):
+        return np.abs(x - y).max()
+
+    assert_same(numbers(np.random.default_rng(3)), metric=largest_difference, n_jobs=n_jobs)
+    assert_same(numbers(np.random.default_rng(3)), metric=lambda x, y, power: np.sum(np.abs(x - y) ** power), power=3)
+
+
+@pytest.mark.parametrize("metric", ["nan_euclidean", "euclidean"])
+def test_gaps_are_refused_as_in_scikit_learn(metric):
+    X = numbers(np.random.default_rng(4))
+    X[3, 1] = np.nan
+    assert_same(X, metric=metric)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int32, np.uint64, np.float32, np.float64])
+@pytest.mark.parametrize("largest", [1, 100, 127])
+def test_integer_distances_neither_overflow_nor_are_cut(dtype, largest):
+    D = np.random.default_rng(5).integers(0, largest + 1, size=(N_SAMPLES, N_SAMPLES)).astype(dtype)
+    np.fill_diagonal(D, 0)
+    exact = fastsil.silhouette_samples(D.astype(np.float64), LABELS, metric="precomputed")
+    np.testing.assert_allclose(fastsil.silhouette_samples(D, LABELS, metric="precomputed"), exact, rtol=0, atol=1e-6)
+    assert_same(D.astype(np.float64), metric="precomputed")
+
+
+def test_negative_distances_are_refused_as_in_scikit_learn():
+    D = distances(np.random.default_rng(6))
+    D[2, 5] = -1
+    assert_same(D, metric="precomputed")
