@@ -38,6 +38,8 @@ class Route:
         Whether the engine takes CSR matrices.
     fixed : mapping of str to str
         Keywords with which the engine is always called.
+    shared : str
+        Engine that serves several partitions in one pass, if there is one.
     """
 
     engine: str
@@ -45,6 +47,7 @@ class Route:
     prepare: Callable[..., NDArray[Any]] | None = None
     takes_sparse: bool = False
     fixed: Mapping[str, str] = field(default_factory=dict)
+    shared: str = ""
 
 
 def _whiten(X: NDArray[Any], V: Any = None, VI: Any = None) -> NDArray[np.float64]:
@@ -56,10 +59,10 @@ def _standardise(X: NDArray[Any], V: Any = None) -> NDArray[np.float64]:
 
 
 _ROUTES = {
-    "mahalanobis": Route("euclidean", params=("V", "VI"), prepare=_whiten),
-    "seuclidean": Route("euclidean", params=("V",), prepare=_standardise),
-    "euclidean": Route("euclidean"),
-    "l2": Route("euclidean"),
+    "mahalanobis": Route("euclidean", params=("V", "VI"), prepare=_whiten, shared="shared"),
+    "seuclidean": Route("euclidean", params=("V",), prepare=_standardise, shared="shared"),
+    "euclidean": Route("euclidean", shared="shared"),
+    "l2": Route("euclidean", shared="shared"),
     "sqeuclidean": Route("linear", takes_sparse=True, fixed={"metric": "sqeuclidean"}),
     "cosine": Route("linear", takes_sparse=True, fixed={"metric": "cosine"}),
     "correlation": Route("linear", takes_sparse=True, fixed={"metric": "correlation"}),
@@ -102,16 +105,33 @@ def compute_terms_many(
         metric, metric_params = _by_own_name(metric, metric_params)
     route = _ROUTES.get(metric) if isinstance(metric, str) else None
     given = {name: value for name, value in metric_params.items() if value is not None}
-    part = part_of(tick, 1 / len(partitions))
     if route is None or not set(given) <= set(route.params) or (issparse(X) and not route.takes_sparse):
         reference = importlib.import_module("fastsil.engines.reference")
+        part = part_of(tick, 1 / len(partitions))
         return [
             reference.compute_terms(X, partition, metric=metric, n_jobs=n_jobs, tick=part, metric_params=metric_params)
             for partition in partitions
         ]
-    engine = importlib.import_module(f"fastsil.engines.{route.engine}")
     data = X if route.prepare is None else route.prepare(X, **given)
-    return [engine.compute_terms(data, partition, n_jobs=n_jobs, tick=part, **route.fixed) for partition in partitions]
+    return _run_route(route, data, partitions, n_jobs, tick)
+
+
+def _run_route(route: Route, X: Any, partitions: Sequence[Partition], n_jobs: int, tick: Tick) -> list[SilhouetteTerms]:
+    """Partitions that are worth one pass together, then the others one by one."""
+    together: list[int] = []
+    terms: dict[int, SilhouetteTerms] = {}
+    if route.shared and len(partitions) > 1:
+        shared = importlib.import_module(f"fastsil.engines.{route.shared}")
+        together = shared.choose_shared(partitions, X.shape[1])
+    alone = [place for place in range(len(partitions)) if place not in set(together)]
+    part = part_of(tick, 1 / (len(alone) + bool(together)))
+    if together:
+        found = shared.compute_terms_many(X, [partitions[place] for place in together], n_jobs=n_jobs, tick=part)
+        terms.update(zip(together, found, strict=True))
+    engine = importlib.import_module(f"fastsil.engines.{route.engine}")
+    for place in alone:
+        terms[place] = engine.compute_terms(X, partitions[place], n_jobs=n_jobs, tick=part, **route.fixed)
+    return [terms[place] for place in range(len(partitions))]
 
 
 def _by_own_name(metric: Metric, metric_params: dict[str, Any]) -> tuple[Metric, dict[str, Any]]:

@@ -130,6 +130,43 @@ class PairSums:
         self._run(add, tasks, tick)
         return sums
 
+    def by_groups(
+        self, cells: NDArray[np.intp], slots: NDArray[np.int32], n_slots: int, tick: Tick
+    ) -> NDArray[np.float64]:
+        """Sum of distances from each sample to every group of several groupings, from one pass over all pairs.
+
+        Parameters
+        ----------
+        cells : ndarray of shape (n_samples,)
+            By position in the order: neighbours with equal cells are in the same groups.
+        slots : ndarray of shape (n_samples, n_groupings)
+            By position: where the sample's group of each grouping is summed.
+        n_slots : int
+            Number of groups of all groupings.
+        tick : callable
+            Told the share of the work that has been finished.
+
+        Returns
+        -------
+        ndarray of shape (n_slots, n_samples)
+            By position, scaled.
+        """
+        sums = np.zeros((n_slots, self._partition.n_samples))
+        pieces = [piece for of_cluster in self._pieces() for piece in of_cluster]
+        diagonal = [_Task([piece], None, (piece.end - piece.start) ** 2 / 2) for piece in pieces]
+        crossing = [
+            _Task([rows], columns, _n_pairs(rows, columns)) for turn in _tournament(pieces) for rows, columns in turn
+        ]
+
+        def add(task: _Task, stop: NDArray[np.uint8]) -> None:
+            rows, columns = task.rows[0], task.columns or task.rows[0]
+            ranges = np.array([[*rows[:2], *columns[:2], columns.cluster]])
+            with self.workspace() as workspace:
+                kernels.add_distances_by_groups(self.samples, ranges, cells, slots, workspace, sums, stop)
+
+        self._run(add, diagonal + crossing, tick)
+        return sums
+
     def _add_between(
         self,
         rows: Piece,
@@ -188,8 +225,7 @@ class PairSums:
     def _pieces(self) -> list[list[Piece]]:
         """Each cluster cut into equal pieces."""
         offsets = self._partition.offsets
-        least, most = _PIECE_ROWS
-        rows = max(least, min(most, -(-self._partition.n_samples // (_PIECES * kernels.ROWS)) * kernels.ROWS))
+        rows = piece_rows(self._partition.n_samples)
         pieces = []
         for cluster, (start, end) in enumerate(zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)):
             n_pieces = -(-(end - start) // rows)
@@ -227,6 +263,12 @@ class PairSums:
             after=_earlier_tasks_of_same_pieces(tasks),
         )
         return answers
+
+
+def piece_rows(n_samples: int) -> int:
+    """Most samples of a piece."""
+    least, most = _PIECE_ROWS
+    return max(least, min(most, -(-n_samples // (_PIECES * kernels.ROWS)) * kernels.ROWS))
 
 
 class _Task(NamedTuple):

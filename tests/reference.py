@@ -195,6 +195,16 @@ def add_distances_to(rows, columns):
     return distances_between(rows, columns).sum(axis=1)
 
 
+def add_distances_by_groups(rows, columns, row_groups, column_groups, n_groups):
+    """(sums over each group of columns for each row, over each group of rows for each column)."""
+    distances = distances_between(rows, columns)
+    of_rows, of_columns = np.zeros((n_groups, len(rows)), WIDE), np.zeros((n_groups, len(columns)), WIDE)
+    for group in range(n_groups):
+        of_rows[group] = distances[:, column_groups == group].sum(axis=1)
+        of_columns[group] = distances[row_groups == group].sum(axis=0)
+    return of_rows, of_columns
+
+
 def fill_squares_to_centers(rows, centers, origin):
     """(squared distances to the centers, squared distances to the origin)."""
     rows = np.asarray(rows).astype(WIDE)

@@ -4,15 +4,27 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn import config_context
 from sklearn import metrics as sklearn_metrics
 
 import reference
 from assertions import assert_same_bits, assert_silhouettes_close, tolerance_of
 from fastsil import silhouette_profiles, silhouette_samples, silhouette_samples_many
+from fastsil.engines import shared
+from fastsil.partition import partition_from_codes
 from strategies import labelled_data
 from strategies import labels as drawn_labels
 
 METRICS = ["euclidean", "mahalanobis", "seuclidean", "sqeuclidean", "cosine", "correlation", "manhattan", "chebyshev"]
+
+
+@pytest.fixture(params=["as chosen", "together", "one by one"])
+def way(request, monkeypatch):
+    """Labelings in one pass, each alone, or as the cost model decides."""
+    if request.param != "as chosen":
+        together = request.param == "together"
+        monkeypatch.setattr(shared, "choose_shared", lambda partitions, n: [*range(len(partitions))] * together)
+    return request.param
 
 
 def mixture(n_samples=90, n_features=6, dtype=np.float64, seed=0):
@@ -24,7 +36,7 @@ def mixture(n_samples=90, n_features=6, dtype=np.float64, seed=0):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("metric", METRICS)
-def test_equal_to_a_call_for_each(metric, dtype):
+def test_equal_to_a_call_for_each(metric, dtype, way):
     X, labelings = mixture(dtype=dtype)
     together = silhouette_samples_many(X, labelings, metric=metric)
     assert together.shape == (4, 90)
@@ -64,7 +76,7 @@ def test_a_labeling_may_come_twice_and_in_any_container():
 
 @pytest.mark.parametrize("metric", ["euclidean", "mahalanobis", "cosine", "manhattan"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_same_bits_for_any_number_of_threads(metric, dtype):
+def test_same_bits_for_any_number_of_threads(metric, dtype, way):
     X, labelings = mixture(1500, dtype=dtype)
     alone = silhouette_samples_many(X, labelings[:3], metric=metric, n_jobs=1)
     for n_jobs in (2, 5):
@@ -77,8 +89,33 @@ def many_labelings(draw, dtype):
     return X, [first, *(draw(drawn_labels(len(X))) for _ in range(draw(st.integers(0, 3))))]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_promise_where_labels_do_not_follow_near_duplicates(dtype):
+    rng = np.random.default_rng(3)
+    clumps = 1e3 + 30 * rng.normal(size=(5, 8))[rng.integers(5, size=400)] + 1e-3 * rng.normal(size=(400, 8))
+    assert_promise_kept(clumps.astype(dtype), [rng.integers(k, size=400) for k in (2, 3, 5, 8)])
+
+
+@pytest.mark.parametrize("budget", [1, 2, 4, 1024])
+def test_sums_stay_within_the_budget(budget):
+    partitions = [partition_from_codes(np.arange(k), np.arange(4000) % k) for k in (2, 40, 41, 42)]
+    with config_context(working_memory=budget):  # MiB
+        chosen = shared.choose_shared(partitions, 100_000)
+    assert sum(8 * 4000 * partitions[place].n_clusters for place in chosen) <= budget * 2**20
+    assert len(chosen) == {1: 0, 2: 2, 4: 4, 1024: 4}[budget]
+
+
+def test_few_clusters_go_together_and_a_single_labeling_alone():
+    X, labelings = mixture(600)
+    works = [profile.work.strategy for profile in silhouette_profiles(X, [np.arange(600) % k for k in range(2, 9)])]
+    assert all(work.startswith("shared") for work in works)
+    assert silhouette_profiles(X, labelings[:1])[0].work.strategy.startswith("euclidean")
+
+
 def assert_promise_kept(X, labelings):
-    together = silhouette_samples_many(X, labelings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shared, "choose_shared", lambda partitions, n_features: [*range(len(partitions))])
+        together = silhouette_samples_many(X, labelings)
     for silhouettes, labels in zip(together, labelings, strict=True):
         assert_silhouettes_close(silhouettes, reference.silhouette_samples(X, labels), dtype=X.dtype)
 

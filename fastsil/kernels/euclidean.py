@@ -203,6 +203,54 @@ def add_distances_to(
 
 
 @njit(**_FLAGS)
+def add_distances_by_groups(
+    samples,  # IN Samples
+    tasks,  # IN (n_tasks, 5): start, stop of the rows, of the columns; origin. Ranges are equal or disjoint
+    cells,  # IN (n_samples,) by position in the order; neighbours with equal cells have equal slots
+    slots,  # IN (n_samples, n_groupings) by position: slot of the sample's group in each grouping
+    workspace,  # WORK Workspace
+    sums,  # OUT (n_slots, n_samples) by position, added to
+    stop,  # IN (1,) not 0: leave early
+):
+    """Add the distances between two ranges of samples, by the groups of several groupings at once.
+
+    Each pair is computed once: for a member of either range, its distance to a member of the other is added to the
+    slot of the other's group in every grouping. Sums over a run of equal cells are taken first.
+    """
+    tile = workspace.tile
+    lanes = workspace.strip.shape[0]
+    width = _MICRO_VECTORS * lanes
+    turned = np.empty(COLUMNS * width, tile.dtype)
+    total = np.empty(width)
+    for t in range(tasks.shape[0]):
+        within = tasks[t, 0] == tasks[t, 2]
+        for r in range(tasks[t, 0], tasks[t, 1], ROWS):
+            rows = samples.order[r : min(r + ROWS, tasks[t, 1])]
+            first = r if within else tasks[t, 2]
+            for c in range(first, tasks[t, 3], COLUMNS):
+                if stop[0]:
+                    return
+                columns = samples.order[c : min(c + COLUMNS, tasks[t, 3])]
+                n_columns = len(columns)
+                # As in add_distances_within: rows up to the end of these columns; those before count on both sides.
+                n_rows = min(len(rows), c - r + COLUMNS) if within else len(rows)
+                n_before = min(c - r, n_rows) if within else n_rows
+                _multiply_tile(samples, rows, n_rows, columns, tasks[t, 4], c > first, workspace)
+                _finish_tile(samples, rows, n_rows, columns, c - r if within else _APART, workspace)
+                for i in range(0, n_rows, width):
+                    for half in range(0, width, lanes):
+                        block = tile[i + half : i + half + lanes]
+                        for f in range(0, _padded(n_columns, lanes), lanes):
+                            _transpose(block, f, turned, f * width + half)
+                    used = min(width, n_rows - i)
+                    _add_runs(turned, width, n_columns, cells[c:], slots[c:], total, sums[:, r + i : r + i + used])
+                flat = tile.reshape(ROWS * COLUMNS)
+                for j in range(0, n_columns, width):
+                    used = min(width, n_columns - j)
+                    _add_runs(flat[j:], COLUMNS, n_before, cells[r:], slots[r:], total, sums[:, c + j : c + j + used])
+
+
+@njit(**_FLAGS)
 def fill_squares_to_centers(
     samples,  # IN Samples
     rows,  # IN (<= ROWS,) samples
@@ -543,6 +591,34 @@ def _add_columns(
     for i in range(n_rows):
         for j in range(n_columns):
             sums[j] += np.float64(tile[i, j])
+
+
+@njit(**_FLAGS)
+def _add_runs(
+    strips,  # IN flat; strip i begins at i * stride
+    stride,  # IN scalar
+    n_strips,  # IN scalar
+    cells,  # IN (>= n_strips,)
+    slots,  # IN (>= n_strips, n_groupings)
+    total,  # WORK (width of a strip,) float64
+    sums,  # OUT (n_slots, <= width) added to, float64
+):
+    """Sum the strips of each run of equal cells, and add the sum to the slots of the run."""
+    width, used = total.shape[0], sums.shape[1]
+    i = 0
+    while i < n_strips:
+        cell, first = cells[i], i
+        for k in range(width):
+            total[k] = 0.0
+        while i < n_strips and cells[i] == cell:
+            strip = strips[i * stride : i * stride + width]
+            for k in range(width):
+                total[k] += np.float64(strip[k])
+            i += 1
+        for grouping in range(slots.shape[1]):
+            target = sums[slots[first, grouping]]
+            for k in range(used):
+                target[k] += total[k]
 
 
 def _emit_add_products(builder, element, lanes, rows, panel, depth, tile):

@@ -40,6 +40,7 @@ class Case(NamedTuple):
 
 CASES = [
     Case("euclidean", "euclidean", {}),
+    Case("shared", "euclidean", {}),
     Case("linear", "sqeuclidean", {"metric": "sqeuclidean"}, takes_sparse=True),
     Case("linear", "cosine", {"metric": "cosine"}, takes_sparse=True, resolution=ANGLE),
     Case("linear", "correlation", {"metric": "correlation"}, takes_sparse=True, resolution=ANGLE),

@@ -122,6 +122,50 @@ def test_add_distances_to(n_rows, n_features, dtype):
     assert_sums_close(sums - 1, reference.add_distances_to(tiles.X[rows], tiles.sorted[:17]), dtype)
 
 
+def sums_by_groups(tiles, tasks, groups):
+    """Sums for two groupings: the groups given, and the same groups in reverse, in slots behind them."""
+    n_groups = int(groups.max()) + 1
+    slots = np.stack([groups, 2 * n_groups - 1 - groups], axis=1).astype(np.int32)
+    cells = np.concatenate([[0], np.cumsum(np.diff(groups) != 0)])
+    sums = np.ones((2 * n_groups, len(groups)))
+    kernels.add_distances_by_groups(tiles.samples, np.array(tasks), cells, slots, tiles.workspace, sums, GO)
+    np.testing.assert_array_equal(sums[n_groups:], sums[:n_groups][::-1])
+    return sums[:n_groups] - 1
+
+
+@dtypes
+@pytest.mark.parametrize("n_samples", SIZES)
+@pytest.mark.parametrize("n_features", FEATURES)
+def test_add_distances_by_groups_within(n_samples, n_features, dtype):
+    tiles = Tiles(n_samples, n_features, dtype)
+    groups = np.arange(n_samples) * 2 % 7 // 2
+    sums = sums_by_groups(tiles, [[0, n_samples, 0, n_samples, 1]], groups)
+    expected, _ = reference.add_distances_by_groups(tiles.sorted, tiles.sorted, groups, groups, groups.max() + 1)
+    assert_sums_close(sums, expected, dtype)
+
+
+@dtypes
+@pytest.mark.parametrize("n_rows", SIZES)
+@pytest.mark.parametrize("n_columns", [1, 14])
+@pytest.mark.parametrize("n_features", FEATURES)
+def test_add_distances_by_groups_between(n_rows, n_columns, n_features, dtype):
+    n_samples = n_rows + n_columns
+    tiles = Tiles(n_samples, n_features, dtype)
+    groups = np.arange(n_samples) // 5 % 3
+    sums = sums_by_groups(tiles, [[0, n_rows, n_rows, n_samples, 1]], groups)
+    of_rows, of_columns = reference.add_distances_by_groups(
+        tiles.sorted[:n_rows], tiles.sorted[n_rows:], groups[:n_rows], groups[n_rows:], groups.max() + 1
+    )
+    assert_sums_close(sums[:, :n_rows], of_rows, dtype)
+    assert_sums_close(sums[:, n_rows:], of_columns, dtype)
+
+
+@interpreted
+@dtypes
+def test_add_distances_by_groups_between_many_columns(dtype):
+    test_add_distances_by_groups_between(15, kernels.COLUMNS + 9, 20, dtype)
+
+
 @dtypes
 @pytest.mark.parametrize("n_centers", [1, 2, 33, pytest.param(kernels.COLUMNS + 5, marks=interpreted)])
 @pytest.mark.parametrize("n_features", [*FEATURES, *MANY_FEATURES])
@@ -195,4 +239,8 @@ def test_a_stop_leaves_early():
         tiles.samples, np.array([[0, 4, 4, 9, 1, 0, 0]]), tiles.workspace, sums, np.zeros(1), stop
     )
     kernels.add_distances_to(tiles.samples, tiles.order, np.array([[0, 4, 4, 9, 1]]), tiles.workspace, sums[0], stop)
+    zeros = np.zeros(9, dtype=np.int64)
+    kernels.add_distances_by_groups(
+        tiles.samples, np.array([[0, 9, 0, 9, 1]]), zeros, zeros[:, None].astype(np.int32), tiles.workspace, sums, stop
+    )
     assert not sums.any()
