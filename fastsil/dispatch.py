@@ -14,10 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
+from sklearn.metrics import pairwise_distances
+from sklearn.preprocessing import normalize
 
-from fastsil.geometry import apply_map, mahalanobis_map, seuclidean_map
+from fastsil.geometry import apply_map, mahalanobis_map, seuclidean_map, unit_rows
 from fastsil.parallel import Tick, part_of
 from fastsil.partition import Partition
+from fastsil.sklearn_compat import VALID_METRICS
 from fastsil.terms import SilhouetteTerms
 from fastsil.validation import Metric
 
@@ -70,6 +73,9 @@ _ROUTES = {
     "cityblock": Route("manhattan", takes_sparse=True),
     "l1": Route("manhattan", takes_sparse=True),
 }
+
+# Samples whose distances to each other are looked at for a diagnosis.
+_SOME = 512
 
 # Minkowski distances of these powers are metrics with a name of their own.
 _NAMED_POWERS: dict[float, str] = {1: "manhattan", 2: "euclidean"}
@@ -141,6 +147,34 @@ def _by_own_name(metric: Metric, metric_params: dict[str, Any]) -> tuple[Metric,
         return metric, metric_params
     name = _NAMED_POWERS.get(float(p))
     return (metric, metric_params) if name is None else (name, {})
+
+
+def coordinates_of(X: Any, metric: str, metric_params: dict[str, Any]) -> Any:
+    """The samples where means and squared Euclidean distances belong to the metric; None for distances.
+
+    Whitened for Mahalanobis, rows of length 1 for cosine; as they are for metrics that have no such place.
+    """
+    if metric == "precomputed":
+        return None
+    if metric in ("cosine", "correlation"):
+        if issparse(X):
+            return normalize(X)
+        return unit_rows(X - X.mean(axis=1, keepdims=True, dtype=X.dtype) if metric == "correlation" else X)
+    prepare = _ROUTES[metric].prepare if metric in _ROUTES else None
+    return X if prepare is None else prepare(X, **metric_params)
+
+
+def distances_between_some(X: Any, metric: str, metric_params: dict[str, Any]) -> tuple[Any, Any]:
+    """Some samples, chosen by their number alone, and their distances; None twice for a metric without a name."""
+    if metric not in VALID_METRICS:
+        return None, None
+    rows = np.sort(np.random.default_rng(0).permutation(X.shape[0])[:_SOME])
+    if metric == "precomputed":
+        return rows, np.asarray(X[rows][:, rows], dtype=np.float64)
+    if metric in _ROUTES and _ROUTES[metric].prepare is not None:
+        # By the covariance of all samples, not of the few.
+        return rows, pairwise_distances(coordinates_of(X, metric, metric_params)[rows])
+    return rows, pairwise_distances(X[rows].astype(np.float64), metric=metric, **metric_params)
 
 
 def silhouettes_of(terms: SilhouetteTerms, partition: Partition) -> NDArray[np.float64]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.dispatch import silhouettes_of
+from fastsil.diagnosis import Diagnosis, Evidence, NullReference, diagnose
+from fastsil.dispatch import coordinates_of, distances_between_some, silhouettes_of
 from fastsil.partition import Partition
 from fastsil.terms import SilhouetteTerms, Work
+from fastsil.validation import check_data
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,6 +144,59 @@ class SilhouetteProfile:
             negative=negative,
             neighbor=partition.classes[_most_common_per_cluster(partition, self._neighbor_codes)],
         )
+
+    def diagnose(self, X: Any = None, *, null: NullReference | None = None, **metric_params: Any) -> Diagnosis:
+        """Look for what is broken or misleading: labels, geometry, data, sizes.
+
+        The data are an argument, and not kept: profiles stay small, and duplicates, distances and nearest centres
+        need the samples themselves.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_samples, n_features) or (n_samples, n_samples), optional
+            The samples (or distances) that were scored. Without them only sizes, labels and means are looked at, and
+            the diagnosis says what was not.
+        null : NullReference, optional
+            How data without clusters score.
+        **metric_params
+            Keywords of the metric that were given when it was scored.
+
+        Returns
+        -------
+        Diagnosis
+            Findings, worst first; ``print`` shows them in words.
+
+        Raises
+        ------
+        ValueError
+            If X is not what was scored: another number of rows, or not finite.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastsil import silhouette_profile
+        >>> X = np.random.default_rng(0).normal(size=(60, 2)) + np.repeat([[0.0, 0.0], [9.0, 9.0]], 30, axis=0)
+        >>> print(silhouette_profile(X, np.repeat([0, 1], 30)).diagnose(X))
+        Nothing found in 11 checks.
+        <BLANKLINE>
+        Not checked, for lack of data or of a null reference: no_structure.
+        """
+        evidence = Evidence(self.silhouettes, self._partition.codes, self._partition.classes, null=null)
+        if X is not None:
+            data = check_data(X, metric=self.metric)
+            if data.shape[0] != self.n_samples:
+                raise ValueError(
+                    f"X has {data.shape[0]} rows but {self.n_samples} samples were scored; pass the samples that were."
+                )
+            drawn, distances = distances_between_some(data, self.metric, metric_params)
+            evidence = replace(
+                evidence,
+                coordinates=coordinates_of(data, self.metric, metric_params),
+                distances=distances,
+                drawn=drawn,
+                unit_rows=self.metric == "cosine",
+            )
+        return diagnose(evidence)
 
     def to_frame(self) -> pd.DataFrame:
         """One row a sample: label, silhouette, a, b, neighbor.

@@ -1,0 +1,202 @@
+"""What the checks look at: arrays, and what follows from them, each computed once and only if asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, issparse
+
+# Shuffled orders that labels are compared with, and pairs within clusters that it takes for that to say anything.
+_SHUFFLES = 199
+_LEAST_PAIRS = 30
+_CHUNK_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class NullReference:
+    """How data without clusters score when they are clustered in the same way.
+
+    Attributes
+    ----------
+    score : float
+        Mean silhouette of the data, at the number of samples of the null data.
+    mean, std : float
+        Mean and standard deviation of the null data's mean silhouettes.
+    p_value : float
+        Share of null data that score as high, 0 to 1.
+    """
+
+    score: float
+    mean: float
+    std: float
+    p_value: float
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What the checks look at.
+
+    Attributes
+    ----------
+    silhouettes : ndarray of shape (n_samples,)
+        Silhouettes; NaN where a sample belongs to no cluster.
+    codes : ndarray of shape (n_samples,), integer
+        Cluster of every sample as an index into ``classes``; negative where it belongs to none.
+    classes : ndarray of shape (n_clusters,)
+        Labels of the clusters.
+    coordinates : ndarray or CSR matrix of shape (n_samples, n_features), optional
+        The samples where means and squared Euclidean distances belong to the metric: rows of length 1 for cosine.
+    distances : ndarray of shape (n_drawn, n_drawn), optional
+        Distances in the metric between some samples.
+    drawn : ndarray of shape (n_drawn,), integer, optional
+        Which samples those are.
+    unit_rows : bool
+        Whether the coordinates are rows of length 1 that were not centred.
+    null : NullReference, optional
+        Scores of data without structure.
+    """
+
+    silhouettes: NDArray[Any]
+    codes: NDArray[Any]
+    classes: NDArray[Any]
+    coordinates: Any = None
+    distances: NDArray[np.float64] | None = None
+    drawn: NDArray[np.intp] | None = None
+    unit_rows: bool = False
+    null: NullReference | None = None
+
+    @cached_property
+    def clustered(self) -> NDArray[np.bool_]:
+        return self.codes >= 0
+
+    @cached_property
+    def sizes(self) -> NDArray[np.intp]:
+        return np.bincount(self.codes[self.clustered], minlength=len(self.classes))
+
+    @cached_property
+    def score(self) -> float:
+        return float(np.mean(self.silhouettes[self.clustered], dtype=np.float64))
+
+    @cached_property
+    def cluster_scores(self) -> NDArray[np.float64]:
+        weights = self.silhouettes[self.clustered].astype(np.float64)
+        sums = np.bincount(self.codes[self.clustered], weights=weights, minlength=len(self.classes))
+        return np.asarray(sums / self.sizes)
+
+    @cached_property
+    def centers(self) -> Centers:
+        return _centers_of(self.coordinates, self.codes, len(self.classes))
+
+    @cached_property
+    def shuffled_p(self) -> float:
+        return _shuffled_p(self)
+
+
+@dataclass(frozen=True)
+class Centers:
+    """Where the samples lie about the clusters' means.
+
+    Attributes
+    ----------
+    misfit : float
+        Share of samples that are nearer to another cluster's mean than to their own's.
+    radius : ndarray of shape (n_clusters,)
+        Root of the mean squared distance of the members to their mean.
+    variance, variance_within : ndarray of shape (n_features,)
+        Of each feature about the mean of all samples, and about the clusters' means.
+    mean : ndarray of shape (n_features,)
+        Mean of all samples.
+    """
+
+    misfit: float
+    radius: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    variance_within: NDArray[np.float64]
+    mean: NDArray[np.float64]
+
+
+def _centers_of(X: Any, codes: NDArray[Any], n_clusters: int) -> Centers:
+    """Two passes over the rows, a few at a time; everything relative to the first, so that offsets cost no digits."""
+    first = _dense(X[:1])[0]
+    sums, squares = np.zeros((n_clusters, len(first))), np.zeros(len(first))
+    members = codes >= 0
+    for rows, chunk in _chunks(X, members, first):
+        one_hot = csr_matrix((np.ones(len(rows)), (codes[rows], np.arange(len(rows)))), shape=(n_clusters, len(rows)))
+        sums += np.asarray(one_hot @ chunk)
+    sizes = np.bincount(codes[members], minlength=n_clusters)
+    centers, mean, n_samples = sums / sizes[:, None], sums.sum(axis=0) / sizes.sum(), sizes.sum()
+    within, radius2, misfits = np.zeros(len(first)), np.zeros(n_clusters), 0
+    norms = ((centers - mean) ** 2).sum(axis=1)
+    for rows, chunk in _chunks(X, members, first):
+        scores = norms - 2 * (chunk - mean) @ (centers - mean).T
+        own = scores[np.arange(len(rows)), codes[rows]]
+        # What is equal but for rounding is no misfit.
+        misfits += int(np.count_nonzero(scores.min(axis=1) < own - 1e-9 * norms.max()))
+        squares += ((chunk - mean) ** 2).sum(axis=0)
+        from_center = (chunk - centers[codes[rows]]) ** 2
+        within += from_center.sum(axis=0)
+        radius2 += np.bincount(codes[rows], weights=from_center.sum(axis=1), minlength=n_clusters)
+    return Centers(misfits / n_samples, np.sqrt(radius2 / sizes), squares / n_samples, within / n_samples, first + mean)
+
+
+def _shuffled_p(evidence: Evidence) -> float:
+    """P of the labels against shuffled ones, by the sum of squares within clusters; NaN if there are too few pairs.
+
+    References
+    ----------
+    M. J. Anderson (2001), "A new method for non-parametric multivariate analysis of variance", Austral Ecology 26,
+    32-46.
+    """
+    drawn = evidence.drawn
+    if drawn is None or evidence.distances is None:
+        return np.nan
+    kept = np.flatnonzero(evidence.codes[drawn] >= 0)
+    squares = evidence.distances[np.ix_(kept, kept)] ** 2
+    codes = np.unique(evidence.codes[drawn[kept]], return_inverse=True)[1]
+    sizes = np.bincount(codes)
+    if (sizes * (sizes - 1)).sum() / 2 < _LEAST_PAIRS:
+        return np.nan
+    rng = np.random.default_rng(0)
+
+    def within(order: NDArray[np.intp]) -> float:
+        one_hot = csr_matrix((np.ones(len(order)), (codes[order], np.arange(len(order)))))
+        # Entry (c, j) of the first product is the sum over members of c of the squared distance to j.
+        sums = np.asarray(one_hot @ squares)[codes[order], np.arange(len(order))]
+        return float((sums / sizes[codes[order]]).sum())
+
+    actual = within(np.arange(len(codes)))
+    as_good = sum(within(rng.permutation(len(codes))) <= actual for _ in range(_SHUFFLES))
+    return (as_good + 1) / (_SHUFFLES + 1)
+
+
+def row_hashes(X: Any) -> NDArray[np.uint64]:
+    """64 bits of each row, equal for equal rows; others agree by chance in about n² / 2**65 pairs."""
+    factors = np.random.default_rng(0).integers(1, 2**63, size=X.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(
+        1
+    )
+    hashes = np.empty(X.shape[0], dtype=np.uint64)
+    for rows, chunk in _chunks(X, np.ones(X.shape[0], dtype=bool), 0.0):
+        # Adding 0 turns -0.0 into 0.0. Small integers fill the high bits of a float only: these are spread first.
+        bits = (chunk + 0.0).view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        bits ^= bits >> np.uint64(32)
+        hashes[rows] = (bits * factors).sum(axis=1, dtype=np.uint64)
+    return hashes
+
+
+def _chunks(X: Any, members: NDArray[np.bool_], origin: Any) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float64]]]:
+    """Indices of some members, and their rows in float64 less ``origin``."""
+    step = max(1, _CHUNK_BYTES // (8 * X.shape[1]))
+    for start in range(0, X.shape[0], step):
+        rows = start + np.flatnonzero(members[start : start + step])
+        yield rows, np.ascontiguousarray(_dense(X[rows]) - origin)
+
+
+def _dense(rows: Any) -> NDArray[np.float64]:
+    # SciPy's own guard narrows to a class that declares next to nothing.
+    sparse = bool(issparse(rows))
+    return np.asarray(rows.toarray() if sparse else rows, dtype=np.float64)
