@@ -1,4 +1,4 @@
-"""Pictures: the silhouette plot, the elbow, silhouettes against k.
+"""Pictures: the silhouette plot, the distribution of silhouettes, the elbow, silhouettes against k.
 
 Functions of arrays that draw into matplotlib Axes and return them; they never show and never save. Colours are
 of Okabe and Ito's set, which colour-blind readers tell apart, and no picture says anything by colour alone.
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _BLUE = "#0072B2"
 _SKY = "#56B4E9"
 _VERMILION = "#D55E00"
+_ORANGE = "#E69F00"
 _INK = "#222222"
 _GREY = "#8A8A8A"
 
@@ -29,6 +30,9 @@ _MAX_BARS = 1000
 
 # More clusters than this leave no room for a word beside each.
 _MAX_NAMED = 30
+
+# Bars of a distribution on each side of 0 at most.
+_BINS_A_SIDE = 40
 
 # Gap between clusters, as a share of all samples; and of all gaps together, lest many leave no room for bars.
 _GAP = 0.012
@@ -105,7 +109,13 @@ def draw_silhouettes(
 
 
 def draw_elbow(
-    n_clusters: NDArray[Any], inertia: NDArray[Any], *, best_k: int | None = None, ax: Axes | None = None
+    n_clusters: NDArray[Any],
+    inertia: NDArray[Any],
+    *,
+    null_mean: NDArray[Any] | None = None,
+    null_std: NDArray[Any] | None = None,
+    best_k: int | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw the inertia against the number of clusters.
 
@@ -115,6 +125,8 @@ def draw_elbow(
         Numbers of clusters.
     inertia : ndarray of shape (n_tried,)
         Within-cluster sums of squares; NaN where there is none.
+    null_mean, null_std : ndarray of shape (n_tried,), optional
+        Mean and standard deviation of the same for data without clusters; drawn as a band of two of them to each side.
     best_k : int, optional
         A number of clusters to mark.
     ax : matplotlib Axes, optional
@@ -130,10 +142,10 @@ def draw_elbow(
         If matplotlib is not installed.
     """
     ax = _axes(ax, figsize=(7, 4.2))
-    there = np.isfinite(inertia)
-    ax.plot(n_clusters[there], inertia[there], "o-", color=_BLUE, label="inertia")
+    _draw_null_band(ax, n_clusters, null_mean, null_std)
+    _draw_curve(ax, n_clusters, inertia, "o-", color=_BLUE, label="inertia")
     ax.set_ylim(bottom=0)
-    if inertia[there].max(initial=0) >= 1000:
+    if ax.get_ylim()[1] >= 1000:
         ax.yaxis.set_major_formatter("{x:,.0f}")
     ax.set_ylabel("inertia: squared distances to centres")
     ax.set_title("Elbow: look for a kink after which the curve flattens", loc="left", fontsize="medium")
@@ -146,6 +158,8 @@ def draw_scores(
     silhouette: NDArray[Any],
     macro_silhouette: NDArray[Any] | None = None,
     *,
+    null_mean: NDArray[Any] | None = None,
+    null_std: NDArray[Any] | None = None,
     best_k: int | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -159,6 +173,8 @@ def draw_scores(
         Mean over samples; NaN where there is none.
     macro_silhouette : ndarray of shape (n_tried,), optional
         Mean of the clusters' means.
+    null_mean, null_std : ndarray of shape (n_tried,), optional
+        Mean and standard deviation of the same for data without clusters; drawn as a band of two of them to each side.
     best_k : int, optional
         A number of clusters to mark.
     ax : matplotlib Axes, optional
@@ -174,12 +190,10 @@ def draw_scores(
         If matplotlib is not installed.
     """
     ax = _axes(ax, figsize=(7, 4.2))
-    there = np.isfinite(silhouette)
-    ax.plot(n_clusters[there], silhouette[there], "o-", color=_BLUE, zorder=3, label="mean over samples")
+    _draw_null_band(ax, n_clusters, null_mean, null_std)
+    _draw_curve(ax, n_clusters, silhouette, "o-", color=_BLUE, zorder=3, label="mean over samples")
     if macro_silhouette is not None:
-        ax.plot(
-            n_clusters[there], macro_silhouette[there], "s--", color=_GREY, markersize=4, label="mean of cluster means"
-        )
+        _draw_curve(ax, n_clusters, macro_silhouette, "s--", color=_GREY, markersize=4, label="mean of cluster means")
     ax.axhline(0, color=_INK, linewidth=0.8)
     ax.set_ylabel("mean silhouette")
     ax.set_title("Silhouette: higher is better, 1 is perfect, 0 is on the border", loc="left", fontsize="medium")
@@ -214,6 +228,44 @@ def draw_sweep(results: Mapping[str, NDArray[Any]], *, best_k: int, axes: Sequen
     draw_elbow(results["n_clusters"], results["inertia"], best_k=best_k, ax=left)
     draw_scores(results["n_clusters"], results["silhouette"], results["macro_silhouette"], best_k=best_k, ax=right)
     return np.array([left, right], dtype=object)
+
+
+def draw_distribution(silhouettes: NDArray[Any], *, score: float, ax: Axes | None = None) -> Axes:
+    """Draw how many samples have which silhouette, negatives marked, and the mean as a line.
+
+    Parameters
+    ----------
+    silhouettes : ndarray of shape (n_samples,)
+        Silhouettes, -1 to 1; NaN is left out.
+    score : float
+        Mean silhouette.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure's by default.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+    ax = _axes(ax, figsize=(7, 4.2))
+    there = silhouettes[np.isfinite(silhouettes)]
+    # An edge at 0, so that no bar holds samples of either side.
+    width = max(float(np.abs(there).max(initial=0.0)), 1e-9) / _BINS_A_SIDE
+    edges = width * np.arange(-_BINS_A_SIDE, _BINS_A_SIDE + 1)
+    counts = np.histogram(there, edges)[0]
+    colours = np.where(edges[:-1] < -width / 2, _VERMILION, _BLUE)
+    ax.bar(edges[:-1], counts, width=width, align="edge", color=colours, edgecolor="white", linewidth=0.3)
+    ax.set_xlim(min(float(there.min(initial=0.0)), 0.0) - width, max(float(there.max(initial=0.0)), 0.0) + width)
+    _mark_mean(ax, score)
+    ax.set_xlabel("silhouette")
+    ax.set_ylabel("samples")
+    ax.set_title("Distribution: how many samples have which silhouette", loc="left", fontsize="medium", pad=22)
+    _legend_of_silhouettes(ax, score)
+    return ax
 
 
 def new_figure(width: float = 7.0, height: float = 4.2) -> Figure:
@@ -263,6 +315,22 @@ def _axes(ax: Axes | None, *, figsize: tuple[float, float]) -> Axes:
         ax = axes
     ax.spines[["top", "right"]].set_visible(False)
     return ax
+
+
+def _draw_curve(ax: Axes, n_clusters: NDArray[Any], values: NDArray[Any], style: str, **look: Any) -> None:
+    """A line through the values that are there, over the gaps of those that are not."""
+    there = np.isfinite(values)
+    ax.plot(n_clusters[there], values[there], style, **look)
+
+
+def _draw_null_band(ax: Axes, n_clusters: NDArray[Any], mean: NDArray[Any] | None, std: NDArray[Any] | None) -> None:
+    if mean is None:
+        return
+    _draw_curve(ax, n_clusters, mean, "-", color=_ORANGE, linewidth=1, label="data without clusters (± 2 sd)")
+    if std is not None:
+        there = np.isfinite(mean) & np.isfinite(std)
+        low, high = (mean - 2 * std)[there], (mean + 2 * std)[there]
+        ax.fill_between(n_clusters[there], low, high, color=_ORANGE, alpha=0.25, linewidth=0)
 
 
 def _draw_bars(ax: Axes, values: NDArray[Any], top: float, *, colour: str) -> None:
@@ -339,4 +407,4 @@ def _finish_against_k(ax: Axes, n_clusters: NDArray[Any], best_k: int | None) ->
     ax.set_xlim(n_clusters.min() - 0.5, n_clusters.max() + 0.5)
     ax.grid(axis="y", color="#DDDDDD", linewidth=0.7)
     ax.set_axisbelow(True)
-    ax.legend(frameon=False, fontsize="small")
+    ax.legend(facecolor="white", edgecolor="none", framealpha=0.9, fontsize="small")

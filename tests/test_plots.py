@@ -13,7 +13,15 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402
 
 from fastsil import silhouette_profile  # noqa: E402
-from fastsil.plots import draw_elbow, draw_scores, draw_silhouettes, draw_sweep, new_figure, save_picture  # noqa: E402
+from fastsil.plots import (  # noqa: E402
+    draw_distribution,
+    draw_elbow,
+    draw_scores,
+    draw_silhouettes,
+    draw_sweep,
+    new_figure,
+    save_picture,
+)
 
 KS = np.arange(2, 8)
 SCORES = np.array([0.1, 0.3, np.nan, 0.2, 0.15, 0.1])
@@ -84,6 +92,27 @@ def test_curves_go_through_the_numbers_and_pass_over_gaps():
     curves = {line.get_label(): line for line in ax.lines}
     np.testing.assert_array_equal(curves["mean over samples"].get_ydata(), SCORES[[0, 1, 3, 4, 5]])
     assert "highest silhouette: k = 3" in curves
+
+
+@pytest.mark.parametrize("draw", [draw_elbow, draw_scores])
+def test_null_band_is_two_standard_deviations_wide(draw):
+    mean, std = np.linspace(0.3, 0.1, 6), np.full(6, 0.02)
+    ax = draw(KS, SCORES, null_mean=mean, null_std=std, ax=new_figure().subplots())
+    curves = {line.get_label(): line for line in ax.lines}
+    np.testing.assert_array_equal(curves["data without clusters (± 2 sd)"].get_ydata(), mean)
+    corners = ax.collections[0].get_paths()[0].vertices
+    assert corners[:, 1].min() == pytest.approx(mean.min() - 0.04)
+    assert corners[:, 1].max() == pytest.approx(mean.max() + 0.04)
+
+
+def test_a_distribution_counts_every_sample_on_its_side_of_zero():
+    silhouettes = np.append(np.random.default_rng(0).uniform(-0.2, 0.7, 500), [np.nan, 0.0])
+    ax = draw_distribution(silhouettes, score=0.25, ax=new_figure().subplots())
+    left = [bar.get_height() for bar in ax.patches if bar.get_x() < -1e-6]
+    right = [bar.get_height() for bar in ax.patches if bar.get_x() > -1e-6]
+    assert sum(left) == np.count_nonzero(silhouettes < 0)
+    assert sum(right) == np.count_nonzero(silhouettes >= 0)
+    assert ax.get_xlim()[0] > -0.25
 
 
 def test_one_k_alone_can_be_drawn(tmp_path):
