@@ -249,6 +249,16 @@ class SilhouetteProfile:
             f"score={self.score:.4f}, macro_score={self.macro_score:.4f}, n_negative={self.n_negative})"
         )
 
+    def _repr_html_(self) -> str:
+        """The table of clusters under the score, for notebooks."""
+        from fastsil.report import cluster_columns, html_table, score_sentence
+
+        counts = f"{self.n_negative:,} of {self.n_samples:,} samples are negative."
+        words = (
+            f"<b>Mean silhouette {self.score:.4f}</b> (mean of the clusters' means {self.macro_score:.4f}). {counts}"
+        )
+        return f"<div><p>{words}<br>{score_sentence(self.score)}</p>{html_table(cluster_columns(self.clusters))}</div>"
+
 
 def profile_of(terms: SilhouetteTerms, partition: Partition, *, dtype: np.dtype[Any], metric: str) -> SilhouetteProfile:
     """Make the record from an engine's answer; silhouettes are rounded to ``dtype`` at the very end."""

@@ -5,6 +5,7 @@ Knows plain records and arrays only; who prints them, and where, is not its busi
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -116,6 +117,20 @@ def cluster_columns(clusters: Any) -> list[Column]:
         Column("mean b", tuple(map(_number, clusters.b))),
         Column("nearest other", tuple(f"{label}" for label in clusters.neighbor)),
     ]
+
+
+def html_table(columns: Sequence[Column]) -> str:
+    """Columns as a table of HTML; whatever the cells hold shows as text.
+
+    Examples
+    --------
+    >>> html_table([Column("k", ("2", "<b>"))])
+    '<table><tr><th>k</th></tr><tr><td>2</td></tr><tr><td>&lt;b&gt;</td></tr></table>'
+    """
+    head = "".join(f"<th>{html.escape(column.title)}</th>" for column in columns)
+    rows = zip(*(column.cells for column in columns), strict=True)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><tr>{head}</tr>{body}</table>"
 
 
 def sweep_sentences(results: Mapping[str, NDArray[Any]], *, best_k: int, n_features: int) -> list[str]:

@@ -110,3 +110,10 @@ def test_a_callables_name_is_the_metric():
         return float(np.abs(x - y).sum())
 
     assert silhouette_profile(X, LABELS, metric=far).metric == "far"
+
+
+def test_html_shows_every_cluster_and_labels_as_text():
+    html = silhouette_profile(X, np.where(LABELS == "lone", "<script>", LABELS))._repr_html_()
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+    assert html.count("<tr>") == 4
