@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "KMeansSweep",
+    "NullReference",
     "SilhouetteProfile",
     "__version__",
     "silhouette_profile",
@@ -24,6 +25,7 @@ __all__ = [
 
 _ROOM_OF = {
     "KMeansSweep": "fastsil.sweep",
+    "NullReference": "fastsil.diagnosis",
     "SilhouetteProfile": "fastsil.profile",
     "silhouette_profile": "fastsil.scores",
     "silhouette_profiles": "fastsil.scores",
@@ -33,6 +35,7 @@ _ROOM_OF = {
 }
 
 if TYPE_CHECKING:
+    from fastsil.diagnosis import NullReference
     from fastsil.profile import SilhouetteProfile
     from fastsil.scores import (
         silhouette_profile,

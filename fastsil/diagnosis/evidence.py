@@ -29,6 +29,13 @@ class NullReference:
         Mean and standard deviation of the null data's mean silhouettes.
     p_value : float
         Share of null data that score as high, 0 to 1.
+
+    Examples
+    --------
+    >>> from fastsil import NullReference, silhouette_profile
+    >>> null = NullReference(score=0.21, mean=0.2, std=0.02, p_value=0.4)
+    >>> silhouette_profile([[0.0], [1.0], [5.0], [6.0]], [0, 0, 1, 1]).diagnose(null=null).codes
+    ('no_structure',)
     """
 
     score: float
