@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, issparse
 from sklearn.base import clone
 from sklearn.cluster import BisectingKMeans, KMeans, MiniBatchKMeans
+from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score
 from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
@@ -224,6 +225,22 @@ def sum_of_squares_within(X: Any, labels: Any) -> float:
         sums += csr_matrix(one_per_row, shape=(len(classes), len(chunk))) @ chunk
     means = sums / np.bincount(codes)[:, None]
     return sum(float(np.square(chunk - means[codes[rows]]).sum()) for rows, chunk in _chunks(X))
+
+
+def centre_indices(X: Any, labels: Any) -> tuple[float, float]:
+    """Indices of Calinski and Harabasz and of Davies and Bouldin, by scikit-learn; NaN for sparse X.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        Samples, in the geometry that was clustered in.
+    labels : array of shape (n_samples,)
+        At least two clusters, fewer than samples.
+    """
+    if issparse(X):  # scikit-learn takes none, and dense copies could be large
+        return np.nan, np.nan
+    with threadpool_limits({"blas": 1}):
+        return float(calinski_harabasz_score(X, labels)), float(davies_bouldin_score(X, labels))
 
 
 def _thread_limits(clusterer: Any, shape: tuple[int, int], n_jobs: int) -> dict[str, int] | None:

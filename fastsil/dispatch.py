@@ -107,19 +107,36 @@ def compute_terms_many(
     tick: Tick,
 ) -> list[SilhouetteTerms]:
     """Mean distances of every sample for several partitions; what does not depend on the partition is done once."""
-    if not issparse(X):  # scikit-learn refuses sparse data under this name
-        metric, metric_params = _by_own_name(metric, metric_params)
-    route = _ROUTES.get(metric) if isinstance(metric, str) else None
-    given = {name: value for name, value in metric_params.items() if value is not None}
-    if route is None or not set(given) <= set(route.params) or (issparse(X) and not route.takes_sparse):
+    metric, metric_params, route = _route_of(X, metric, metric_params)
+    if route is None:
         reference = importlib.import_module("fastsil.engines.reference")
         part = part_of(tick, 1 / len(partitions))
         return [
             reference.compute_terms(X, partition, metric=metric, n_jobs=n_jobs, tick=part, metric_params=metric_params)
             for partition in partitions
         ]
-    data = X if route.prepare is None else route.prepare(X, **given)
+    data = X if route.prepare is None else route.prepare(X, **metric_params)
     return _run_route(route, data, partitions, n_jobs, tick)
+
+
+def seconds_of_shared_pass(X: Any, metric: Metric, metric_params: dict[str, Any], *, n_jobs: int) -> float:
+    """Rough time of a pass that serves several partitions at once; 0 for a metric without an engine for it."""
+    route = _route_of(X, metric, metric_params)[2]
+    if route is None or not route.shared:
+        return 0.0
+    shared = importlib.import_module(f"fastsil.engines.{route.shared}")
+    return float(shared.estimate_seconds(X.shape, n_jobs))
+
+
+def _route_of(X: Any, metric: Metric, metric_params: dict[str, Any]) -> tuple[Metric, dict[str, Any], Route | None]:
+    """The metric by its own name, its keywords, and its route; without a route, it goes to scikit-learn."""
+    if not issparse(X):  # scikit-learn refuses sparse data under this name
+        metric, metric_params = _by_own_name(metric, metric_params)
+    route = _ROUTES.get(metric) if isinstance(metric, str) else None
+    given = {name: value for name, value in metric_params.items() if value is not None}
+    if route is None or not set(given) <= set(route.params) or (issparse(X) and not route.takes_sparse):
+        return metric, metric_params, None
+    return metric, given, route
 
 
 def _run_route(route: Route, X: Any, partitions: Sequence[Partition], n_jobs: int, tick: Tick) -> list[SilhouetteTerms]:

@@ -1,6 +1,6 @@
 """One clustering for each number of clusters, each scored exactly: :class:`KMeansSweep`.
 
-The way of a fit: check the data once, map it into the geometry of the metric, then for every k one fit
+The way of a fit: check the data once, map it into the geometry of the metric, then search: for every k one fit
 and one exact score of the very labels of that fit. What has been found for a k is one :class:`SweepRow`;
 the arrays of ``sweep_results_`` are the columns of those rows.
 """
@@ -8,10 +8,9 @@ the arrays of ``sweep_results_`` are the columns of those rows.
 from __future__ import annotations
 
 import contextlib
-import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -22,81 +21,17 @@ from sklearn.exceptions import FitFailedWarning
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fastsil.clustering import (
-    Geometry,
-    LinearMap,
-    check_n_clusters,
-    fit_clusterer,
-    geometry_of,
-    labels_of,
-    make_clusterers,
-)
-from fastsil.dispatch import compute_terms
-from fastsil.parallel import Tick, progress_bar, resolve_n_jobs
-from fastsil.profile import SilhouetteProfile, profile_of
-from fastsil.validation import Metric, check_data, check_labels, check_metric
+from fastsil.clustering import check_n_clusters, geometry_of, labels_of, make_clusterers
+from fastsil.parallel import progress_bar, resolve_n_jobs
+from fastsil.search import Finding, Listener, Space, SweepEvent, SweepRow, search
+from fastsil.validation import Metric, check_data, check_metric
 
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = ["KMeansSweep", "SweepEvent", "SweepRow"]
+
 _DEFAULT_N_CLUSTERS = tuple(range(2, 17))
-
-
-@dataclass(frozen=True)
-class SweepRow:
-    """What was found for one number of clusters.
-
-    Attributes
-    ----------
-    n_clusters : int
-        The k asked for.
-    inertia : float
-        Within-cluster sum of squares, in the units of the geometry that was clustered in, squared.
-    silhouette, macro_silhouette : float
-        Mean over samples, and mean of the clusters' means. NaN for k = 1.
-    n_negative, n_zero, n_positive : int
-        Samples with a silhouette below, at and above 0.
-    fit_seconds, score_seconds : float
-        Wall-clock time of the clustering and of the exact scores.
-    error : str
-        Empty, or why there is no result.
-    """
-
-    n_clusters: int
-    inertia: float = np.nan
-    silhouette: float = np.nan
-    macro_silhouette: float = np.nan
-    n_negative: int = 0
-    n_zero: int = 0
-    n_positive: int = 0
-    fit_seconds: float = np.nan
-    score_seconds: float = np.nan
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class SweepEvent:
-    """What a callable given as ``progress`` is told.
-
-    Attributes
-    ----------
-    n_clusters : int
-        The k at work.
-    stage : str
-        ``"clustering"``, ``"scoring"`` or ``"done"``.
-    share : float
-        Share of the whole sweep that is done, 0 to 1.
-    row : SweepRow or None
-        The result, once it is there (stage ``"done"``).
-    """
-
-    n_clusters: int
-    stage: str
-    share: float
-    row: SweepRow | None = None
-
-
-Listener = Callable[[SweepEvent], None]
 
 
 def _best_can_predict(sweep: KMeansSweep) -> bool:
@@ -109,7 +44,9 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
 
     There is one fit for each k, and the labels that are scored are the labels of the inertia that is shown.
     Clustering happens in the geometry of the metric: rows of length 1 for cosine, whitened features for
-    Mahalanobis. A k that fails is recorded and the others go on; Ctrl-C keeps every k that is finished.
+    Mahalanobis. A k that fails is recorded and the others go on; Ctrl-C keeps every k whose fit is finished.
+    Fits wait for their scores until one pass over the pairs of samples costs no more than they took; it then
+    serves all of them.
 
     Parameters
     ----------
@@ -240,9 +177,9 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         clusterers = make_clusterers(prototype, ks, self.random_state)
         params = self.metric_params or {}
         geometry = geometry_of(data, self.metric, params)
-        work = _Work(data, geometry, self.metric, params, resolve_n_jobs(self.n_jobs))
+        space = Space(data, geometry, self.metric, params, resolve_n_jobs(self.n_jobs))
         with _listener(self.progress) as listen:
-            findings, interrupted = _sweep(work, clusterers, listen)
+            findings, interrupted = search(space, clusterers, listen)
         self._geometry = geometry
         self._keep(findings, interrupted)
         _warn_of_gaps(findings, ks, interrupted)
@@ -316,7 +253,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         tags.input_tags.sparse = True
         return tags
 
-    def _keep(self, findings: Sequence[_Finding], interrupted: bool) -> None:
+    def _keep(self, findings: Sequence[Finding], interrupted: bool) -> None:
         """Set the fitted attributes."""
         rows = [finding.row for finding in findings]
         fitted = {finding.row.n_clusters: finding for finding in findings if not finding.row.error}
@@ -332,110 +269,6 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         self.best_estimator_ = best.clusterer
         self.labels_ = np.asarray(labels_of(best.clusterer))
         self.interrupted_ = interrupted
-
-
-class _Work:
-    """The data in both forms, made once: as they are clustered and as they are scored.
-
-    Silhouettes after a linear map are Euclidean ones of the mapped data, which are there already; after any
-    other map they are computed from the data as given, by the metric's own engine.
-    """
-
-    def __init__(self, X: Any, geometry: Geometry, metric: Metric, metric_params: dict[str, Any], n_jobs: int) -> None:
-        linear = isinstance(geometry, LinearMap)
-        self.clustered = geometry.apply(X)
-        self.scored = self.clustered if linear else X
-        self.metric: Metric = "euclidean" if linear else metric
-        self.metric_params = {} if linear else metric_params
-        self.metric_name = metric if isinstance(metric, str) else getattr(metric, "__name__", "callable")
-        self.dtype = X.dtype
-        self.n_jobs = n_jobs
-
-    def fit(self, clusterer: Any) -> tuple[Any, float]:
-        return fit_clusterer(clusterer, self.clustered, n_jobs=self.n_jobs)
-
-    def score(self, labels: Any, tick: Tick) -> SilhouetteProfile:
-        partition = check_labels(labels, self.scored.shape[0])
-        terms = compute_terms(self.scored, partition, self.metric, self.metric_params, n_jobs=self.n_jobs, tick=tick)
-        return profile_of(terms, partition, dtype=self.dtype, metric=self.metric_name)
-
-
-@dataclass(frozen=True)
-class _Finding:
-    """A row, and the objects behind it (None if it failed)."""
-
-    row: SweepRow
-    clusterer: Any = None
-    profile: SilhouetteProfile | None = None
-
-
-def _sweep(work: _Work, clusterers: Sequence[Any], listen: Listener) -> tuple[list[_Finding], bool]:
-    """Findings for each clusterer, and whether Ctrl-C cut them short.
-
-    Raises
-    ------
-    ValueError
-        If all fail.
-    KeyboardInterrupt
-        If it comes before anything is found.
-    """
-    findings: list[_Finding] = []
-    failures: list[Exception] = []
-    interrupted = False
-    try:
-        for done, clusterer in enumerate(clusterers):
-            part = _Part(clusterer.get_params()["n_clusters"], done, len(clusterers), listen)
-            try:
-                findings.append(_find(work, clusterer, part))
-            except Exception as error:
-                failures.append(error)
-                findings.append(_Finding(SweepRow(part.n_clusters, error=f"{type(error).__name__}: {error}")))
-            part.tell("done", 1.0, findings[-1].row)
-    except KeyboardInterrupt:
-        if len(findings) == len(failures):
-            raise
-        interrupted = True
-    if len(findings) == len(failures):
-        raise ValueError(f"every k failed; k={findings[0].row.n_clusters}: {findings[0].row.error}") from failures[0]
-    return findings, interrupted
-
-
-def _find(work: _Work, clusterer: Any, part: _Part) -> _Finding:
-    part.tell("clustering", 0.0)
-    started = time.perf_counter()
-    labels, inertia = work.fit(clusterer)
-    row = SweepRow(part.n_clusters, inertia=inertia, fit_seconds=time.perf_counter() - started)
-    if part.n_clusters == 1:
-        return _Finding(row, clusterer)
-    part.tell("scoring", 0.5)
-    started = time.perf_counter()
-    profile = work.score(labels, part.tick_scoring)
-    row = replace(
-        row,
-        silhouette=profile.score,
-        macro_silhouette=profile.macro_score,
-        n_negative=profile.n_negative,
-        n_zero=profile.n_zero,
-        n_positive=profile.n_positive,
-        score_seconds=time.perf_counter() - started,
-    )
-    return _Finding(row, clusterer, profile)
-
-
-class _Part:
-    """The part of the progress that one k is: clustering is its first half, scoring its second."""
-
-    def __init__(self, n_clusters: int, done: int, total: int, listen: Listener) -> None:
-        self.n_clusters = n_clusters
-        self._done, self._total, self._listen = done, total, listen
-        self._scored = 0.0
-
-    def tell(self, stage: str, share: float, row: SweepRow | None = None) -> None:
-        self._listen(SweepEvent(self.n_clusters, stage, (self._done + share) / self._total, row))
-
-    def tick_scoring(self, share: float) -> None:
-        self._scored += share
-        self.tell("scoring", 0.5 + self._scored / 2)
 
 
 @contextlib.contextmanager
@@ -454,15 +287,21 @@ def _listener(progress: bool | Listener) -> Iterator[Listener]:
         yield listen
 
 
-def _warn_of_gaps(findings: Sequence[_Finding], ks: Sequence[int], interrupted: bool) -> None:
+def _warn_of_gaps(findings: Sequence[Finding], ks: Sequence[int], interrupted: bool) -> None:
     failed = [finding.row for finding in findings if finding.row.error]
     if failed:
         what = "; ".join(f"k={row.n_clusters}: {row.error}" for row in failed)
         warnings.warn(f"{len(failed)} of {len(ks)} clusterings failed. {what}", FitFailedWarning, stacklevel=3)
     if interrupted:
-        done = ", ".join(str(finding.row.n_clusters) for finding in findings if not finding.row.error)
+        kept = [finding.row for finding in findings if not finding.row.error]
+        waiting = [row for row in kept if row.n_clusters > 1 and np.isnan(row.silhouette)]
         warnings.warn(
-            f"interrupted: {len(findings)} of {len(ks)} clusterings are finished and kept (k = {done}).",
+            f"interrupted: {len(findings)} of {len(ks)} clusterings are finished and kept (k = {_listed(kept)})"
+            + (f", those of k = {_listed(waiting)} without a score." if waiting else "."),
             UserWarning,
             stacklevel=3,
         )
+
+
+def _listed(rows: Sequence[SweepRow]) -> str:
+    return ", ".join(str(row.n_clusters) for row in rows)

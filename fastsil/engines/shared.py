@@ -35,6 +35,8 @@ _PARTITION_COST = 10.0
 # Share of all pairs that the engine for one partition computes: all of them once for both sides, or about so many
 # clusters' worth a sample.
 _SYMMETRIC_SHARE = 0.5
+# Products a second of one core in such a pass, from the same measurements.
+_RATE = 1e11
 _PRUNED_CLUSTERS = 2.2
 
 
@@ -52,6 +54,11 @@ def choose_shared(partitions: Sequence[Partition], n_features: int) -> list[int]
             room -= partitions[place].n_clusters
             chosen.append(place)
     return sorted(chosen) if sum(gains[place] for place in chosen) > pair * _SYMMETRIC_SHARE else []
+
+
+def estimate_seconds(shape: tuple[int, int], n_jobs: int) -> float:
+    """Rough time of a pass over all pairs of ``shape[0]`` samples of ``shape[1]`` features."""
+    return _SYMMETRIC_SHARE * shape[0] ** 2 * (shape[1] + _PAIR_COST) / (_RATE * n_jobs)
 
 
 def _share_alone(partition: Partition) -> float:

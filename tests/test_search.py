@@ -1,0 +1,131 @@
+"""Fits that wait for one pass: the same scores, and what an interruption or a failure leaves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, ClusterMixin
+from sklearn.cluster import KMeans
+from sklearn.datasets import load_iris
+from sklearn.exceptions import FitFailedWarning
+from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score
+from sklearn.metrics import silhouette_samples as sklearn_silhouettes
+
+from fastsil import KMeansSweep, search
+
+IRIS = load_iris().data
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """Numbers of labelings that were scored together; fits seem to be short beside a pass."""
+    seen: list[int] = []
+    score = search.Space.score
+
+    def note(self, partitions, tick):
+        seen.append(len(partitions))
+        return score(self, partitions, tick)
+
+    monkeypatch.setattr(search.Space, "score", note)
+    monkeypatch.setattr(search, "seconds_of_shared_pass", lambda *args, **kwargs: 1000.0)
+    return seen
+
+
+class CutAt(ClusterMixin, BaseEstimator):
+    """Cuts the first feature into ranges; fails at one k."""
+
+    def __init__(self, n_clusters=2, bad=99, error=KeyboardInterrupt):
+        self.n_clusters = n_clusters
+        self.bad = bad
+        self.error = error
+
+    def fit(self, X, y=None):
+        if self.n_clusters == self.bad:
+            raise self.error("the disk is on fire")
+        self.labels_ = np.argsort(np.argsort(X[:, 0])) * self.n_clusters // len(X)
+        return self
+
+
+def test_fits_that_are_short_beside_a_pass_are_scored_together(passes):
+    events = []
+    sweep = KMeansSweep(range(1, 9), random_state=0, progress=events.append).fit(IRIS)
+    assert passes == [7]
+    for k, profile in sweep.profiles_.items():
+        np.testing.assert_allclose(
+            profile.silhouettes, sklearn_silhouettes(IRIS, sweep.estimators_[k].labels_), atol=1e-9
+        )
+    assert (sweep.sweep_results_["score_seconds"][1:] > 0).all()
+    shares = [event.share for event in events]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    assert [event.row.n_clusters for event in events if event.row is not None] == list(range(1, 9))
+
+
+def test_a_pass_runs_once_the_fits_took_as_long(passes, monkeypatch):
+    monkeypatch.setattr(search.Space, "seconds_of_pass", lambda self: 5.0)
+    clock = iter(range(0, 1000, 2))  # every look at the clock comes 2 s after the last: so long is a fit
+    monkeypatch.setattr(search.time, "perf_counter", lambda: float(next(clock)))
+    KMeansSweep(range(2, 9), estimator=CutAt()).fit(IRIS)
+    assert passes == [3, 3, 1]
+
+
+def test_a_short_pass_waits_for_nobody():
+    events = []
+    KMeansSweep([2, 3], random_state=0, progress=events.append).fit(IRIS)
+    assert [event.stage for event in events if event.stage != "scoring"] == ["clustering", "done"] * 2
+
+
+def test_an_interrupt_keeps_fits_that_wait_for_their_scores(passes):
+    with pytest.warns(UserWarning, match=r"3 of 5 .* \(k = 2, 3, 4\), those of k = 2, 3, 4 without a score"):
+        sweep = KMeansSweep(range(2, 7), estimator=CutAt(bad=5)).fit(IRIS)
+    assert passes == []
+    assert sweep.interrupted_
+    assert np.isfinite(sweep.sweep_results_["inertia"]).all()
+    assert np.isnan(sweep.sweep_results_["silhouette"]).all()
+    assert sorted(sweep.estimators_) == [2, 3, 4]
+
+
+def test_a_k_that_fails_does_not_hold_up_the_pass(passes):
+    with pytest.warns(FitFailedWarning, match="k=4: RuntimeError"):
+        sweep = KMeansSweep(range(2, 7), estimator=CutAt(bad=4, error=RuntimeError)).fit(IRIS)
+    assert passes == [4]
+    assert sorted(sweep.profiles_) == [2, 3, 5, 6]
+    assert list(sweep.sweep_results_["n_clusters"]) == [2, 3, 4, 5, 6]
+
+
+def test_if_a_pass_fails_each_is_scored_alone(monkeypatch):
+    score = search.Space.score
+
+    def fail(self, partitions, tick):
+        if len(partitions) > 1 or partitions[0].n_clusters == 3:
+            raise MemoryError("too much")
+        return score(self, partitions, tick)
+
+    monkeypatch.setattr(search.Space, "score", fail)
+    monkeypatch.setattr(search, "seconds_of_shared_pass", lambda *args, **kwargs: 1000.0)
+    with pytest.warns(FitFailedWarning, match="1 of 3 .* k=3: MemoryError: too much"):
+        sweep = KMeansSweep(range(2, 5), random_state=0).fit(IRIS)
+    assert sorted(sweep.profiles_) == [2, 4]
+
+
+def test_indices_are_scikit_learns_in_the_geometry_that_was_clustered_in():
+    sweep = KMeansSweep(range(1, 5), metric="seuclidean", random_state=0).fit(IRIS)
+    scaled = (IRIS - IRIS.mean(0)) / IRIS.std(0, ddof=1)
+    results = sweep.sweep_results_
+    for row, k in enumerate(results["n_clusters"]):
+        if k == 1:
+            assert np.isnan(results["calinski_harabasz"][row])
+            continue
+        labels = KMeans(k, n_init=10, random_state=0).fit(scaled).labels_
+        assert results["calinski_harabasz"][row] == pytest.approx(calinski_harabasz_score(scaled, labels))
+        assert results["davies_bouldin"][row] == pytest.approx(davies_bouldin_score(scaled, labels))
+
+
+def test_a_shared_pass_is_estimated_for_metrics_that_have_one():
+    def seconds(metric, n_jobs=1):
+        params = {} if metric != "minkowski" else {"p": 2}
+        return search.seconds_of_shared_pass(IRIS, metric, params, n_jobs=n_jobs)
+
+    assert seconds("euclidean") == seconds("minkowski") == seconds("mahalanobis") > 0
+    assert seconds("euclidean", 2) == seconds("euclidean") / 2
+    assert seconds("cosine") == seconds("manhattan") == seconds("chebyshev") == 0
