@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fastsil.kernels import moments as kernels
 from fastsil.kernels.bounds import ClusterBounds
-from fastsil.parallel import run_tasks
+from fastsil.parallel import in_batches, run_tasks
 from fastsil.partition import Partition
 from fastsil.scaling import ScaledData
 
@@ -292,9 +292,8 @@ def _sum_over_members(
             end = min(start + _PIECE, partition.offsets[cluster + 1])
             add(partition.order[start:end], cluster, sums[piece])
 
-    step = max(1, len(owner) // (8 * n_jobs))
-    batches = [range(low, min(low + step, len(owner))) for low in range(0, len(owner), step)]
-    run_tasks(add_pieces, batches, [1.0] * len(batches), n_jobs=n_jobs)
+    batches = in_batches(len(owner), n_jobs=n_jobs)
+    run_tasks(add_pieces, batches, [len(batch) for batch in batches], n_jobs=n_jobs)
     if len(owner) == len(clusters):
         return sums
     return np.add.reduceat(sums, first[:-1], axis=0)

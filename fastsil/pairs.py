@@ -21,9 +21,10 @@ from fastsil.kernels import euclidean as kernels
 from fastsil.parallel import Tick, run_tasks
 from fastsil.scaling import ScaledData
 
-# Products (pairs times features) of a task: about 10 ms, long beside the cost of handing it out, short enough for
-# interrupts and progress.
-_TASK_PRODUCTS = 1e9
+# Products (pairs times features) of a task: 1 to 10 ms, long beside the cost of handing it out, short enough for
+# interrupts and progress. Small work is cut into fewer products a task, so that no thread waits for the last one.
+_TASK_PRODUCTS = (1e8, 1e9)
+_TASKS = 64
 # A piece is a multiple of a tile; small enough for many more tasks than threads, large enough to pack rarely.
 _PIECE_ROWS = (kernels.ROWS, 4 * kernels.ROWS)
 _PIECES = 64
@@ -215,9 +216,10 @@ class PairSums:
         offsets = self._partition.offsets
         used, counts = np.unique(clusters, return_counts=True)
         ends = np.cumsum(counts)
+        task_pairs = self._task_pairs(float(counts @ self._partition.sizes[used]))
         for cluster, low, high in zip(used, ends - counts, ends, strict=True):
             start, end = offsets[cluster], offsets[cluster + 1]
-            tiles = int(_TASK_PRODUCTS / (kernels.ROWS * self._n_features * (end - start)))
+            tiles = int(task_pairs / (kernels.ROWS * (end - start)))
             step = max(1, tiles) * kernels.ROWS
             for entry in range(low, high, step):
                 yield entry, min(entry + step, high), start, end, cluster
@@ -235,7 +237,7 @@ class PairSums:
 
     def _batches(self, costs: Sequence[float] | NDArray[np.float64]) -> list[tuple[int, int]]:
         """Runs of tasks that together are worth handing out."""
-        enough = _TASK_PRODUCTS / self._n_features
+        enough = self._task_pairs(float(np.sum(costs)))
         batches, low, load = [], 0, 0.0
         for index, cost in enumerate(costs):
             load += cost
@@ -245,6 +247,11 @@ class PairSums:
         if low < len(costs):
             batches.append((low, len(costs)))
         return batches
+
+    def _task_pairs(self, pairs: float) -> float:
+        """Pairs of a task, where there are so many in all."""
+        least, most = _TASK_PRODUCTS
+        return max(least, min(most, pairs * self._n_features / _TASKS)) / self._n_features
 
     def _run(self, add: Callable[[_Task, NDArray[np.uint8]], Any], tasks: list[_Task], tick: Tick) -> list[Any]:
         """Run tasks that wait for the earlier tasks of their own pieces; returns their answers."""

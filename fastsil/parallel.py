@@ -149,6 +149,15 @@ def run_tasks(
             raise
 
 
+def in_batches(n_items: int, *, n_jobs: int) -> list[range]:
+    """Equal runs of small items, so many that no thread is left waiting for long, so few that handing out is cheap."""
+    step = max(1, n_items // (_BATCHES_PER_THREAD * n_jobs))
+    return [range(low, min(low + step, n_items)) for low in range(0, n_items, step)]
+
+
+_BATCHES_PER_THREAD = 24
+
+
 @contextlib.contextmanager
 def progress_bar(description: str, *, enabled: bool) -> Iterator[Tick]:
     """A tqdm bar from 0 to 100 % on standard error, as a :data:`Tick`; silent if not enabled.

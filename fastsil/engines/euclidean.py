@@ -26,7 +26,7 @@ from fastsil.kernels import bounds as bound_kernels
 from fastsil.kernels import euclidean as tile_kernels
 from fastsil.moments import add_directions, cluster_centers, directions_are_worth_it, radial_bounds
 from fastsil.pairs import PairSums
-from fastsil.parallel import Tick, part_of, run_tasks
+from fastsil.parallel import Tick, in_batches, part_of, run_tasks
 from fastsil.partition import Partition
 from fastsil.scaling import ScaledData, scale_data
 from fastsil.terms import SilhouetteTerms, Work
@@ -227,8 +227,7 @@ class _Search:
             for low in range(int(ends[cluster - 1]) if cluster else 0, int(ends[cluster]), tile_kernels.ROWS)
         ]
 
-        def bound(block: tuple[int, int, int], stop: NDArray[np.uint8]) -> None:
-            cluster, low, high = block
+        def bound(cluster: int, low: int, high: int) -> None:
             vectors = self._bounds.vectors[self._bounds.table[cluster]]
             components = np.empty((high - low, len(vectors)), self._data.dtype)
             squares = np.empty(high - low, self._data.dtype)
@@ -252,7 +251,12 @@ class _Search:
                 candidates.guess[low:high],
             )
 
-        run_tasks(bound, blocks, [1.0] * len(blocks), n_jobs=self._n_jobs)
+        def bound_blocks(batch: range, stop: NDArray[np.uint8]) -> None:
+            for index in batch:
+                bound(*blocks[index])
+
+        batches = in_batches(len(blocks), n_jobs=self._n_jobs)
+        run_tasks(bound_blocks, batches, [len(batch) for batch in batches], n_jobs=self._n_jobs)
         left = np.flatnonzero(candidates.lower <= least_upper[candidates.row - start])
         candidates = bound_kernels.Candidates(*(part[left] for part in candidates))
         return candidates, _index_of_least(candidates.row - start, candidates.guess, len(least_upper))
