@@ -1,4 +1,4 @@
-"""Pictures: the silhouette plot, the distribution of silhouettes, the elbow, silhouettes against k.
+"""Pictures: the silhouette plot, the distribution of silhouettes, the elbow, silhouettes against k, a map.
 
 Functions of arrays that draw into matplotlib Axes and return them; they never show and never save. Colours are
 of Okabe and Ito's set, which colour-blind readers tell apart, and no picture says anything by colour alone.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,15 @@ _BLUE = "#0072B2"
 _SKY = "#56B4E9"
 _VERMILION = "#D55E00"
 _ORANGE = "#E69F00"
+_GREEN = "#009E73"
+_PURPLE = "#CC79A7"
+_YELLOW = "#F0E442"
 _INK = "#222222"
 _GREY = "#8A8A8A"
+
+# Clusters on a map take turns with these; clusters that share a colour differ in their mark.
+_TURNS = (_BLUE, _ORANGE, _GREEN, _PURPLE, _SKY, _VERMILION, _YELLOW, _GREY)
+_MARKS = ("o", "s", "^", "D", "P", "X")
 
 # Bars drawn for one cluster at most: more than the pixels of its height, fewer than a picture of millions of
 # samples would need seconds for.
@@ -268,6 +275,90 @@ def draw_distribution(silhouettes: NDArray[Any], *, score: float, ax: Axes | Non
     return ax
 
 
+def draw_map(coordinates: NDArray[Any], codes: NDArray[Any], classes: NDArray[Any], *, ax: Axes | None = None) -> Axes:
+    """Draw samples in the plane, coloured by cluster, with each cluster's label at its middle.
+
+    Parameters
+    ----------
+    coordinates : ndarray of shape (n_samples, 2)
+        Places of the samples.
+    codes : ndarray of shape (n_samples,), integer
+        Index into ``classes`` for every sample.
+    classes : ndarray of shape (n_clusters,)
+        Labels of the clusters.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure's by default.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+    ax = _axes(ax, figsize=(6, 5))
+    for cluster, label in enumerate(classes):
+        x, y = coordinates[codes == cluster].T
+        if not len(x):
+            continue
+        colour = _TURNS[cluster % len(_TURNS)]
+        mark = _MARKS[cluster // len(_TURNS) % len(_MARKS)]
+        ax.scatter(x, y, s=_dot_size(len(codes)), c=colour, marker=mark, linewidths=0, alpha=0.7)
+        name = ax.annotate(str(label), (np.median(x), np.median(y)), parse_math=False, ha="center", va="center")
+        name.set_bbox({"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": colour, "alpha": 0.85})
+        name.set_fontsize("small")
+    _finish_map(ax)
+    return ax
+
+
+def draw_silhouette_map(coordinates: NDArray[Any], silhouettes: NDArray[Any], *, ax: Axes | None = None) -> Axes:
+    """Draw samples in the plane, coloured by silhouette, negative ones as crosses on top.
+
+    Parameters
+    ----------
+    coordinates : ndarray of shape (n_samples, 2)
+        Places of the samples.
+    silhouettes : ndarray of shape (n_samples,)
+        Silhouettes, -1 to 1.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure's by default.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+    ax = _axes(ax, figsize=(6, 5))
+    from matplotlib.colors import LinearSegmentedColormap
+
+    colours = LinearSegmentedColormap.from_list("silhouette", [_VERMILION, "#E4E0DA", _BLUE])
+    reach = max(float(np.abs(silhouettes).max(initial=0.0)), 1e-9)
+    size = _dot_size(len(silhouettes))
+    for part, mark, size_of_mark in ((silhouettes >= 0, "o", size), (silhouettes < 0, "x", 1.5 * size)):
+        x, y = coordinates[part].T
+        dots = ax.scatter(
+            x,
+            y,
+            s=size_of_mark,
+            c=silhouettes[part],
+            cmap=colours,
+            vmin=-reach,
+            vmax=reach,
+            marker=mark,
+            linewidths=0.8,
+        )
+    bar = ax.figure.colorbar(dots, ax=ax, location="bottom", fraction=0.05, aspect=30)
+    bar.set_label("silhouette (negative: crosses)", fontsize="small")
+    _finish_map(ax)
+    return ax
+
+
 def new_figure(width: float = 7.0, height: float = 4.2) -> Figure:
     """A figure that no window knows: it needs no display, and pyplot does not keep it.
 
@@ -293,9 +384,9 @@ def height_for(n_clusters: int) -> float:
     return float(np.clip(2.2 + 0.33 * n_clusters, 3.6, 11))
 
 
-def save_picture(figure: Figure, path: Path) -> None:
-    """Save a figure as PNG, sharp enough for a page."""
-    figure.savefig(path, dpi=160, facecolor="white")
+def save_picture(figure: Figure, path: Path | IO[bytes]) -> None:
+    """Save a figure as PNG, sharp enough for a page, to a path or an open file."""
+    figure.savefig(path, format="png", dpi=160, facecolor="white")
 
 
 _NEEDS_MATPLOTLIB = "pictures need matplotlib; install it with: pip install 'fastsil[plots]'"
@@ -315,6 +406,19 @@ def _axes(ax: Axes | None, *, figsize: tuple[float, float]) -> Axes:
         ax = axes
     ax.spines[["top", "right"]].set_visible(False)
     return ax
+
+
+def _dot_size(n_samples: int) -> float:
+    """Area of a dot in square points: small enough that a thousand do not hide each other."""
+    return float(np.clip(12000 / max(n_samples, 1), 3, 30))
+
+
+def _finish_map(ax: Axes) -> None:
+    # Equal steps on both axes: a map that stretches one shows clusters that are not there.
+    ax.set_aspect("equal", adjustable="datalim")
+    ax.set_xlabel("first principal component")
+    ax.set_ylabel("second principal component")
+    ax.tick_params(labelsize="small")
 
 
 def _draw_curve(ax: Axes, n_clusters: NDArray[Any], values: NDArray[Any], style: str, **look: Any) -> None:
@@ -361,7 +465,7 @@ def _name_clusters(
     """Label of each cluster on the left, its size and mean on the right; every so many if they are many."""
     every = -(-len(classes) // _MAX_NAMED)
     shown = range(0, len(classes), every)
-    ax.set_yticks([middles[c] for c in shown], [str(classes[c]) for c in shown])
+    ax.set_yticks([middles[c] for c in shown], [str(classes[c]) for c in shown], parse_math=False)
     ax.tick_params(axis="y", length=0)
     if every > 1:
         return

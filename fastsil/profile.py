@@ -243,6 +243,27 @@ class SilhouetteProfile:
             self.silhouettes, self._partition.codes, self._partition.classes, score=self.score, ax=ax
         )
 
+    def plot_distribution(self, ax: Axes | None = None) -> Axes:
+        """Draw how many samples have which silhouette, negatives marked.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure's by default.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        from fastsil.plots import draw_distribution
+
+        return draw_distribution(self.silhouettes, score=self.score, ax=ax)
+
     def __repr__(self) -> str:
         return (
             f"SilhouetteProfile(n_samples={self.n_samples}, n_clusters={self.n_clusters}, metric={self.metric!r}, "

@@ -67,6 +67,11 @@ def reading_of(score: float) -> Reading:
     return next(reading for above, reading in _READINGS if shown > above)
 
 
+def readings() -> tuple[Reading, ...]:
+    """Kaufman and Rousseeuw's table, the strongest structure first."""
+    return tuple(reading for _, reading in _READINGS)
+
+
 @dataclass(frozen=True)
 class Column:
     """A column of a table for reading.
@@ -131,6 +136,30 @@ def html_table(columns: Sequence[Column]) -> str:
     rows = zip(*(column.cells for column in columns), strict=True)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def sweep_headline(results: Mapping[str, NDArray[Any]], *, best_k: int) -> str:
+    """What a sweep says, in one short sentence.
+
+    Parameters
+    ----------
+    results : mapping of str to ndarray of shape (n_tried,)
+        ``sweep_results_`` of a sweep.
+    best_k : int
+        The k of the highest mean silhouette.
+
+    Examples
+    --------
+    >>> sweep_headline({"n_clusters": np.array([2, 3]), "silhouette": np.array([0.5, 0.8])}, best_k=3)
+    'k = 3 scores highest: a strong structure.'
+    """
+    score = float(results["silhouette"][results["n_clusters"] == best_k][0])
+    if not np.isfinite(score):
+        return f"Only k = {best_k} was clustered, which has no silhouette."
+    reading = reading_of(score)
+    if reading.structure == "none":
+        return f"None of the clusterings shows a substantial structure; k = {best_k} scores highest."
+    return f"k = {best_k} scores highest: {reading.words}."
 
 
 def sweep_sentences(results: Mapping[str, NDArray[Any]], *, best_k: int, n_features: int) -> list[str]:

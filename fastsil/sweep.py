@@ -11,6 +11,7 @@ import contextlib
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -247,6 +248,59 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         from fastsil.plots import draw_sweep
 
         return draw_sweep(self.sweep_results_, best_k=self.best_k_, axes=axes)
+
+    def report(self, path: str | Path, X: ArrayLike | None = None, *, name: str = "") -> Path:
+        """Write all that the sweep found as one HTML page that needs nothing else: no network, no other files.
+
+        Parameters
+        ----------
+        path : str or Path
+            Where to write, such as ``"report.html"``; a file that is there is replaced.
+        X : array-like or CSR matrix of shape (n_samples, n_features), optional
+            The samples of the fit, for a map of them and a whole diagnosis; the sweep does not keep them.
+        name : str, default=""
+            What the data are called.
+
+        Returns
+        -------
+        Path
+            Of the file.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the sweep is not fitted.
+        ValueError
+            If X is not an array of finite numbers of the shape of the data of the fit.
+        ImportError
+            If Jinja2 or matplotlib is not installed.
+        OSError
+            If the file cannot be written.
+        """
+        check_is_fitted(self)
+        from fastsil.page import SweepContent, write_sweep_page
+
+        data: Any = None if X is None else check_data(X)
+        if data is not None:
+            validate_data(self, X, reset=False, skip_check_array=True)
+            if data.shape[0] != len(self.labels_):
+                raise ValueError(
+                    f"X has {data.shape[0]} rows but {len(self.labels_)} were fitted; pass the data of the fit."
+                )
+        best = self.profiles_.get(self.best_k_)
+        # A profile knows a callable only by its name, with which nothing can be measured.
+        looked_at = None if callable(self.metric) else data
+        content = SweepContent(
+            name=name,
+            n_features=self.n_features_in_,
+            results=self.sweep_results_,
+            best_k=self.best_k_,
+            profiles=self.profiles_,
+            coordinates=None if data is None else self._geometry.apply(data),
+            diagnosis=None if best is None else best.diagnose(looked_at, **(self.metric_params or {})),
+        )
+        write_sweep_page(Path(path), content)
+        return Path(path)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

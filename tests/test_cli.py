@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -58,6 +59,9 @@ def test_demo_sweeps_digits_and_writes_a_folder(folder):
     assert "10 true classes" in result.stdout
     made = folder / "fastsil-digits"
     names = ["elbow.png", "fastsil.json", "samples.parquet", "silhouette.png", "silhouette_k9.png", "sweep.csv"]
+    if importlib.util.find_spec("jinja2"):
+        names.insert(2, "report.html")
+        assert "A map of k = 9" in (made / "report.html").read_text(encoding="utf-8")
     assert sorted(path.name for path in made.iterdir()) == names
     assert all(f"  {name}" in result.stdout for name in names)
 
@@ -191,6 +195,17 @@ def test_without_matplotlib_there_is_a_table_and_a_note(monkeypatch, folder):
     assert "The choice is k = 2" in result.stdout
     assert "pictures need matplotlib; install it with: pip install 'fastsil[plots]'" in result.stderr
     assert not list((folder / "fastsil-iris").glob("*.png"))
+
+
+def test_without_jinja_there_are_pictures_and_a_note(monkeypatch, folder):
+    page = pytest.importorskip("fastsil.page")
+    page.load_template.cache_clear()
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    result = run("sweep", "iris.npy", "--k", "2:3", "-q")
+    assert "no report: the report needs Jinja2; install it with: pip install 'fastsil[report]'" in result.stderr
+    names = {path.name for path in (folder / "fastsil-iris").iterdir()}
+    assert "silhouette.png" in names
+    assert "report.html" not in names
 
 
 @pytest.mark.parametrize("package", ["typer", "rich"])

@@ -16,7 +16,9 @@ from fastsil import silhouette_profile  # noqa: E402
 from fastsil.plots import (  # noqa: E402
     draw_distribution,
     draw_elbow,
+    draw_map,
     draw_scores,
+    draw_silhouette_map,
     draw_silhouettes,
     draw_sweep,
     new_figure,
@@ -131,3 +133,31 @@ def test_without_matplotlib_the_error_names_what_to_install(monkeypatch):
     for draw in (new_figure, lambda: draw_elbow(KS, INERTIA)):
         with pytest.raises(ImportError, match=r"pip install 'fastsil\[plots\]'"):
             draw()
+
+
+def test_a_map_shows_every_sample_of_every_cluster_and_its_label():
+    rng = np.random.default_rng(0)
+    places, codes = rng.normal(size=(60, 2)), np.arange(60) % 10
+    labels = np.array([f"$\\{c}$" for c in range(10)])
+    ax = draw_map(places, codes, labels, ax=new_figure().subplots())
+    drawn = np.vstack([dots.get_offsets() for dots in ax.collections])
+    np.testing.assert_allclose(np.sort(drawn, axis=0), np.sort(places, axis=0))
+    assert [text.get_text() for text in ax.texts] == labels.tolist()
+    ax.figure.canvas.draw()
+
+
+def test_a_map_of_silhouettes_marks_the_negative_ones():
+    places = np.array([[0.0, 0], [1, 1], [2, 2]])
+    ax = draw_silhouette_map(places, np.array([0.5, -0.2, 0.0]), ax=new_figure().subplots())
+    at_least_0, negative = ax.collections[:2]
+    np.testing.assert_array_equal(at_least_0.get_offsets(), places[[0, 2]])
+    np.testing.assert_array_equal(negative.get_offsets(), places[[1]])
+    assert at_least_0.get_clim() == negative.get_clim() == (-0.5, 0.5)
+    assert at_least_0.get_paths()[0].vertices.shape != negative.get_paths()[0].vertices.shape
+
+
+def test_labels_are_no_formulas():
+    ax = draw_silhouettes(
+        np.array([0.5, 0.2]), np.array([0, 1]), np.array(["$\\x$", "b"]), score=0.3, ax=new_figure().subplots()
+    )
+    ax.figure.canvas.draw()

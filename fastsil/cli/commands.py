@@ -245,7 +245,9 @@ def _run_sweep(X: Any, settings: _Settings, out: Path | None) -> bool:
             ).fit(X)
         _show_sweep(sweep, X.shape[1])
         record = {**settings._asdict(), "n_samples": X.shape[0], "n_features": X.shape[1]}
-        _show_written(out, lambda pictures: results_folder.write_sweep(out, sweep, record, pictures=pictures))
+        _show_written(out, lambda pictures: results_folder.write_sweep(out, sweep, X, record, pictures=pictures))
+        if not results_folder.pictures_missing() and (no_page := results_folder.page_missing()):
+            screen.remark(f"no report: {no_page}", style="yellow")
     return bool(sweep.interrupted_)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastsil import __version__
 from fastsil.files import read_json, replacing, write_columns, write_csv, write_json
+from fastsil.page import load_template
 from fastsil.plots import draw_elbow, draw_scores, height_for, new_figure, save_picture
 
 if TYPE_CHECKING:
@@ -62,7 +63,18 @@ def pictures_missing() -> str:
     return ""
 
 
-def write_sweep(folder: Path, sweep: KMeansSweep, settings: Mapping[str, Any], *, pictures: bool) -> dict[str, str]:
+def page_missing() -> str:
+    """Empty, or why there will be no page of a sweep."""
+    try:
+        load_template()
+    except ImportError as error:
+        return str(error)
+    return pictures_missing()
+
+
+def write_sweep(
+    folder: Path, sweep: KMeansSweep, X: Any, settings: Mapping[str, Any], *, pictures: bool
+) -> dict[str, str]:
     """Write a sweep's results; return what each file is for, by name."""
     results, best = sweep.sweep_results_, sweep.best_k_
     write_csv(folder / "sweep.csv", results)
@@ -73,6 +85,9 @@ def write_sweep(folder: Path, sweep: KMeansSweep, settings: Mapping[str, Any], *
         files[written.name] = "each sample's label, silhouette and nearest other cluster, for each k"
     if pictures:
         files |= _draw_sweep(folder, sweep)
+    if not page_missing():
+        sweep.report(folder / "report.html", X, name=settings["name"])
+        files = {"report.html": "everything on one page, to open in a browser"} | files
     settings = {**settings, "best_k": best, "n_clusters": results["n_clusters"].tolist()}
     return _finish(folder, "sweep", settings, files)
 

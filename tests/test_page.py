@@ -1,0 +1,202 @@
+"""The page of a sweep: whole, closed to the network, and text stays text."""
+
+from __future__ import annotations
+
+import base64
+import re
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+from sklearn.base import BaseEstimator, ClusterMixin
+from sklearn.cluster import KMeans
+from sklearn.datasets import make_blobs
+from sklearn.decomposition import PCA
+
+from fastsil import KMeansSweep
+
+pytest.importorskip("matplotlib")
+pytest.importorskip("jinja2")
+
+from fastsil.page import load_template, plane
+from fastsil.page.plane import principal_plane
+
+EVIL = "<script>alert('$\\x$')</script>"
+X, _ = make_blobs(90, centers=[[0, 0, 0], [9, 0, 0], [0, 9, 0]], random_state=0)
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the text between them."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.tags, self.open, self.words = [], [], []
+        self.source = path.read_text(encoding="utf-8")
+        self.feed(self.source)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in {"meta", "img", "br"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def page_of(sweep, tmp_path, *args, **kwargs):
+    return Page(sweep.report(tmp_path / "report.html", *args, **kwargs))
+
+
+@pytest.fixture(scope="module")
+def sweep():
+    return KMeansSweep(range(2, 6), n_init=1, random_state=0).fit(X)
+
+
+class NamedClusters(ClusterMixin, BaseEstimator):
+    """k-means with labels that a page and a picture must not take for markup."""
+
+    def __init__(self, n_clusters=2):
+        self.n_clusters = n_clusters
+
+    def fit(self, X, y=None):
+        codes = KMeans(self.n_clusters, n_init=1, random_state=0).fit(X).labels_
+        self.labels_ = np.array([f"{EVIL}{code}" for code in range(self.n_clusters)])[codes]
+        return self
+
+
+def test_every_k_is_there_and_what_was_found_about_it(sweep, tmp_path):
+    page = page_of(sweep, tmp_path, X, name="three blobs")
+    assert page.open == []
+    assert "k = 3 scores highest: a strong structure." in page.text
+    assert "three blobs" in page.text
+    for k, profile in sweep.profiles_.items():
+        assert f"k = {k}: mean {profile.score:.3f}, {profile.n_negative:,} negative" in page.text
+    for value in sweep.sweep_results_["silhouette"]:
+        assert f"{value:.4f}" in page.text
+    assert "all 90 samples" in page.text
+    assert "Nothing was found in" in page.text
+    # Two curves, two of the best k, two maps, and one for each k.
+    assert len(page.all("img")) == 6 + len(sweep.profiles_)
+    assert all(image["alt"] for image in page.all("img"))
+
+
+def test_nothing_is_loaded_from_anywhere(sweep, tmp_path):
+    page = page_of(sweep, tmp_path, X)
+    assert not page.all("script")
+    assert not page.all("link")
+    assert not re.search(r"https?:|//[a-z]|url\(|@import", re.sub(r"base64,[A-Za-z0-9+/=]+", "", page.source))
+    for image in page.all("img"):
+        kind, data = image["src"].split(",")
+        assert kind == "data:image/png;base64"
+        assert base64.b64decode(data, validate=True).startswith(b"\x89PNG")
+    assert all(link["href"].startswith("#") for link in page.all("a"))
+    assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.all("meta")
+
+
+@pytest.mark.filterwarnings("ignore:1 of 3 clusterings failed")
+def test_whatever_is_given_shows_as_text(tmp_path, monkeypatch):
+    fit = NamedClusters.fit
+
+    def fail_at_four(self, X, y=None):
+        if self.n_clusters == 4:
+            raise RuntimeError(EVIL)
+        return fit(self, X)
+
+    monkeypatch.setattr(NamedClusters, "fit", fail_at_four)
+    sweep = KMeansSweep([2, 3, 4], estimator=NamedClusters()).fit(X)
+    page = page_of(sweep, tmp_path, X, name=EVIL)
+    assert not page.all("script")
+    assert f"Which number of clusters? · {EVIL}" in page.text
+    assert f"k = 4: RuntimeError: {EVIL}" in page.text
+    assert all(f"{EVIL}{code}" in page.text for code in range(3))
+
+
+def test_without_the_data_there_is_no_map_and_the_diagnosis_says_so(sweep, tmp_path):
+    page = page_of(sweep, tmp_path)
+    assert "A map of" not in page.text
+    assert "Not checked, for lack of data" in page.text
+    assert len(page.all("img")) == 4 + len(sweep.profiles_)
+
+
+def test_a_finding_comes_with_its_advice(tmp_path):
+    data = np.vstack([X, [[500.0, 500.0, 500.0]]])
+    sweep = KMeansSweep([2, 4], n_init=1, random_state=0).fit(data)
+    page = page_of(sweep, tmp_path, data)
+    findings = sweep.profiles_[sweep.best_k_].diagnose(data)
+    assert "singletons" in findings.codes
+    for finding in findings:
+        assert " ".join(finding.message.split()) in page.text
+        assert " ".join(finding.advice.split()) in page.text
+
+
+def test_k_of_one_has_an_inertia_only(tmp_path):
+    page = page_of(KMeansSweep(1, random_state=0).fit(X), tmp_path, X)
+    assert "Only k = 1 was clustered, which has no silhouette." in page.text
+    assert len(page.all("img")) == 1
+
+
+@pytest.mark.parametrize("metric", ["cosine", "mahalanobis", "manhattan", lambda x, y: abs(x - y).max()])
+def test_every_metric_has_a_page(metric, tmp_path):
+    sweep = KMeansSweep([2, 3], metric=metric, n_init=1, random_state=0).fit(X[:30])
+    assert "A map of k" in page_of(sweep, tmp_path, X[:30]).text
+
+
+def test_sparse_samples(tmp_path):
+    data = csr_matrix(X)
+    sweep = KMeansSweep([2, 3], n_init=1, random_state=0).fit(data)
+    assert "A map of k" in page_of(sweep, tmp_path, data).text
+
+
+def test_other_data_than_those_of_the_fit_are_refused(sweep, tmp_path):
+    with pytest.raises(ValueError, match="X has 50 rows but 90 were fitted"):
+        sweep.report(tmp_path / "report.html", X[:50])
+    with pytest.raises(ValueError, match="features"):
+        sweep.report(tmp_path / "report.html", X[:, :2])
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_jinja_the_extra_is_named(sweep, tmp_path, monkeypatch):
+    load_template.cache_clear()
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(ImportError, match=r"pip install 'fastsil\[report\]'"):
+        sweep.report(tmp_path / "report.html")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("container", [np.asarray, csr_matrix])
+@pytest.mark.parametrize("scale", [1.0, 1e-200, 1e200])
+@pytest.mark.parametrize("max_dense", [plane._MAX_DENSE, 10])
+def test_the_plane_is_that_of_the_principal_components(container, scale, max_dense, monkeypatch):
+    monkeypatch.setattr(plane, "_MAX_DENSE", max_dense)
+    data = np.random.default_rng(0).normal(size=(40, 5)) * [5, 3, 1, 1, 1]
+    found = principal_plane(container(data * scale))
+    pca = PCA(2).fit(data)
+    np.testing.assert_allclose(abs(found.coordinates / scale), abs(pca.transform(data)), rtol=1e-6, atol=1e-6)
+    assert found.share == pytest.approx(pca.explained_variance_ratio_.sum())
+
+
+def test_a_plane_of_many_samples_shows_some_of_them_always_the_same():
+    data = np.random.default_rng(0).normal(size=(5000, 3))
+    first, second = principal_plane(data), principal_plane(data)
+    assert len(first.rows) == len(np.unique(first.rows)) == 3000
+    assert first.n_samples == 5000
+    np.testing.assert_array_equal(first.rows, second.rows)
+    np.testing.assert_array_equal(first.coordinates, second.coordinates)
+
+
+@pytest.mark.parametrize("data", [np.arange(5.0)[:, None], np.ones((4, 3)), np.array([[0.0, 1], [1, 0]])])
+@pytest.mark.parametrize("container", [np.asarray, csr_matrix])
+def test_a_plane_of_next_to_nothing(data, container):
+    found = principal_plane(container(data))
+    assert found.coordinates.shape == (len(data), 2)
+    assert np.isfinite(found.coordinates).all()
+    assert 0 <= found.share <= 1.0000001
