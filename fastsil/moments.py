@@ -22,7 +22,7 @@ _PIECE = 8192
 # Leading directions of a cluster's covariance, by its size. A direction costs a product of n_features for each
 # candidate pair, a candidate costs as many as the cluster has members. With the skew, the directions fill a micro
 # block. They need not be exact: what they leave out is bounded, not neglected.
-_DIRECTIONS = ((1024, 31), (64, 15))
+_DIRECTIONS = ((1536, 31), (64, 15))
 # With so few features the whole spectrum is known, for clusters of any size.
 _ALL_DIRECTIONS = 8
 # Members that the search looks at, and its rounds.

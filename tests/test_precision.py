@@ -11,9 +11,19 @@ from hypothesis import strategies as st
 import reference
 from assertions import assert_same_bits, assert_silhouettes_close
 from fastsil import silhouette_samples
+from fastsil.engines import euclidean
 from strategies import MAX_FEATURES, labelled_data
 
 DTYPES = [np.float32, np.float64]
+
+
+@pytest.fixture(scope="module", params=["symmetric if small", "pruned if small"], autouse=True)
+def way(request):
+    """Small data are not pruned by themselves; the promise holds either way."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "pruned if small":
+            patch.setattr(euclidean, "_SMALL_SYMMETRIC", 3)
+        yield
 
 
 def offset_large_beside_the_spread(rng):

@@ -19,6 +19,7 @@ def terms_of(X, codes, strategy, monkeypatch):
     partition = partition_from_codes(np.arange(codes.max() + 1), codes)
     few = partition.n_clusters if strategy == "symmetric" else 0
     monkeypatch.setattr(euclidean, "_ALWAYS_SYMMETRIC", few)
+    monkeypatch.setattr(euclidean, "_SMALL_SYMMETRIC", few)
     monkeypatch.setattr(euclidean, "_SYMMETRIC_CLUSTERS", (0, 0))
     terms = euclidean.compute_terms(X, partition, n_jobs=2, tick=ignore_progress)
     assert strategy in terms.work.strategy
