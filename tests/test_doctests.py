@@ -15,7 +15,7 @@ NEEDS = {
     "fastsil.cli": ("typer", "rich"),
     "fastsil.__main__": ("typer", "rich"),
     "fastsil.plots": ("matplotlib",),
-    "fastsil.report": ("matplotlib",),
+    "fastsil.page": ("matplotlib", "jinja2"),
 }
 
 

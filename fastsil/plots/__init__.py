@@ -1,0 +1,23 @@
+"""Pictures: the silhouette plot, the distribution of silhouettes, the elbow, silhouettes against k, a map.
+
+Functions of arrays that draw into matplotlib Axes and return them; they never show and never save. Colours are
+of Okabe and Ito's set, which colour-blind readers tell apart, and no picture says anything by colour alone.
+"""
+
+from fastsil.plots.canvas import new_figure, save_picture
+from fastsil.plots.curves import draw_elbow, draw_scores, draw_sweep
+from fastsil.plots.maps import draw_map, draw_silhouette_map
+from fastsil.plots.silhouettes import draw_distribution, draw_silhouettes, height_for
+
+__all__ = [
+    "draw_distribution",
+    "draw_elbow",
+    "draw_map",
+    "draw_scores",
+    "draw_silhouette_map",
+    "draw_silhouettes",
+    "draw_sweep",
+    "height_for",
+    "new_figure",
+    "save_picture",
+]

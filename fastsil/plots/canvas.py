@@ -1,0 +1,65 @@
+"""What all pictures share: colours, where to draw, and how a figure becomes a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE = "#0072B2"
+SKY = "#56B4E9"
+VERMILION = "#D55E00"
+ORANGE = "#E69F00"
+GREEN = "#009E73"
+PURPLE = "#CC79A7"
+YELLOW = "#F0E442"
+INK = "#222222"
+GREY = "#8A8A8A"
+
+_NEEDS_MATPLOTLIB = "pictures need matplotlib; install it with: pip install 'fastsil[plots]'"
+
+
+def new_figure(width: float = 7.0, height: float = 4.2) -> Figure:
+    """A figure that no window knows: it needs no display, and pyplot does not keep it.
+
+    Parameters
+    ----------
+    width, height : float
+        Size in inches.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(_NEEDS_MATPLOTLIB) from error
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save_picture(figure: Figure, path: Path | IO[bytes]) -> None:
+    """Save a figure as PNG, sharp enough for a page, to a path or an open file."""
+    figure.savefig(path, format="png", dpi=160, facecolor="white")
+
+
+def pyplot() -> Any:
+    """matplotlib.pyplot, or an error that names the extra."""
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(_NEEDS_MATPLOTLIB) from error
+    return plt
+
+
+def axes_for(ax: Axes | None, *, figsize: tuple[float, float]) -> Axes:
+    """The Axes given, or those of a new figure, without the two lines of the frame that carry no scale."""
+    if ax is None:
+        axes: Axes = pyplot().subplots(figsize=figsize, layout="constrained")[1]
+        ax = axes
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
