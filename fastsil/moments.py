@@ -21,7 +21,8 @@ from fastsil.scaling import ScaledData
 _PIECE = 8192
 # Leading directions of a cluster's covariance, by its size. A direction costs a product of n_features for each
 # candidate pair, a candidate costs as many as the cluster has members. With the skew, the directions fill a micro
-# block. They need not be exact: what they leave out is bounded, not neglected.
+# block. They need not be exact: what they leave out is bounded, not neglected. Measured, seconds with 31 and with 15:
+# n = 100,000, d = 128, k = 100: 0.362 and 0.336; n = 50,000, d = 768, k = 30: 1.125 and 1.176.
 _DIRECTIONS = ((1536, 31), (64, 15))
 # With so few features the whole spectrum is known, for clusters of any size.
 _ALL_DIRECTIONS = 8

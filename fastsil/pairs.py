@@ -62,7 +62,7 @@ class PairSums:
         self.samples = kernels.Samples(data.X, data.partition.order, origins, data.dtype.type(data.scale))
         self.pairs = 0
         self._partition = data.partition
-        self._n_features = data.X.shape[1]
+        self._n_features: int = data.X.shape[1]
         self._n_jobs = n_jobs
         self._workspaces: SimpleQueue[Any] = SimpleQueue()
         for _ in range(n_jobs):
