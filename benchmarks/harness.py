@@ -68,7 +68,7 @@ def check_agreement(peer: Peer, data: Data, silhouettes: Any) -> float:
 
 # Seconds before each call: the threads of a BLAS go on spinning for 0.1 s after a call, and nobody is to pay for those
 # of another contender.
-_REST = 0.2
+REST = 0.2
 
 
 def time_in_turn(entries: Sequence[Entry], rounds: int, budget: float) -> Timing:
@@ -83,7 +83,7 @@ def time_in_turn(entries: Sequence[Entry], rounds: int, budget: float) -> Timing
     begin = time.perf_counter()
     for turn in range(max(rounds, _MOST_ROUNDS)):
         for entry in entries:
-            time.sleep(_REST)
+            time.sleep(REST)
             start = time.perf_counter()
             silhouettes = entry.peer.samples(*entry.data)
             seconds[entry.peer.name].append((time.perf_counter() - start) * entry.scale)

@@ -1,4 +1,4 @@
-"""The command line: ``python -m benchmarks [speed | memory | accuracy | kernels | start | table]``."""
+"""The command line: ``python -m benchmarks [speed | many | memory | accuracy | kernels | start | table]``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import cases, harness, peers, rates, table
+from benchmarks import cases, harness, many, peers, rates, table
 from benchmarks.harness import Recorder, paired_ratio, run_probe
 
 # More samples than the limit, and scikit-learn is timed on a random subset.
@@ -72,6 +72,20 @@ def _time_case(case: cases.Case, dtype: str, options: argparse.Namespace) -> dic
         "share": work.share,
         "phases": dict(work.seconds),
     }
+
+
+def many_labelings(options: argparse.Namespace) -> list[str]:
+    """Ratios to scikit-learn for a sweep's labelings in one call."""
+    recorder = _recorder("many", options)
+    rows = []
+    for d, dtype in product((128, 512) if options.full else (64,), options.dtype):
+        n = options.samples or (20_000 if options.full else 4_000)
+        row = many.time_sweep(n, d, dtype, peer_samples=min(options.peer_samples, 10_000), rounds=options.rounds)
+        recorder.add(f"{row['case']}, {dtype}", **row)
+        rows.append(row)
+        _say("many", row)
+    _show("many", rows)
+    return ["many"]
 
 
 def memory(options: argparse.Namespace) -> list[str]:
@@ -249,6 +263,7 @@ def _show(subject: str, rows: Sequence[dict[str, Any]]) -> None:
 
 _SUBCOMMANDS = {
     "speed": speed,
+    "many": many_labelings,
     "memory": memory,
     "accuracy": accuracy,
     "kernels": kernels,

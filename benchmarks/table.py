@@ -35,6 +35,10 @@ def verdict(met: bool | None) -> str:
 
 
 def _speed(row: dict[str, Any]) -> list[str]:
+    return [*_ratio(row), f"{row['share']:.2%}"]
+
+
+def _ratio(row: dict[str, Any]) -> list[str]:
     times = row["seconds"]
     scaled = "" if row["peer_rows"] == row["n"] else f" (from {row['peer_rows']:,} samples)"
     return [
@@ -45,7 +49,6 @@ def _speed(row: dict[str, Any]) -> list[str]:
         f"{row['ratio']:.1f} ({row['low']:.1f} to {row['high']:.1f}, {row['rounds']} rounds)",
         number(row["floor"]),
         verdict(None if row["floor"] is None else row["ratio"] >= row["floor"]),
-        f"{row['share']:.2%}",
     ]
 
 
@@ -90,6 +93,8 @@ def _start(row: dict[str, Any]) -> list[str]:
     return [row["what"], row["measured"], row["wanted"], verdict(row["met"])]
 
 
+_RATIO = ("data", "dtype", "fastsil", "scikit-learn", "with working_memory=32", "ratio", "asked for", "met")
+
 # Heading, note, columns, and what makes a row of a result.
 SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], list[str]]]] = {
     "speed": (
@@ -98,18 +103,16 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
         "paired ratios to scikit-learn's faster setting, all contenders in turn, 0.2 s apart. Where a time is "
         "«from N samples», scikit-learn ran on a random subset and its time is scaled by the square of the ratio of "
         "the numbers of samples; fastsil ran on all. Pairs: distances that fastsil computed, of all n² ordered pairs.",
-        (
-            "data",
-            "dtype",
-            "fastsil",
-            "scikit-learn",
-            "with working_memory=32",
-            "ratio",
-            "asked for",
-            "met",
-            "pairs",
-        ),
+        (*_RATIO, "pairs"),
         _speed,
+    ),
+    "many": (
+        "A sweep's labelings in one call",
+        "Median times of `silhouette_samples_many` for the labels of MiniBatchKMeans with k = 2 to 16, against "
+        "scikit-learn's function called for each: timed for three of them, from a random subset, and scaled. Ratios as "
+        "above.",
+        _RATIO,
+        _ratio,
     ),
     "memory": (
         "Memory",

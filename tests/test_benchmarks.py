@@ -11,7 +11,7 @@ import pytest
 # Last, so that `fastsil` stays the package that the other tests meet.
 sys.path.append(str(Path(__file__).parent.parent))
 
-from benchmarks import cases, harness, peers, rates, table
+from benchmarks import cases, harness, many, peers, rates, table
 
 N = 200
 
@@ -52,6 +52,16 @@ def test_a_subset_is_scaled_by_pairs():
     assert len(entry.data.X) == N // 4
     assert entry.scale == 16
     assert harness.scaled_entry(peers.FASTSIL, data, N).scale == 1
+
+
+def test_a_sweep_in_one_call_is_checked_and_scaled(monkeypatch):
+    row = many.time_sweep(N, 8, "float32", peer_samples=N // 2, rounds=1)
+    assert (row["n"], row["peer_rows"], row["floor"]) == (N, N // 2, None)
+    assert row["ratio"] > 0
+    wrong = np.zeros((len(many.N_CLUSTERS), N))
+    monkeypatch.setattr("fastsil.silhouette_samples_many", lambda X, labelings: wrong)
+    with pytest.raises(AssertionError, match="not timed"):
+        many.time_sweep(N, 8, "float32", peer_samples=N // 2, rounds=1)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
