@@ -22,7 +22,7 @@ from fastsil.parallel import Tick, part_of
 from fastsil.partition import Partition
 from fastsil.sklearn_compat import VALID_METRICS
 from fastsil.terms import SilhouetteTerms
-from fastsil.validation import Metric
+from fastsil.validation import Metric, check_finite
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ _ROUTES = {
     "manhattan": Route("manhattan", takes_sparse=True),
     "cityblock": Route("manhattan", takes_sparse=True),
     "l1": Route("manhattan", takes_sparse=True),
+    "precomputed": Route("precomputed", takes_sparse=True),
 }
 
 # Samples whose distances to each other are looked at for a diagnosis.
@@ -132,6 +133,8 @@ def _route_of(X: Any, metric: Metric, metric_params: dict[str, Any]) -> tuple[Me
     """The metric by its own name, its keywords, and its route; without a route, it goes to scikit-learn."""
     if not issparse(X):  # scikit-learn refuses sparse data under this name
         metric, metric_params = _by_own_name(metric, metric_params)
+    if metric == "precomputed":
+        metric_params = {}  # scikit-learn takes any and uses none
     route = _ROUTES.get(metric) if isinstance(metric, str) else None
     given = {name: value for name, value in metric_params.items() if value is not None}
     if route is None or not set(given) <= set(route.params) or (issparse(X) and not route.takes_sparse):
@@ -187,7 +190,9 @@ def distances_between_some(X: Any, metric: str, metric_params: dict[str, Any]) -
         return None, None
     rows = np.sort(np.random.default_rng(0).permutation(X.shape[0])[:_SOME])
     if metric == "precomputed":
-        return rows, np.asarray(X[rows][:, rows], dtype=np.float64)
+        drawn = X[rows][:, rows]
+        check_finite(drawn)
+        return rows, np.asarray(drawn.toarray() if issparse(drawn) else drawn, dtype=np.float64)
     if metric in _ROUTES and _ROUTES[metric].prepare is not None:
         # By the covariance of all samples, not of the few.
         return rows, pairwise_distances(coordinates_of(X, metric, metric_params)[rows])

@@ -64,7 +64,7 @@ def scale_data(X: NDArray[Any], partition: Partition) -> ScaledData:
     elif X.dtype == np.float64:
         # 2**1000 times the smallest subnormal is still far from overflow.
         scale = math.ldexp(1.0, max(-1000, min(1000, -math.frexp(largest)[1])))
-    return ScaledData(X=_as_writable(X), scale=scale, dtype=dtype, partition=partition)
+    return ScaledData(X=as_writable(X), scale=scale, dtype=dtype, partition=partition)
 
 
 def _largest_magnitude(X: NDArray[Any]) -> float:
@@ -76,7 +76,7 @@ def _largest_magnitude(X: NDArray[Any]) -> float:
     return largest
 
 
-def _as_writable(X: NDArray[Any]) -> NDArray[Any]:
+def as_writable(X: NDArray[Any]) -> NDArray[Any]:
     """The same memory without the read-only mark, which numba would compile every kernel again for.
 
     The kernels only read it; memory that is mapped read-only stays protected by the system.

@@ -18,6 +18,7 @@ from fastsil.validation import (
     Metric,
     check_average,
     check_data,
+    check_finite,
     check_labelings,
     check_labels,
     check_metric,
@@ -40,14 +41,14 @@ def silhouette_samples(
     ----------
     X : array-like or sparse matrix of shape (n_samples, n_features) or (n_samples, n_samples)
         Samples, or their distances for ``metric="precomputed"``. A C-contiguous float32 or float64 array
-        or memmap is read in place, never copied as a whole.
+        or memmap is read in place, never copied as a whole; so are distances in Fortran order or of integers.
     labels : array-like of shape (n_samples,)
         Label of every sample: integers, strings, anything that sorts.
     metric : str or callable, default="euclidean"
         Any that :func:`sklearn.metrics.pairwise_distances` takes. Euclidean, Mahalanobis
         (``V=`` covariance or ``VI=`` its inverse; by default the covariance of X), standardised Euclidean
-        (``V=`` variances), squared Euclidean, cosine, correlation and Manhattan run on fastsil's engines, others
-        on scikit-learn's distances.
+        (``V=`` variances), squared Euclidean, cosine, correlation, Manhattan and given distances run on fastsil's
+        engines, others on scikit-learn's distances.
     n_jobs : int, optional
         Threads. By default all cores that the process may use. On fastsil's engines the result is the same to the
         bit for any number.
@@ -338,4 +339,6 @@ def _draw_subset(X: Any, labels: Any, metric: Metric, sample_size: int, random_s
     rows = check_random_state(random_state).permutation(X.shape[0])[:sample_size]
     if metric != "precomputed":
         return X[rows], labels[rows]
+    # Distances that are not drawn are looked at too, but as scikit-learn does, for gaps only.
+    check_finite(X)
     return X[rows][:, rows], labels[rows]

@@ -45,7 +45,8 @@ def check_data(X: Any, *, metric: Metric = "euclidean") -> Any:
         float32 stays float32; everything else that is a number becomes float64. Distances
         (``metric="precomputed"``) and data for other engines than ours keep their type.
     metric : str or callable
-        Only ``"precomputed"`` matters: distances must be square, with a zero diagonal.
+        Only ``"precomputed"`` matters: distances must be square. Their values are checked by
+        :func:`check_row_of_distances`, in the pass that reads them.
 
     Raises
     ------
@@ -58,14 +59,70 @@ def check_data(X: Any, *, metric: Metric = "euclidean") -> Any:
     # In the machine's byte order: NumPy's sums and numba's kernels want it, and >f4 is float32 all the same.
     X = X.astype(X.dtype.newbyteorder("="), copy=False)
     sparse = _is_sparse(X)
-    _check_finite(X.data if sparse else X, sparse=X if sparse else None)
     if metric == "precomputed":
-        _check_distances(X)
+        if X.shape[0] != X.shape[1]:
+            raise ValueError(f"metric='precomputed' needs a square matrix of distances, got X of shape {X.shape}.")
         return X
+    check_finite(X)
     dtype = np.float32 if X.dtype == np.float32 else np.float64
     if sparse:
         return X.astype(dtype, copy=False)
     return np.ascontiguousarray(X, dtype=dtype)
+
+
+def check_finite(X: Any) -> None:
+    """Raise a ValueError that says where, if X (an array or a CSR matrix) has a NaN or an infinity."""
+    sparse = _is_sparse(X)
+    # In the order of memory: a mapped file in Fortran order would be read page by page for every block of rows.
+    flipped = not sparse and X.flags.f_contiguous and not X.flags.c_contiguous
+    values = X.data if sparse else X.T if flipped else X
+    if values.dtype.kind not in "fc":
+        return
+    step = max(1, _FINITE_CHUNK_BYTES // max(values.itemsize * (values.shape[1] if values.ndim == 2 else 1), 1))
+    for start in range(0, len(values), step):
+        chunk = values[start : start + step]
+        # NaN and infinity survive a sum (overflow makes one too, so a bad sum only means: look).
+        with np.errstate(over="ignore", invalid="ignore"):
+            suspect = not np.isfinite(chunk.sum(dtype=chunk.dtype))
+        if not suspect or np.isfinite(chunk).all():
+            continue
+        first, *second = (int(axis[0]) for axis in np.nonzero(~np.isfinite(chunk)))
+        place = (start + first, *second)
+        if sparse:
+            row, column = int(np.searchsorted(X.indptr, place[0], side="right")) - 1, int(X.indices[place[0]])
+        else:
+            row, column = reversed(place) if flipped else place
+        _raise_not_finite(values[place], row, column)
+
+
+def check_row_of_distances(X: Any, row: int) -> None:
+    """Raise a ValueError if a row of distances (an array or a CSR matrix) is not what scikit-learn takes.
+
+    Distances are finite and not negative. On the diagonal they are 0, up to 100 eps for floating-point types.
+    """
+    if _is_sparse(X):
+        entries = slice(X.indptr[row], X.indptr[row + 1])
+        values, columns = X.data[entries], X.indices[entries]
+        diagonal = values[columns == row].sum(dtype=np.float64)
+    else:
+        values, columns, diagonal = X[row], range(X.shape[1]), X[row, row]
+    for place in np.flatnonzero(~np.isfinite(values))[:1]:
+        _raise_not_finite(values[place], row, columns[place])
+    if abs(float(diagonal)) > diagonal_tolerance(X.dtype):
+        raise ValueError(
+            "The precomputed distance matrix contains non-zero elements on the diagonal "
+            f"(row {row}: {diagonal}). Use np.fill_diagonal(X, 0)."
+        )
+    for place in np.flatnonzero(values < 0)[:1]:
+        raise ValueError(
+            f"Negative values in X: row {row}, column {columns[place]} is {values[place]}. "
+            "metric='precomputed' takes distances; turn similarities into distances first (for example X.max() - X)."
+        )
+
+
+def diagonal_tolerance(dtype: np.dtype[Any]) -> float:
+    """Largest absolute value on the diagonal of distances that counts as 0, which is scikit-learn's."""
+    return 100 * float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
 
 
 def check_labels(labels: Any, n_samples: int) -> Partition:
@@ -146,46 +203,12 @@ def _is_sparse(X: Any) -> bool:
     return bool(issparse(X))
 
 
-def _check_finite(values: NDArray[Any], *, sparse: Any) -> None:
-    if values.dtype.kind not in "fc":
-        return
-    step = max(1, _FINITE_CHUNK_BYTES // max(values.itemsize * (values.shape[1] if values.ndim == 2 else 1), 1))
-    for start in range(0, len(values), step):
-        chunk = values[start : start + step]
-        # NaN and infinity survive a sum (overflow makes one too, so a bad sum only means: look).
-        with np.errstate(over="ignore", invalid="ignore"):
-            suspect = not np.isfinite(chunk.sum(dtype=chunk.dtype))
-        if suspect and not np.isfinite(chunk).all():
-            _raise_not_finite(chunk, start, sparse)
-
-
-def _raise_not_finite(chunk: NDArray[Any], start: int, sparse: Any) -> None:
-    where = np.argwhere(~np.isfinite(chunk))[0]
-    value = chunk[tuple(where)]
-    if sparse is None:
-        row, column = start + int(where[0]), int(where[1])
-    else:
-        entry = start + int(where[0])
-        row = int(np.searchsorted(sparse.indptr, entry, side="right")) - 1
-        column = int(sparse.indices[entry])
+def _raise_not_finite(value: Any, row: int, column: int) -> None:
     kind = "NaN" if np.isnan(value) else "infinity"
     raise ValueError(
         f"Input X contains {kind}: row {row}, column {column} is {value}. "
         "Drop or impute such rows first (sklearn.impute.SimpleImputer fills gaps)."
     )
-
-
-def _check_distances(X: Any) -> None:
-    if X.shape[0] != X.shape[1]:
-        raise ValueError(f"metric='precomputed' needs a square matrix of distances, got X of shape {X.shape}.")
-    diagonal = X.diagonal()
-    tolerance = 100 * np.finfo(X.dtype).eps if X.dtype.kind == "f" else 0
-    wrong = np.flatnonzero(np.abs(diagonal) > tolerance)
-    if len(wrong):
-        raise ValueError(
-            "The precomputed distance matrix contains non-zero elements on the diagonal "
-            f"(row {wrong[0]}: {diagonal[wrong[0]]}). Use np.fill_diagonal(X, 0)."
-        )
 
 
 def _as_label_array(labels: Any) -> Any:

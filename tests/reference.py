@@ -282,6 +282,27 @@ def keep_nearest(sums, groups, sizes):
     return own, means.min(axis=1), means.argmin(axis=1)
 
 
+# Twins of fastsil.kernels.precomputed
+
+
+def sum_rows(distances, groups, n_groups):
+    """(n_groups, n_rows) sum of each row over the columns of each group; the smallest distance."""
+    distances = np.asarray(distances).astype(WIDE)
+    return np.stack([distances[:, groups == group].sum(axis=1) for group in range(n_groups)]), distances.min()
+
+
+def sum_columns(distances, groups, n_groups):
+    return sum_rows(distances, groups, n_groups)
+
+
+def sum_rows_sparse(distances, groups, n_groups):
+    return sum_rows(distances, groups, n_groups)
+
+
+def keep_nearest_transposed(sums, groups, sizes):
+    return keep_nearest(sums.T, groups, sizes)
+
+
 # Twins of fastsil.kernels.linear. A row is seen as z = (x - shift) * scale.
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, issparse
 
 from fastsil.parallel import Tick
 from fastsil.partition import Partition
@@ -32,8 +31,8 @@ def compute_terms(
 
     Parameters
     ----------
-    X : array-like or sparse matrix of shape (n_samples, n_features) or (n_samples, n_samples)
-        Samples, or distances for ``metric="precomputed"``.
+    X : array-like or sparse matrix of shape (n_samples, n_features)
+        Samples.
     partition : Partition
         Samples grouped by cluster.
     metric : str or callable
@@ -47,14 +46,13 @@ def compute_terms(
     """
     started = time.perf_counter()
     n_samples = partition.n_samples
-    sums_of_chunk = _sparse_sums if issparse(X) and metric == "precomputed" else _dense_sums
     a = np.empty(n_samples)
     b = np.empty(n_samples)
     neighbor = np.empty(n_samples, dtype=np.int32)
 
     def reduce_chunk(distances: Any, start: int) -> None:
         rows = slice(start, start + distances.shape[0])
-        sums = sums_of_chunk(distances, partition)
+        sums = _dense_sums(distances, partition)
         a[rows], b[rows], neighbor[rows] = _terms_of_sums(sums, partition.codes[rows], partition.sizes)
         tick(distances.shape[0] / n_samples)
 
@@ -73,15 +71,6 @@ def _dense_sums(distances: NDArray[Any], partition: Partition) -> NDArray[np.flo
     """Sum of distances from each row of a chunk to each cluster, shape (n_rows, n_clusters)."""
     grouped = distances[:, partition.order]
     return np.add.reduceat(grouped, partition.offsets[:-1], axis=1, dtype=np.float64)
-
-
-def _sparse_sums(distances: Any, partition: Partition) -> NDArray[np.float64]:
-    """As :func:`_dense_sums`; an entry that is not stored is a distance of 0, as in scikit-learn."""
-    membership = csr_array(
-        (np.ones(partition.n_samples), (np.arange(partition.n_samples), partition.codes)),
-        shape=(partition.n_samples, partition.n_clusters),
-    )
-    return np.asarray((csr_array(distances) @ membership).todense(), dtype=np.float64)
 
 
 def _terms_of_sums(

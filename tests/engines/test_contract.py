@@ -2,12 +2,13 @@
 
 import importlib
 import pkgutil
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from hypothesis import assume, given
-from scipy.sparse import csr_array, csr_matrix
+from scipy.sparse import csr_array, csr_matrix, issparse
 
 import fastsil.engines
 import reference
@@ -21,6 +22,13 @@ from strategies import labelled_data
 ANGLE = 1e-4
 
 
+def distances_of(X):
+    """Manhattan distances of the samples, in the form and type in which the samples come."""
+    samples = np.asarray(X.toarray() if issparse(X) else X)
+    distances = reference.pairwise_distances(samples, "manhattan").astype(X.dtype)
+    return type(X)(distances) if issparse(X) else distances
+
+
 class Case(NamedTuple):
     """An engine with one of its metrics."""
 
@@ -30,12 +38,13 @@ class Case(NamedTuple):
     takes_sparse: bool = False
     keeps_bits: bool = True
     resolution: float = 0.0
+    given: Callable[[Any], Any] = lambda X: X
 
     def compute(self, X, codes, *, n_jobs=1, tick=ignore_progress) -> SilhouetteTerms:
         codes = np.asarray(codes)
         partition = partition_from_codes(np.arange(codes.max() + 1), codes)
         engine = importlib.import_module(f"fastsil.engines.{self.engine}")
-        return engine.compute_terms(X, partition, n_jobs=n_jobs, tick=tick, **self.params)
+        return engine.compute_terms(self.given(X), partition, n_jobs=n_jobs, tick=tick, **self.params)
 
 
 CASES = [
@@ -45,6 +54,7 @@ CASES = [
     Case("linear", "cosine", {"metric": "cosine"}, takes_sparse=True, resolution=ANGLE),
     Case("linear", "correlation", {"metric": "correlation"}, takes_sparse=True, resolution=ANGLE),
     Case("manhattan", "manhattan", {}, takes_sparse=True),
+    Case("precomputed", "manhattan", {}, takes_sparse=True, given=distances_of),
     Case("reference", "chebyshev", {"metric": "chebyshev", "metric_params": {}}, keeps_bits=False),
     Case("reference", "manhattan", {"metric": "manhattan", "metric_params": {}}, takes_sparse=True, keeps_bits=False),
 ]

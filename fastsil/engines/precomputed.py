@@ -1,0 +1,224 @@
+"""Given distances: mean distances in one pass over the matrix, in the order in which it lies in memory.
+
+In C order a block of rows is summed and done. In Fortran order a strip of rows is summed column by column, the columns
+of one cluster after those of another, so that only the sums of a few clusters are held. Either way a matrix, be it a
+file mapped into memory, is read once, and what is needed beside it are blocks that stay in the cache.
+
+The same pass checks the distances, which would cost another reading anywhere else: the sum of a block says whether all
+of it is finite, and the smallest distance whether any is negative.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+
+from fastsil.kernels import precomputed as kernels
+from fastsil.parallel import Tick, run_tasks
+from fastsil.partition import Partition
+from fastsil.scaling import as_writable
+from fastsil.terms import SilhouetteTerms, Work
+from fastsil.validation import check_row_of_distances, diagonal_tolerance
+
+Array = NDArray[Any]
+Bytes = NDArray[np.uint8]
+
+# Memory of all blocks of rows together, and of one of them.
+_BYTES = 32 << 20
+_BLOCK_BYTES = 4 << 20
+
+# Sums of a strip of rows, which are to stay in a core's second cache; and the rows of a strip, long enough to be read
+# at full speed.
+_STRIP_BYTES = 1 << 20
+_STRIP_ROWS = 8192
+
+# Tasks a thread: few, and yet nobody waits long for the last.
+_TASKS_A_THREAD = 4
+
+# What kernels read as it is; other types are made float64, a block at a time.
+_READABLE = "bhilqBHILQfd"
+
+
+class _Terms(NamedTuple):
+    """Where tasks write their rows, arrays of shape (n_samples,)."""
+
+    own: NDArray[np.float64]
+    other: NDArray[np.float64]
+    which: NDArray[np.int32]
+
+
+class _Check:
+    """The first row whose distances are not distances, the same one for any number of threads.
+
+    A task that finds one does not end the run, since an earlier row may be on its way; later tasks leave at once.
+    """
+
+    def __init__(self, X: Any) -> None:
+        self._X = X
+        self._diagonal = np.abs(X.diagonal().astype(np.float64))
+        self._tolerance = diagonal_tolerance(X.dtype)
+        self._lock = threading.Lock()
+        self._row = X.shape[0]
+        self._error: ValueError | None = None
+
+    def is_over(self, rows: slice) -> bool:
+        return self._row < rows.start
+
+    def look(self, rows: slice, total: float, lowest: float) -> None:
+        """Check rows again, one by one, if their sum, their smallest distance or their diagonal is suspicious."""
+        # A sum that is not finite may have overflowed.
+        if np.isfinite(total) and not lowest < 0 and not (self._diagonal[rows] > self._tolerance).any():
+            return
+        for row in range(rows.start, rows.stop):
+            try:
+                check_row_of_distances(self._X, row)
+            except ValueError as error:
+                with self._lock:
+                    if row < self._row:
+                        self._row, self._error = row, error
+                return
+
+    def end(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+
+def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: Tick) -> SilhouetteTerms:
+    """Mean distances of every sample, exactly, from distances to all.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_samples)
+        Distances from the sample of a row to the samples of the columns. In C or Fortran order and in a type of the
+        machine it is read in place, else a block of rows is copied at a time. What a CSR matrix does not store is 0.
+    partition : Partition
+        Samples grouped by cluster.
+    n_jobs : int
+        Number of threads; the result does not depend on it.
+    tick : callable
+        Told shares of the work as they are finished.
+
+    Raises
+    ------
+    ValueError
+        If a distance is NaN, infinite or negative, or a sample is not at distance 0 from itself.
+    """
+    started = time.perf_counter()
+    n_samples = partition.n_samples
+    sparse = _is_sparse(X)
+    X = X if sparse else _plain(X)
+    terms = _Terms(np.zeros(n_samples), np.full(n_samples, np.inf), np.full(n_samples, -1, dtype=np.int32))
+    check = _Check(X)
+    by_columns = not sparse and _is_readable(X.T) and not X.flags.c_contiguous
+    if by_columns:
+        n_rows = min(_STRIP_ROWS, _share(n_samples, n_jobs))
+        run = _strips(X, partition, terms, check)
+    else:
+        n_rows = _rows_of_block(X, partition.n_clusters, n_jobs)
+        run = _blocks(X, partition, terms, check)
+    tasks = [slice(start, min(start + n_rows, n_samples)) for start in range(0, n_samples, n_rows)]
+    run_tasks(run, tasks, [float(rows.stop - rows.start) for rows in tasks], n_jobs=n_jobs, tick=tick)
+    check.end()
+    pairs = int(X.nnz) if sparse else n_samples**2
+    work = Work(
+        strategy=f"precomputed: {'stored entries' if sparse else 'columns' if by_columns else 'rows'}",
+        pairs=pairs,
+        share=pairs / n_samples**2,
+        seconds={"read": time.perf_counter() - started},
+    )
+    return SilhouetteTerms(a=terms.own, b=terms.other, neighbor=terms.which, work=work)
+
+
+def _blocks(X: Any, partition: Partition, terms: _Terms, check: _Check) -> Callable[[slice, Bytes], None]:
+    """A task that sums a block of rows."""
+    stored = _sparse_parts(X) if _is_sparse(X) else None
+
+    def run_block(rows: slice, stop: Bytes) -> None:
+        if check.is_over(rows):
+            return
+        sums = np.empty((partition.n_clusters, rows.stop - rows.start))
+        lowest = np.zeros(kernels.ROWS)
+        if stored is not None:
+            kernels.sum_rows_sparse(*stored, rows.start, partition.codes, sums, lowest, stop)
+        else:
+            block = X[rows]
+            if not _is_readable(X):
+                block = np.array(block, dtype=X.dtype if X.dtype.char in _READABLE else np.float64, order="C")
+            kernels.sum_rows(block, partition.codes, sums, lowest, stop)
+        if not stop[0]:
+            check.look(rows, _total(sums), lowest.min())
+            _keep(sums, 0, rows, partition, terms)
+
+    return run_block
+
+
+def _strips(X: Array, partition: Partition, terms: _Terms, check: _Check) -> Callable[[slice, Bytes], None]:
+    """A task that sums a strip of rows, a few clusters at a time."""
+    columns = X.T
+
+    def run_strip(rows: slice, stop: Bytes) -> None:
+        n_rows = rows.stop - rows.start
+        width = max(1, min(partition.n_clusters, _STRIP_BYTES // (8 * n_rows)))
+        sums = np.empty((width, n_rows))
+        lowest = np.zeros(n_rows, dtype=X.dtype)
+        total = 0.0
+        for first in range(0, partition.n_clusters, width):
+            if check.is_over(rows) or stop[0]:
+                return
+            part = sums[: partition.n_clusters - first]
+            kernels.sum_columns(columns, rows.start, partition.order, partition.offsets[first:], part, lowest, stop)
+            total += _total(part)
+            _keep(part, first, rows, partition, terms)
+        if not stop[0]:
+            check.look(rows, total, lowest.min())
+
+    return run_strip
+
+
+def _keep(sums: NDArray[np.float64], first: int, rows: slice, partition: Partition, terms: _Terms) -> None:
+    kernels.keep_nearest_transposed(
+        sums, partition.codes[rows], first, partition.sizes, terms.own[rows], terms.other[rows], terms.which[rows]
+    )
+
+
+def _total(sums: NDArray[np.float64]) -> float:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(sums.sum())
+
+
+def _rows_of_block(X: Any, n_clusters: int, n_jobs: int) -> int:
+    """Rows of a task: as many as fit the budget together with their sums, whole squares of the kernel."""
+    n_samples = X.shape[0]
+    of_a_row = X.nnz / n_samples * 12 if _is_sparse(X) else n_samples * max(X.itemsize, 0 if _is_readable(X) else 8)
+    budget = min(_BLOCK_BYTES, _BYTES // n_jobs)
+    rows = min(int(budget / (of_a_row + 8 * n_clusters)), _share(n_samples, n_jobs))
+    return max(kernels.ROWS, rows // kernels.ROWS * kernels.ROWS)
+
+
+def _share(n_samples: int, n_jobs: int) -> int:
+    return -(-n_samples // (_TASKS_A_THREAD * n_jobs))
+
+
+def _is_sparse(X: Any) -> bool:
+    return bool(issparse(X))
+
+
+def _is_readable(X: Array) -> bool:
+    return bool(X.flags.c_contiguous and X.flags.aligned and X.dtype.char in _READABLE)
+
+
+def _plain(values: Array) -> Array:
+    """A plain array over the same memory, of a type that kernels know where there is one."""
+    plain = values.view(np.ndarray)
+    return as_writable(plain.view(np.uint8) if plain.dtype == bool else plain)
+
+
+def _sparse_parts(X: Any) -> tuple[Array, Array, Array]:
+    data = _plain(X.data)
+    return data if _is_readable(data) else data.astype(np.float64), _plain(X.indices), _plain(X.indptr)

@@ -1,0 +1,233 @@
+"""Sums of given distances from every sample to every group, in the order in which the distances lie in memory.
+
+Each sum is taken over the members of a group one after the other, whatever the layout: a matrix gives the same bits in
+C order, in Fortran order and, where what is not stored is 0, as CSR.
+
+Sums are arrays of shape (n_groups, n_rows): samples side by side, which is the order that vectors want.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+from numba import config, njit, types
+from numba.extending import intrinsic
+
+_FLAGS = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract"}}
+
+# Rows (and columns) of a square that is transposed in registers.
+ROWS = 8
+
+
+@njit(**_FLAGS)
+def sum_rows(
+    distances,  # IN (n_rows, n_samples) C order, any integers or floats
+    groups,  # IN (n_samples,) int32, group of every column
+    sums,  # OUT (n_groups, n_rows) sum of each row over each group's columns
+    lowest,  # OUT (ROWS,) smallest of the distances that are below what stands there, some in each entry
+    stop,  # IN (1,) not 0: leave early
+):
+    """Sum rows of distances by group of the column, eight rows at a time."""
+    n_rows, n_samples = distances.shape
+    n_groups = len(sums)
+    together = np.empty((n_groups, ROWS))
+    whole = n_samples - n_samples % ROWS
+    for first in range(0, n_rows - n_rows % ROWS, ROWS):
+        if stop[0] != 0:
+            return
+        rows = distances[first : first + ROWS]
+        for c in range(n_groups):
+            for r in range(ROWS):
+                together[c, r] = 0.0
+        for j in range(0, whole, ROWS):
+            _add_square(rows, j, groups, together, lowest)
+        for j in range(whole, n_samples):
+            for r in range(ROWS):
+                together[groups[j], r] += rows[r, j]
+                lowest[0] = min(lowest[0], float(rows[r, j]))
+        for c in range(n_groups):
+            for r in range(ROWS):
+                sums[c, first + r] = together[c, r]
+    alone = np.empty(n_groups)
+    for i in range(n_rows - n_rows % ROWS, n_rows):
+        for c in range(n_groups):
+            alone[c] = 0.0
+        row = distances[i]
+        for j in range(n_samples):
+            alone[groups[j]] += row[j]
+            lowest[0] = min(lowest[0], float(row[j]))
+        for c in range(n_groups):
+            sums[c, i] = alone[c]
+
+
+@njit(**_FLAGS)
+def sum_columns(
+    columns,  # IN (n_samples, n_samples) C order: column j of the distances is row j
+    first_row,  # IN first sample whose distances are summed
+    members,  # IN (n_samples,) columns sorted by group
+    offsets,  # IN (n_groups + 1,) where the members of each group begin
+    sums,  # OUT (n_groups, n_rows) sum over each group's columns
+    lowest,  # OUT (n_rows,) of the type of the distances: smallest of each row that is below what stands there
+    stop,  # IN (1,) not 0: leave early
+):
+    """Sum a strip of rows, column by column of each group in turn, eight columns at a time."""
+    last_row = first_row + sums.shape[1]
+    for c in range(len(sums)):
+        total = sums[c]
+        for i in range(len(total)):
+            total[i] = 0.0
+        place = offsets[c]
+        while place + 8 <= offsets[c + 1]:
+            if stop[0] != 0:
+                return
+            x0 = columns[members[place], first_row:last_row]
+            x1 = columns[members[place + 1], first_row:last_row]
+            x2 = columns[members[place + 2], first_row:last_row]
+            x3 = columns[members[place + 3], first_row:last_row]
+            x4 = columns[members[place + 4], first_row:last_row]
+            x5 = columns[members[place + 5], first_row:last_row]
+            x6 = columns[members[place + 6], first_row:last_row]
+            x7 = columns[members[place + 7], first_row:last_row]
+            for i in range(len(total)):
+                low = min(min(min(x0[i], x1[i]), min(x2[i], x3[i])), min(min(x4[i], x5[i]), min(x6[i], x7[i])))
+                lowest[i] = min(lowest[i], low)
+            for i in range(len(total)):
+                # One after the other, as the other kernels add.
+                total[i] = total[i] + x0[i] + x1[i] + x2[i] + x3[i] + x4[i] + x5[i] + x6[i] + x7[i]
+            place += 8
+        while place < offsets[c + 1]:
+            x = columns[members[place], first_row:last_row]
+            for i in range(len(total)):
+                lowest[i] = min(lowest[i], x[i])
+                total[i] += x[i]
+            place += 1
+
+
+@njit(**_FLAGS)
+def sum_rows_sparse(
+    data,  # IN (n_stored,) distances of a CSR matrix, any integers or floats
+    indices,  # IN (n_stored,) their columns
+    indptr,  # IN (n_samples + 1,)
+    first_row,  # IN first row that is summed
+    groups,  # IN (n_samples,) group of every column
+    sums,  # OUT (n_groups, n_rows) sum of the entries that each row stores in each group's columns
+    lowest,  # OUT (1,) smallest of the distances, if below what stands there
+    stop,  # IN (1,) not 0: leave early
+):
+    """Sum rows of a CSR matrix by group of the column; an entry stored twice counts twice."""
+    n_groups, n_rows = sums.shape
+    for i in range(n_rows):
+        if stop[0] != 0:
+            return
+        for c in range(n_groups):
+            sums[c, i] = 0.0
+        for at in range(indptr[first_row + i], indptr[first_row + i + 1]):
+            sums[groups[indices[at]], i] += data[at]
+            lowest[0] = min(lowest[0], float(data[at]))
+
+
+@njit(**_FLAGS)
+def keep_nearest_transposed(
+    sums,  # IN (n_groups, n_rows) sums over the members of each group of a range
+    groups,  # IN (n_rows,) own group of every row
+    first,  # IN first group of the range
+    sizes,  # IN (n_all_groups,) members of each group
+    own,  # OUT (n_rows,) mean over the other members of the own group, where it is in the range
+    other,  # OUT (n_rows,) smallest mean over another group, if smaller than what stands there
+    which,  # OUT (n_rows,) int32, the group that gives it; negative while there is none
+):
+    """Take what a range of groups contributes to the two mean distances of every row."""
+    for c in range(len(sums)):
+        group = first + c
+        size = sizes[group]
+        total = sums[c]
+        for i in range(len(total)):
+            mean = total[i] / size
+            nearer = groups[i] != group and (which[i] < 0 or mean < other[i])
+            own[i] = total[i] / max(size - 1, 1) if groups[i] == group else own[i]
+            other[i] = mean if nearer else other[i]
+            which[i] = group if nearer else which[i]
+
+
+def _emit_add_square(builder, widened, stride, rows, groups, sums, lowest):
+    """LLVM: sums[groups[j]] += column j of a square of distances, and the smallest of each column's lane.
+
+    Interleaving the upper half of the vectors with the lower half, three times, transposes the square: a third of the
+    instructions that eight scalar sums take.
+    """
+    word, lane, double = ir.IntType(64), ir.IntType(32), ir.DoubleType()
+    vector = ir.VectorType(double, ROWS)
+
+    def vector_at(pointer):
+        return builder.bitcast(pointer, vector.as_pointer())
+
+    def load(pointer):
+        loaded = builder.load(vector_at(pointer))
+        loaded.align = 8
+        return loaded
+
+    def store(value, pointer):
+        builder.store(value, vector_at(pointer)).align = 8
+
+    def interleave(a, b, first):
+        picks = [first + k // 2 + (ROWS if k % 2 else 0) for k in range(ROWS)]
+        return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(lane, ROWS), picks))
+
+    square = [widened(builder.gep(rows, [builder.mul(stride, word(r))])) for r in range(ROWS)]
+    low = load(lowest)
+    for row in square:
+        low = builder.select(builder.fcmp_ordered("<", row, low), row, low)
+    store(low, lowest)
+    half = ROWS // 2
+    for _ in range(ROWS.bit_length() - 1):
+        square = [interleave(square[k // 2], square[k // 2 + half], k % 2 * half) for k in range(ROWS)]
+    for j, column in enumerate(square):
+        group = builder.sext(builder.load(builder.gep(groups, [word(j)])), word)
+        target = builder.gep(sums, [builder.mul(group, word(ROWS))])
+        store(builder.fadd(load(target), column), target)
+
+
+if config.DISABLE_JIT:
+
+    def _add_square(rows, j, groups, sums, lowest):
+        """The same in NumPy, for runs without compilation."""
+        square = rows[:, j : j + ROWS].astype(np.float64)
+        for k in range(ROWS):
+            sums[groups[j + k]] += square[:, k]
+        lowest[:] = np.fmin(lowest, np.fmin.reduce(square))
+
+else:
+
+    def _widened(builder, element, kind, pointer):
+        """LLVM: a vector of distances of any type, as float64."""
+        loaded = builder.load(builder.bitcast(pointer, ir.VectorType(element, ROWS).as_pointer()))
+        loaded.align = kind.bitwidth // 8
+        vector = ir.VectorType(ir.DoubleType(), ROWS)
+        if isinstance(kind, types.Float):
+            return loaded if kind.bitwidth == 64 else builder.fpext(loaded, vector)
+        return builder.sitofp(loaded, vector) if kind.signed else builder.uitofp(loaded, vector)
+
+    @intrinsic
+    def _add_square(typing_context, rows, j, groups, sums, lowest):
+        """Add columns j and following of eight rows to the sums of their groups."""
+        signature = types.void(rows, types.intp, groups, sums, lowest)
+
+        def generate(context, builder, signature, arguments):
+            kinds = signature.args
+            element = context.get_data_type(kinds[0].dtype)
+
+            def array(place):
+                return context.make_array(kinds[place])(context, builder, arguments[place])
+
+            _emit_add_square(
+                builder,
+                lambda pointer: _widened(builder, element, kinds[0].dtype, pointer),
+                builder.extract_value(array(0).shape, 1),
+                builder.gep(array(0).data, [arguments[1]]),
+                builder.gep(array(2).data, [arguments[1]]),
+                array(3).data,
+                array(4).data,
+            )
+            return context.get_dummy_value()
+
+        return signature, generate

@@ -1,0 +1,127 @@
+"""Sums of given distances equal the naive sums, in any type and layout, and in the same bits."""
+
+import numpy as np
+import pytest
+from numba import config
+from scipy.sparse import csr_array
+
+import reference
+from assertions import assert_same_bits
+from fastsil.kernels import precomputed as kernels
+
+GO = np.zeros(1, dtype=np.uint8)
+# Each type is compiled for; without compilation they would all be the same code.
+TYPES = [np.float32, np.float64, np.int8, np.uint8, np.int32, np.int64, np.uint64]
+dtypes = pytest.mark.parametrize("dtype", TYPES if not config.DISABLE_JIT else [np.float32])
+
+
+def distances(dtype, n_rows, n_samples, seed=0):
+    rng = np.random.default_rng(seed)
+    if np.dtype(dtype).kind == "f":
+        return rng.random(size=(n_rows, n_samples)).astype(dtype)
+    return rng.integers(np.iinfo(dtype).max, size=(n_rows, n_samples), dtype=dtype)
+
+
+def grouped(n_samples, n_groups, seed=1):
+    """(groups, members, offsets)"""
+    groups = np.random.default_rng(seed).permutation(np.arange(n_samples) % n_groups).astype(np.int32)
+    return groups, np.argsort(groups, kind="stable"), np.r_[0, np.cumsum(np.bincount(groups))]
+
+
+def sum_rows(D, groups, n_groups):
+    sums, lowest = np.full((n_groups, len(D)), np.nan), np.zeros(kernels.ROWS)
+    kernels.sum_rows(D, groups, sums, lowest, GO)
+    return sums, lowest.min()
+
+
+@dtypes
+@pytest.mark.parametrize("n_rows", [1, 8, 19])
+@pytest.mark.parametrize("n_samples", [5, 16, 61])
+def test_sum_rows(dtype, n_rows, n_samples):
+    D = distances(dtype, n_rows, n_samples)
+    groups, *_ = grouped(n_samples, 4)
+    sums, lowest = sum_rows(D, groups, 4)
+    expected, _ = reference.sum_rows(D, groups, 4)
+    np.testing.assert_allclose(sums, expected.astype(float), rtol=1e-14)
+    assert lowest == 0
+
+
+@dtypes
+@pytest.mark.parametrize("rows", [slice(0, 61), slice(7, 30)])
+def test_sum_columns_in_the_bits_of_sum_rows(dtype, rows):
+    D = distances(dtype, 61, 61)
+    groups, members, offsets = grouped(61, 4)
+    sums, lowest = np.full((2, rows.stop - rows.start), np.nan), np.zeros(rows.stop - rows.start, dtype)
+    kernels.sum_columns(np.ascontiguousarray(D.T), rows.start, members, offsets[1:], sums, lowest, GO)
+    expected, _ = reference.sum_columns(D[rows], groups, 4)
+    np.testing.assert_allclose(sums, expected[1:3].astype(float), rtol=1e-14)
+    assert_same_bits(sums, sum_rows(D[rows], groups, 4)[0][1:3])
+    assert not lowest.any()
+
+
+@dtypes
+@pytest.mark.parametrize("index_dtype", [np.int32, np.int64])
+def test_sum_rows_sparse_in_the_bits_of_sum_rows(dtype, index_dtype):
+    D = distances(dtype, 30, 30) * (np.random.default_rng(2).random(size=(30, 30)) < 0.4).astype(dtype)
+    stored = csr_array(D)
+    groups, *_ = grouped(30, 5)
+    sums, lowest = np.full((5, 11), np.nan), np.zeros(1)
+    indices, indptr = stored.indices.astype(index_dtype), stored.indptr.astype(index_dtype)
+    kernels.sum_rows_sparse(stored.data, indices, indptr, 12, groups, sums, lowest, GO)
+    expected, _ = reference.sum_rows_sparse(D[12:23], groups, 5)
+    np.testing.assert_allclose(sums, expected.astype(float), rtol=1e-14)
+    assert_same_bits(sums, sum_rows(D[12:23], groups, 5)[0])
+    assert lowest == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16])
+@pytest.mark.parametrize("place", [(0, 0), (3, 20), (8, 15), (17, 2), (18, 20)])
+def test_a_negative_distance_is_seen_by_every_kernel(dtype, place):
+    D = np.ones((21, 21), dtype)
+    D[place] = -3
+    groups, members, offsets = grouped(21, 3)
+    assert sum_rows(D, groups, 3)[1] == reference.sum_rows(D, groups, 3)[1]
+    sums, lowest = np.empty((3, 21)), np.zeros(21, dtype)
+    kernels.sum_columns(np.ascontiguousarray(D.T), 0, members, offsets, sums, lowest, GO)
+    np.testing.assert_array_equal(lowest, np.where(np.arange(21) == place[0], -3, 0))
+    stored, lowest = csr_array(D), np.zeros(1)
+    kernels.sum_rows_sparse(stored.data, stored.indices, stored.indptr, 0, groups, sums, lowest, GO)
+    assert lowest == -3
+
+
+def test_minus_zero_is_not_negative():
+    assert sum_rows(np.full((9, 17), -0.0), grouped(17, 2)[0], 2)[1] == 0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("place", [(0, 0), (3, 20), (8, 15)])
+def test_what_is_not_finite_reaches_a_sum(value, place):
+    D = np.ones((9, 21))
+    D[place] = value
+    assert not np.isfinite(sum_rows(D, grouped(21, 3)[0], 3)[0].sum())
+
+
+def test_a_stop_leaves_early():
+    stop = np.ones(1, dtype=np.uint8)
+    groups, members, offsets = grouped(16, 2)
+    D = np.ones((16, 16))
+    sums = np.zeros((2, 16))
+    kernels.sum_rows(D, groups, sums, np.zeros(kernels.ROWS), stop)
+    kernels.sum_columns(D, 0, members, offsets, sums, np.zeros(16), stop)
+    stored = csr_array(D)
+    kernels.sum_rows_sparse(stored.data, stored.indices, stored.indptr, 0, groups, sums, np.zeros(1), stop)
+    assert not sums.any()
+
+
+@pytest.mark.parametrize("width", [1, 2, 5])
+def test_keep_nearest_transposed_range_by_range(width):
+    rng = np.random.default_rng(4)
+    groups = rng.permutation(np.arange(25) % 5).astype(np.int32)
+    sums, sizes = rng.integers(1, 4, size=(5, 25)).astype(float), np.bincount(groups)
+    own, other, which = np.zeros(25), np.full(25, np.inf), np.full(25, -1, np.int32)
+    for first in range(0, 5, width):
+        kernels.keep_nearest_transposed(sums[first : first + width], groups, first, sizes, own, other, which)
+    expected_own, expected_other, expected_which = reference.keep_nearest_transposed(sums, groups, sizes)
+    np.testing.assert_array_equal(own, expected_own)
+    np.testing.assert_array_equal(other, expected_other)
+    np.testing.assert_array_equal(which, expected_which)
