@@ -190,9 +190,10 @@ def distances_between_some(X: Any, metric: str, metric_params: dict[str, Any]) -
         return None, None
     rows = np.sort(np.random.default_rng(0).permutation(X.shape[0])[:_SOME])
     if metric == "precomputed":
-        drawn = X[rows][:, rows]
+        sparse = bool(issparse(X))
+        drawn: Any = X[rows][:, rows]
         check_finite(drawn)
-        return rows, np.asarray(drawn.toarray() if issparse(drawn) else drawn, dtype=np.float64)
+        return rows, (drawn.astype(np.float64).toarray() if sparse else np.asarray(drawn, dtype=np.float64))
     if metric in _ROUTES and _ROUTES[metric].prepare is not None:
         # By the covariance of all samples, not of the few.
         return rows, pairwise_distances(coordinates_of(X, metric, metric_params)[rows])

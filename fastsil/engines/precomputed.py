@@ -68,7 +68,7 @@ class _Check:
         self._error: ValueError | None = None
 
     def is_over(self, rows: slice) -> bool:
-        return self._row < rows.start
+        return bool(self._row < rows.start)
 
     def look(self, rows: slice, total: float, lowest: float) -> None:
         """Check rows again, one by one, if their sum, their smallest distance or their diagonal is suspicious."""

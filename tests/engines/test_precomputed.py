@@ -223,6 +223,14 @@ def test_a_subset_is_checked_as_in_scikit_learn(layout):
         silhouette_score(LAYOUTS[layout](replace_at(np.nan, out, 2)(D)), labels, **params)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_can_be_diagnosed(layout):
+    D, labels = mixture()
+    findings = silhouette_profile(D, labels, metric="precomputed").diagnose(D)
+    given_as = LAYOUTS[layout](D)
+    assert silhouette_profile(given_as, labels, metric="precomputed").diagnose(given_as).codes == findings.codes
+
+
 @st.composite
 def matrices(draw):
     n_samples = draw(st.integers(3, 40))
