@@ -203,6 +203,14 @@ def test_without_data_the_diagnosis_says_what_it_could_not_look_at():
     assert "Not checked" in str(diagnosis)
 
 
+@pytest.mark.parametrize("n_apart", [1, 3])
+def test_an_outlier_in_a_cluster_of_its_own_is_not_taken_for_shuffled_labels(n_apart):
+    """Of 5,000 samples some are drawn, and hardly one of the small cluster: all orders of their labels are alike."""
+    X = np.random.default_rng(0).normal(size=(5000, 3))
+    X[:n_apart] += 20
+    assert "labels_shuffled" not in found(X, np.arange(5000) < n_apart).codes
+
+
 def test_distances_alone_show_shuffled_labels():
     X, labels = blobs()
     distances = pairwise_distances(X)

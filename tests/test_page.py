@@ -138,6 +138,14 @@ def test_a_finding_comes_with_its_advice(tmp_path):
         assert " ".join(finding.advice.split()) in page.text
 
 
+def test_clusters_of_which_no_sample_is_on_the_map_are_named(tmp_path):
+    data = np.random.default_rng(0).normal(size=(7000, 2))
+    data[np.setdiff1d(np.arange(7000), principal_plane(data).rows)[0]] += 300
+    page = page_of(KMeansSweep(2, n_init=1, random_state=0).fit(data), tmp_path, data)
+    assert "3,000 of 7,000 samples, drawn at random" in page.text
+    assert re.search(r"Too small to be among the samples drawn: [01]\.", page.text)
+
+
 def test_k_of_one_has_an_inertia_only(tmp_path):
     page = page_of(KMeansSweep(1, random_state=0).fit(X), tmp_path, X)
     assert "Only k = 1 was clustered, which has no silhouette." in page.text

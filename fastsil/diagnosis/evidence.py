@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, issparse
 
-# Shuffled orders that labels are compared with, and pairs within clusters that it takes for that to say anything.
+# Shuffled orders that labels are compared with; pairs within clusters, and samples outside the largest of them, that
+# it takes for that to say anything: where nearly all samples are of one cluster, every order is about the same.
 _SHUFFLES = 199
 _LEAST_PAIRS = 30
+_LEAST_OUTSIDE = 5
 _CHUNK_BYTES = 8 << 20
 
 
@@ -152,7 +154,7 @@ def _centers_of(X: Any, codes: NDArray[Any], n_clusters: int) -> Centers:
 
 
 def _shuffled_p(evidence: Evidence) -> float:
-    """P of the labels against shuffled ones, by the sum of squares within clusters; NaN if there are too few pairs.
+    """P of the labels against shuffled ones, by the sum of squares within clusters; NaN if too few samples were drawn.
 
     References
     ----------
@@ -166,7 +168,7 @@ def _shuffled_p(evidence: Evidence) -> float:
     squares = evidence.distances[np.ix_(kept, kept)] ** 2
     codes = np.unique(evidence.codes[drawn[kept]], return_inverse=True)[1]
     sizes = np.bincount(codes)
-    if (sizes * (sizes - 1)).sum() / 2 < _LEAST_PAIRS:
+    if (sizes * (sizes - 1)).sum() / 2 < _LEAST_PAIRS or len(codes) - sizes.max() < _LEAST_OUTSIDE:
         return np.nan
     rng = np.random.default_rng(0)
 

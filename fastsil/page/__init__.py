@@ -237,12 +237,14 @@ def _best_pictures(best: Profile, k: int) -> list[_Picture]:
 
 def _maps(best: Profile, plane: Plane) -> list[_Picture]:
     classes, codes = np.unique(best.labels[plane.rows], return_inverse=True)
+    missing = [str(label) for label in np.setdiff1d(best.labels, classes)]
+    left_out = f" Too small to be among the samples drawn: {', '.join(missing)}." if missing else ""
     return [
         _picture(
             lambda ax: draw_map(plane.coordinates, codes, classes, ax=ax),
             height=_WIDTH * 0.9,
             alt="Map of the samples in two dimensions, coloured by cluster.",
-            caption="Coloured by cluster; each label stands in the middle of its cluster.",
+            caption="Coloured by cluster; each label stands in the middle of its cluster." + left_out,
         ),
         _picture(
             lambda ax: draw_silhouette_map(plane.coordinates, best.silhouettes[plane.rows], ax=ax),
