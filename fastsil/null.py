@@ -7,17 +7,21 @@ k-means finds clusters in anything: in a single elongated Gaussian too it lowers
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.base import clone
+from sklearn.utils import check_random_state
 
 from fastsil.clustering import sum_of_squares_within
 from fastsil.parallel import Tick, ignore_progress, part_of
-from fastsil.search import Space
+from fastsil.search import Space, SweepRow
+
+# Sets the generator of null sets apart from others with the same seed.
+_NULL_STREAM = 0x6E756C6C
 
 REFERENCES = ("gaussian", "uniform")
 
@@ -143,6 +147,62 @@ class NullComparison:
             gap = of_null.mean(axis=0) - of_data
             error = of_null.std(axis=0) * np.sqrt(1 + 1 / self.n_null)
         return gap, error
+
+
+def check_null(n_null: Any, null_size: Any, reference: Any) -> None:
+    """Check the parameters of a comparison.
+
+    Raises
+    ------
+    ValueError
+        If one is out of its range.
+    TypeError
+        If a number is not an integer.
+    """
+    for name, value in (("n_null", n_null), ("null_size", null_size)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+            raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}.")
+    if n_null < 0 or n_null == 1:
+        raise ValueError(f"n_null={n_null} gives no spread; pass 0 for none, or 19 or more for a test at 5 %.")
+    if null_size < 3:
+        raise ValueError(f"null_size={null_size} is too few samples to cluster; pass more, such as 1000.")
+    if reference not in REFERENCES:
+        raise ValueError(f"null_reference={reference!r} is not known; choose one of: {', '.join(REFERENCES)}.")
+
+
+def null_generator(random_state: Any) -> np.random.Generator:
+    """What draws null sets, by a random state as scikit-learn takes it; of other states it draws."""
+    if random_state is None:
+        return np.random.default_rng()
+    if isinstance(random_state, (int, np.integer)):
+        # A seed that users give to generators of their own, too: null sets must not be made of the data's own numbers.
+        return np.random.default_rng([int(random_state), _NULL_STREAM])
+    return np.random.default_rng(check_random_state(random_state).randint(np.iinfo(np.int32).max, size=4))
+
+
+def share_of_null(n_null: int, size: float) -> float:
+    """Share of the whole work that null sets are, each a sweep of this share of the samples."""
+    work = (n_null + 1) * size if n_null else 0.0
+    return work / (1 + work)
+
+
+def with_null_columns(rows: Sequence[SweepRow], null: NullComparison) -> list[SweepRow]:
+    """Rows of a sweep with what the comparison says of their k."""
+    columns: dict[str, Any] = {
+        "null_score": null.silhouette,
+        "null_mean": null.mean,
+        "null_std": null.std,
+        "null_z": null.z,
+        "null_p": null.p_values,
+        "gap": null.gap,
+        "gap_error": null.gap_error,
+    }
+    place = {int(k): at for at, k in enumerate(null.n_clusters)}
+
+    def of_row(row: SweepRow) -> dict[str, Any]:
+        return {name: float(column[place[row.n_clusters]]) for name, column in columns.items()}
+
+    return [replace(row, **of_row(row)) if row.n_clusters in place else row for row in rows]
 
 
 def compare_with_null(

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Scores that differ by less are shown as equally good: restarts of k-means move a mean silhouette this much.
+_LEVEL = 0.05
 _NEAR = 0.005
 
 # From about this number of features on, distances differ so little that even clear groups score low.
@@ -106,8 +107,17 @@ def sweep_columns(results: Mapping[str, NDArray[Any]]) -> list[Column]:
         Column("negative", tuple(map(_count, results["n_negative"], scored))),
         Column("zero", tuple(map(_count, results["n_zero"], scored))),
         Column("positive", tuple(map(_count, results["n_positive"], scored))),
+        *_null_columns(results),
         Column("seconds", tuple(f"{value:.2f}" for value in seconds)),
     ]
+
+
+def _null_columns(results: Mapping[str, NDArray[Any]]) -> list[Column]:
+    """How high data without clusters score, if that is known."""
+    if not np.isfinite(results.get("null_mean", np.nan)).any():
+        return []
+    z = tuple(f"{value:+.1f}" if np.isfinite(value) else "-" for value in results["null_z"])
+    return [Column("null mean", tuple(map(_score, results["null_mean"]))), Column("null z", z)]
 
 
 def cluster_columns(clusters: Any) -> list[Column]:
@@ -183,6 +193,30 @@ def sweep_sentences(results: Mapping[str, NDArray[Any]], *, best_k: int, n_featu
     sentences = [answer, score_sentence(score), *_caveats(results, best, n_features)]
     counts = [int(results[name][best]) for name in ("n_negative", "n_zero", "n_positive")]
     return [*sentences, count_sentence(counts[0], sum(counts))]
+
+
+def null_sentences(p_value: float, *, n_null: int, n_samples: int, gap_k: int) -> list[str]:
+    """Whether data without clusters score as high, and what the gap statistic would choose.
+
+    Parameters
+    ----------
+    p_value : float
+        Of one test for all k.
+    n_null, n_samples : int
+        Number of null sets, and samples of each.
+    gap_k : int
+        Choice by the gap statistic.
+    """
+    if not np.isfinite(p_value):
+        return []
+    sets = f"{n_null} sets of {n_samples:,} samples with the data's mean and covariance but no clusters"
+    if p_value <= _LEVEL:
+        answer = f"There is structure: the data score higher than {sets} (p = {p_value:.3f})."
+    elif 1 / (n_null + 1) > _LEVEL:
+        answer = f"{n_null} sets without clusters are too few for a test at 5 %; take 19 or more."
+    else:
+        answer = f"No structure found: {sets} score as high (p = {p_value:.2f})."
+    return [answer, f"By the gap statistic k = {gap_k}."]
 
 
 def score_sentence(score: float) -> str:

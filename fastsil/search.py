@@ -41,6 +41,13 @@ class SweepRow:
     calinski_harabasz, davies_bouldin : float
         scikit-learn's indices of those names, in the geometry that was clustered in: a high Calinski-Harabasz index
         is good, and a low Davies-Bouldin index. NaN for k = 1 and for sparse data.
+    null_score : float
+        Mean silhouette of the data at the number of samples of the null sets: that of all samples, or of those drawn.
+    null_mean, null_std, null_z, null_p : float
+        Mean and standard deviation of the null sets' mean silhouettes, how many of these ``null_score`` lies above,
+        and ``(r + 1) / (n_null + 1)``, r of them being as high. NaN where no null sets were drawn.
+    gap, gap_error : float
+        Gap statistic (logarithm of the inertia, null less data) and its standard error.
     fit_seconds, score_seconds : float
         Wall-clock time of the clustering and of the exact scores; of a pass that served several k, an equal share.
     error : str
@@ -56,6 +63,13 @@ class SweepRow:
     n_positive: int = 0
     calinski_harabasz: float = np.nan
     davies_bouldin: float = np.nan
+    null_score: float = np.nan
+    null_mean: float = np.nan
+    null_std: float = np.nan
+    null_z: float = np.nan
+    null_p: float = np.nan
+    gap: float = np.nan
+    gap_error: float = np.nan
     fit_seconds: float = np.nan
     score_seconds: float = np.nan
     error: str = ""
@@ -68,9 +82,9 @@ class SweepEvent:
     Attributes
     ----------
     n_clusters : int
-        The k at work; of several that are scored together the last.
+        The k at work; of several that are scored together the last. 0 where it is all of them.
     stage : str
-        ``"clustering"``, ``"scoring"`` or ``"done"``.
+        ``"clustering"``, ``"scoring"``, ``"done"``, or ``"null sets"``.
     share : float
         Share of the whole sweep that is done, 0 to 1.
     row : SweepRow or None

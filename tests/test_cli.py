@@ -76,6 +76,14 @@ def test_demo_sweeps_digits_and_writes_a_folder(folder):
     assert {"label_k8", "silhouette_k10", "neighbor_k10"} <= set(samples)
 
 
+def test_null_sets_say_whether_there_is_structure(folder):
+    result = run("sweep", "iris.npy", "--k", "2:3", "--n-null", "19", "--n-init", "2")
+    assert "There is structure: the data score higher than 19 sets of 150 samples" in result.stdout
+    table = pandas.read_csv(folder / "fastsil-iris" / "sweep.csv")
+    assert (table["null_mean"] < table["silhouette"]).all()
+    assert "n_null=1" in fails("sweep", "iris.npy", "--n-null", "1")
+
+
 def test_numbers_go_to_stdout_and_progress_to_stderr():
     result = run("sweep", "iris.npy", "--k", "2:4")
     assert "The choice is k = 2" in result.stdout

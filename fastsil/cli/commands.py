@@ -25,6 +25,7 @@ from fastsil.report import (
     cluster_columns,
     count_sentence,
     many_features_sentence,
+    null_sentences,
     score_sentence,
     sweep_columns,
     sweep_sentences,
@@ -104,6 +105,12 @@ OutOption = Annotated[
 ]
 SeedOption = Annotated[int, typer.Option(help="Seed: the same seed gives the same clusters.")]
 RestartsOption = Annotated[int, typer.Option("--n-init", min=1, help="Restarts of k-means for each k.")]
+NullOption = Annotated[
+    int,
+    typer.Option(
+        min=0, help="Data sets without clusters to compare with: 19 or more tell whether there is structure at all."
+    ),
+]
 ClustererOption = Annotated[str, typer.Option(help=f"One of: {', '.join(_CLUSTERERS)}.")]
 JobsOption = Annotated[int | None, typer.Option("--n-jobs", "-j", help="Threads (default: all cores).")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
@@ -124,6 +131,7 @@ def demo(
     out: OutOption = None,
     clusterer: ClustererOption = "kmeans",
     n_init: RestartsOption = 10,
+    n_null: NullOption = 0,
     seed: SeedOption = 0,
     n_jobs: JobsOption = None,
     quiet: QuietOption = False,
@@ -133,7 +141,7 @@ def demo(
 
     dataset = _DATASETS[_one_of(data, _DATASETS, "data")]
     X, truth = getattr(datasets, dataset.loader)(return_X_y=True)
-    settings = _Settings(data, k, metric, clusterer, n_init, seed, n_jobs, quiet)
+    settings = _Settings(data, k, metric, clusterer, n_init, n_null, seed, n_jobs, quiet)
     screen.show_heading(data, f"{_shape(X)} ({dataset.what}, from scikit-learn)")
     interrupted = _run_sweep(X, settings, out)
     if not interrupted:
@@ -151,6 +159,7 @@ def sweep(
     out: OutOption = None,
     clusterer: ClustererOption = "kmeans",
     n_init: RestartsOption = 10,
+    n_null: NullOption = 0,
     seed: SeedOption = 0,
     key: KeyOption = None,
     drop: DropOption = None,
@@ -160,7 +169,7 @@ def sweep(
     """Cluster your data for each k, score each clustering exactly, and say which k fits."""
     found = read_data(file, key=key, drop=drop or ())
     name = Path(file).name.split(".")[0] or "data"
-    settings = _Settings(name, k, metric, clusterer, n_init, seed, n_jobs, quiet)
+    settings = _Settings(name, k, metric, clusterer, n_init, n_null, seed, n_jobs, quiet)
     _show_data(file, found)
     interrupted = _run_sweep(found.X, settings, out)
     raise typer.Exit(130 if interrupted else 0)
@@ -221,6 +230,7 @@ class _Settings(NamedTuple):
     metric: str
     clusterer: str
     n_init: int
+    n_null: int
     seed: int
     n_jobs: int | None
     quiet: bool
@@ -239,6 +249,7 @@ def _run_sweep(X: Any, settings: _Settings, out: Path | None) -> bool:
                 estimator=estimator,
                 metric=settings.metric,
                 n_init=settings.n_init,
+                n_null=settings.n_null,
                 random_state=settings.seed,
                 n_jobs=settings.n_jobs,
                 progress=listen,
@@ -256,6 +267,11 @@ def _show_sweep(sweep: KMeansSweep, n_features: int) -> None:
     best = int(np.flatnonzero(results["n_clusters"] == sweep.best_k_)[0])
     screen.show_table(sweep_columns(results), marked=best)
     screen.show_sentences(sweep_sentences(results, best_k=sweep.best_k_, n_features=n_features))
+    if sweep.null_ is not None:
+        null = sweep.null_
+        screen.show_sentences(
+            ["", *null_sentences(sweep.p_value_, n_null=null.n_null, n_samples=null.n_samples, gap_k=null.gap_k)]
+        )
     slow = results["n_clusters"][results["score_seconds"] > _COMPILING_SECONDS]
     if len(slow) and len(sweep.labels_) ** 2 * n_features < _SMALL_SCORE:
         screen.remark(f"Most of the seconds at k = {', '.join(map(str, slow))} went into compiling, once a machine.")

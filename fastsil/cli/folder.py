@@ -126,7 +126,15 @@ def _draw_sweep(folder: Path, sweep: KMeansSweep) -> dict[str, str]:
     files = {"elbow.png": "inertia against k"}
     if not sweep.profiles_:
         return files
-    draw_scores(ks, results["silhouette"], results["macro_silhouette"], best_k=best, ax=scores.subplots())
+    draw_scores(
+        ks,
+        results["silhouette"],
+        results["macro_silhouette"],
+        null_mean=results["null_mean"],
+        null_std=results["null_std"],
+        best_k=best,
+        ax=scores.subplots(),
+    )
     _save(folder / "silhouette.png", scores)
     _save(folder / f"silhouette_k{best}.png", _silhouette_picture(sweep.profiles_[best]))
     return files | {

@@ -131,7 +131,8 @@ class _Watch:
     def __call__(self, event: SweepEvent) -> None:
         first = event.stage == "scoring" and not self._rows
         hint = " (compiling, if it is the first time)" if first else ""
-        self._bar.update(self._task, completed=event.share, description=f"k = {event.n_clusters}: {event.stage}{hint}")
+        what = f"k = {event.n_clusters}: {event.stage}" if event.n_clusters else event.stage
+        self._bar.update(self._task, completed=event.share, description=f"{what}{hint}")
         if event.row is not None:
             self._rows.append(event.row)
             self._live.update(Group(_table(sweep_columns(columns_of(self._rows))), self._bar))

@@ -198,7 +198,15 @@ def _curves(content: SweepContent) -> list[_Picture]:
     if content.profiles:
         pictures.append(
             _picture(
-                lambda ax: draw_scores(ks, results["silhouette"], results["macro_silhouette"], best_k=best_k, ax=ax),
+                lambda ax: draw_scores(
+                    ks,
+                    results["silhouette"],
+                    results["macro_silhouette"],
+                    null_mean=results.get("null_mean"),
+                    null_std=results.get("null_std"),
+                    best_k=best_k,
+                    ax=ax,
+                ),
                 alt=f"Curve of the mean silhouette against k; the highest is at k = {best_k}.",
                 caption="Silhouette against k. Higher is better: 1 is perfect, 0 is on the border between clusters. A "
                 "clear peak speaks for its k; a flat line says that no k is better than its neighbours.",

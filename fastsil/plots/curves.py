@@ -132,7 +132,15 @@ def draw_sweep(results: Mapping[str, NDArray[Any]], *, best_k: int, axes: Sequen
         axes = pyplot().subplots(1, 2, figsize=(13, 4.2), layout="constrained")[1]
     left, right = axes
     draw_elbow(results["n_clusters"], results["inertia"], best_k=best_k, ax=left)
-    draw_scores(results["n_clusters"], results["silhouette"], results["macro_silhouette"], best_k=best_k, ax=right)
+    draw_scores(
+        results["n_clusters"],
+        results["silhouette"],
+        results["macro_silhouette"],
+        null_mean=results.get("null_mean"),
+        null_std=results.get("null_std"),
+        best_k=best_k,
+        ax=right,
+    )
     return np.array([left, right], dtype=object)
 
 
@@ -143,7 +151,7 @@ def _draw_curve(ax: Axes, n_clusters: NDArray[Any], values: NDArray[Any], style:
 
 
 def _draw_null_band(ax: Axes, n_clusters: NDArray[Any], mean: NDArray[Any] | None, std: NDArray[Any] | None) -> None:
-    if mean is None:
+    if mean is None or not np.isfinite(mean).any():
         return
     _draw_curve(ax, n_clusters, mean, "-", color=ORANGE, linewidth=1, label="data without clusters (± 2 sd)")
     if std is not None:

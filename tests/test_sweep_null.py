@@ -1,0 +1,154 @@
+"""A sweep beside data without clusters: columns, words, seeds, interruption."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_blobs
+
+from fastsil import KMeansSweep, null
+from fastsil.null import null_generator, share_of_null
+from fastsil.report import null_sentences, sweep_columns
+from fastsil.search import Space
+
+BLOBS = make_blobs(120, centers=[[0, 0], [9, 0], [0, 9]], random_state=0)[0]
+NOISE = np.random.default_rng(3).normal(size=(120, 2)) * [5, 1]
+
+
+def swept(X, **params):
+    return KMeansSweep(range(1, 6), **{"n_init": 2, "n_null": 19, "random_state": 0, **params}).fit(X)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "mahalanobis"])
+def test_columns_are_those_of_the_comparison(metric):
+    sweep = swept(BLOBS + 20, metric=metric, n_null=4)
+    results = sweep.sweep_results_
+    assert np.isnan(results["null_mean"][0])
+    np.testing.assert_array_equal(results["null_mean"][1:], sweep.null_.null_silhouettes.mean(axis=0))
+    np.testing.assert_array_equal(results["null_std"][1:], sweep.null_.null_silhouettes.std(axis=0, ddof=1))
+    np.testing.assert_array_equal(results["null_z"][1:], sweep.null_.z)
+    np.testing.assert_array_equal(results["null_p"][1:], sweep.null_.p_values)
+    np.testing.assert_array_equal(results["gap"][1:], sweep.null_.gap)
+    np.testing.assert_array_equal(results["gap_error"][1:], sweep.null_.gap_error)
+    np.testing.assert_array_equal(results["null_score"], results["silhouette"])
+    np.testing.assert_allclose(
+        sweep.null_.inertia, [sweep.estimators_[k].inertia_ for k in sweep.null_.n_clusters], rtol=1e-12
+    )
+
+
+def test_blobs_are_structure_and_an_elongated_gaussian_is_none():
+    blobs, noise = swept(BLOBS), swept(NOISE)
+    assert (blobs.p_value_, blobs.null_.gap_k, blobs.best_k_) == (0.05, 3, 3)
+    assert noise.p_value_ > 0.05
+    assert noise.best_score_ > 0.4  # for whom the score alone would be taken for structure
+
+
+def test_without_null_sets_there_is_no_comparison():
+    sweep = swept(BLOBS, n_null=0)
+    assert sweep.null_ is None
+    assert np.isnan(sweep.p_value_)
+    assert np.isnan(sweep.sweep_results_["null_mean"]).all()
+    assert "null mean" not in [column.title for column in sweep_columns(sweep.sweep_results_)]
+
+
+def test_large_data_are_compared_at_the_null_size():
+    sweep = swept(BLOBS, null_size=60)
+    assert sweep.null_.n_samples == 60
+    assert (sweep.sweep_results_["null_score"][1:] != sweep.sweep_results_["silhouette"][1:]).all()
+    assert sweep.p_value_ == 0.05
+
+
+def test_the_uniform_reference():
+    # Nothing keeps the total of uniform sets: the gap of one cluster is not 0.
+    assert np.ptp(swept(BLOBS, null_reference="uniform").null_.null_totals) > 1
+    assert np.ptp(swept(BLOBS).null_.null_totals) < 1e-6
+
+
+def test_the_seed_draws_the_null_sets():
+    first, again, other = (swept(NOISE, random_state=seed).null_.null_inertias for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+    states = [swept(NOISE, random_state=np.random.RandomState(0)).null_.null_inertias for _ in range(2)]
+    np.testing.assert_array_equal(*states)
+
+
+def test_null_sets_are_not_made_of_the_numbers_of_a_user_with_the_same_seed():
+    assert null_generator(0).normal() != np.random.default_rng(0).normal()
+
+
+def test_an_interrupt_among_null_sets_keeps_the_sweep(monkeypatch):
+    score, seen = Space.score, []
+
+    def interrupt(self, partitions, tick):
+        seen.append(len(self.clustered))
+        if len(seen) > 6:
+            raise KeyboardInterrupt
+        return score(self, partitions, tick)
+
+    monkeypatch.setattr(Space, "score", interrupt)
+    with pytest.warns(UserWarning, match="5 of 5 .* not compared with null sets"):
+        sweep = swept(BLOBS)
+    assert sweep.interrupted_
+    assert sweep.best_k_ == 3
+    assert sweep.null_ is None
+
+
+def test_progress_reaches_the_end_with_null_sets():
+    events = []
+    swept(BLOBS, n_null=3, progress=events.append)
+    shares = [event.share for event in events]
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1.0)
+    assert {event.stage for event in events} == {"clustering", "scoring", "done", "null sets"}
+    done = next(event.share for event in events if event.stage == "null sets")
+    assert 1 - share_of_null(3, 1.0) < done < 1
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "words"),
+    [
+        ({"n_null": 1}, ValueError, "n_null=1 gives no spread"),
+        ({"n_null": -3}, ValueError, "n_null=-3"),
+        ({"n_null": 2.5}, TypeError, "n_null must be an integer, got 2.5"),
+        ({"null_size": 2}, ValueError, "null_size=2"),
+        ({"null_reference": "poisson"}, ValueError, "choose one of: gaussian, uniform"),
+    ],
+)
+def test_wrong_parameters(params, error, words):
+    with pytest.raises(error, match=words):
+        swept(BLOBS, **params)
+
+
+def test_words():
+    def told(p_value, n_null=19):
+        return " ".join(null_sentences(p_value, n_null=n_null, n_samples=1000, gap_k=3))
+
+    assert "There is structure" in told(0.05)
+    assert "k = 3" in told(0.05)
+    assert "No structure found" in told(0.1)
+    assert "too few" in told(0.1, n_null=9)
+    assert told(np.nan) == ""
+
+
+def test_table_and_picture_show_the_null():
+    sweep = swept(BLOBS, n_null=3)
+    columns = {column.title: column.cells for column in sweep_columns(sweep.sweep_results_)}
+    assert columns["null mean"][0] == columns["null z"][0] == "-"
+    assert columns["null z"][2].startswith("+")
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    right = sweep.plot()[1]
+    assert any("without clusters" in text.get_text() for text in right.get_legend().get_texts())
+    matplotlib.pyplot.close("all")
+
+
+def test_the_report_says_no_structure(tmp_path):
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
+    path = swept(NOISE).report(tmp_path / "report.html", NOISE)
+    assert "Data without any clusters score as high" in path.read_text(encoding="utf-8")
+
+
+def test_references_are_those_that_are_drawn():
+    for reference in null.REFERENCES:
+        assert null._drawer(BLOBS, reference)(np.random.default_rng(0)).shape == BLOBS.shape
