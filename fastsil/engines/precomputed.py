@@ -33,13 +33,16 @@ Bytes = NDArray[np.uint8]
 _BYTES = 32 << 20
 _BLOCK_BYTES = 4 << 20
 
-# Sums of a strip of rows, which are to stay in a core's second cache; and the rows of a strip, long enough to be read
-# at full speed.
+# Sums of a strip of rows, which are to stay in a core's second cache; and the rows of a strip, at least as many as are
+# read at full speed.
 _STRIP_BYTES = 1 << 20
-_STRIP_ROWS = 8192
+_STRIP_ROWS = 512, 8192
 
 # Tasks a thread: few, and yet nobody waits long for the last.
 _TASKS_A_THREAD = 4
+
+# Below, threads cost more than they save.
+_ALONE_BYTES = 32 << 20
 
 # What kernels read as it is; other types are made float64, a block at a time.
 _READABLE = "bhilqBHILQfd"
@@ -115,9 +118,11 @@ def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: Tick) -> S
     X = X if sparse else _plain(X)
     terms = _Terms(np.zeros(n_samples), np.full(n_samples, np.inf), np.full(n_samples, -1, dtype=np.int32))
     check = _Check(X)
+    n_jobs = n_jobs if (X.data if sparse else X).nbytes >= _ALONE_BYTES else 1
     by_columns = not sparse and _is_readable(X.T) and not X.flags.c_contiguous
     if by_columns:
-        n_rows = min(_STRIP_ROWS, _share(n_samples, n_jobs))
+        least, most = _STRIP_ROWS
+        n_rows = min(most, max(least, _share(n_samples, n_jobs)))
         run = _strips(X, partition, terms, check)
     else:
         n_rows = _rows_of_block(X, partition.n_clusters, n_jobs)
@@ -197,7 +202,8 @@ def _rows_of_block(X: Any, n_clusters: int, n_jobs: int) -> int:
     n_samples = X.shape[0]
     of_a_row = X.nnz / n_samples * 12 if _is_sparse(X) else n_samples * max(X.itemsize, 0 if _is_readable(X) else 8)
     budget = min(_BLOCK_BYTES, _BYTES // n_jobs)
-    rows = min(int(budget / (of_a_row + 8 * n_clusters)), _share(n_samples, n_jobs))
+    of_a_row += 8 * n_clusters
+    rows = min(int(budget / of_a_row), _share(n_samples, n_jobs))
     return max(kernels.ROWS, rows // kernels.ROWS * kernels.ROWS)
 
 

@@ -70,7 +70,7 @@ def sum_columns(
     lowest,  # OUT (n_rows,) of the type of the distances: smallest of each row that is below what stands there
     stop,  # IN (1,) not 0: leave early
 ):
-    """Sum a strip of rows, column by column of each group in turn, eight columns at a time."""
+    """Sum a strip of rows, column by column of each group in turn, up to eight columns at a time."""
     last_row = first_row + sums.shape[1]
     for c in range(len(sums)):
         total = sums[c]
@@ -95,7 +95,19 @@ def sum_columns(
                 # One after the other, as the other kernels add.
                 total[i] = total[i] + x0[i] + x1[i] + x2[i] + x3[i] + x4[i] + x5[i] + x6[i] + x7[i]
             place += 8
+        if place + 4 <= offsets[c + 1]:
+            x0 = columns[members[place], first_row:last_row]
+            x1 = columns[members[place + 1], first_row:last_row]
+            x2 = columns[members[place + 2], first_row:last_row]
+            x3 = columns[members[place + 3], first_row:last_row]
+            for i in range(len(total)):
+                lowest[i] = min(lowest[i], min(min(x0[i], x1[i]), min(x2[i], x3[i])))
+            for i in range(len(total)):
+                total[i] = total[i] + x0[i] + x1[i] + x2[i] + x3[i]
+            place += 4
         while place < offsets[c + 1]:
+            if stop[0] != 0:
+                return
             x = columns[members[place], first_row:last_row]
             for i in range(len(total)):
                 lowest[i] = min(lowest[i], x[i])

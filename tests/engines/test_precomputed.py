@@ -24,6 +24,14 @@ def mixture(n_samples=90, dtype=np.float64, n_clusters=4, symmetric=True):
     return D.astype(dtype), rng.permutation(np.arange(n_samples) % n_clusters)
 
 
+@pytest.fixture
+def many_tasks(monkeypatch):
+    """Let small matrices be cut into tasks for every thread, and no task be large."""
+    monkeypatch.setattr(precomputed, "_BYTES", 1)
+    monkeypatch.setattr(precomputed, "_ALONE_BYTES", 0)
+    monkeypatch.setattr(precomputed, "_STRIP_ROWS", (8, 16))
+
+
 def unaligned(D):
     return np.frombuffer(b"\0" + D.tobytes(), dtype=D.dtype, offset=1).reshape(D.shape)
 
@@ -54,7 +62,7 @@ TYPES = [np.float16, np.float32, np.float64, np.longdouble, ">f8", np.int8, np.u
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize("n_jobs", [1, 2, 5])
-def test_every_layout_gives_the_same_bits(layout, symmetric, n_jobs):
+def test_every_layout_gives_the_same_bits(layout, symmetric, n_jobs, many_tasks):
     D, labels = mixture(symmetric=symmetric)
     expected = silhouette_samples(D, labels, metric="precomputed", n_jobs=1)
     np.testing.assert_allclose(
@@ -88,7 +96,7 @@ def test_same_bits_within_any_memory(layout, n_clusters, monkeypatch):
     """One square of rows and one cluster at a time, or all at once."""
     D, labels = mixture(n_clusters=n_clusters)
     expected = silhouette_samples(D, labels, metric="precomputed", n_jobs=1)
-    for name, value in [("_BYTES", 1), ("_STRIP_BYTES", 8 * 16 * 3), ("_STRIP_ROWS", 16)]:
+    for name, value in [("_BYTES", 1), ("_STRIP_BYTES", 8 * 16 * 3), ("_STRIP_ROWS", (16, 16)), ("_ALONE_BYTES", 0)]:
         monkeypatch.setattr(precomputed, name, value)
     assert_same_bits(silhouette_samples(LAYOUTS[layout](D), labels, metric="precomputed", n_jobs=2), expected)
 
@@ -128,7 +136,7 @@ def test_a_mapped_file_is_read_in_place(order, dtype, tmp_path):
     mapped[:] = D
     mapped.flush()
     mapped = np.memmap(tmp_path / "D", dtype=dtype, mode="r", shape=(n_samples, n_samples), order=order)
-    expected = silhouette_samples(D, labels, metric="precomputed")
+    expected = silhouette_samples(D.copy(order=order), labels, metric="precomputed")
     del D
     tracemalloc.start()
     try:
@@ -163,7 +171,7 @@ BAD = {
 @pytest.mark.parametrize("mistake", BAD)
 @pytest.mark.parametrize("layout", ["C", "Fortran", "strided", "csr"])
 @pytest.mark.parametrize("n_jobs", [1, 5])
-def test_what_is_no_distance_is_refused_as_in_scikit_learn(mistake, layout, n_jobs):
+def test_what_is_no_distance_is_refused_as_in_scikit_learn(mistake, layout, n_jobs, many_tasks):
     change, match = BAD[mistake]
     D, labels = mixture()
     D = LAYOUTS[layout](change(D))
