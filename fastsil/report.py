@@ -168,7 +168,7 @@ def sweep_headline(results: Mapping[str, NDArray[Any]], *, best_k: int) -> str:
         return f"Only k = {best_k} was clustered, which has no silhouette."
     reading = reading_of(score)
     if reading.structure == "none":
-        return f"None of the clusterings shows a substantial structure; k = {best_k} scores highest."
+        return f"By the usual table none of the clusterings shows a substantial structure; k = {best_k} scores highest."
     return f"k = {best_k} scores highest: {reading.words}."
 
 

@@ -10,7 +10,7 @@ import base64
 import functools
 import importlib.resources
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -88,6 +88,8 @@ class SweepContent:
         The samples as they were clustered, for a map.
     diagnosis : Diagnosis, optional
         What was found about the clustering of ``best_k``.
+    remarks : sequence of str
+        Sentences that follow those of :func:`fastsil.report.sweep_sentences`.
     """
 
     name: str
@@ -97,6 +99,7 @@ class SweepContent:
     profiles: Mapping[int, Profile]
     coordinates: Any = None
     diagnosis: Any = None
+    remarks: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,10 @@ def write_sweep_page(path: Path, content: SweepContent) -> None:
     page = load_template().render(
         name=content.name,
         headline=sweep_headline(content.results, best_k=content.best_k),
-        sentences=sweep_sentences(content.results, best_k=content.best_k, n_features=content.n_features),
+        sentences=[
+            *sweep_sentences(content.results, best_k=content.best_k, n_features=content.n_features),
+            *content.remarks,
+        ],
         facts=_facts(content),
         curves=_curves(content),
         best_k=content.best_k,
