@@ -339,6 +339,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         """
         check_is_fitted(self)
         from fastsil.page import SweepContent, write_sweep_page
+        from fastsil.report import null_sentences
 
         data: Any = None if X is None else check_data(X)
         if data is not None:
@@ -350,6 +351,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         best = self.profiles_.get(self.best_k_)
         # A profile knows a callable only by its name, with which nothing can be measured.
         looked_at = None if callable(self.metric) else data
+        null = self.null_
         content = SweepContent(
             name=name,
             n_features=self.n_features_in_,
@@ -360,6 +362,9 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
             diagnosis=None
             if best is None
             else best.diagnose(looked_at, null=self._null_reference(), **(self.metric_params or {})),
+            remarks=()
+            if null is None
+            else null_sentences(self.p_value_, n_null=null.n_null, n_samples=null.n_samples, gap_k=null.gap_k),
         )
         write_sweep_page(Path(path), content)
         return Path(path)
