@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import os
@@ -238,7 +239,9 @@ def test_as_a_module_and_without_loading_more_than_it_needs():
 def test_ctrl_c_keeps_what_is_finished_and_exits_with_130(folder):
     np.save("many.npy", np.random.default_rng(0).normal(size=(6000, 40)))
     command = [sys.executable, "-m", "fastsil", "sweep", "many.npy", "--k", "2:400", "--n-init", "1"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Where the tests run in the background of a shell, signals of the keyboard are ignored, also by what they start.
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
     seen = []
     for line in process.stderr:
         seen.append(line)

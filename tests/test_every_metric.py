@@ -79,6 +79,8 @@ def test_every_metric(metric, data, n_jobs):
 @pytest.mark.parametrize("p", [0.5, 1, 1.5, 2, 3, 2.0, np.inf, 0, -1, None, "2"])
 @pytest.mark.parametrize("w", [None, WEIGHTS, -WEIGHTS, WEIGHTS[:2]], ids=["none", "weights", "negative", "short"])
 def test_minkowski(p, w):
+    if p == -1 and w is WEIGHTS:
+        pytest.skip("0 to the power of -1, times a weight of 0, is NaN or 0, by which of SciPy's functions is called")
     params = {"p": p} if w is None else {"p": p, "w": w}
     assert_same(numbers(np.random.default_rng(1)), metric="minkowski", **params)
 
