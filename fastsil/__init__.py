@@ -16,26 +16,31 @@ __all__ = [
     "NullReference",
     "SilhouetteProfile",
     "__version__",
+    "patch_sklearn",
     "silhouette_profile",
     "silhouette_profiles",
     "silhouette_samples",
     "silhouette_samples_many",
     "silhouette_score",
+    "unpatch_sklearn",
 ]
 
 _ROOM_OF = {
     "KMeansSweep": "fastsil.sweep",
     "NullReference": "fastsil.diagnosis",
     "SilhouetteProfile": "fastsil.profile",
+    "patch_sklearn": "fastsil.patch",
     "silhouette_profile": "fastsil.scores",
     "silhouette_profiles": "fastsil.scores",
     "silhouette_samples": "fastsil.scores",
     "silhouette_samples_many": "fastsil.scores",
     "silhouette_score": "fastsil.scores",
+    "unpatch_sklearn": "fastsil.patch",
 }
 
 if TYPE_CHECKING:
     from fastsil.diagnosis import NullReference
+    from fastsil.patch import patch_sklearn, unpatch_sklearn
     from fastsil.profile import SilhouetteProfile
     from fastsil.scores import (
         silhouette_profile,

@@ -120,6 +120,15 @@ def compute_terms_many(
     return _run_route(route, data, partitions, n_jobs, tick)
 
 
+def is_worth_remembering(metric: Metric) -> bool:
+    """Whether a score costs much more than reading the data once, which is what finding it again takes.
+
+    Not so for precomputed distances, and for the means of the linear engine.
+    """
+    route = _ROUTES.get(metric) if isinstance(metric, str) else None
+    return metric != "precomputed" and (route is None or route.engine != "linear")
+
+
 def seconds_of_shared_pass(X: Any, metric: Metric, metric_params: dict[str, Any], *, n_jobs: int) -> float:
     """Rough time of a pass that serves several partitions at once; 0 for a metric without an engine for it."""
     route = _route_of(X, metric, metric_params)[2]

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
-from fastsil.dispatch import compute_terms, compute_terms_many, silhouettes_of
+from fastsil.dispatch import compute_terms, compute_terms_many, is_worth_remembering, silhouettes_of
+from fastsil.memo import MEMO
 from fastsil.parallel import progress_bar, resolve_n_jobs
 from fastsil.partition import Partition
 from fastsil.profile import SilhouetteProfile, profile_of
@@ -305,8 +306,14 @@ def _compute(
     progress: bool,
 ) -> SilhouetteTerms:
     threads = resolve_n_jobs(n_jobs)
-    with progress_bar("silhouettes", enabled=progress) as tick:
-        return compute_terms(X, partition, metric, metric_params, n_jobs=threads, tick=tick)
+
+    def compute() -> SilhouetteTerms:
+        with progress_bar("silhouettes", enabled=progress) as tick:
+            return compute_terms(X, partition, metric, metric_params, n_jobs=threads, tick=tick)
+
+    if not is_worth_remembering(metric):
+        return compute()
+    return MEMO.recall(X, partition, metric, metric_params, compute, n_jobs=threads)
 
 
 def _compute_many(

@@ -7,6 +7,11 @@ releases has one place to be mended.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import CellType
+from typing import Any
+
+from sklearn.metrics.cluster import silhouette_samples, silhouette_score
 from sklearn.metrics.pairwise import distance_metrics, pairwise_distances_chunked
 
 try:
@@ -24,4 +29,28 @@ except ImportError:  # pragma: no cover - a private name; the public table lacks
 
 VALID_METRICS: tuple[str, ...] = tuple(sorted({*_VALID_METRICS, "precomputed"}))
 
-__all__ = ["VALID_METRICS", "InvalidParameterError", "pairwise_distances_chunked"]
+SILHOUETTE_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "silhouette_samples": silhouette_samples,
+    "silhouette_score": silhouette_score,
+}
+
+__all__ = ["SILHOUETTE_FUNCTIONS", "VALID_METRICS", "InvalidParameterError", "body_of", "pairwise_distances_chunked"]
+
+
+def body_of(function: Callable[..., Any]) -> CellType:
+    """The cell from which one of scikit-learn's public functions takes its body once it has checked the parameters.
+
+    Raises
+    ------
+    RuntimeError
+        If the function is no such wrapper.
+    """
+    body = getattr(function, "__wrapped__", None)
+    for cell in getattr(function, "__closure__", None) or ():
+        if body is not None and cell.cell_contents is body:
+            return cell  # type: ignore[no-any-return]
+    name = getattr(function, "__qualname__", repr(function))
+    raise RuntimeError(
+        f"{name} is not built as scikit-learn 1.6 to 1.9 build it, so that it cannot be replaced in place; import "
+        "fastsil's function instead, or another version of scikit-learn."
+    )

@@ -1,8 +1,13 @@
-"""The command ``fastsil``: ``commands`` takes arguments, ``screen`` prints, ``folder`` writes results."""
+"""The command ``fastsil``: ``commands`` takes arguments, ``screen`` prints, ``folder`` writes results.
+
+``script`` runs programs of others.
+"""
 
 from __future__ import annotations
 
 import sys
+
+from fastsil.cli.script import is_program, run_program
 
 
 def main() -> None:
@@ -12,8 +17,11 @@ def main() -> None:
     ------
     SystemExit
         Always: 0 if all went well, 2 with one sentence on standard error if the user has something to mend,
-        130 after Ctrl-C.
+        130 after Ctrl-C. A program that is run (``SCRIPT.py ARGS`` or ``-m MODULE ARGS``) ends as it likes.
     """
+    if is_program(sys.argv[1:]):
+        run_program(sys.argv[1:])
+        return
     try:
         from fastsil.cli.commands import app
     except ImportError as error:

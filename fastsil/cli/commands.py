@@ -36,6 +36,7 @@ from fastsil.validation import check_data, check_metric
 
 app = typer.Typer(
     help="Exact silhouettes: which number of clusters, and how good is it?",
+    epilog="python -m fastsil SCRIPT.py ARGS (or -m MODULE ARGS) runs a program with fastsil in scikit-learn's place.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
