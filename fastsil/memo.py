@@ -155,7 +155,9 @@ def _description(X: Any, metric: str, params: dict[str, Any]) -> bytes | None:
 
 
 def _arrays_of(X: Any) -> list[NDArray[Any]]:
-    return [X.data, X.indices, X.indptr] if issparse(X) else [X]
+    # SciPy's own guard narrows X to a class that declares next to nothing.
+    sparse = bool(issparse(X))
+    return [X.data, X.indices, X.indptr] if sparse else [X]
 
 
 def _arrays_in(params: dict[str, Any]) -> list[NDArray[Any]]:
@@ -180,5 +182,5 @@ def _pieces(array: NDArray[Any]) -> Iterator[NDArray[np.uint8]]:
         yield everything[start : start + _PIECE_BYTES]
 
 
-def _sha1(contents: bytes | NDArray[np.uint8]) -> bytes:
+def _sha1(contents: Any) -> bytes:
     return hashlib.sha1(contents, usedforsecurity=False).digest()
