@@ -7,6 +7,7 @@ table, and :func:`silhouettes_of` turns mean distances into silhouettes.
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,13 +74,17 @@ _ROUTES = {
     "cityblock": Route("manhattan", takes_sparse=True),
     "l1": Route("manhattan", takes_sparse=True),
     "precomputed": Route("precomputed", takes_sparse=True),
+    "chebyshev": Route("coordinatewise", fixed={"metric": "chebyshev"}),
+    "hamming": Route("coordinatewise", fixed={"metric": "hamming"}),
+    "canberra": Route("coordinatewise", fixed={"metric": "canberra"}),
+    "braycurtis": Route("coordinatewise", fixed={"metric": "braycurtis"}),
 }
 
 # Samples whose distances to each other are looked at for a diagnosis.
 _SOME = 512
 
 # Minkowski distances of these powers are metrics with a name of their own.
-_NAMED_POWERS: dict[float, str] = {1: "manhattan", 2: "euclidean"}
+_NAMED_POWERS: dict[float, str] = {1: "manhattan", 2: "euclidean", math.inf: "chebyshev"}
 
 
 def compute_terms(

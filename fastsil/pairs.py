@@ -272,6 +272,50 @@ class PairSums:
         return answers
 
 
+def run_pairs_of_pieces(
+    add: Callable[[Piece, Piece, NDArray[np.uint8]], None],
+    pieces: list[Piece],
+    members: tuple[int, int],
+    *,
+    n_jobs: int,
+    tick: Tick,
+) -> int:
+    """Call ``add(rows, columns, stop)`` for every two pieces, and for each with itself, where either holds members.
+
+    Parameters
+    ----------
+    add : callable
+        Writes to the places of its two pieces only.
+    pieces : list of Piece
+        Pieces, sorted.
+    members : tuple of int
+        Start and end of a range of positions.
+    n_jobs : int
+        Number of threads.
+    tick : callable
+        Told the share of the work that has been finished.
+
+    Returns
+    -------
+    int
+        Number of pairs of samples.
+    """
+    meetings = [(piece, piece) for piece in pieces] + list(chain.from_iterable(_tournament(pieces)))
+    tasks = [
+        _Task([rows], columns, _n_pairs(rows, columns))
+        for rows, columns in meetings
+        if any(piece.start < members[1] and piece.end > members[0] for piece in (rows, columns))
+    ]
+
+    def run(task: _Task, stop: NDArray[np.uint8]) -> None:
+        assert task.columns is not None
+        add(task.rows[0], task.columns, stop)
+
+    after = _earlier_tasks_of_same_pieces(tasks)
+    run_tasks(run, tasks, [task.cost for task in tasks], n_jobs=n_jobs, tick=tick, after=after)
+    return int(sum(task.cost for task in tasks))
+
+
 def piece_rows(n_samples: int) -> int:
     """Most samples of a piece."""
     least, most = _PIECE_ROWS

@@ -45,6 +45,21 @@ def chebyshev_row(x, Y):
     return np.abs(Y - x).max(axis=1)
 
 
+def hamming_row(x, Y):
+    return (x != Y).mean(axis=1, dtype=WIDE)
+
+
+def canberra_row(x, Y):
+    sizes = np.abs(x) + np.abs(Y)
+    return (np.abs(Y - x) / np.where(sizes > 0, sizes, 1)).sum(axis=1)
+
+
+def braycurtis_row(x, Y):
+    """Of two rows of zeros, NaN."""
+    with np.errstate(invalid="ignore"):
+        return np.abs(Y - x).sum(axis=1) / np.abs(Y + x).sum(axis=1)
+
+
 def cosine_row(x, Y):
     """1 - cos(x, y); rows are made unit length first, and 1 - u.v is taken as |u - v|² / 2, which keeps digits."""
     u, V = unit_rows(x[None])[0], unit_rows(Y)
@@ -77,6 +92,9 @@ _ROWS = {
     "cityblock": manhattan_row,
     "l1": manhattan_row,
     "chebyshev": chebyshev_row,
+    "hamming": hamming_row,
+    "canberra": canberra_row,
+    "braycurtis": braycurtis_row,
     "cosine": cosine_row,
     "correlation": correlation_row,
     "mahalanobis": mahalanobis_row,
@@ -385,3 +403,18 @@ def diagonalize(matrix):
     """Eigenvalues, ascending, and eigenvectors as rows."""
     values, vectors = np.linalg.eigh(matrix)
     return values, vectors.T
+
+
+def add_distances(metric, X, codes, rows, columns, first, n_range):
+    """Sums to clusters ``first``, ... over the pairs of two ranges, samples sorted by cluster; Hamming counts."""
+    X = np.asarray(X).astype(WIDE)
+    sums = np.zeros((n_range, len(X)), dtype=WIDE)
+    for i in range(*rows):
+        for j in range(*columns):
+            distance = _ROWS[metric](X[i], X[j : j + 1])[0] if i != j else 0
+            distance *= X.shape[1] if metric == "hamming" else 1
+            places = [(codes[j], i)] if rows == columns else [(codes[j], i), (codes[i], j)]
+            for cluster, place in places:
+                if first <= cluster < first + n_range:
+                    sums[cluster - first, place] += distance
+    return sums

@@ -55,6 +55,10 @@ CASES = [
     Case("linear", "correlation", {"metric": "correlation"}, takes_sparse=True, resolution=ANGLE),
     Case("manhattan", "manhattan", {}, takes_sparse=True),
     Case("precomputed", "manhattan", {}, takes_sparse=True, given=distances_of),
+    *(
+        Case("coordinatewise", metric, {"metric": metric})
+        for metric in ("chebyshev", "hamming", "canberra", "braycurtis")
+    ),
     Case("reference", "chebyshev", {"metric": "chebyshev", "metric_params": {}}, keeps_bits=False),
     Case("reference", "manhattan", {"metric": "manhattan", "metric_params": {}}, takes_sparse=True, keeps_bits=False),
 ]
