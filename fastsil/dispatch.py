@@ -224,7 +224,9 @@ def silhouettes_of(terms: SilhouetteTerms, partition: Partition) -> NDArray[np.f
     """
     larger = np.maximum(terms.a, terms.b)
     larger[larger == 0] = 1.0
-    silhouettes = (terms.b - terms.a) / larger
+    # Bray-Curtis distances of x and -x are infinite.
+    with np.errstate(invalid="ignore"):
+        silhouettes = np.asarray((terms.b - terms.a) / larger)
     silhouettes[partition.sizes[partition.codes] == 1] = 0.0
     # A distance that is no number (Bray-Curtis between two rows of zeros) leaves none; scikit-learn answers 0 as well.
     silhouettes[np.isnan(silhouettes)] = 0.0

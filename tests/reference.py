@@ -55,8 +55,8 @@ def canberra_row(x, Y):
 
 
 def braycurtis_row(x, Y):
-    """Of two rows of zeros, NaN."""
-    with np.errstate(invalid="ignore"):
+    """Of two rows of zeros, NaN; of x and -x, infinite."""
+    with np.errstate(invalid="ignore", divide="ignore"):
         return np.abs(Y - x).sum(axis=1) / np.abs(Y + x).sum(axis=1)
 
 

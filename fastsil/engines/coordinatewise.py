@@ -87,6 +87,9 @@ def compute_terms(X: NDArray[Any], partition: Partition, *, metric: str, n_jobs:
         if metric == "hamming":
             sums /= X.shape[1]
         _keep_nearest(sums, partition, codes, first, own, other, which)
+    # Bray-Curtis distances of x and -x are infinite; where all means are, the first other cluster is as near as any.
+    lost = which < 0
+    which[lost] = codes[lost] == 0
     place = np.empty_like(partition.order)
     place[partition.order] = np.arange(n_samples)
     seconds = {"distances": time.perf_counter() - started}

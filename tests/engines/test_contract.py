@@ -186,6 +186,9 @@ def test_sparse_data_gives_the_same(case, container):
 def assert_drawn_terms_close(case, X, codes):
     if case.metric == "correlation":
         assume((np.ptp(X, axis=1) > 0).all())  # correlation has no value for a constant row
+    if case.metric == "braycurtis":
+        X = np.abs(X)
+        assume(X.any(axis=1).all())  # Bray-Curtis has no value for two rows of zeros
     terms, expected = case.compute(X, codes), reference.compute_terms(X, codes, case.metric)
     resolved = np.maximum(expected.a, expected.b) >= case.resolution
     assert_terms_close(

@@ -46,3 +46,9 @@ def test_the_largest_of_weightless_powers_is_chebyshev():
     X, labels = groups(n_samples=60)
     profile = fastsil.silhouette_profile(X, labels, metric="minkowski", p=np.inf)
     assert profile.work.strategy == "coordinatewise: chebyshev"
+
+
+def test_infinite_bray_curtis_distances_leave_a_neighbor():
+    profile = fastsil.silhouette_profile([[1.0], [1.0], [-1.0], [-1.0]], [0, 0, 1, 1], metric="braycurtis")
+    np.testing.assert_array_equal(profile.neighbor, [1, 1, 0, 0])
+    assert np.isinf(profile.b).all()
