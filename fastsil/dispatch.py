@@ -113,6 +113,7 @@ def compute_terms_many(
     tick: Tick,
 ) -> list[SilhouetteTerms]:
     """Mean distances of every sample for several partitions; what does not depend on the partition is done once."""
+    X = _dense_if_smaller(X, metric)
     metric, metric_params, route = _route_of(X, metric, metric_params)
     if route is None:
         reference = importlib.import_module("fastsil.engines.reference")
@@ -154,6 +155,15 @@ def _route_of(X: Any, metric: Metric, metric_params: dict[str, Any]) -> tuple[Me
     if route is None or not set(given) <= set(route.params) or (issparse(X) and not route.takes_sparse):
         return metric, metric_params, None
     return metric, given, route
+
+
+def _dense_if_smaller(X: Any, metric: Metric) -> Any:
+    """A CSR matrix for the Euclidean engine as an array, if that takes no more memory than the matrix does."""
+    sparse: bool = issparse(X)
+    if not sparse or metric not in ("euclidean", "l2"):
+        return X
+    held = X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
+    return X.toarray() if X.shape[0] * X.shape[1] * X.dtype.itemsize <= held else X
 
 
 def _run_route(route: Route, X: Any, partitions: Sequence[Partition], n_jobs: int, tick: Tick) -> list[SilhouetteTerms]:

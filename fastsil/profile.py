@@ -67,6 +67,9 @@ class SilhouetteProfile:
         The labels that were scored.
     neighbor : ndarray of shape (n_samples,)
         Label of the nearest other cluster.
+    ignored : ndarray of shape (n_samples,), bool
+        Samples that ``ignore_label`` left out. Their ``silhouettes``, ``a`` and ``b`` are NaN, their ``neighbor`` is
+        their own label; scores, counts and the table of clusters are those of the others.
     metric : str
         Name of the metric.
     work : Work
@@ -87,6 +90,7 @@ class SilhouetteProfile:
     b: NDArray[np.float64]
     labels: NDArray[Any]
     neighbor: NDArray[Any]
+    ignored: NDArray[np.bool_]
     metric: str
     work: Work
     _partition: Partition
@@ -94,7 +98,13 @@ class SilhouetteProfile:
 
     @property
     def n_samples(self) -> int:
-        return len(self.silhouettes)
+        """Number of samples that were scored."""
+        return self._partition.n_samples
+
+    @property
+    def n_ignored(self) -> int:
+        """Number of samples that were left out."""
+        return len(self.ignored) - self.n_samples
 
     @property
     def n_clusters(self) -> int:
@@ -103,7 +113,7 @@ class SilhouetteProfile:
     @cached_property
     def score(self) -> float:
         """Mean silhouette over samples ("micro")."""
-        return float(np.mean(self.silhouettes, dtype=np.float64))
+        return float(np.mean(self._scored(self.silhouettes), dtype=np.float64))
 
     @cached_property
     def macro_score(self) -> float:
@@ -132,9 +142,9 @@ class SilhouetteProfile:
         sizes = partition.sizes
 
         def mean_per_cluster(values: NDArray[Any]) -> NDArray[np.float64]:
-            return np.bincount(partition.codes, weights=values, minlength=len(sizes)) / sizes
+            return np.bincount(partition.codes, weights=self._scored(values), minlength=len(sizes)) / sizes
 
-        negative = np.bincount(partition.codes[self.silhouettes < 0], minlength=len(sizes))
+        negative = np.bincount(partition.codes[self._scored(self.silhouettes) < 0], minlength=len(sizes))
         return ClusterTable(
             label=partition.classes,
             size=sizes,
@@ -181,13 +191,17 @@ class SilhouetteProfile:
         <BLANKLINE>
         Not checked, for lack of data or of a null reference: no_structure.
         """
-        evidence = Evidence(self.silhouettes, self._partition.codes, self._partition.classes, null=null)
+        evidence = Evidence(self._scored(self.silhouettes), self._partition.codes, self._partition.classes, null=null)
         if X is not None:
             data = check_data(X, metric=self.metric)
-            if data.shape[0] != self.n_samples:
+            if data.shape[0] != len(self.ignored):
                 raise ValueError(
-                    f"X has {data.shape[0]} rows but {self.n_samples} samples were scored; pass the samples that were."
+                    f"X has {data.shape[0]} rows but {len(self.ignored)} samples were scored; "
+                    "pass the samples that were."
                 )
+            if self.n_ignored:
+                rows = np.flatnonzero(~self.ignored)
+                data = data[rows][:, rows] if self.metric == "precomputed" else data[rows]
             drawn, distances = distances_between_some(data, self.metric, metric_params)
             evidence = replace(
                 evidence,
@@ -240,7 +254,7 @@ class SilhouetteProfile:
         from fastsil.plots import draw_silhouettes
 
         return draw_silhouettes(
-            self.silhouettes, self._partition.codes, self._partition.classes, score=self.score, ax=ax
+            self._scored(self.silhouettes), self._partition.codes, self._partition.classes, score=self.score, ax=ax
         )
 
     def plot_distribution(self, ax: Axes | None = None) -> Axes:
@@ -262,12 +276,18 @@ class SilhouetteProfile:
         """
         from fastsil.plots import draw_distribution
 
-        return draw_distribution(self.silhouettes, score=self.score, ax=ax)
+        return draw_distribution(self._scored(self.silhouettes), score=self.score, ax=ax)
+
+    def _scored(self, values: NDArray[Any]) -> NDArray[Any]:
+        """The values of the samples that were scored, in the order of the partition's codes."""
+        return values[~self.ignored] if self.n_ignored else values
 
     def __repr__(self) -> str:
+        ignored = f"n_ignored={self.n_ignored}, " if self.n_ignored else ""
         return (
-            f"SilhouetteProfile(n_samples={self.n_samples}, n_clusters={self.n_clusters}, metric={self.metric!r}, "
-            f"score={self.score:.4f}, macro_score={self.macro_score:.4f}, n_negative={self.n_negative})"
+            f"SilhouetteProfile(n_samples={self.n_samples}, {ignored}n_clusters={self.n_clusters}, "
+            f"metric={self.metric!r}, score={self.score:.4f}, macro_score={self.macro_score:.4f}, "
+            f"n_negative={self.n_negative})"
         )
 
     def _repr_html_(self) -> str:
@@ -275,6 +295,8 @@ class SilhouetteProfile:
         from fastsil.report import cluster_columns, html_table, score_sentence
 
         counts = f"{self.n_negative:,} of {self.n_samples:,} samples are negative."
+        if self.n_ignored:
+            counts += f" {self.n_ignored:,} more were left out."
         words = (
             f"<b>Mean silhouette {self.score:.4f}</b> (mean of the clusters' means {self.macro_score:.4f}). {counts}"
         )
@@ -289,11 +311,36 @@ def profile_of(terms: SilhouetteTerms, partition: Partition, *, dtype: np.dtype[
         b=terms.b,
         labels=partition.classes[partition.codes],
         neighbor=partition.classes[terms.neighbor],
+        ignored=np.zeros(partition.n_samples, dtype=bool),
         metric=metric,
         work=terms.work,
         _partition=partition,
         _neighbor_codes=terms.neighbor,
     )
+
+
+def with_ignored(profile: SilhouetteProfile, kept: NDArray[np.bool_], label: Any) -> SilhouetteProfile:
+    """The profile of the samples in ``kept`` as that of all of them; the others have the label ``label``."""
+    # All came out of one array of labels, whose type holds this one as well.
+    classes = np.append(profile._partition.classes, np.array([label], dtype=profile._partition.classes.dtype))
+    codes = spread_out(profile._partition.codes, kept, len(classes) - 1)
+    neighbor_codes = spread_out(profile._neighbor_codes, kept, len(classes) - 1)
+    return replace(
+        profile,
+        silhouettes=spread_out(profile.silhouettes, kept),
+        a=spread_out(profile.a, kept),
+        b=spread_out(profile.b, kept),
+        labels=classes[codes],
+        neighbor=classes[neighbor_codes],
+        ignored=~kept,
+    )
+
+
+def spread_out(values: NDArray[Any], kept: NDArray[np.bool_], fill: float = np.nan) -> NDArray[Any]:
+    """``values`` at the places in ``kept``, ``fill`` at the others."""
+    spread = np.full(len(kept), fill, dtype=values.dtype)
+    spread[kept] = values
+    return spread
 
 
 def _most_common_per_cluster(partition: Partition, neighbors: NDArray[np.int32]) -> NDArray[np.intp]:

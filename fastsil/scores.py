@@ -13,13 +13,14 @@ from fastsil.dispatch import compute_terms, compute_terms_many, is_worth_remembe
 from fastsil.memo import MEMO
 from fastsil.parallel import progress_bar, resolve_n_jobs
 from fastsil.partition import Partition
-from fastsil.profile import SilhouetteProfile, profile_of
+from fastsil.profile import SilhouetteProfile, profile_of, spread_out, with_ignored
 from fastsil.terms import SilhouetteTerms
 from fastsil.validation import (
     Metric,
     check_average,
     check_data,
     check_finite,
+    check_ignored,
     check_labelings,
     check_labels,
     check_metric,
@@ -32,6 +33,7 @@ def silhouette_samples(
     labels: ArrayLike,
     *,
     metric: Metric = "euclidean",
+    ignore_label: Any = None,
     n_jobs: int | None = None,
     progress: bool = False,
     **metric_params: Any,
@@ -50,6 +52,10 @@ def silhouette_samples(
         (``V=`` covariance or ``VI=`` its inverse; by default the covariance of X), standardised Euclidean
         (``V=`` variances), squared Euclidean, cosine, correlation, Manhattan and given distances run on fastsil's
         engines, others on scikit-learn's distances.
+    ignore_label : label, optional
+        Samples with this label are left out of everything: ``-1`` for the noise of DBSCAN and HDBSCAN, which is
+        otherwise one more cluster. Their silhouettes are NaN. The others are copied once (of distances, their rows
+        and columns).
     n_jobs : int, optional
         Threads. By default all cores that the process may use. On fastsil's engines the result is the same to the
         bit for any number.
@@ -81,10 +87,13 @@ def silhouette_samples(
     >>> from fastsil import silhouette_samples
     >>> silhouette_samples([[0.0], [1.0], [5.0], [6.0], [7.0]], [0, 0, 1, 1, 1]).round(3)
     array([0.833, 0.8  , 0.667, 0.818, 0.769])
+    >>> silhouette_samples([[0.0], [1.0], [5.0], [6.0], [99.0]], [0, 0, 1, 1, -1], ignore_label=-1).round(3)
+    array([0.818, 0.778, 0.778, 0.818,   nan])
     """
-    X, partition = _check_input(X, labels, metric)
+    X, partition, kept = _check_scored(X, labels, metric, ignore_label)
     terms = _compute(X, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
-    return silhouettes_of(terms, partition).astype(_result_dtype(X), copy=False)
+    silhouettes = silhouettes_of(terms, partition).astype(_result_dtype(X), copy=False)
+    return silhouettes if kept is None else spread_out(silhouettes, kept)
 
 
 def silhouette_score(
@@ -95,6 +104,7 @@ def silhouette_score(
     sample_size: int | None = None,
     random_state: int | np.random.RandomState | None = None,
     average: Literal["micro", "macro"] = "micro",
+    ignore_label: Any = None,
     n_jobs: int | None = None,
     progress: bool = False,
     **metric_params: Any,
@@ -110,12 +120,16 @@ def silhouette_score(
     metric : str or callable, default="euclidean"
         As for :func:`silhouette_samples`.
     sample_size : int, optional
-        Score a random subset of so many samples instead of all, chosen as scikit-learn chooses it.
+        Score a random subset of so many samples instead of all, chosen as scikit-learn chooses it (from those that
+        ``ignore_label`` leaves).
     random_state : int, RandomState or None, default=None
         Chooses the subset.
     average : {"micro", "macro"}, default="micro"
         ``"micro"``: mean over samples, as in scikit-learn. ``"macro"``: mean of the clusters' means, in which
         every cluster counts alike.
+    ignore_label : label, optional
+        Samples with this label are left out of everything: ``-1`` for the noise of DBSCAN and HDBSCAN, which is
+        otherwise one more cluster. The others are copied once (of distances, their rows and columns).
     n_jobs : int, optional
         Threads. By default all cores that the process may use.
     progress : bool, default=False
@@ -143,9 +157,12 @@ def silhouette_score(
     check_average(average)
     sample_size = check_sample_size(sample_size)
     check_metric(metric)
-    if sample_size is not None:
+    if sample_size is None:
+        X, partition, _ = _check_scored(X, labels, metric, ignore_label)
+    else:
+        X, labels = _leave_out(X, labels, metric, ignore_label)[:2]
         X, labels = _draw_subset(X, labels, metric, sample_size, random_state)
-    X, partition = _check_input(X, labels, metric)
+        X, partition = _check_input(X, labels, metric)
     terms = _compute(X, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
     silhouettes = silhouettes_of(terms, partition)
     if average == "micro":
@@ -158,6 +175,7 @@ def silhouette_profile(
     labels: ArrayLike,
     *,
     metric: Metric = "euclidean",
+    ignore_label: Any = None,
     n_jobs: int | None = None,
     progress: bool = False,
     **metric_params: Any,
@@ -166,8 +184,9 @@ def silhouette_profile(
 
     Parameters
     ----------
-    X, labels, metric, n_jobs, progress, **metric_params
-        As for :func:`silhouette_samples`.
+    X, labels, metric, ignore_label, n_jobs, progress, **metric_params
+        As for :func:`silhouette_samples`. Where ``ignore_label`` leaves a sample out, its silhouette, ``a`` and ``b``
+        are NaN, its ``neighbor`` is its own label, and no score, count or table of the profile knows it.
 
     Returns
     -------
@@ -185,9 +204,10 @@ def silhouette_profile(
     >>> profile.neighbor
     array(['v', 'v', 'u', 'u', 'u'], dtype='<U1')
     """
-    X, partition = _check_input(X, labels, metric)
+    X, partition, kept = _check_scored(X, labels, metric, ignore_label)
     terms = _compute(X, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
-    return profile_of(terms, partition, dtype=_result_dtype(X), metric=_name_of(metric))
+    profile = profile_of(terms, partition, dtype=_result_dtype(X), metric=_name_of(metric))
+    return profile if kept is None else with_ignored(profile, kept, ignore_label)
 
 
 def silhouette_samples_many(
@@ -288,6 +308,30 @@ def _check_input(X: Any, labels: Any, metric: Metric) -> tuple[Any, Partition]:
     check_metric(metric)
     X = check_data(X, metric=metric)
     return X, check_labels(labels, X.shape[0])
+
+
+def _check_scored(
+    X: Any, labels: Any, metric: Metric, ignore_label: Any
+) -> tuple[Any, Partition, NDArray[np.bool_] | None]:
+    """Data and partition of the samples that are scored, and which these are (None for all)."""
+    check_metric(metric)
+    X, labels, kept = _leave_out(X, labels, metric, ignore_label)
+    return *_check_input(X, labels, metric), kept
+
+
+def _leave_out(X: Any, labels: Any, metric: Metric, ignore_label: Any) -> tuple[Any, Any, NDArray[np.bool_] | None]:
+    """X and labels without the samples of a label; the very same objects if there are none."""
+    if ignore_label is None:
+        return X, labels, None
+    X = check_data(X, metric=metric)
+    labels, kept = check_ignored(labels, X.shape[0], ignore_label)
+    if kept.all():
+        return X, labels, None
+    rows = np.flatnonzero(kept)
+    if metric != "precomputed":
+        return X[rows], labels[rows], kept
+    # At once where NumPy can, so that only what is left is copied.
+    return X[np.ix_(rows, rows)] if isinstance(X, np.ndarray) else X[rows][:, rows], labels[rows], kept
 
 
 def _check_many(X: Any, labelings: Any, metric: Metric) -> tuple[Any, list[Partition]]:

@@ -136,13 +136,7 @@ def check_labels(labels: Any, n_samples: int) -> Partition:
     TypeError
         If labels mixes types that have no order, strings and numbers for one.
     """
-    labels = column_or_1d(_as_label_array(labels), warn=True)
-    if len(labels) != n_samples:
-        raise ValueError(
-            f"labels has {len(labels)} entries but X has {n_samples} rows "
-            "(inconsistent numbers of samples); pass one label per row of X."
-        )
-    _check_labels_present(labels)
+    labels = _check_label_array(labels, n_samples)
     classes, codes = _encode(labels)
     if not 1 < len(classes) < n_samples:
         raise ValueError(
@@ -151,6 +145,36 @@ def check_labels(labels: Any, n_samples: int) -> Partition:
             "needs a companion in its cluster."
         )
     return partition_from_codes(classes, codes)
+
+
+def check_ignored(labels: Any, n_samples: int, ignore_label: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return the labels as an array, and which samples have another label than ``ignore_label``.
+
+    Raises
+    ------
+    ValueError
+        As :func:`check_labels`; or if every sample has that label, or fewer than 2 labels are left.
+    """
+    if np.ndim(ignore_label) != 0:
+        raise ValueError(f"ignore_label={ignore_label!r} must be one label (-1 for the noise of DBSCAN) or None.")
+    labels = _check_label_array(labels, n_samples)
+    # As objects, since NumPy has no order for strings beside numbers.
+    comparable = labels if labels.dtype.kind in "iuf" and not isinstance(ignore_label, str) else labels.astype(object)
+    kept = np.asarray(comparable != ignore_label, dtype=bool)
+    left = np.count_nonzero(kept)
+    if not left:
+        raise ValueError(
+            f"All {n_samples} samples have the label {ignore_label!r} that ignore_label leaves out; there is nothing "
+            "to score. Did the clustering find only noise?"
+        )
+    if left < n_samples:
+        n_labels = len(_encode(labels[kept])[0])
+        if not 1 < n_labels < left:
+            raise ValueError(
+                f"Number of labels is {n_labels} among the {left} samples that ignore_label={ignore_label!r} leaves. "
+                "Valid values are 2 to the number of such samples - 1 (inclusive)."
+            )
+    return labels, kept
 
 
 def check_labelings(labelings: Any, n_samples: int) -> list[Partition]:
@@ -209,6 +233,17 @@ def _raise_not_finite(value: Any, row: int, column: int) -> None:
         f"Input X contains {kind}: row {row}, column {column} is {value}. "
         "Drop or impute such rows first (sklearn.impute.SimpleImputer fills gaps)."
     )
+
+
+def _check_label_array(labels: Any, n_samples: int) -> NDArray[Any]:
+    labels = cast(Any, column_or_1d)(_as_label_array(labels), warn=True)
+    if len(labels) != n_samples:
+        raise ValueError(
+            f"labels has {len(labels)} entries but X has {n_samples} rows "
+            "(inconsistent numbers of samples); pass one label per row of X."
+        )
+    _check_labels_present(labels)
+    return cast(NDArray[Any], labels)
 
 
 def _as_label_array(labels: Any) -> Any:

@@ -119,7 +119,10 @@ def test_frames_of_mixed_numbers(library):
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine", "manhattan", "l2", "sqeuclidean"])
-@pytest.mark.parametrize("container", ["csr_array", "csr_matrix", "csc_array", "coo_array", "lil_matrix", "dok_array"])
+@pytest.mark.parametrize(
+    "container",
+    ["csr_array", "csr_matrix", "csc_array", "csc_matrix", "coo_array", "coo_matrix", "lil_matrix", "dok_array"],
+)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_sparse_data(container, metric, dtype):
     X, labels = mixture()

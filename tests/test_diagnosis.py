@@ -179,7 +179,9 @@ def test_tiny_clusters():
 @pytest.mark.parametrize("names", [np.array([0, 1, -1]), np.array(["0", "1", "-1"])])
 def test_noise_scored_as_a_cluster(names):
     X, labels = blobs()
-    assert only(found(X, names[labels]), "noise_label").numbers["samples"] == 60
+    finding = only(found(X, names[labels]), "noise_label")
+    assert finding.numbers["samples"] == 60
+    assert f"ignore_label={names.tolist()[-1]!r}" in finding.advice
 
 
 def test_minus_one_and_one_are_two_classes():

@@ -247,7 +247,7 @@ def _look_for_noise_label(evidence: Evidence) -> Finding | None:
         "warning",
         f"The label -1, which DBSCAN and HDBSCAN give to noise, is scored as a cluster of {size:,} samples with a mean "
         f"silhouette of {evidence.cluster_scores[noise]:.3f}.",
-        "Leave noise out of the score: X[labels != -1] with labels[labels != -1].",
+        f"Leave noise out of the score: ignore_label={evidence.classes.tolist()[noise]!r}.",
         {"samples": float(size), "mean_silhouette": float(evidence.cluster_scores[noise])},
         (evidence.classes[noise],),
     )
