@@ -76,11 +76,15 @@ def test_every_metric(metric, data, n_jobs):
     assert_same(DATA[data](np.random.default_rng(0)), metric=metric, n_jobs=n_jobs)
 
 
-@pytest.mark.parametrize("p", [0.5, 1, 1.5, 2, 3, 2.0, np.inf, 0, -1, None, "2"])
-@pytest.mark.parametrize("w", [None, WEIGHTS, -WEIGHTS, WEIGHTS[:2]], ids=["none", "weights", "negative", "short"])
-def test_minkowski(p, w):
-    if p == -1 and w is WEIGHTS:
-        pytest.skip("0 to the power of -1, times a weight of 0, is NaN or 0, by which of SciPy's functions is called")
+POWERS = [0.5, 1, 1.5, 2, 3, 2.0, np.inf, 0, -1, None, "2"]
+WEIGHTINGS = {"none": None, "weights": WEIGHTS, "negative": -WEIGHTS, "short": WEIGHTS[:2]}
+# 0 to the power of -1, times a weight of 0, is NaN or 0, by which of SciPy's functions is called.
+MINKOWSKI = [(p, name) for p in POWERS for name in WEIGHTINGS if (p, name) != (-1, "weights")]
+
+
+@pytest.mark.parametrize(("p", "weighting"), MINKOWSKI)
+def test_minkowski(p, weighting):
+    w = WEIGHTINGS[weighting]
     params = {"p": p} if w is None else {"p": p, "w": w}
     assert_same(numbers(np.random.default_rng(1)), metric="minkowski", **params)
 
