@@ -17,11 +17,10 @@ from scipy.sparse import csr_matrix, issparse
 from sklearn.base import clone
 from sklearn.cluster import BisectingKMeans, KMeans, MiniBatchKMeans
 from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score
-from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
-from fastsil.geometry import apply_map, mahalanobis_map, seuclidean_map, unit_rows
+from fastsil.geometry import apply_map, directions, mahalanobis_map, seuclidean_map
 from fastsil.validation import Metric
 
 # Clusterers known to call BLAS in many small steps only (k-means++ seeds with products of a few rows), where
@@ -85,9 +84,7 @@ class UnitRows:
     centred: bool = False
 
     def apply(self, X: Any) -> Any:
-        if issparse(X):
-            return normalize(X)
-        return unit_rows(X - X.mean(axis=1, keepdims=True, dtype=X.dtype) if self.centred else X)
+        return directions(X, centred=self.centred)
 
 
 @dataclass(frozen=True)

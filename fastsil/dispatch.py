@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.metrics import pairwise_distances
-from sklearn.preprocessing import normalize
 
-from fastsil.geometry import apply_map, mahalanobis_map, seuclidean_map, unit_rows
+from fastsil.geometry import apply_map, directions, mahalanobis_map, seuclidean_map
 from fastsil.parallel import Tick, part_of
 from fastsil.partition import Partition
 from fastsil.sklearn_compat import VALID_METRICS
@@ -201,9 +200,7 @@ def coordinates_of(X: Any, metric: str, metric_params: dict[str, Any]) -> Any:
     if metric == "precomputed":
         return None
     if metric in ("cosine", "correlation"):
-        if issparse(X):
-            return normalize(X)
-        return unit_rows(X - X.mean(axis=1, keepdims=True, dtype=X.dtype) if metric == "correlation" else X)
+        return directions(X, centred=metric == "correlation")
     prepare = _ROUTES[metric].prepare if metric in _ROUTES else None
     return X if prepare is None else prepare(X, **metric_params)
 
