@@ -28,6 +28,9 @@ _TASKS = 64
 # A piece is a multiple of a tile; small enough for many more tasks than threads, large enough to pack rarely.
 _PIECE_ROWS = (kernels.ROWS, 4 * kernels.ROWS)
 _PIECES = 64
+# Products of all pairs below which starting threads costs more than it saves: digits, n = 1,797 with 2e8, take 5 ms on
+# one thread and 10 ms on two.
+_WORTH_THREADS = 1e9
 
 
 class Piece(NamedTuple):
@@ -261,14 +264,7 @@ class PairSums:
         def run(index: int, stop: NDArray[np.uint8]) -> None:
             answers[index] = add(tasks[index], stop)
 
-        run_tasks(
-            run,
-            range(len(tasks)),
-            [task.cost for task in tasks],
-            n_jobs=self._n_jobs,
-            tick=tick,
-            after=_earlier_tasks_of_same_pieces(tasks),
-        )
+        _run_in_turn(run, tasks, n_jobs=self._n_jobs, tick=tick)
         return answers
 
 
@@ -307,19 +303,24 @@ def run_pairs_of_pieces(
         if any(piece.start < members[1] and piece.end > members[0] for piece in (rows, columns))
     ]
 
-    def run(task: _Task, stop: NDArray[np.uint8]) -> None:
-        assert task.columns is not None
-        add(task.rows[0], task.columns, stop)
+    def run(index: int, stop: NDArray[np.uint8]) -> None:
+        rows, columns = tasks[index].rows[0], tasks[index].columns
+        assert columns is not None
+        add(rows, columns, stop)
 
-    after = _earlier_tasks_of_same_pieces(tasks)
-    run_tasks(run, tasks, [task.cost for task in tasks], n_jobs=n_jobs, tick=tick, after=after)
+    _run_in_turn(run, tasks, n_jobs=n_jobs, tick=tick)
     return int(sum(task.cost for task in tasks))
 
 
-def piece_rows(n_samples: int) -> int:
-    """Most samples of a piece."""
+def piece_rows(n_samples: int, unit: int = kernels.ROWS) -> int:
+    """Most samples of a piece, a multiple of ``unit``, the rows or columns of a kernel's block."""
     least, most = _PIECE_ROWS
-    return max(least, min(most, -(-n_samples // (_PIECES * kernels.ROWS)) * kernels.ROWS))
+    return max(least, min(most, -(-n_samples // (_PIECES * unit)) * unit))
+
+
+def worthwhile_threads(shape: tuple[int, int], n_jobs: int) -> int:
+    """``n_jobs``, or 1 where all pairs of so many samples and features are soon computed."""
+    return n_jobs if float(shape[0]) ** 2 * shape[1] >= _WORTH_THREADS else 1
 
 
 class _Task(NamedTuple):
@@ -332,6 +333,12 @@ class _Task(NamedTuple):
 
 def _n_pairs(rows: Piece, columns: Piece) -> int:
     return (rows.end - rows.start) * (columns.end - columns.start)
+
+
+def _run_in_turn(run: Callable[[int, NDArray[np.uint8]], None], tasks: list[_Task], *, n_jobs: int, tick: Tick) -> None:
+    """Call ``run(index, stop)`` for every task, each after the earlier tasks of its own pieces."""
+    costs = [task.cost for task in tasks]
+    run_tasks(run, range(len(tasks)), costs, n_jobs=n_jobs, tick=tick, after=_earlier_tasks_of_same_pieces(tasks))
 
 
 def _tournament(pieces: list[Piece]) -> list[list[tuple[Piece, Piece]]]:

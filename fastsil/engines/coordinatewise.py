@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.kernels import coordinatewise as kernels
-from fastsil.pairs import Piece, run_pairs_of_pieces
+from fastsil.pairs import Piece, piece_rows, run_pairs_of_pieces
 from fastsil.parallel import Tick, part_of
 from fastsil.partition import Partition
 from fastsil.scaling import as_writable
@@ -32,10 +32,6 @@ _METRICS = {
 
 # Magnitudes whose products neither overflow nor vanish.
 _ORDINARY = (1e-100, 1e100)
-
-# A piece is a multiple of a strip: enough tasks for the threads, few enough to be cheap to hand out.
-_PIECE_ROWS = (2 * kernels.STRIP, 8 * kernels.STRIP)
-_PIECES = 64
 
 # Samples whose sums are turned into means at a time.
 _CHUNK = 1 << 13
@@ -110,8 +106,7 @@ def _loop_of(metric: str, X: NDArray[Any]) -> tuple[int, ...]:
 
 
 def _pieces(n_samples: int) -> list[Piece]:
-    least, most = _PIECE_ROWS
-    rows = max(least, min(most, -(-n_samples // (_PIECES * kernels.STRIP)) * kernels.STRIP))
+    rows = piece_rows(n_samples, kernels.STRIP)
     return [Piece(start, min(start + rows, n_samples), 0) for start in range(0, n_samples, rows)]
 
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from fastsil.kernels import bounds as bound_kernels
 from fastsil.kernels import euclidean as tile_kernels
 from fastsil.moments import add_directions, cluster_centers, directions_are_worth_it, radial_bounds
-from fastsil.pairs import PairSums
+from fastsil.pairs import PairSums, worthwhile_threads
 from fastsil.parallel import Tick, in_batches, part_of, run_tasks
 from fastsil.partition import Partition
 from fastsil.scaling import ScaledData, scale_data
@@ -52,9 +52,6 @@ _BLOCK_ENTRIES = 1 << 20
 _PROBE_SAMPLES = 1024
 # A computed mean distance is off by less than this share; a candidate whose bound is within it is computed.
 _MARGIN = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-11}
-# Products of all pairs below which starting threads costs more than it saves: digits, n = 1,797 with 2e8, take 5 ms on
-# one thread and 10 ms on two.
-_WORTH_THREADS = 1e9
 
 
 class _Nearest(NamedTuple):
@@ -79,9 +76,8 @@ def compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: T
         Told the share of the work that has been finished.
     """
     seconds: dict[str, float] = {}
+    n_jobs = worthwhile_threads(X.shape, n_jobs)
     products = float(len(X)) ** 2 * X.shape[1]
-    if products < _WORTH_THREADS:
-        n_jobs = 1
     data = scale_data(X, partition)
     with _timed(seconds, "centers"):
         centers = cluster_centers(data, n_jobs)

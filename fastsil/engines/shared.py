@@ -20,23 +20,21 @@ from numpy.typing import NDArray
 from sklearn import get_config
 
 from fastsil.moments import cluster_centers
-from fastsil.pairs import PairSums, piece_rows
+from fastsil.pairs import PairSums, piece_rows, worthwhile_threads
 from fastsil.parallel import Tick
 from fastsil.partition import Partition
 from fastsil.scaling import scale_data
 from fastsil.terms import SilhouetteTerms, Work
 
-# Products of all pairs below which starting threads costs more than it saves, as for one partition.
-_WORTH_THREADS = 1e9
 # Costs of an ordered pair in products of one feature, from n = 20,000, d = 128 and 512, k = 2 to 16: what a pair costs
 # beyond its products, and what one more partition costs in the pass.
 _PAIR_COST = 160.0
 _PARTITION_COST = 10.0
+# Products a second of one core in such a pass, from the same measurements.
+_RATE = 1e11
 # Share of all pairs that the engine for one partition computes: all of them once for both sides, or about so many
 # clusters' worth a sample.
 _SYMMETRIC_SHARE = 0.5
-# Products a second of one core in such a pass, from the same measurements.
-_RATE = 1e11
 _PRUNED_CLUSTERS = 2.2
 
 
@@ -95,8 +93,7 @@ def compute_terms_many(
         Told the share of the work that has been finished.
     """
     started = time.perf_counter()
-    if float(len(X)) ** 2 * X.shape[1] < _WORTH_THREADS:
-        n_jobs = 1
+    n_jobs = worthwhile_threads(X.shape, n_jobs)
     blocks, cells = _blocks_and_cells(partitions)
     data = scale_data(X, blocks)
     pairs = PairSums(data, cluster_centers(data, n_jobs).astype(data.dtype), n_jobs)
