@@ -337,13 +337,13 @@ def _drawer(X: NDArray[Any], reference: str) -> Callable[[np.random.Generator], 
     kept = int(np.count_nonzero(singular > tiny))
     axes = axes[:kept]
     along = left[:, :kept] * singular[:kept]
+    low, high = along.min(axis=0), along.max(axis=0)
 
     def gaussian(random: np.random.Generator) -> NDArray[Any]:
         rotated = _random_orthonormal(len(X), kept, random) * singular[:kept]
         return np.asarray(mean + rotated @ axes, dtype=X.dtype)
 
     def uniform(random: np.random.Generator) -> NDArray[Any]:
-        low, high = along.min(axis=0), along.max(axis=0)
         return np.asarray(mean + random.uniform(low, high, size=along.shape) @ axes, dtype=X.dtype)
 
     return {"gaussian": gaussian, "uniform": uniform}[reference]

@@ -25,6 +25,7 @@ from fastsil.validation import (
     check_labels,
     check_metric,
     check_sample_size,
+    name_of_metric,
 )
 
 
@@ -206,7 +207,7 @@ def silhouette_profile(
     """
     X, partition, kept = _check_scored(X, labels, metric, ignore_label)
     terms = _compute(X, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
-    profile = profile_of(terms, partition, dtype=_result_dtype(X), metric=_name_of(metric))
+    profile = profile_of(terms, partition, dtype=_result_dtype(X), metric=name_of_metric(metric))
     return profile if kept is None else with_ignored(profile, kept, ignore_label)
 
 
@@ -299,7 +300,7 @@ def silhouette_profiles(
     data, partitions = _check_many(X, labelings, metric)
     terms = _compute_many(data, partitions, metric, metric_params, n_jobs=n_jobs, progress=progress)
     return [
-        profile_of(of_labeling, partition, dtype=_result_dtype(data), metric=_name_of(metric))
+        profile_of(of_labeling, partition, dtype=_result_dtype(data), metric=name_of_metric(metric))
         for of_labeling, partition in zip(terms, partitions, strict=True)
     ]
 
@@ -372,10 +373,6 @@ def _compute_many(
     threads = resolve_n_jobs(n_jobs)
     with progress_bar("silhouettes", enabled=progress) as tick:
         return compute_terms_many(X, partitions, metric, metric_params, n_jobs=threads, tick=tick)
-
-
-def _name_of(metric: Metric) -> str:
-    return metric if isinstance(metric, str) else getattr(metric, "__name__", "callable")
 
 
 def _result_dtype(X: Any) -> np.dtype[Any]:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastsil.clustering import Geometry, LinearMap, centre_indices, fit_clusterer
 from fastsil.dispatch import compute_terms_many, seconds_of_shared_pass
 from fastsil.parallel import Tick
 from fastsil.partition import Partition
 from fastsil.profile import SilhouetteProfile, profile_of
-from fastsil.validation import Metric, check_labels
+from fastsil.validation import Metric, check_labels, name_of_metric
 
 # A pass of fewer seconds is not worth waiting for.
 _SHORT_PASS = 0.05
@@ -75,6 +76,11 @@ class SweepRow:
     error: str = ""
 
 
+def columns_of(rows: Sequence[SweepRow]) -> dict[str, NDArray[Any]]:
+    """Rows as columns, the shape of ``sweep_results_``."""
+    return {field.name: np.array([getattr(row, field.name) for row in rows]) for field in fields(SweepRow)}
+
+
 @dataclass(frozen=True)
 class SweepEvent:
     """What a callable given as ``progress`` is told.
@@ -113,7 +119,7 @@ class Space:
         self.scored = self.clustered if linear else X
         self._metric: Metric = "euclidean" if linear else metric
         self._metric_params = {} if linear else metric_params
-        self._metric_name = metric if isinstance(metric, str) else getattr(metric, "__name__", "callable")
+        self._metric_name = name_of_metric(metric)
         self._dtype = X.dtype
         self._n_jobs = n_jobs
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -33,7 +33,7 @@ from fastsil.null import (
     with_null_columns,
 )
 from fastsil.parallel import Tick, progress_bar, resolve_n_jobs
-from fastsil.search import Finding, Listener, Space, SweepEvent, SweepRow, search
+from fastsil.search import Finding, Listener, Space, SweepEvent, SweepRow, columns_of, search
 from fastsil.validation import Metric, check_data, check_metric
 
 if TYPE_CHECKING:
@@ -392,9 +392,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         fitted = {finding.row.n_clusters: finding for finding in findings if not finding.row.error}
         # max() keeps the first of equals: the smallest k. A lone k = 1 has no score, yet is the best there is.
         best = max(fitted.values(), key=lambda finding: np.nan_to_num(finding.row.silhouette, nan=-2.0))
-        self.sweep_results_ = {
-            field.name: np.array([getattr(row, field.name) for row in rows]) for field in fields(SweepRow)
-        }
+        self.sweep_results_ = columns_of(rows)
         self.estimators_ = {k: finding.clusterer for k, finding in fitted.items()}
         self.profiles_ = {k: finding.profile for k, finding in fitted.items() if finding.profile is not None}
         self.best_k_ = best.row.n_clusters

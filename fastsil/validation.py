@@ -36,6 +36,11 @@ def check_metric(metric: Any) -> Metric:
     )
 
 
+def name_of_metric(metric: Metric) -> str:
+    """What a metric is called; of a callable, its own name."""
+    return metric if isinstance(metric, str) else getattr(metric, "__name__", "callable")
+
+
 def check_data(X: Any, *, metric: Metric = "euclidean") -> Any:
     """Return X as a C-contiguous float32 or float64 array (or CSR matrix), copied only if it must be.
 

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
-import numpy as np
 from rich import box
 from rich.console import Console, Group
 from rich.live import Live
@@ -18,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fastsil.report import Column, sweep_columns
-from fastsil.sweep import SweepEvent, SweepRow
+from fastsil.search import SweepEvent, SweepRow, columns_of
 
 # Wide enough for every table when the output is a file or a pipe, which have no width of their own.
 _FILE_WIDTH = 120
@@ -136,11 +134,6 @@ class _Watch:
         if event.row is not None:
             self._rows.append(event.row)
             self._live.update(Group(_table(sweep_columns(columns_of(self._rows))), self._bar))
-
-
-def columns_of(rows: Sequence[SweepRow]) -> dict[str, Any]:
-    """Rows as columns, the shape of ``sweep_results_``."""
-    return {name: np.array([getattr(row, name) for row in rows]) for name in SweepRow.__dataclass_fields__}
 
 
 def _table(columns: Sequence[Column], *, marked: int | None = None) -> Table:
