@@ -192,6 +192,14 @@ def _by_own_name(metric: Metric, metric_params: dict[str, Any]) -> tuple[Metric,
     return (metric, metric_params) if name is None else (name, {})
 
 
+def samples_at(X: Any, rows: NDArray[np.intp], metric: Metric) -> Any:
+    """Some samples of checked data, copied; of distances, those between them."""
+    if metric != "precomputed":
+        return X[rows]
+    # At once where NumPy can, so that only what is left is copied.
+    return X[np.ix_(rows, rows)] if isinstance(X, np.ndarray) else X[rows][:, rows]
+
+
 def coordinates_of(X: Any, metric: str, metric_params: dict[str, Any]) -> Any:
     """The samples where means and squared Euclidean distances belong to the metric; None for distances.
 
@@ -212,7 +220,7 @@ def distances_between_some(X: Any, metric: str, metric_params: dict[str, Any]) -
     rows = np.sort(np.random.default_rng(0).permutation(X.shape[0])[:_SOME])
     if metric == "precomputed":
         sparse = bool(issparse(X))
-        drawn: Any = X[rows][:, rows]
+        drawn: Any = samples_at(X, rows, metric)
         check_finite(drawn)
         return rows, (drawn.astype(np.float64).toarray() if sparse else np.asarray(drawn, dtype=np.float64))
     if metric in _ROUTES and _ROUTES[metric].prepare is not None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.diagnosis import Diagnosis, Evidence, NullReference, diagnose
-from fastsil.dispatch import coordinates_of, distances_between_some, silhouettes_of
+from fastsil.dispatch import coordinates_of, distances_between_some, samples_at, silhouettes_of
 from fastsil.partition import Partition
 from fastsil.terms import SilhouetteTerms, Work
 from fastsil.validation import check_data
@@ -200,8 +200,7 @@ class SilhouetteProfile:
                     "pass the samples that were."
                 )
             if self.n_ignored:
-                rows = np.flatnonzero(~self.ignored)
-                data = data[rows][:, rows] if self.metric == "precomputed" else data[rows]
+                data = samples_at(data, np.flatnonzero(~self.ignored), self.metric)
             drawn, distances = distances_between_some(data, self.metric, metric_params)
             evidence = replace(
                 evidence,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
-from fastsil.dispatch import compute_terms, compute_terms_many, is_worth_remembering, silhouettes_of
+from fastsil.dispatch import compute_terms, compute_terms_many, is_worth_remembering, samples_at, silhouettes_of
 from fastsil.memo import MEMO
 from fastsil.parallel import progress_bar, resolve_n_jobs
 from fastsil.partition import Partition
@@ -51,8 +51,8 @@ def silhouette_samples(
     metric : str or callable, default="euclidean"
         Any that :func:`sklearn.metrics.pairwise_distances` takes. Euclidean, Mahalanobis
         (``V=`` covariance or ``VI=`` its inverse; by default the covariance of X), standardised Euclidean
-        (``V=`` variances), squared Euclidean, cosine, correlation, Manhattan and given distances run on fastsil's
-        engines, others on scikit-learn's distances.
+        (``V=`` variances), squared Euclidean, cosine, correlation, Manhattan, Chebyshev, Hamming, Canberra,
+        Bray-Curtis and given distances run on fastsil's engines, others on scikit-learn's distances.
     ignore_label : label, optional
         Samples with this label are left out of everything: ``-1`` for the noise of DBSCAN and HDBSCAN, which is
         otherwise one more cluster. Their silhouettes are NaN. The others are copied once (of distances, their rows
@@ -157,13 +157,9 @@ def silhouette_score(
     """
     check_average(average)
     sample_size = check_sample_size(sample_size)
-    check_metric(metric)
-    if sample_size is None:
-        X, partition, _ = _check_scored(X, labels, metric, ignore_label)
-    else:
-        X, labels = _leave_out(X, labels, metric, ignore_label)[:2]
-        X, labels = _draw_subset(X, labels, metric, sample_size, random_state)
-        X, partition = _check_input(X, labels, metric)
+    X, partition, _ = _check_scored(X, labels, metric, ignore_label)
+    if sample_size is not None:
+        X, partition = _draw_subset(X, partition, metric, sample_size, random_state)
     terms = _compute(X, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
     silhouettes = silhouettes_of(terms, partition)
     if average == "micro":
@@ -305,34 +301,19 @@ def silhouette_profiles(
     ]
 
 
-def _check_input(X: Any, labels: Any, metric: Metric) -> tuple[Any, Partition]:
-    check_metric(metric)
-    X = check_data(X, metric=metric)
-    return X, check_labels(labels, X.shape[0])
-
-
 def _check_scored(
     X: Any, labels: Any, metric: Metric, ignore_label: Any
 ) -> tuple[Any, Partition, NDArray[np.bool_] | None]:
     """Data and partition of the samples that are scored, and which these are (None for all)."""
     check_metric(metric)
-    X, labels, kept = _leave_out(X, labels, metric, ignore_label)
-    return *_check_input(X, labels, metric), kept
-
-
-def _leave_out(X: Any, labels: Any, metric: Metric, ignore_label: Any) -> tuple[Any, Any, NDArray[np.bool_] | None]:
-    """X and labels without the samples of a label; the very same objects if there are none."""
-    if ignore_label is None:
-        return X, labels, None
     X = check_data(X, metric=metric)
-    labels, kept = check_ignored(labels, X.shape[0], ignore_label)
-    if kept.all():
-        return X, labels, None
-    rows = np.flatnonzero(kept)
-    if metric != "precomputed":
-        return X[rows], labels[rows], kept
-    # At once where NumPy can, so that only what is left is copied.
-    return X[np.ix_(rows, rows)] if isinstance(X, np.ndarray) else X[rows][:, rows], labels[rows], kept
+    kept = None
+    if ignore_label is not None:
+        labels, others = check_ignored(labels, X.shape[0], ignore_label)
+        if not others.all():
+            kept, rows = others, np.flatnonzero(others)
+            X, labels = samples_at(X, rows, metric), labels[rows]
+    return X, check_labels(labels, X.shape[0]), kept
 
 
 def _check_many(X: Any, labelings: Any, metric: Metric) -> tuple[Any, list[Partition]]:
@@ -379,14 +360,13 @@ def _result_dtype(X: Any) -> np.dtype[Any]:
     return np.dtype(np.float32 if X.dtype == np.float32 else np.float64)
 
 
-def _draw_subset(X: Any, labels: Any, metric: Metric, sample_size: int, random_state: Any) -> tuple[Any, Any]:
+def _draw_subset(
+    X: Any, partition: Partition, metric: Metric, sample_size: int, random_state: Any
+) -> tuple[Any, Partition]:
     """Rows chosen with the very calls that scikit-learn makes, so that a seed gives the same subset."""
-    X = check_data(X, metric=metric)
-    partition = check_labels(labels, X.shape[0])
-    labels = partition.classes[partition.codes]
     rows = check_random_state(random_state).permutation(X.shape[0])[:sample_size]
-    if metric != "precomputed":
-        return X[rows], labels[rows]
-    # Distances that are not drawn are looked at too, but as scikit-learn does, for gaps only.
-    check_finite(X)
-    return X[rows][:, rows], labels[rows]
+    if metric == "precomputed":
+        # Distances that are not drawn are looked at too, but as scikit-learn does, for gaps only.
+        check_finite(X)
+    labels = partition.classes[partition.codes[rows]]
+    return samples_at(X, rows, metric), check_labels(labels, len(rows))
