@@ -24,8 +24,8 @@ from fastsil.plots import (
     draw_distribution,
     draw_elbow,
     draw_map,
-    draw_scores,
     draw_silhouette_map,
+    draw_sweep_scores,
     height_for,
     new_figure,
     save_picture,
@@ -199,20 +199,11 @@ def _failures(results: Mapping[str, NDArray[Any]]) -> list[tuple[int, str]]:
 
 def _curves(content: SweepContent) -> list[_Picture]:
     results, best_k = content.results, content.best_k
-    ks = results["n_clusters"]
     pictures = []
     if content.profiles:
         pictures.append(
             _picture(
-                lambda ax: draw_scores(
-                    ks,
-                    results["silhouette"],
-                    results["macro_silhouette"],
-                    null_mean=results.get("null_mean"),
-                    null_std=results.get("null_std"),
-                    best_k=best_k,
-                    ax=ax,
-                ),
+                lambda ax: draw_sweep_scores(results, best_k=best_k, ax=ax),
                 alt=f"Curve of the mean silhouette against k; the highest is at k = {best_k}.",
                 caption="Silhouette against k. Higher is better: 1 is perfect, 0 is on the border between clusters. A "
                 "clear peak speaks for its k; a flat line says that no k is better than its neighbours.",
@@ -221,7 +212,7 @@ def _curves(content: SweepContent) -> list[_Picture]:
     if np.isfinite(results["inertia"]).any():
         pictures.append(
             _picture(
-                lambda ax: draw_elbow(ks, results["inertia"], best_k=best_k, ax=ax),
+                lambda ax: draw_elbow(results["n_clusters"], results["inertia"], best_k=best_k, ax=ax),
                 alt="Curve of the inertia against k.",
                 caption="The elbow. Inertia falls with more clusters whatever the data are, so look for a kink "
                 "after which it flattens, not for the lowest point. Often there is none.",

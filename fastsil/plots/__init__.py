@@ -5,7 +5,7 @@ of Okabe and Ito's set, which colour-blind readers tell apart, and no picture sa
 """
 
 from fastsil.plots.canvas import new_figure, save_picture
-from fastsil.plots.curves import draw_elbow, draw_scores, draw_sweep
+from fastsil.plots.curves import draw_elbow, draw_scores, draw_sweep, draw_sweep_scores
 from fastsil.plots.maps import draw_map, draw_silhouette_map
 from fastsil.plots.silhouettes import draw_distribution, draw_silhouettes, height_for
 
@@ -17,6 +17,7 @@ __all__ = [
     "draw_silhouette_map",
     "draw_silhouettes",
     "draw_sweep",
+    "draw_sweep_scores",
     "height_for",
     "new_figure",
     "save_picture",

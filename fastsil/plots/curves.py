@@ -132,16 +132,21 @@ def draw_sweep(results: Mapping[str, NDArray[Any]], *, best_k: int, axes: Sequen
         axes = pyplot().subplots(1, 2, figsize=(13, 4.2), layout="constrained")[1]
     left, right = axes
     draw_elbow(results["n_clusters"], results["inertia"], best_k=best_k, ax=left)
-    draw_scores(
+    draw_sweep_scores(results, best_k=best_k, ax=right)
+    return np.array([left, right], dtype=object)
+
+
+def draw_sweep_scores(results: Mapping[str, NDArray[Any]], *, best_k: int, ax: Axes | None = None) -> Axes:
+    """Draw the mean silhouettes of a sweep, as :func:`draw_scores`, from the columns of its results."""
+    return draw_scores(
         results["n_clusters"],
         results["silhouette"],
         results["macro_silhouette"],
         null_mean=results.get("null_mean"),
         null_std=results.get("null_std"),
         best_k=best_k,
-        ax=right,
+        ax=ax,
     )
-    return np.array([left, right], dtype=object)
 
 
 def _draw_curve(ax: Axes, n_clusters: NDArray[Any], values: NDArray[Any], style: str, **look: Any) -> None:
