@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.cases import Data
-from benchmarks.peers import Peer, reference
+from benchmarks.peers import SKLEARN, Peer, reference
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
@@ -100,6 +100,14 @@ def paired_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> 
     """Median and extremes of the ratios of the same round."""
     ratios = np.array(numerators) / np.array(denominators)
     return {"ratio": float(np.median(ratios)), "low": float(ratios.min()), "high": float(ratios.max())}
+
+
+def against_sklearn(seconds: dict[str, list[float]]) -> dict[str, Any]:
+    """Median times by contender, and the paired ratios of the faster of scikit-learn's settings to fastsil."""
+    medians = {name: float(np.median(times)) for name, times in seconds.items()}
+    fastest = min((peer.name for peer in SKLEARN), key=medians.__getitem__)
+    ratio = paired_ratio(seconds[fastest], seconds["fastsil"])
+    return {"seconds": medians, "rounds": len(seconds["fastsil"]), **ratio}
 
 
 def run_probe(name: str, arguments: dict[str, Any], **environment: str) -> dict[str, Any]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import numpy as np
-
 from benchmarks import cases, harness, peers
 
 N_CLUSTERS = range(2, 17)
@@ -30,16 +28,12 @@ def time_sweep(n: int, d: int, dtype: str, *, peer_samples: int, rounds: int) ->
         _time(seconds["fastsil"], lambda: silhouette_samples_many(X, labelings))
         for peer in peers.SKLEARN:
             _time(seconds[peer.name], lambda peer=peer: [peer.samples(*data) for data in subsets], scale)
-    medians = {name: float(np.median(times)) for name, times in seconds.items()}
-    fastest = min((peer.name for peer in peers.SKLEARN), key=medians.__getitem__)
     return {
         "case": f"n={n:,} d={d} k=2..16",
         "dtype": dtype,
         "n": n,
         "peer_rows": len(subsets[0].X),
-        "seconds": medians,
-        "rounds": rounds,
-        **harness.paired_ratio(seconds[fastest], seconds["fastsil"]),
+        **harness.against_sklearn(seconds),
         "floor": FLOORS.get((d, dtype)) if n == 20_000 else None,
     }
 

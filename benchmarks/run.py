@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -22,18 +22,16 @@ _PEER_SAMPLES = 20_000
 
 def speed(options: argparse.Namespace) -> list[str]:
     """Ratios to scikit-learn."""
-    recorder = _recorder("speed", options)
-    rows = []
+    return _collect("speed", options, _speed_rows(options))
+
+
+def _speed_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
     for case, dtype in _chosen_cases(options):
         if case.missing():
             print(f"{case.name}: left out, needs {' and '.join(case.missing())}", file=sys.stderr)
             continue
         row = _time_case(case, dtype, options)
-        recorder.add(f"{row['case']}, {dtype}", **row)
-        rows.append(row)
-        _say("speed", row)
-    _show("speed", rows)
-    return ["speed"]
+        yield f"{row['case']}, {dtype}", row
 
 
 def _chosen_cases(options: argparse.Namespace) -> list[tuple[cases.Case, str]]:
@@ -56,17 +54,13 @@ def _time_case(case: cases.Case, dtype: str, options: argparse.Namespace) -> dic
     most = options.peer_samples if len(data.X) > options.peer_limit else len(data.X)
     entries += [harness.scaled_entry(peer, data, most) for peer in peers.SKLEARN]
     measured = harness.time_in_turn(entries, options.rounds, options.budget).seconds
-    medians = {name: float(np.median(times)) for name, times in measured.items()}
-    fastest = min((peer.name for peer in peers.SKLEARN), key=medians.__getitem__)
     work = silhouette_profile(*data).work
     return {
         "case": case.name if len(data.X) == case.n else f"{case.name}, cut to {len(data.X)}",
         "dtype": dtype,
         "n": len(data.X),
         "peer_rows": len(entries[1].data.X),
-        "seconds": medians,
-        "rounds": len(measured["fastsil"]),
-        **paired_ratio(measured[fastest], measured["fastsil"]),
+        **harness.against_sklearn(measured),
         "floor": case.floors.get(dtype) if len(data.X) == case.n else None,
         "strategy": work.strategy,
         "share": work.share,
@@ -76,25 +70,25 @@ def _time_case(case: cases.Case, dtype: str, options: argparse.Namespace) -> dic
 
 def many_labelings(options: argparse.Namespace) -> list[str]:
     """Ratios to scikit-learn for a sweep's labelings in one call."""
-    recorder = _recorder("many", options)
-    rows = []
+    return _collect("many", options, _many_rows(options))
+
+
+def _many_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
     for d, dtype in product((128, 512) if options.full else (64,), options.dtype):
         n = options.samples or (20_000 if options.full else 4_000)
         row = many.time_sweep(n, d, dtype, peer_samples=min(options.peer_samples, 10_000), rounds=options.rounds)
-        recorder.add(f"{row['case']}, {dtype}", **row)
-        rows.append(row)
-        _say("many", row)
-    _show("many", rows)
-    return ["many"]
+        yield f"{row['case']}, {dtype}", row
 
 
 def memory(options: argparse.Namespace) -> list[str]:
     """Peak memory beyond X."""
-    recorder = _recorder("memory", options)
+    return _collect("memory", options, _memory_rows(options))
+
+
+def _memory_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
     sizes = (20_000, 100_000, 400_000) if options.full else (5_000, 20_000)
     features = (16, 128, 1024) if options.full else (16, 512)
     clusters = (2, 10, 100, 1000) if options.full else (2, 100)
-    rows = []
     for n, d, k, dtype in product(sizes, features, clusters, options.dtype):
         itemsize = np.dtype(dtype).itemsize
         # At most 1 GiB of X; pairs by brute force for two clusters would take minutes.
@@ -103,12 +97,7 @@ def memory(options: argparse.Namespace) -> list[str]:
         peaks = run_probe("memory", {"n": n, "d": d, "k": k, "dtype": dtype})
         allowed = 100 * n + 32 * k * d + (64 << 20)
         shape = {"n": n, "d": d, "k": k, "dtype": dtype, "X": n * d * itemsize}
-        row = {**shape, **peaks, "allowed": allowed, "met": peaks["extra"] <= allowed}
-        recorder.add(f"{n} {d} {k} {dtype}", **row)
-        rows.append(row)
-        _say("memory", row)
-    _show("memory", rows)
-    return ["memory"]
+        yield f"{n} {d} {k} {dtype}", {**shape, **peaks, "allowed": allowed, "met": peaks["extra"] <= allowed}
 
 
 def accuracy(options: argparse.Namespace) -> list[str]:
@@ -136,33 +125,28 @@ def accuracy(options: argparse.Namespace) -> list[str]:
 
 def kernels(options: argparse.Namespace) -> list[str]:
     """Rates of the tile kernels, and two threads against two processes."""
-    recorder = _recorder("kernels", options)
+    return [
+        *_collect("kernels", options, _kernel_rows(options)),
+        *_collect("threads", options, _thread_rows(options)),
+    ]
+
+
+def _kernel_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
     features = (2, 4, 6, 8, 16, 32, 64, 128, 256, 512, 768, 1024, 2048) if options.full else (2, 8, 64, 256, 2048)
-    rows = []
     for dtype, d in product(options.dtype, features):
-        row = {"d": d, "dtype": dtype, "rates": rates.kernel_rates(options.samples or 2048, d, dtype)}
-        recorder.add(f"{d} {dtype}", **row)
-        rows.append(row)
-        _say("kernels", row)
-    _show("kernels", rows)
-    return ["kernels", *_threads(options)]
+        found = rates.kernel_rates(options.samples or 2048, d, dtype)
+        yield f"{d} {dtype}", {"d": d, "dtype": dtype, "rates": found}
 
 
-def _threads(options: argparse.Namespace) -> list[str]:
-    recorder = _recorder("threads", options)
+def _thread_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
     n = options.samples or (50_000 if options.full else 20_000)
-    rows = []
     for (d, k), dtype in product(((128, 10), (128, 100)), options.dtype):
         measured = rates.thread_scaling(n, d, k, dtype, options.rounds)
         times = {name: float(np.median(values)) for name, values in measured.items()}
         # Two processes do two calls in their time, two threads one call in theirs.
         share = paired_ratio(measured["two processes"], [2 * value for value in measured["two threads"]])
-        row = {"case": f"n={n} d={d} k={k}", "dtype": dtype, "seconds": times, **share}
-        recorder.add(f"{row['case']} {dtype}", **row)
-        rows.append(row)
-        _say("threads", row)
-    _show("threads", rows)
-    return ["threads"]
+        case = f"n={n} d={d} k={k}"
+        yield f"{case} {dtype}", {"case": case, "dtype": dtype, "seconds": times, **share}
 
 
 def start(options: argparse.Namespace) -> list[str]:
@@ -226,11 +210,10 @@ def _small_calls(rounds: int) -> dict[str, Any]:
     data = cases.overlapping_groups(500, 64, 5, "float32")
     entries = [harness.Entry(peer, data, 1.0) for peer in peers.PEERS]
     taken = harness.time_in_turn(entries, rounds, budget=30.0).seconds
-    fastest = min((peer.name for peer in peers.SKLEARN), key=lambda name: float(np.median(taken[name])))
-    ratio = paired_ratio(taken[fastest], taken["fastsil"])
+    ratio = harness.against_sklearn(taken)
     measured = (
-        f"{table.seconds(float(np.median(taken['fastsil'])))}, scikit-learn {ratio['ratio']:.2f} times that "
-        f"({ratio['low']:.2f} to {ratio['high']:.2f}, {len(taken['fastsil'])} rounds)"
+        f"{table.seconds(ratio['seconds']['fastsil'])}, scikit-learn {ratio['ratio']:.2f} times that "
+        f"({ratio['low']:.2f} to {ratio['high']:.2f}, {ratio['rounds']} rounds)"
     )
     return {
         "what": "n=500 d=64 k=5, later calls",
@@ -250,6 +233,18 @@ def _recorder(subject: str, options: argparse.Namespace) -> Recorder:
     recorder = Recorder(subject, options.command)
     print(f"{table.describe(recorder.machine)}\n", file=sys.stderr)
     return recorder
+
+
+def _collect(subject: str, options: argparse.Namespace, results: Iterable[tuple[str, dict[str, Any]]]) -> list[str]:
+    """Keep and tell every row as soon as it is there, then show the table."""
+    recorder = _recorder(subject, options)
+    rows = []
+    for key, row in results:
+        recorder.add(key, **row)
+        rows.append(row)
+        _say(subject, row)
+    _show(subject, rows)
+    return [subject]
 
 
 def _say(subject: str, row: dict[str, Any]) -> None:
