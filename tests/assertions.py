@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 # Largest error of a silhouette against the reference, by the type of the input. Types that are not here
@@ -67,3 +69,29 @@ def _assert_within(actual, expected, tolerance, what, err_msg="") -> None:
         f"{tolerance:g}; worst at {worst}: {actual[worst]!r} instead of {expected[worst]!r}, "
         f"off by {float(error[worst]):.3g}. {err_msg}"
     )
+
+
+def outcome(function, *args, **kwargs):
+    """What a call gives: its result, or the exception that it raises."""
+    with warnings.catch_warnings():
+        # scikit-learn warns of conversions to float or bool for some metrics, and of its divisions by zero.
+        warnings.simplefilter("ignore")
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            return error
+
+
+def assert_like_sklearn(ours, theirs, *, atol) -> None:
+    """Two outcomes are the same numbers to ``atol``, or the same kind of error."""
+    if isinstance(theirs, Exception):
+        assert isinstance(ours, Exception), f"scikit-learn raises {theirs!r}, fastsil gives {ours!r}"
+        assert isinstance(ours, _kind_of(theirs)), f"scikit-learn raises {theirs!r}, fastsil raises {ours!r}"
+        return
+    assert not isinstance(ours, Exception), f"scikit-learn gives {theirs!r}, fastsil raises {ours!r}"
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=atol)
+
+
+def _kind_of(error):
+    """What a caller would catch: scikit-learn's private subclasses count as their public bases."""
+    return next(kind for kind in type(error).__mro__ if kind.__module__ in ("builtins", "numpy.linalg"))

@@ -4,8 +4,6 @@ The data are benign (scikit-learn itself loses digits on offsets); the drawn par
 container, labels. What is wrong with a call is drawn too.
 """
 
-import warnings
-
 import numpy as np
 import pytest
 import scipy.sparse
@@ -14,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastsil
-from assertions import TOLERANCE
+from assertions import TOLERANCE, assert_like_sklearn, outcome
 
 METRICS = [
     *("euclidean", "l2", "cosine", "mahalanobis", "seuclidean"),
@@ -63,30 +61,9 @@ def calls(draw):
     )
 
 
-def outcome(function, *args, **kwargs):
-    """What a call gives: its result, or the exception that it raises."""
-    with warnings.catch_warnings():
-        # scikit-learn warns of conversions to float or bool for some metrics; that is not compared.
-        warnings.simplefilter("ignore")
-        try:
-            return function(*args, **kwargs)
-        except Exception as error:
-            return error
-
-
 def assert_same_outcome(ours, theirs, X=None):
-    if isinstance(theirs, Exception):
-        assert isinstance(ours, Exception), f"scikit-learn raises {theirs!r}, fastsil gives {ours!r}"
-        assert isinstance(ours, _kind_of(theirs)), f"scikit-learn raises {theirs!r}, fastsil raises {ours!r}"
-        return
-    assert not isinstance(ours, Exception), f"scikit-learn gives {theirs!r}, fastsil raises {ours!r}"
     dtype = np.dtype(np.float32 if getattr(X, "dtype", None) == np.float32 else np.float64)
-    np.testing.assert_allclose(ours, theirs, rtol=0, atol=ATOL[dtype])
-
-
-def _kind_of(error):
-    """What a caller would catch: scikit-learn's private subclasses count as their public bases."""
-    return next(kind for kind in type(error).__mro__ if kind.__module__ in ("builtins", "numpy.linalg"))
+    assert_like_sklearn(ours, theirs, atol=ATOL[dtype])
 
 
 def _for_scikit_learn(X, metric):
