@@ -5,5 +5,6 @@ the compiled function: a helper or an option that changed in another file would 
 
 * ``euclidean``: sums of Euclidean distances over tiles;
 * ``moments``: moments of clusters, and ``bounds``: what they say of mean distances;
-* ``linear``: squared distances to centers; ``manhattan``: walks along sorted features.
+* ``linear``: squared distances to centers; ``manhattan``: walks along sorted features;
+* ``coordinatewise``: distances that are sums or maxima over features; ``precomputed``: sums of given distances.
 """
