@@ -7,13 +7,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assertions import assert_same_bits, tolerance_of
-from fastsil import silhouette_profile, silhouette_samples
+from fastsil import silhouette_profile, silhouette_samples, silhouette_score
 from strategies import labelled_data
 
 METRICS = ["euclidean", "mahalanobis", "seuclidean", "cosine", "manhattan"]
 # With these every bit is the same for any number of threads. scikit-learn splits the columns of a chunk among its
 # threads, and a matrix product of another shape rounds otherwise: what goes there has no such promise.
 OWN_METRICS = ["euclidean", "mahalanobis", "seuclidean", "cosine", "correlation", "sqeuclidean", "manhattan"]
+
+
+def assert_same_answers(given, same, **params):
+    """All three functions give the same bits for the same (X, labels) in two shapes."""
+    assert_same_bits(silhouette_samples(*given, **params), silhouette_samples(*same, **params))
+    for average in ("micro", "macro"):
+        score = silhouette_score(*given, average=average, **params)
+        assert score == silhouette_score(*same, average=average, **params)
+    profile, expected = silhouette_profile(*given, **params), silhouette_profile(*same, **params)
+    for name in ("silhouettes", "a", "b", "_neighbor_codes"):
+        assert_same_bits(getattr(profile, name), getattr(expected, name))
+    assert (profile.score, profile.macro_score) == (expected.score, expected.macro_score)
 
 
 def mixture(n_samples=60, n_features=4, n_clusters=3, seed=0):
@@ -91,10 +103,7 @@ CONTAINERS = {
 @pytest.mark.parametrize("metric", METRICS)
 def test_container_of_data(container, metric, tmp_path):
     X, labels = mixture()
-    assert_same_bits(
-        silhouette_samples(CONTAINERS[container](X, tmp_path), labels, metric=metric),
-        silhouette_samples(X, labels, metric=metric),
-    )
+    assert_same_answers((CONTAINERS[container](X, tmp_path), labels), (X, labels), metric=metric)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -103,19 +112,15 @@ def test_frames(library, metric):
     frames = pytest.importorskip(library)
     X, labels = mixture()
     frame = frames.DataFrame({f"feature {j}": X[:, j] for j in range(X.shape[1])})
-    assert_same_bits(
-        silhouette_samples(frame, frames.Series(labels), metric=metric), silhouette_samples(X, labels, metric=metric)
-    )
+    assert_same_answers((frame, frames.Series(labels)), (X, labels), metric=metric)
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 def test_frames_of_mixed_numbers(library):
     frames = pytest.importorskip(library)
     frame = frames.DataFrame({"whole": [0, 1, 5, 6, 7], "half": np.array([0, 0.5, 1, 1, 2], dtype=np.float32)})
-    assert_same_bits(
-        silhouette_samples(frame, [0, 0, 1, 1, 1]),
-        silhouette_samples([[0, 0], [1, 0.5], [5, 1], [6, 1], [7, 2]], [0, 0, 1, 1, 1]),
-    )
+    labels = [0, 0, 1, 1, 1]
+    assert_same_answers((frame, labels), ([[0, 0], [1, 0.5], [5, 1], [6, 1], [7, 2]], labels))
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine", "manhattan", "l2", "sqeuclidean"])
@@ -134,6 +139,7 @@ def test_sparse_data(container, metric, dtype):
         silhouettes, silhouette_samples(X, labels, metric=metric), rtol=0, atol=10 * tolerance_of(dtype)
     )
     assert silhouettes.dtype == dtype
+    assert_same_answers((sparse, labels), (scipy.sparse.csr_array(X), labels), metric=metric)
 
 
 LABELS = {
@@ -161,7 +167,7 @@ LABELS = {
 @pytest.mark.parametrize("container", LABELS)
 def test_container_of_labels(container):
     X, labels = mixture()
-    assert_same_bits(silhouette_samples(X, LABELS[container](labels)), silhouette_samples(X, labels))
+    assert_same_answers((X, LABELS[container](labels)), (X, labels))
 
 
 def test_two_labels_as_booleans():
@@ -172,12 +178,21 @@ def test_two_labels_as_booleans():
 def test_series_with_an_index_of_its_own_and_categories():
     pandas = pytest.importorskip("pandas")
     X, labels = mixture()
-    expected = silhouette_samples(X, labels)
     shuffled_index = np.random.default_rng(0).permutation(len(labels))
-    assert_same_bits(silhouette_samples(X, pandas.Series(labels, index=shuffled_index)), expected)
+    assert_same_answers((X, pandas.Series(labels, index=shuffled_index)), (X, labels))
     names = pandas.Categorical.from_codes(labels, ["a", "b", "c"])
-    assert_same_bits(silhouette_samples(X, names), expected)
-    assert_same_bits(silhouette_samples(X, pandas.Series(names)), expected)
+    assert_same_answers((X, names), (X, labels))
+    assert_same_answers((X, pandas.Series(names)), (X, labels))
+    assert_same_answers((X, pandas.Series(labels, dtype="Int64")), (X, labels))
+    assert_same_answers((X, pandas.Series(names, dtype="string")), (X, labels))
+
+
+def test_polars_series_of_text_and_categories():
+    polars = pytest.importorskip("polars")
+    X, labels = mixture()
+    names = polars.Series(np.array(["a", "b", "c"])[labels])
+    assert_same_answers((X, names), (X, labels))
+    assert_same_answers((X, names.cast(polars.Enum(["a", "b", "c"]))), (X, labels))
 
 
 @pytest.mark.parametrize("metric", METRICS)
