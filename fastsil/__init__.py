@@ -15,6 +15,7 @@ __all__ = [
     "KMeansSweep",
     "NullReference",
     "SilhouetteProfile",
+    "SilhouetteScorer",
     "__version__",
     "patch_sklearn",
     "silhouette_profile",
@@ -29,6 +30,7 @@ _ROOM_OF = {
     "KMeansSweep": "fastsil.sweep",
     "NullReference": "fastsil.diagnosis",
     "SilhouetteProfile": "fastsil.profile",
+    "SilhouetteScorer": "fastsil.scorer",
     "patch_sklearn": "fastsil.patch",
     "silhouette_profile": "fastsil.scores",
     "silhouette_profiles": "fastsil.scores",
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from fastsil.diagnosis import NullReference
     from fastsil.patch import patch_sklearn, unpatch_sklearn
     from fastsil.profile import SilhouetteProfile
+    from fastsil.scorer import SilhouetteScorer
     from fastsil.scores import (
         silhouette_profile,
         silhouette_profiles,

@@ -218,6 +218,24 @@ def check_average(average: str) -> str:
     return average
 
 
+def check_space(space: str) -> str:
+    """Return ``space`` if it is ``"transformed"`` or ``"input"``."""
+    if space not in ("transformed", "input"):
+        raise InvalidParameterError(
+            f"space={space!r} is not known; pass 'transformed' (as a pipeline's last step gets samples) or 'input'."
+        )
+    return space
+
+
+def check_undefined(undefined: Any) -> Any:
+    """Return ``undefined`` if it is a number or ``"raise"``."""
+    if undefined != "raise" and (isinstance(undefined, bool) or not isinstance(undefined, (int, float, np.number))):
+        raise InvalidParameterError(
+            f"undefined={undefined!r} must be a number, the score of labels without a silhouette, or 'raise'."
+        )
+    return undefined
+
+
 def check_sample_size(sample_size: Any) -> int | None:
     """Return ``sample_size`` if it is None or a positive integer."""
     if sample_size is None:

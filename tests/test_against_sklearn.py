@@ -174,6 +174,27 @@ def test_the_same_error_for_the_same_mistake(mistake, metric):
         assert_same_outcome(outcome(getattr(fastsil, name), X, labels, metric=metric), theirs)
 
 
+CONTAINERS_OF_X = ["array", "Fortran", "strided", "list", "csr", "csc", "coo"]
+
+
+@given(
+    st.sampled_from(sorted(MISTAKES)),
+    st.sampled_from(METRICS),
+    st.sampled_from(CONTAINERS_OF_X),
+    st.sampled_from([np.float32, np.float64]),
+    st.sampled_from(["silhouette_samples", "silhouette_score"]),
+)
+def test_the_same_error_for_a_drawn_mistake_hypothesis(mistake, metric, container, dtype, name):
+    """A mistake in any container and type: what scikit-learn refuses is refused with an error of the same kind."""
+    X, labels = MISTAKES[mistake](GOOD_X.astype(dtype), GOOD_LABELS)
+    if isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "fc":
+        X = CONTAINERS[container](X)
+    theirs = outcome(getattr(sklearn.metrics, name), _for_scikit_learn(X, metric), labels, metric=metric)
+    ours = outcome(getattr(fastsil, name), X, labels, metric=metric)
+    assert isinstance(theirs, Exception), "scikit-learn takes this; it is no mistake"
+    assert_same_outcome(ours, theirs)
+
+
 @pytest.mark.parametrize(
     "params",
     [
