@@ -182,11 +182,14 @@ CONTAINERS_OF_X = ["array", "Fortran", "strided", "list", "csr", "csc", "coo"]
     st.sampled_from(METRICS),
     st.sampled_from(CONTAINERS_OF_X),
     st.sampled_from([np.float32, np.float64]),
+    st.sampled_from(sorted(LABELINGS)),
     st.sampled_from(["silhouette_samples", "silhouette_score"]),
 )
-def test_the_same_error_for_a_drawn_mistake_hypothesis(mistake, metric, container, dtype, name):
+def test_the_same_error_for_a_drawn_mistake_hypothesis(mistake, metric, container, dtype, labeling, name):
     """A mistake in any container and type: what scikit-learn refuses is refused with an error of the same kind."""
     X, labels = MISTAKES[mistake](GOOD_X.astype(dtype), GOOD_LABELS)
+    if labels is GOOD_LABELS:
+        labels = LABELINGS[labeling](labels)
     if isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "fc":
         X = CONTAINERS[container](X)
     theirs = outcome(getattr(sklearn.metrics, name), _for_scikit_learn(X, metric), labels, metric=metric)
