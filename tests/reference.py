@@ -275,6 +275,24 @@ def select_by_centers(x, own, X, codes):
     return int(np.argmin(means)), min(means)
 
 
+# Twins of fastsil.kernels.approximation
+
+
+def largest_square(X, scale, center):
+    return ((np.asarray(X).astype(WIDE) * scale - center) ** 2).sum(axis=1).max(initial=0)
+
+
+def factor_matrix(vectors):
+    """The matrix that any factor must give again, from vectors that it is made of."""
+    wide = np.asarray(vectors).astype(WIDE)
+    return wide.T @ wide
+
+
+def bound_and_guess(x, members):
+    """The mean distance itself; of a member, ``members`` are the others."""
+    return bound_mean_distance(x, members)
+
+
 # Twins of fastsil.kernels.manhattan
 
 

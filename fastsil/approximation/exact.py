@@ -1,0 +1,121 @@
+"""Mean Euclidean distances of all samples as guesses, and of chosen samples exactly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsil.approximation.rows import (
+    GUESS,
+    LOWER,
+    UPPER,
+    Approximation,
+    Approximator,
+    Candidates,
+    index_of_least,
+    least,
+)
+from fastsil.approximation.table import make_table, measure_clusters
+from fastsil.pairs import PairSums
+from fastsil.parallel import Tick, ignore_progress
+from fastsil.partition import Partition
+from fastsil.scaling import scale_data
+
+# A computed mean distance is off by less than this share.
+_MARGIN = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-11}
+
+
+class EuclideanRows:
+    """Guesses, intervals and exact values of mean distances, for one set of data.
+
+    Rows are named by their position in the order of the partition, ascending.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features), float32 or float64, C-contiguous
+        Samples; read in place.
+    partition : Partition
+        Samples grouped by cluster.
+    n_jobs : int
+        Number of threads. The results have the same bits for any.
+    tick : callable
+        Told the share of the work of the moments that has been finished.
+
+    Attributes
+    ----------
+    pairs : int
+        Pairs of samples computed so far.
+    """
+
+    def __init__(self, X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: Tick = ignore_progress) -> None:
+        data = scale_data(X, partition)
+        self._data = data
+        self._partition = partition
+        table = make_table(measure_clusters(data, n_jobs=n_jobs, tick=tick), data.dtype)
+        self._approximator = Approximator(table, data.X, partition.codes, scale=data.scale, n_jobs=n_jobs)
+        self._sums = PairSums(data, np.vstack([table.bounds.centers, table.origin]).astype(data.dtype), n_jobs)
+
+    @property
+    def pairs(self) -> int:
+        return self._sums.pairs
+
+    def approximate(self, tick: Tick = ignore_progress) -> Approximation:
+        """Guesses and intervals of all samples, by position."""
+        return self._approximator.approximate(self._partition.order, tick)
+
+    def compute(self, positions: NDArray[np.intp], tick: Tick = ignore_progress) -> Approximation:
+        """Exact mean distances of some samples, in all three columns, from all pairs with the clusters that matter."""
+        n_rows = len(positions)
+        found = Approximation(np.zeros((n_rows, 3)), np.zeros((n_rows, 3)), np.zeros(n_rows, dtype=np.int32))
+        for start, end, candidates in self._approximator.rounds(self._partition.order[positions]):
+            chosen = positions[start:end]
+            found.a[start:end] = self._own_means(chosen)[:, None]
+            nearest, cluster = self._nearest(chosen, candidates)
+            found.b[start:end] = nearest[:, None]
+            found.neighbor[start:end] = cluster
+            tick((end - start) / n_rows)
+        return found
+
+    def partners(self, positions: NDArray[np.intp]) -> NDArray[np.float64]:
+        """How many members of other clusters each of some samples would be compared with.
+
+        Of the candidates beyond the most promising one, half turn out to be excluded once that one is known.
+        """
+        sizes = self._partition.sizes
+        counts = np.zeros(len(positions))
+        for start, end, candidates in self._approximator.rounds(self._partition.order[positions]):
+            limit = least(candidates.row, candidates.means[:, UPPER], end - start)
+            kept = candidates.means[:, LOWER] <= limit[candidates.row]
+            weights = np.where(kept, sizes[candidates.cluster], 0)
+            of_all = np.bincount(candidates.row, weights=weights, minlength=end - start)
+            best = index_of_least(candidates.row, candidates.means[:, GUESS], end - start)
+            counts[start:end] = (of_all + sizes[candidates.cluster[best]]) / 2
+        return counts
+
+    def _own_means(self, positions: NDArray[np.intp]) -> NDArray[np.float64]:
+        codes = self._partition.codes[self._partition.order[positions]]
+        # A sample's distance to itself is computed as well; it is exactly 0.
+        sums = self._sums.to_clusters(positions, codes)
+        return np.asarray(sums / (np.maximum(self._partition.sizes[codes] - 1, 1) * self._data.scale))
+
+    def _nearest(
+        self, positions: NDArray[np.intp], candidates: Candidates
+    ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+        """Exact mean distance to the nearest other cluster, and which it is."""
+        exact = np.full(len(candidates.row), np.inf)
+
+        def compute(which: NDArray[np.intp]) -> None:
+            clusters = candidates.cluster[which]
+            sums = self._sums.to_clusters(positions[candidates.row[which]], clusters)
+            exact[which] = sums / self._partition.sizes[clusters]
+
+        best = index_of_least(candidates.row, candidates.means[:, GUESS], len(positions))
+        compute(np.sort(best))
+        limit = exact[best] * (1.0 + _MARGIN[self._data.dtype])
+        others = candidates.means[:, LOWER] <= limit[candidates.row]
+        others[best] = False
+        compute(np.flatnonzero(others))
+        nearest = index_of_least(candidates.row, exact, len(positions))
+        return exact[nearest] / self._data.scale, candidates.cluster[nearest]

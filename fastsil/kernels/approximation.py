@@ -1,0 +1,185 @@
+"""A guess of a mean distance, and an interval that holds it, from moments of the cluster.
+
+For a sample x and a cluster with center μ, let Z = |x - y|² for a random member y, m = E Z and V = Var Z, as in
+:mod:`fastsil.kernels.bounds`, and D = |x - μ| + max |y - μ|, which no distance exceeds. Then
+
+    √m / √(1 + V / m²)  <=  E √Z  <=  √m · (1 - V / (2 (m + D √m)²)).
+
+The lower bound is Hölder's inequality, (E Z)³ <= (E √Z)² E Z². The upper bound takes the mean of
+
+    √t  <=  1 + (t - 1) / 2 - (t - 1)² / (2 (1 + D / √m)²),     0 <= t = Z / m <= D² / m,
+
+which holds since 1 + (t - 1) / 2 - √t = (√t - 1)² / 2 = (t - 1)² / (2 (√t + 1)²). The guess is
+
+    E √Z  ≈  √m · exp(-V / (8 m²)),
+
+which agrees with the mean of √Z to second order in V / m² where Z has a gamma distribution, as a sum of squares of
+Gaussian variables nearly has.
+
+A sample of the cluster itself is no distance away from itself. The mean over the other n - 1 members has the moments
+f m and f (V - m² / (n - 1)), and their center is f |x - μ| away, for f = n / (n - 1).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+_FLAGS = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
+
+
+class Moments(NamedTuple):
+    """What guesses and intervals need to know of each cluster; μ is given up to ``wander``."""
+
+    sizes: np.ndarray  # (n_clusters,) number of members
+    variance: np.ndarray  # (n_clusters,) E r² for r = |y - μ|
+    fourth: np.ndarray  # (n_clusters,) E r⁴
+    skew_norm: np.ndarray  # (n_clusters,) |E r² (y - μ)|
+    radius: np.ndarray  # (n_clusters,) max r or more
+    wander: np.ndarray  # (n_clusters,) how far the center may be from the mean of the members
+    theta: np.ndarray  # (n_clusters, n_vectors) uᵀΣu = Σ_v θ_v z_v² + the rest, for z = the components of u
+    leak: np.ndarray  # (n_clusters,) norm of the part of Σ between the vectors and the rest; 0 if there is no rest
+    rest: np.ndarray  # (n_clusters,) norm of Σ on the rest
+    rest_mean: np.ndarray  # (n_clusters,) what it probably is along a sample's own part there
+
+
+# Relative rounding of sums in float64, with room: 2^-40.
+_EXACT = 1e-12
+# Where the square of a mean has no digits left, nothing is known of V / m².
+_SMALLEST = 1e-140
+
+
+@njit(**_FLAGS)
+def largest_square(
+    X,  # IN (n_samples, n_features)
+    rows,  # IN (n_rows,) samples
+    scale,  # IN scalar
+    center,  # IN (n_features,)
+):
+    """Largest |x · scale - center|² of some samples; 0 of none."""
+    largest = 0.0
+    for i in rows:
+        row = X[i]
+        square = 0.0
+        for f in range(X.shape[1]):
+            u = row[f] * scale - center[f]
+            square += u * u
+        largest = max(largest, square)
+    return largest
+
+
+@njit(**_FLAGS)
+def factor_matrix(
+    matrix,  # INOUT (n, n) symmetric, positive definite; becomes U with UᵀU = matrix, 0 below the diagonal
+):
+    """Cholesky's factor, by rows; returns whether the matrix is positive definite.
+
+    Not LAPACK's: the threads of a BLAS spin for 0.1 s after a call, on the cores that the tiles want next.
+    """
+    n = matrix.shape[0]
+    for i in range(n):
+        row = matrix[i]
+        if not row[i] > 0.0:
+            return False
+        factor = 1.0 / np.sqrt(row[i])
+        for j in range(i):
+            row[j] = 0.0
+        for j in range(i, n):
+            row[j] *= factor
+        for k in range(i + 1, n):
+            below = matrix[k]
+            share = row[k]
+            for j in range(k, n):
+                below[j] -= share * row[j]
+    return True
+
+
+@njit(**_FLAGS)
+def bound_and_guess(
+    components,  # IN (n_rows, n_vectors + 1) z, and u·g last
+    squares,  # IN (n_rows,) |u|²
+    cluster,  # IN the cluster
+    moments,  # IN Moments
+    rounding,  # IN rounding of inner products, relative to the product of the norms
+    among,  # IN whether the samples are members themselves
+    means,  # OUT (n_rows, 3) lower bound, guess and upper bound of the mean distance
+):
+    """Bounds and guess of the mean distance from some samples to one cluster (to its other members)."""
+    variance = moments.variance[cluster]
+    fourth = moments.fourth[cluster]
+    wander = moments.wander[cluster]
+    others = moments.sizes[cluster] - (1.0 if among else 0.0)
+    factor = (others + 1.0) / others if among and others > 0.0 else 1.0
+    for i in range(squares.shape[0]):
+        square = np.float64(squares[i])
+        low, guess, high = _spread(components[i], square, cluster, moments)
+        # Of the products, and of the covariance that the vectors are made from.
+        slack = rounding * (
+            32.0 * variance * square + 4.0 * np.sqrt(square) * moments.skew_norm[cluster]
+        ) + 4.0 * _EXACT * (fourth + variance * square)
+        off = (rounding + _EXACT) * (square + variance) + 2.0 * np.sqrt(square) * wander + wander * wander
+        mean = square + variance
+        least, most = max(mean - off, 0.0), mean + off
+        low, high = low - slack, high + slack
+        if among:
+            # The square of a mean that is off is off as well.
+            low = factor * (low - most * most / others) if others > 0.0 else 0.0
+            high = factor * (high - least * least / others) if others > 0.0 else 0.0
+            guess = factor * (guess - mean * mean / others) if others > 0.0 else 0.0
+            least, mean, most = factor * least, factor * mean, factor * most
+        low, guess, high = max(low, 0.0), max(guess, 0.0), max(high, 0.0)
+        distance = np.sqrt(square)
+        apart = factor * max(distance * (1.0 - rounding) - wander, 0.0)
+        reach = distance * (1.0 + rounding) + 2.0 * wander + moments.radius[cluster]
+        means[i, 0] = max(apart, _lower(least, high))
+        means[i, 2] = min(reach, _upper(most, low, reach))
+        value = np.sqrt(mean) * np.exp(-guess / (8.0 * mean * mean)) if mean > _SMALLEST else np.sqrt(mean)
+        means[i, 1] = min(max(value, means[i, 0]), means[i, 2])
+
+
+@njit(**_FLAGS)
+def _spread(
+    components,  # IN (n_vectors + 1,) z, and u·g last
+    square,  # IN |u|²
+    cluster,  # IN the cluster
+    moments,  # IN Moments
+):
+    """V = 4 uᵀΣu + Var r² - 4 u·g: the least it can be, what it probably is, the most it can be."""
+    n_vectors = moments.theta.shape[1]
+    theta = moments.theta[cluster]
+    inside, quadratic = 0.0, 0.0
+    for v in range(n_vectors):
+        component = np.float64(components[v]) * components[v]
+        inside += component
+        quadratic += theta[v] * component
+    outside = max(square - inside, 0.0)
+    crossing = 2.0 * moments.leak[cluster] * np.sqrt(inside * outside)
+    fixed = moments.fourth[cluster] - moments.variance[cluster] ** 2 - 4.0 * np.float64(components[n_vectors])
+    return (
+        fixed + 4.0 * (quadratic - crossing),
+        fixed + 4.0 * (quadratic + moments.rest_mean[cluster] * outside),
+        fixed + 4.0 * (quadratic + crossing + moments.rest[cluster] * outside),
+    )
+
+
+@njit(**_FLAGS)
+def _lower(
+    mean,  # IN E Z or less
+    spread,  # IN Var Z or more
+):
+    """Lower bound on E √Z."""
+    return np.sqrt(mean) / np.sqrt(1.0 + spread / (mean * mean)) if mean > _SMALLEST else 0.0
+
+
+@njit(**_FLAGS)
+def _upper(
+    mean,  # IN E Z or more
+    spread,  # IN Var Z or less
+    reach,  # IN largest distance or more
+):
+    """Upper bound on E √Z."""
+    if not mean > _SMALLEST:
+        return np.sqrt(mean)
+    root = np.sqrt(mean)
+    within = mean + max(reach, root) * root
+    return root * max(1.0 - spread / (2.0 * within * within), 0.0)

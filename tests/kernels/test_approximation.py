@@ -1,0 +1,136 @@
+"""Guesses of mean distances lie in their intervals, which hold the truth."""
+
+import numpy as np
+import pytest
+
+import reference
+from fastsil.kernels import approximation as kernels
+
+ROUNDING = 1e-13
+
+
+def round_cluster(rng, n_features):
+    return rng.normal(size=(60, n_features))
+
+
+def stick(rng, n_features):
+    return np.outer(rng.normal(size=60), rng.normal(size=n_features)) + 1e-3 * rng.normal(size=(60, n_features))
+
+
+def heavy_tails(rng, n_features):
+    return rng.standard_t(1.2, size=(60, n_features))
+
+
+def two_clumps(rng, n_features):
+    return rng.choice([-1.0, 1.0], size=60)[:, None] + 1e-2 * rng.normal(size=(60, n_features))
+
+
+def one_repeated_point(rng, n_features):
+    return np.zeros((60, n_features))
+
+
+def two_points(rng, n_features):
+    return np.repeat([np.zeros(n_features), np.ones(n_features)], 30, axis=0)
+
+
+SHAPES = [round_cluster, stick, heavy_tails, two_clumps, one_repeated_point, two_points]
+shapes = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
+features = pytest.mark.parametrize("n_features", [1, 2, 9])
+
+
+def look(X, members, n_vectors, *, among):
+    """(n_rows, 3) bounds and guesses of the mean distances to one cluster, from naive moments."""
+    center = members.mean(axis=0)
+    r = members - center
+    r2 = (r**2).sum(axis=1)
+    covariance = r.T @ r / len(r)
+    theta, vectors = np.linalg.eigh(covariance)
+    left = theta[: len(theta) - n_vectors]
+    skew = r2 @ r / len(r)
+    moments = kernels.Moments(
+        sizes=np.array([float(len(members))]),
+        variance=np.array([r2.mean()]),
+        fourth=np.array([(r2**2).mean()]),
+        skew_norm=np.array([np.linalg.norm(skew)]),
+        radius=np.array([np.sqrt(r2.max()) * (1 + 1e-12)]),
+        wander=np.array([1e-14]),
+        theta=np.maximum(theta[len(theta) - n_vectors :], 0)[None],
+        leak=np.array([1e-14]),
+        rest=np.array([left.max(initial=0) + 1e-14]),
+        rest_mean=np.array([left.mean() if len(left) else 0.0]),
+    )
+    u = X - center
+    components = np.column_stack([u @ vectors[:, len(theta) - n_vectors :], u @ skew])
+    means = np.empty((len(X), 3))
+    kernels.bound_and_guess(components, (u**2).sum(axis=1), 0, moments, ROUNDING, among, means)
+    return means
+
+
+@shapes
+@features
+@pytest.mark.parametrize("all_directions", [True, False])
+def test_bound_and_guess_from_outside(shape, n_features, all_directions):
+    rng = np.random.default_rng(1)
+    members = shape(rng, n_features)
+    X = members[:20] + np.repeat([0.0, 1e-3, 1.0, 30.0], 5)[:, None] * rng.normal(size=(20, n_features))
+    means = look(X, members, n_features if all_directions else 1, among=False)
+    truth = np.array([float(reference.bound_and_guess(x, members)) for x in X])
+    assert (means[:, 0] <= truth * (1 + 1e-12) + 1e-14).all()
+    assert (truth <= means[:, 2] * (1 + 1e-12) + 1e-14).all()
+    assert (means[:, 0] <= means[:, 1]).all()
+    assert (means[:, 1] <= means[:, 2]).all()
+
+
+@shapes
+@features
+def test_bound_and_guess_among_the_members(shape, n_features):
+    members = shape(np.random.default_rng(2), n_features)
+    means = look(members, members, n_features, among=True)
+    others = [np.delete(members, i, axis=0) for i in range(len(members))]
+    truth = np.array([float(reference.bound_and_guess(x, rest)) for x, rest in zip(members, others, strict=True)])
+    assert (means[:, 0] <= truth * (1 + 1e-12) + 1e-14).all()
+    assert (truth <= means[:, 2] * (1 + 1e-12) + 1e-14).all()
+    assert (means[:, 0] <= means[:, 1]).all()
+    assert (means[:, 1] <= means[:, 2]).all()
+
+
+def test_the_lower_bound_is_reached_by_two_points():
+    """Hölder's inequality is an equality where distances take the values 0 and one other."""
+    members = two_points(None, 3)
+    means = look(members[:1], members, 3, among=False)
+    np.testing.assert_allclose(means[0, 0], float(reference.bound_and_guess(members[0], members)), rtol=1e-6)
+
+
+def test_guesses_are_near_for_gaussian_clusters():
+    """To second order, where distances of a root mean square are off by a tenth of that and more."""
+    rng = np.random.default_rng(3)
+    members = rng.normal(size=(4000, 30))
+    X = members[:50]
+    means = look(X, members, 30, among=False)
+    truth = np.array([float(reference.bound_and_guess(x, members)) for x in X])
+    assert np.abs(means[:, 1] / truth - 1).max() < 3e-4
+    assert np.abs(means[:, 2] / truth - 1).max() < 1e-2
+
+
+def test_largest_square():
+    X = (1000 + np.random.default_rng(4).normal(size=(30, 7))).astype(np.float32)
+    rows = np.array([3, 8, 5])
+    center = np.full(7, 500.0)
+    expected = float(reference.largest_square(X[rows], 0.5, center))
+    np.testing.assert_allclose(kernels.largest_square(X, rows, 0.5, center), expected, rtol=1e-12)
+    assert kernels.largest_square(X, rows[:0], 0.5, center) == 0
+
+
+@pytest.mark.parametrize("n_features", [1, 2, 7])
+def test_factor_matrix(n_features):
+    vectors = np.random.default_rng(5).normal(size=(9, n_features))
+    expected = reference.factor_matrix(vectors).astype(float)
+    factor = expected.copy()
+    assert kernels.factor_matrix(factor)
+    np.testing.assert_allclose(factor.T @ factor, expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(factor, np.triu(factor))
+
+
+def test_a_matrix_without_a_factor_is_told():
+    assert not kernels.factor_matrix(np.array([[1.0, 2.0], [2.0, 1.0]]))
+    assert not kernels.factor_matrix(np.zeros((2, 2)))

@@ -1,0 +1,125 @@
+"""Intervals of mean distances hold the truth, on any data, and exact rows are those of the exact engine."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+import reference
+from assertions import assert_same_bits, assert_terms_close
+from fastsil.approximation import EuclideanRows, table
+from fastsil.partition import partition_from_codes
+from strategies import labelled_data
+
+DTYPES = [np.float32, np.float64]
+
+
+def rows_of(X, codes, n_jobs=1):
+    codes = np.unique(codes, return_inverse=True)[1]
+    partition = partition_from_codes(np.arange(codes.max() + 1), codes)
+    return EuclideanRows(X, partition, n_jobs=n_jobs), partition
+
+
+def assert_intervals_hold(X, codes):
+    rows, partition = rows_of(X, codes)
+    found = rows.approximate()
+    expected = reference.compute_terms(X, partition.codes)
+    for name in ("a", "b"):
+        lower, guess, upper = getattr(found, name).T
+        truth = getattr(expected, name)[partition.order]
+        # Below the smallest number whose square is one, float64 knows nothing.
+        assert (lower <= truth * (1 + 1e-12) + 1e-150).all(), name
+        assert (truth <= upper * (1 + 1e-12) + 1e-150).all(), name
+        assert (lower <= guess).all(), name
+        assert (guess <= upper).all(), name
+    return found, expected
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_intervals_hold_for_drawn_data(dtype):
+    @given(labelled_data(dtype=dtype))
+    def check(data):
+        assert_intervals_hold(*data)
+
+    check()
+
+
+def adversarial():
+    rng = np.random.default_rng(0)
+    codes = np.arange(300) % 5
+    spread = rng.normal(size=(300, 12))
+    yield "offset", spread + 1e4 + codes[:, None], codes
+    yield "far apart", spread + 1e4 * rng.normal(size=(5, 12))[codes], codes
+    yield "heavy tails", rng.standard_t(1.1, size=(300, 12)), codes
+    yield "near-duplicates", codes[:, None] + 1e-5 * spread, codes
+    yield "one outlier", np.where(np.arange(300)[:, None] == 7, 1e5, spread), codes
+    yield "singletons", spread, np.where(np.arange(300) < 40, np.arange(300) + 5, codes)
+    yield "tiny", 1e-30 * spread, codes
+    yield "huge", 1e30 * spread, codes
+    yield "many features", rng.normal(size=(300, 500)) * np.arange(1, 501) ** -0.5, codes
+    yield "flat", spread[:, :2] @ rng.normal(size=(2, 12)), codes
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("X", "codes"), [case[1:] for case in adversarial()], ids=[case[0] for case in adversarial()])
+def test_intervals_hold_for_adversarial_data(X, codes, dtype):
+    assert_intervals_hold(np.ascontiguousarray(X, dtype=dtype), codes)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_features", [2, 30, 250])
+def test_exact_rows_equal_the_reference(dtype, n_features):
+    rng = np.random.default_rng(1)
+    codes = rng.permutation(np.arange(240) % 12)
+    codes[:2] = 12, 13
+    X = (rng.normal(size=(14, n_features))[codes] + rng.normal(size=(240, n_features))).astype(dtype)
+    rows, partition = rows_of(X, codes)
+    positions = np.arange(0, 240, 3)
+    found = rows.compute(positions)
+    chosen = partition.order[positions]
+    expected = reference.compute_terms(X, partition.codes)
+    expected = reference.Terms(*(values[chosen] for values in expected))
+    for column in range(3):
+        terms = expected._replace(a=found.a[:, column], b=found.b[:, column], neighbor=found.neighbor)
+        assert_terms_close(terms, expected, dtype=dtype)
+    assert 0 < rows.pairs < len(positions) * len(X)
+
+
+@pytest.mark.parametrize("budget", [table._FACTORS_BYTES, 0], ids=["factor", "leading directions"])
+def test_guesses_are_near(budget, monkeypatch):
+    """To second order; the root mean square distance is off by far more."""
+    monkeypatch.setattr(table, "_FACTORS_BYTES", budget)
+    rng = np.random.default_rng(2)
+    spectrum = np.arange(1, 81) ** -0.5
+    codes = rng.integers(6, size=3000)
+    X = (0.7 * rng.normal(size=(6, 80))[codes] + rng.normal(size=(3000, 80))) * spectrum
+    found, expected = assert_intervals_hold(X[:900], codes[:900])
+    order = np.argsort(codes[:900], kind="stable")
+    squares = reference.compute_terms(X[:900], codes[:900], "sqeuclidean")
+    for name in ("a", "b"):
+        truth = getattr(expected, name)[order]
+        error = np.abs(getattr(found, name)[:, 1] / truth - 1)
+        assert error.max() < 5e-3
+        assert error.mean() < np.mean(np.sqrt(getattr(squares, name)[order]) / truth - 1) / 8
+
+
+def test_same_bits_for_any_number_of_threads(monkeypatch):
+    monkeypatch.setattr(table, "_PIECE", 100)
+    rng = np.random.default_rng(3)
+    X, codes = rng.normal(size=(2000, 20)), rng.integers(7, size=2000)
+    alone, together = (rows_of(X, codes, n_jobs)[0] for n_jobs in (1, 3))
+    for one, other in zip(alone.approximate(), together.approximate(), strict=True):
+        assert_same_bits(one, other)
+    positions = np.arange(0, 2000, 7)
+    for one, other in zip(alone.compute(positions), together.compute(positions), strict=True):
+        assert_same_bits(one, other)
+
+
+def test_covariances_are_summed_within_a_budget(monkeypatch):
+    """Few at a time or all at once, in pieces or not, the moments are the same but for rounding."""
+    rng = np.random.default_rng(4)
+    X, codes = rng.normal(size=(3000, 10)), rng.integers(30, size=3000)
+    whole = rows_of(X, codes)[0].approximate()
+    monkeypatch.setattr(table, "_SUMS_BYTES", 0)
+    monkeypatch.setattr(table, "_PIECE", 10)
+    for one, other in zip(whole, rows_of(X, codes)[0].approximate(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-10)
