@@ -16,6 +16,7 @@ __all__ = [
     "NullReference",
     "SilhouetteProfile",
     "SilhouetteScorer",
+    "SilhouetteStream",
     "__version__",
     "patch_sklearn",
     "silhouette_profile",
@@ -31,6 +32,7 @@ _ROOM_OF = {
     "NullReference": "fastsil.diagnosis",
     "SilhouetteProfile": "fastsil.profile",
     "SilhouetteScorer": "fastsil.scorer",
+    "SilhouetteStream": "fastsil.stream",
     "patch_sklearn": "fastsil.patch",
     "silhouette_profile": "fastsil.scores",
     "silhouette_profiles": "fastsil.scores",
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
         silhouette_samples_many,
         silhouette_score,
     )
+    from fastsil.stream import SilhouetteStream
     from fastsil.sweep import KMeansSweep
 
 

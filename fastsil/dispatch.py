@@ -237,12 +237,17 @@ def silhouettes_of(terms: SilhouetteTerms, partition: Partition) -> NDArray[np.f
     P. J. Rousseeuw (1987), "Silhouettes: a graphical aid to the interpretation and validation of cluster
     analysis", Journal of Computational and Applied Mathematics 20, 53-65.
     """
+    return silhouettes_of_rows(terms, partition.sizes[partition.codes])
+
+
+def silhouettes_of_rows(terms: SilhouetteTerms, own_sizes: NDArray[np.intp]) -> NDArray[np.float64]:
+    """The same for some samples, given the size of the cluster of each."""
     larger = np.maximum(terms.a, terms.b)
     larger[larger == 0] = 1.0
     # Bray-Curtis distances of x and -x are infinite.
     with np.errstate(invalid="ignore"):
         silhouettes = np.asarray((terms.b - terms.a) / larger)
-    silhouettes[partition.sizes[partition.codes] == 1] = 0.0
+    silhouettes[own_sizes == 1] = 0.0
     # A distance that is no number (Bray-Curtis between two rows of zeros) leaves none; scikit-learn answers 0 as well.
     silhouettes[np.isnan(silhouettes)] = 0.0
     return silhouettes

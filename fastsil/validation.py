@@ -41,7 +41,7 @@ def name_of_metric(metric: Metric) -> str:
     return metric if isinstance(metric, str) else getattr(metric, "__name__", "callable")
 
 
-def check_data(X: Any, *, metric: Metric = "euclidean") -> Any:
+def check_data(X: Any, *, metric: Metric = "euclidean", first_row: int = 0) -> Any:
     """Return X as a C-contiguous float32 or float64 array (or CSR matrix), copied only if it must be.
 
     Parameters
@@ -52,6 +52,8 @@ def check_data(X: Any, *, metric: Metric = "euclidean") -> Any:
     metric : str or callable
         Only ``"precomputed"`` matters: distances must be square. Their values are checked by
         :func:`check_row_of_distances`, in the pass that reads them.
+    first_row : int
+        Number of the first row, for messages, where X is a part of the data.
 
     Raises
     ------
@@ -68,14 +70,14 @@ def check_data(X: Any, *, metric: Metric = "euclidean") -> Any:
         if X.shape[0] != X.shape[1]:
             raise ValueError(f"metric='precomputed' needs a square matrix of distances, got X of shape {X.shape}.")
         return X
-    check_finite(X)
+    check_finite(X, first_row=first_row)
     dtype = np.float32 if X.dtype == np.float32 else np.float64
     if sparse:
         return X.astype(dtype, copy=False)
     return np.ascontiguousarray(X, dtype=dtype)
 
 
-def check_finite(X: Any) -> None:
+def check_finite(X: Any, *, first_row: int = 0) -> None:
     """Raise a ValueError that says where, if X (an array or a CSR matrix) has a NaN or an infinity."""
     sparse = _is_sparse(X)
     # In the order of memory: a mapped file in Fortran order would be read page by page for every block of rows.
@@ -97,7 +99,7 @@ def check_finite(X: Any) -> None:
             row, column = int(np.searchsorted(X.indptr, place[0], side="right")) - 1, int(X.indices[place[0]])
         else:
             row, column = reversed(place) if flipped else place
-        _raise_not_finite(values[place], row, column)
+        _raise_not_finite(values[place], first_row + row, column)
 
 
 def check_row_of_distances(X: Any, row: int) -> None:
@@ -141,15 +143,25 @@ def check_labels(labels: Any, n_samples: int) -> Partition:
     TypeError
         If labels mixes types that have no order, strings and numbers for one.
     """
-    labels = _check_label_array(labels, n_samples)
-    classes, codes = _encode(labels)
-    if not 1 < len(classes) < n_samples:
+    partition = check_part_labels(labels, n_samples)
+    check_n_classes(partition.n_clusters, n_samples)
+    return partition
+
+
+def check_part_labels(labels: Any, n_samples: int, *, first_row: int = 0) -> Partition:
+    """As :func:`check_labels`, for a part of the data that begins at ``first_row`` and may be of one cluster."""
+    classes, codes = _encode(_check_label_array(labels, n_samples, first_row))
+    return partition_from_codes(classes, codes)
+
+
+def check_n_classes(n_classes: int, n_samples: int) -> None:
+    """Raise a ValueError if so many samples cannot have silhouettes with so many labels."""
+    if not 1 < n_classes < n_samples:
         raise ValueError(
-            f"Number of labels is {len(classes)}. Valid values are 2 to n_samples - 1 (inclusive): a silhouette "
+            f"Number of labels is {n_classes}. Valid values are 2 to n_samples - 1 (inclusive): a silhouette "
             f"compares a sample's own cluster with another one, and at least one of the {n_samples} samples "
             "needs a companion in its cluster."
         )
-    return partition_from_codes(classes, codes)
 
 
 def check_ignored(labels: Any, n_samples: int, ignore_label: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -258,14 +270,14 @@ def _raise_not_finite(value: Any, row: int, column: int) -> None:
     )
 
 
-def _check_label_array(labels: Any, n_samples: int) -> NDArray[Any]:
+def _check_label_array(labels: Any, n_samples: int, first_row: int = 0) -> NDArray[Any]:
     labels = cast(Any, column_or_1d)(_as_label_array(labels), warn=True)
     if len(labels) != n_samples:
         raise ValueError(
             f"labels has {len(labels)} entries but X has {n_samples} rows "
             "(inconsistent numbers of samples); pass one label per row of X."
         )
-    _check_labels_present(labels)
+    _check_labels_present(labels, first_row)
     return cast(NDArray[Any], labels)
 
 
@@ -278,7 +290,7 @@ def _as_label_array(labels: Any) -> Any:
     return labels
 
 
-def _check_labels_present(labels: NDArray[Any]) -> None:
+def _check_labels_present(labels: NDArray[Any], first_row: int) -> None:
     if labels.dtype.kind == "f":
         missing = ~np.isfinite(labels)
     elif labels.dtype.kind == "O":
@@ -287,7 +299,9 @@ def _check_labels_present(labels: NDArray[Any]) -> None:
         return
     if missing.any():
         row = int(np.flatnonzero(missing)[0])
-        raise ValueError(f"labels contains {labels[row]} (NaN, infinity or missing) at row {row}; drop those rows.")
+        raise ValueError(
+            f"labels contains {labels[row]} (NaN, infinity or missing) at row {first_row + row}; drop those rows."
+        )
 
 
 def _encode(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:

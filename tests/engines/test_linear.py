@@ -9,6 +9,7 @@ from scipy.sparse import csr_array
 
 import reference
 from assertions import assert_same_bits, assert_terms_close
+from fastsil import summaries
 from fastsil.engines import linear
 from fastsil.parallel import ignore_progress
 from fastsil.partition import partition_from_codes
@@ -67,8 +68,9 @@ def test_block_sizes_do_not_matter(metric, monkeypatch):
     codes = rng.permutation(np.arange(90) % 4)
     X = rng.normal(size=(90, 6)) + codes[:, None]
     whole = compute(X, codes, metric)
-    for name, value in [("_PIECE_BYTES", 1), ("_SUMS_BYTES", 1), ("_TASK_ROWS", (1, 1)), ("_DENSE_BYTES", 1)]:
-        monkeypatch.setattr(linear, name, value)
+    monkeypatch.setattr(linear, "_TASK_ROWS", (1, 1))
+    for name in ("_PIECE_BYTES", "_SUMS_BYTES", "_DENSE_BYTES"):
+        monkeypatch.setattr(summaries, name, 1)
     pieces = compute(X, codes, metric)
     np.testing.assert_allclose(pieces.a, whole.a, rtol=1e-13)
     np.testing.assert_allclose(pieces.b, whole.b, rtol=1e-13)
@@ -80,7 +82,7 @@ def test_block_sizes_do_not_matter(metric, monkeypatch):
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_same_bits_with_many_pieces(metric, monkeypatch):
-    monkeypatch.setattr(linear, "_PIECE_BYTES", 1 << 9)
+    monkeypatch.setattr(summaries, "_PIECE_BYTES", 1 << 9)
     rng = np.random.default_rng(2)
     codes = rng.integers(7, size=3000)
     X = far_first_member(rng, codes)
