@@ -7,6 +7,7 @@ for Mahalanobis.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -174,6 +175,24 @@ def make_clusterers(prototype: Any, ks: Sequence[int], random_state: Any) -> lis
     return clusterers
 
 
+def generator_for(purpose: str, random_state: Any) -> np.random.Generator:
+    """What draws for this purpose, by a random state as scikit-learn takes it; of other states it draws.
+
+    Parameters
+    ----------
+    purpose : str
+        Sets the generator apart: from others of the sweep, and from a user's own with the same seed, of whose numbers
+        the data may be made.
+    random_state : int, RandomState or None
+        The state.
+    """
+    if random_state is None:
+        return np.random.default_rng()
+    if isinstance(random_state, (int, np.integer)):
+        return np.random.default_rng([int(random_state), *purpose.encode()])
+    return np.random.default_rng(check_random_state(random_state).randint(np.iinfo(np.int32).max, size=4))
+
+
 def fit_clusterer(clusterer: Any, X: Any, *, n_jobs: int) -> tuple[Any, float]:
     """Fit once, in place, and return the labels and the inertia of that fit.
 
@@ -238,6 +257,28 @@ def centre_indices(X: Any, labels: Any) -> tuple[float, float]:
         return np.nan, np.nan
     with threadpool_limits({"blas": 1}):
         return float(calinski_harabasz_score(X, labels)), float(davies_bouldin_score(X, labels))
+
+
+@contextlib.contextmanager
+def fits_at_once(clusterers: Sequence[Any], n_jobs: int) -> Iterator[int]:
+    """How many fits may run at the same time, while they do: as many as there are threads, for k-means.
+
+    A clusterer of another kind may share something between its fits, and has the machine to itself.
+
+    Parameters
+    ----------
+    clusterers : sequence of clusterer
+        What will be fitted, each on one thread (``fit_clusterer(..., n_jobs=1)``).
+    n_jobs : int
+        Threads that may be used.
+    """
+    if n_jobs == 1 or not all(isinstance(clusterer, _K_MEANS) for clusterer in clusterers):
+        yield 1
+        return
+    # Each fit limits BLAS to one thread and then gives back what it found. Fits that overlap would give back each
+    # other's limits, in any order: so the limit stands before the first one comes and until the last one is gone.
+    with threadpool_limits({"blas": 1}):
+        yield n_jobs
 
 
 def _thread_limits(clusterer: Any, shape: tuple[int, int], n_jobs: int) -> dict[str, int] | None:

@@ -7,21 +7,18 @@ k-means finds clusters in anything: in a single elongated Gaussian too it lowers
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.base import clone
-from sklearn.utils import check_random_state
 
-from fastsil.clustering import sum_of_squares_within
-from fastsil.parallel import Tick, ignore_progress, part_of
-from fastsil.search import Space, SweepRow
-
-# Sets the generator of null sets apart from others with the same seed.
-_NULL_STREAM = 0x6E756C6C
+from fastsil.clustering import fits_at_once, sum_of_squares_within
+from fastsil.diagnosis import NullReference
+from fastsil.parallel import Tick, ignore_progress, part_of, run_tasks
+from fastsil.search import Space, SweepRow, with_columns
 
 REFERENCES = ("gaussian", "uniform")
 
@@ -139,6 +136,14 @@ class NullComparison:
         good = np.flatnonzero(gap[:-1] >= gap[1:] - error[1:])
         return int(([1, *self.n_clusters])[good[0] if len(good) else -1])
 
+    def reference_at(self, k: int) -> NullReference | None:
+        """What a diagnosis is told: the null sets at this k, and the p-value of the whole sweep, which chose the k."""
+        found = np.flatnonzero(self.n_clusters == k)
+        if len(found) == 0:
+            return None
+        at = found[0]
+        return NullReference(float(self.silhouette[at]), float(self.mean[at]), float(self.std[at]), self.p_value)
+
     def _gaps(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Gap and standard error, one cluster first."""
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -170,39 +175,21 @@ def check_null(n_null: Any, null_size: Any, reference: Any) -> None:
         raise ValueError(f"null_reference={reference!r} is not known; choose one of: {', '.join(REFERENCES)}.")
 
 
-def null_generator(random_state: Any) -> np.random.Generator:
-    """What draws null sets, by a random state as scikit-learn takes it; of other states it draws."""
-    if random_state is None:
-        return np.random.default_rng()
-    if isinstance(random_state, (int, np.integer)):
-        # A seed that users give to generators of their own, too: null sets must not be made of the data's own numbers.
-        return np.random.default_rng([int(random_state), _NULL_STREAM])
-    return np.random.default_rng(check_random_state(random_state).randint(np.iinfo(np.int32).max, size=4))
-
-
-def share_of_null(n_null: int, size: float) -> float:
-    """Share of the whole work that null sets are, each a sweep of this share of the samples."""
-    work = (n_null + 1) * size if n_null else 0.0
-    return work / (1 + work)
-
-
 def with_null_columns(rows: Sequence[SweepRow], null: NullComparison) -> list[SweepRow]:
     """Rows of a sweep with what the comparison says of their k."""
-    columns: dict[str, Any] = {
-        "null_score": null.silhouette,
-        "null_mean": null.mean,
-        "null_std": null.std,
-        "null_z": null.z,
-        "null_p": null.p_values,
-        "gap": null.gap,
-        "gap_error": null.gap_error,
-    }
-    place = {int(k): at for at, k in enumerate(null.n_clusters)}
-
-    def of_row(row: SweepRow) -> dict[str, Any]:
-        return {name: float(column[place[row.n_clusters]]) for name, column in columns.items()}
-
-    return [replace(row, **of_row(row)) if row.n_clusters in place else row for row in rows]
+    return with_columns(
+        rows,
+        null.n_clusters,
+        {
+            "null_score": null.silhouette,
+            "null_mean": null.mean,
+            "null_std": null.std,
+            "null_z": null.z,
+            "null_p": null.p_values,
+            "gap": null.gap,
+            "gap_error": null.gap_error,
+        },
+    )
 
 
 def compare_with_null(
@@ -215,6 +202,7 @@ def compare_with_null(
     null_size: int,
     reference: str,
     random: np.random.Generator,
+    n_jobs: int,
     tick: Tick = ignore_progress,
 ) -> NullComparison:
     """Cluster and score null sets, and the data at the same number of samples.
@@ -238,6 +226,8 @@ def compare_with_null(
         What the null sets are drawn from.
     random : numpy Generator
         Draws rows and null sets.
+    n_jobs : int
+        Threads; the result does not depend on it.
     tick : callable
         Told the share of the work that has been finished.
     """
@@ -251,22 +241,31 @@ def compare_with_null(
     usable = [place for place, k in enumerate(ks) if k < len(subset)]
     clusterers = [clusterers[place] for place in usable]
     subset_space = space_of(subset)
-    part = part_of(tick, 1 / (n_null + 1))
     if len(subset) == X.shape[0]:
         silhouette, inertia = (np.array([column[place] for place in usable], dtype=np.float64) for column in known)
-        part(1.0)
     else:
-        silhouette, inertia = _scores(subset_space, clusterers, part)
-    sets = [_score_null_set(space_of(draw(random)), clusterers, part) for _ in range(n_null)]
+        silhouette, inertia = _scores(subset_space, clusterers)
+    tick(1 / (n_null + 1))
+    null_silhouettes, null_inertias = (np.full((n_null, len(clusterers)), np.nan) for _ in range(2))
+    null_totals = np.full(n_null, np.nan)
+    generators = random.spawn(n_null)
+
+    def score_set(number: int, stop: NDArray[np.uint8]) -> None:
+        space = space_of(draw(generators[number]))
+        null_totals[number] = _total(space)
+        null_silhouettes[number], null_inertias[number] = _scores(space, clusterers, stop)
+
+    with fits_at_once(clusterers, n_jobs) as threads:
+        run_tasks(score_set, range(n_null), [1.0] * n_null, n_jobs=threads, tick=part_of(tick, n_null / (n_null + 1)))
     return NullComparison(
         n_clusters=np.array([ks[place] for place in usable]),
         n_samples=len(subset),
         silhouette=silhouette,
         inertia=inertia,
-        null_silhouettes=np.array([scores for scores, _, _ in sets]),
-        null_inertias=np.array([inertias for _, inertias, _ in sets]),
+        null_silhouettes=null_silhouettes,
+        null_inertias=null_inertias,
         total=_total(subset_space),
-        null_totals=np.array([total for _, _, total in sets]),
+        null_totals=null_totals,
     )
 
 
@@ -363,25 +362,20 @@ def _random_orthonormal(n_samples: int, n_columns: int, random: np.random.Genera
     return np.asarray(q * np.where(np.diag(r) < 0, -1.0, 1.0))
 
 
-def _score_null_set(
-    space: Space, clusterers: Sequence[Any], tick: Tick
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    silhouettes, inertias = _scores(space, clusterers, tick)
-    return silhouettes, inertias, _total(space)
-
-
-def _scores(space: Space, clusterers: Sequence[Any], tick: Tick) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean silhouette and inertia for each clusterer; NaN where it fails."""
+def _scores(
+    space: Space, clusterers: Sequence[Any], stop: NDArray[np.uint8] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean silhouette and inertia for each clusterer; NaN where it fails, or once ``stop`` is set."""
     silhouettes, inertias = np.full(len(clusterers), np.nan), np.full(len(clusterers), np.nan)
     partitions = {}
     for place, clusterer in enumerate(clusterers):
+        if stop is not None and stop[0]:
+            break
         try:
             labels, inertias[place] = space.fit(clone(clusterer))
             partitions[place] = space.partition(labels)
         except Exception:  # as in the sweep itself: a k that fails leaves the others
             continue
-        finally:
-            tick(1 / len(clusterers))
     if partitions:
         profiles = space.score(list(partitions.values()), ignore_progress)
         silhouettes[list(partitions)] = [profile.score for profile in profiles]

@@ -13,10 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Scores that differ by less are shown as equally good: restarts of k-means move a mean silhouette this much.
-_LEVEL = 0.05
-_NEAR = 0.005
-
 # From about this number of features on, distances differ so little that even clear groups score low.
 _MANY_FEATURES = 20
 
@@ -108,6 +104,7 @@ def sweep_columns(results: Mapping[str, NDArray[Any]]) -> list[Column]:
         Column("zero", tuple(map(_count, results["n_zero"], scored))),
         Column("positive", tuple(map(_count, results["n_positive"], scored))),
         *_null_columns(results),
+        *_stability_columns(results),
         Column("seconds", tuple(f"{value:.2f}" for value in seconds)),
     ]
 
@@ -118,6 +115,13 @@ def _null_columns(results: Mapping[str, NDArray[Any]]) -> list[Column]:
         return []
     z = tuple(f"{value:+.1f}" if np.isfinite(value) else "-" for value in results["null_z"])
     return [Column("null mean", tuple(map(_score, results["null_mean"]))), Column("null z", z)]
+
+
+def _stability_columns(results: Mapping[str, NDArray[Any]]) -> list[Column]:
+    """How well clusterings of parts of the data agree, if that is known."""
+    if not np.isfinite(results.get("stability", np.nan)).any():
+        return []
+    return [Column("stability", tuple(f"{value:.2f}" if np.isfinite(value) else "-" for value in results["stability"]))]
 
 
 def cluster_columns(clusters: Any) -> list[Column]:
@@ -148,77 +152,6 @@ def html_table(columns: Sequence[Column]) -> str:
     return f"<table><tr>{head}</tr>{body}</table>"
 
 
-def sweep_headline(results: Mapping[str, NDArray[Any]], *, best_k: int) -> str:
-    """What a sweep says, in one short sentence.
-
-    Parameters
-    ----------
-    results : mapping of str to ndarray of shape (n_tried,)
-        ``sweep_results_`` of a sweep.
-    best_k : int
-        The k of the highest mean silhouette.
-
-    Examples
-    --------
-    >>> sweep_headline({"n_clusters": np.array([2, 3]), "silhouette": np.array([0.5, 0.8])}, best_k=3)
-    'k = 3 scores highest: a strong structure.'
-    """
-    score = float(results["silhouette"][results["n_clusters"] == best_k][0])
-    if not np.isfinite(score):
-        return f"Only k = {best_k} was clustered, which has no silhouette."
-    reading = reading_of(score)
-    if reading.structure == "none":
-        return f"By the usual table none of the clusterings shows a substantial structure; k = {best_k} scores highest."
-    return f"k = {best_k} scores highest: {reading.words}."
-
-
-def sweep_sentences(results: Mapping[str, NDArray[Any]], *, best_k: int, n_features: int) -> list[str]:
-    """What a sweep says, in plain sentences: which k, how good that is, and what speaks against it.
-
-    Parameters
-    ----------
-    results : mapping of str to ndarray of shape (n_tried,)
-        ``sweep_results_`` of a sweep.
-    best_k : int
-        The k of the highest mean silhouette.
-    n_features : int
-        Number of features of the data.
-    """
-    ks, scores = results["n_clusters"], results["silhouette"]
-    best = int(np.flatnonzero(ks == best_k)[0])
-    if not np.isfinite(scores[best]):
-        return [f"k = {best_k} alone was tried, and a silhouette needs two clusters: nothing can be said about k."]
-    score = float(scores[best])
-    answer = f"The choice is k = {best_k}, with the highest mean silhouette: {score:.3f}."
-    sentences = [answer, score_sentence(score), *_caveats(results, best, n_features)]
-    counts = [int(results[name][best]) for name in ("n_negative", "n_zero", "n_positive")]
-    return [*sentences, count_sentence(counts[0], sum(counts))]
-
-
-def null_sentences(p_value: float, *, n_null: int, n_samples: int, gap_k: int) -> list[str]:
-    """Whether data without clusters score as high, and what the gap statistic would choose.
-
-    Parameters
-    ----------
-    p_value : float
-        Of one test for all k.
-    n_null, n_samples : int
-        Number of null sets, and samples of each.
-    gap_k : int
-        Choice by the gap statistic.
-    """
-    if not np.isfinite(p_value):
-        return []
-    sets = f"{n_null} sets of {n_samples:,} samples with the data's mean and covariance but no clusters"
-    if p_value <= _LEVEL:
-        answer = f"There is structure: the data score higher than {sets} (p = {p_value:.3f})."
-    elif 1 / (n_null + 1) > _LEVEL:
-        answer = f"{n_null} sets without clusters are too few for a test at 5 %; take 19 or more."
-    else:
-        answer = f"No structure found: {sets} score as high (p = {p_value:.2f})."
-    return [answer, f"By the gap statistic k = {gap_k}."]
-
-
 def score_sentence(score: float) -> str:
     """How good a mean silhouette is, by the usual table."""
     reading = reading_of(score)
@@ -241,25 +174,6 @@ def many_features_sentence(score: float, n_features: int) -> str:
         f"With {n_features:,} features distances differ little, so that even real groups can score low: compare the k "
         "with each other more than with that table."
     )
-
-
-def _caveats(results: Mapping[str, NDArray[Any]], best: int, n_features: int) -> list[str]:
-    ks, scores, macro = results["n_clusters"], results["silhouette"], results["macro_silhouette"]
-    near = [f"{k}" for k in ks[np.abs(scores - scores[best]) < _NEAR] if k != ks[best]]
-    macro_best = int(np.nanargmax(macro))
-    caveats = [many_features_sentence(float(scores[best]), n_features)]
-    if near:
-        scored = "scores" if len(near) == 1 else "score"
-        caveats.append(f"k = {_enumerated(near)} {scored} within {_NEAR} of it, too near to choose by.")
-    if macro[macro_best] - macro[best] >= _NEAR:
-        caveats.append(f"With every cluster counted alike (macro mean) k = {ks[macro_best]} is ahead.")
-    if len(ks) > 1 and best == len(ks) - 1:
-        caveats.append("It is the largest k that was tried; larger ones may score higher.")
-    return [caveat for caveat in caveats if caveat]
-
-
-def _enumerated(words: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def _number(value: float) -> str:

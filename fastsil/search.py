@@ -7,7 +7,7 @@ wait have taken as long as it will, so that scoring stays below clustering, and 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -49,6 +49,9 @@ class SweepRow:
         and ``(r + 1) / (n_null + 1)``, r of them being as high. NaN where no null sets were drawn.
     gap, gap_error : float
         Gap statistic (logarithm of the inertia, null less data) and its standard error.
+    stability, stability_std : float
+        Mean and standard deviation of the agreement of clusterings of two random parts of the data: adjusted Rand
+        index, 1 at most. NaN where it was not asked for.
     fit_seconds, score_seconds : float
         Wall-clock time of the clustering and of the exact scores; of a pass that served several k, an equal share.
     error : str
@@ -71,6 +74,8 @@ class SweepRow:
     null_p: float = np.nan
     gap: float = np.nan
     gap_error: float = np.nan
+    stability: float = np.nan
+    stability_std: float = np.nan
     fit_seconds: float = np.nan
     score_seconds: float = np.nan
     error: str = ""
@@ -79,6 +84,18 @@ class SweepRow:
 def columns_of(rows: Sequence[SweepRow]) -> dict[str, NDArray[Any]]:
     """Rows as columns, the shape of ``sweep_results_``."""
     return {field.name: np.array([getattr(row, field.name) for row in rows]) for field in fields(SweepRow)}
+
+
+def with_columns(
+    rows: Sequence[SweepRow], n_clusters: NDArray[Any], columns: Mapping[str, NDArray[Any]]
+) -> list[SweepRow]:
+    """Rows with further values for those k that are among ``n_clusters``, the k of the columns' entries."""
+    place = {int(k): at for at, k in enumerate(n_clusters)}
+
+    def of_row(row: SweepRow) -> dict[str, Any]:
+        return {name: float(column[place[row.n_clusters]]) for name, column in columns.items()}
+
+    return [replace(row, **of_row(row)) if row.n_clusters in place else row for row in rows]
 
 
 @dataclass(frozen=True)

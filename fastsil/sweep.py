@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,19 +23,19 @@ from sklearn.exceptions import FitFailedWarning
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fastsil.clustering import check_n_clusters, geometry_of, labels_of, make_clusterers
-from fastsil.diagnosis import NullReference
-from fastsil.null import (
-    NullComparison,
-    check_null,
-    compare_with_null,
-    null_generator,
-    share_of_null,
-    with_null_columns,
-)
+from fastsil.clustering import check_n_clusters, generator_for, geometry_of, labels_of, make_clusterers
+from fastsil.null import NullComparison, check_null, compare_with_null, with_null_columns
 from fastsil.parallel import Tick, progress_bar, resolve_n_jobs
 from fastsil.search import Finding, Listener, Space, SweepEvent, SweepRow, columns_of, search
+from fastsil.stability import (
+    Stability,
+    check_n_stability,
+    measure_stability,
+    share_of_samples,
+    with_stability_columns,
+)
 from fastsil.validation import Metric, check_data, check_metric
+from fastsil.verdict import choose_k, judge
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,9 +85,12 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
     null_reference : {"gaussian", "uniform"}, default="gaussian"
         ``"gaussian"``: Gaussian sets of exactly the data's mean and covariance. ``"uniform"``: uniform over the box
         along the principal axes, as in the gap statistic's paper; a test against it is not exact.
+    n_stability : int, default=0
+        Number of pairs of random parts (80 % of the samples each, 10,000 at most) that are clustered apart and compared
+        where they overlap, for every k. Each pair costs two fits of every k on such a part.
     random_state : int, RandomState or None, default=None
         Given to each fit: an int as it is, so that a row is what ``KMeans(k, random_state=...)`` gives. An
-        ``estimator`` that has a random state of its own keeps it. Draws the null sets too.
+        ``estimator`` that has a random state of its own keeps it. Draws the null sets and the random parts too.
     n_jobs : int, optional
         Threads. By default all cores that the process may use. Small fits use one.
     progress : bool or callable, default=False
@@ -112,6 +116,13 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         Scores of the data beside those of the null sets; None without.
     p_value_ : float
         Of the test whether the data score higher than the null sets at any k, one test for all of them. NaN without.
+    stability_ : Stability or None
+        Agreement of clusterings of random parts of the data; None without.
+    diagnosis_ : Diagnosis or None
+        What speaks against the clustering of the chosen k; None if nothing was scored.
+    verdict_ : Verdict
+        Whether there is structure, the chosen k, the reasons and what to try next, in plain words by ``str()``. Its k
+        may differ from ``best_k_``: with null sets it is the k at which the data are furthest above them.
     interrupted_ : bool
         Whether Ctrl-C ended the sweep before every k was tried.
     n_features_in_ : int
@@ -143,6 +154,8 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
     array([0.6 , 0.79, 0.64, 0.48])
     >>> sweep.predict([[9.0, 0.0]]) == sweep.labels_[X[:, 0].argmax()]
     array([ True])
+    >>> sweep.verdict_.structure, sweep.verdict_.k, sweep.verdict_.tested
+    ('strong', 3, False)
     """
 
     def __init__(
@@ -156,6 +169,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         n_null: int = 0,
         null_size: int = 1000,
         null_reference: str = "gaussian",
+        n_stability: int = 0,
         random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,
         progress: bool | Listener = False,
@@ -168,6 +182,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         self.n_null = n_null
         self.null_size = null_size
         self.null_reference = null_reference
+        self.n_stability = n_stability
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.progress = progress
@@ -200,6 +215,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
                 "score labels that you have with silhouette_profile(distances, labels, metric='precomputed')."
             )
         check_null(self.n_null, self.null_size, self.null_reference)
+        check_n_stability(self.n_stability)
         data: Any = check_data(X)
         validate_data(self, X, skip_check_array=True)
         ks = check_n_clusters(self.n_clusters, data.shape[0])
@@ -208,43 +224,79 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         params = self.metric_params or {}
         geometry = geometry_of(data, self.metric, params)
 
-        def space_of(samples: Any) -> Space:
-            return Space(samples, geometry, self.metric, params, resolve_n_jobs(self.n_jobs))
+        threads = resolve_n_jobs(self.n_jobs)
 
-        null_share = share_of_null(self.n_null, min(self.null_size, data.shape[0]) / data.shape[0])
+        def space_of(samples: Any, n_jobs: int = 1) -> Space:
+            return Space(samples, geometry, self.metric, params, n_jobs)
+
+        null_work = self.n_null and (self.n_null + 1) * min(self.null_size, data.shape[0]) / data.shape[0]
+        stability_work = 2 * self.n_stability * share_of_samples(data.shape[0])
         with _listener(self.progress) as listen:
-            findings, interrupted = search(space_of(data), clusterers, _first_part_of(listen, 1 - null_share))
-            null = None
-            if self.n_null and not interrupted:
-                null, interrupted = self._compare(data, space_of, findings, _last_part_of(listen, null_share))
+            stages = _Stages(listen, {"sweep": 1.0, "null sets": null_work, "stability": stability_work})
+            findings, interrupted = search(space_of(data, threads), clusterers, stages.listener("sweep"))
+            null, stability = None, None
+            if not interrupted:
+                null, stability, interrupted = self._compare(data, space_of, findings, stages)
         self._geometry = geometry
-        self._keep(findings, null, interrupted)
-        _warn_of_gaps(findings, ks, interrupted, lacks_null=null is None and self.n_null > 0)
+        self._keep(findings, null, stability, interrupted)
+        self._judge(data)
+        wanted = {"null sets": (self.n_null, null), "stability": (self.n_stability, stability)}
+        _warn_of_gaps(findings, ks, interrupted, [name for name, (n, found) in wanted.items() if n and found is None])
         return self
 
     def _compare(
-        self, data: Any, space_of: Callable[[Any], Space], findings: Sequence[Finding], tick: Tick
-    ) -> tuple[NullComparison | None, bool]:
-        """The comparison with null sets, and whether Ctrl-C prevented it; None also if no k has a score."""
+        self, data: Any, space_of: Callable[[Any], Space], findings: Sequence[Finding], stages: _Stages
+    ) -> tuple[NullComparison | None, Stability | None, bool]:
+        """What was asked for beyond the sweep, and whether Ctrl-C cut it short; None also if no k has a score."""
         scored = [finding for finding in findings if finding.profile is not None]
-        if not scored:
-            return None, False
-        known = [finding.row.silhouette for finding in scored], [finding.row.inertia for finding in scored]
+        clusterers = [finding.clusterer for finding in scored]
+        n_jobs = resolve_n_jobs(self.n_jobs)
+        null, stability = None, None
         try:
-            null = compare_with_null(
-                data,
-                space_of,
-                [finding.clusterer for finding in scored],
-                known,
-                n_null=self.n_null,
-                null_size=self.null_size,
-                reference=self.null_reference,
-                random=null_generator(self.random_state),
-                tick=tick,
-            )
+            if self.n_null and scored:
+                null = compare_with_null(
+                    data,
+                    space_of,
+                    clusterers,
+                    ([finding.row.silhouette for finding in scored], [finding.row.inertia for finding in scored]),
+                    n_null=self.n_null,
+                    null_size=self.null_size,
+                    reference=self.null_reference,
+                    random=generator_for("null sets", self.random_state),
+                    n_jobs=n_jobs,
+                    tick=stages.tick("null sets"),
+                )
+            if self.n_stability and scored:
+                stability = measure_stability(
+                    data,
+                    space_of,
+                    clusterers,
+                    n_stability=self.n_stability,
+                    random=generator_for("stability", self.random_state),
+                    n_jobs=n_jobs,
+                    tick=stages.tick("stability"),
+                )
         except KeyboardInterrupt:
-            return None, True
-        return null, False
+            return null, stability, True
+        return null, stability, False
+
+    def _judge(self, data: Any) -> None:
+        """Set the diagnosis and the verdict."""
+        k = choose_k(self.sweep_results_, self.null_)
+        profile = self.profiles_.get(k)
+        self.diagnosis_ = None
+        if profile is not None:
+            # A profile knows a callable only by its name, with which nothing can be measured.
+            looked_at = None if callable(self.metric) else data
+            reference = None if self.null_ is None else self.null_.reference_at(k)
+            self.diagnosis_ = profile.diagnose(looked_at, null=reference, **(self.metric_params or {}))
+        self.verdict_ = judge(
+            self.sweep_results_,
+            k,
+            n_features=self.n_features_in_,
+            null=self.null_,
+            findings=() if self.diagnosis_ is None else self.diagnosis_.findings,
+        )
 
     @available_if(_best_can_predict)  # type: ignore[untyped-decorator]
     def predict(self, X: ArrayLike) -> NDArray[Any]:
@@ -307,7 +359,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         check_is_fitted(self)
         from fastsil.plots import draw_sweep
 
-        return draw_sweep(self.sweep_results_, best_k=self.best_k_, axes=axes)
+        return draw_sweep(self.sweep_results_, best_k=self.best_k_, chosen_k=self.verdict_.k, axes=axes)
 
     def report(self, path: str | Path, X: ArrayLike | None = None, *, name: str = "") -> Path:
         """Write all that the sweep found as one HTML page that needs nothing else: no network, no other files.
@@ -317,7 +369,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         path : str or Path
             Where to write, such as ``"report.html"``; a file that is there is replaced.
         X : array-like or CSR matrix of shape (n_samples, n_features), optional
-            The samples of the fit, for a map of them and a whole diagnosis; the sweep does not keep them.
+            The samples of the fit, for a map of them; the sweep does not keep them.
         name : str, default=""
             What the data are called.
 
@@ -339,7 +391,6 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         """
         check_is_fitted(self)
         from fastsil.page import SweepContent, write_sweep_page
-        from fastsil.report import null_sentences
 
         data: Any = None if X is None else check_data(X)
         if data is not None:
@@ -348,23 +399,15 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
                 raise ValueError(
                     f"X has {data.shape[0]} rows but {len(self.labels_)} were fitted; pass the data of the fit."
                 )
-        best = self.profiles_.get(self.best_k_)
-        # A profile knows a callable only by its name, with which nothing can be measured.
-        looked_at = None if callable(self.metric) else data
-        null = self.null_
         content = SweepContent(
             name=name,
             n_features=self.n_features_in_,
             results=self.sweep_results_,
             best_k=self.best_k_,
+            verdict=self.verdict_,
             profiles=self.profiles_,
             coordinates=None if data is None else self._geometry.apply(data),
-            diagnosis=None
-            if best is None
-            else best.diagnose(looked_at, null=self._null_reference(), **(self.metric_params or {})),
-            remarks=()
-            if null is None
-            else null_sentences(self.p_value_, n_null=null.n_null, n_samples=null.n_samples, gap_k=null.gap_k),
+            diagnosis=self.diagnosis_,
         )
         write_sweep_page(Path(path), content)
         return Path(path)
@@ -374,21 +417,22 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         tags.input_tags.sparse = True
         return tags
 
-    def _null_reference(self) -> NullReference | None:
-        """The null sets at the chosen k, and the p-value of the whole sweep, since the k was chosen by its score."""
-        if self.null_ is None or self.best_k_ not in self.null_.n_clusters:
-            return None
-        at = int(np.flatnonzero(self.null_.n_clusters == self.best_k_)[0])
-        null = self.null_
-        return NullReference(float(null.silhouette[at]), float(null.mean[at]), float(null.std[at]), null.p_value)
-
-    def _keep(self, findings: Sequence[Finding], null: NullComparison | None, interrupted: bool) -> None:
+    def _keep(
+        self,
+        findings: Sequence[Finding],
+        null: NullComparison | None,
+        stability: Stability | None,
+        interrupted: bool,
+    ) -> None:
         """Set the fitted attributes."""
         rows = [finding.row for finding in findings]
         self.null_ = null
         self.p_value_ = np.nan if null is None else null.p_value
         if null is not None:
             rows = with_null_columns(rows, null)
+        self.stability_ = stability
+        if stability is not None:
+            rows = with_stability_columns(rows, stability)
         fitted = {finding.row.n_clusters: finding for finding in findings if not finding.row.error}
         # max() keeps the first of equals: the smallest k. A lone k = 1 has no score, yet is the best there is.
         best = max(fitted.values(), key=lambda finding: np.nan_to_num(finding.row.silhouette, nan=-2.0))
@@ -418,22 +462,33 @@ def _listener(progress: bool | Listener) -> Iterator[Listener]:
         yield listen
 
 
-def _first_part_of(listen: Listener, share: float) -> Listener:
-    return lambda event: listen(replace(event, share=event.share * share))
+class _Stages:
+    """Progress of work in stages, one after the other, each of a known part of the whole."""
+
+    def __init__(self, listen: Listener, work: Mapping[str, float]) -> None:
+        self._listen = listen
+        ends = np.cumsum(list(work.values())) / sum(work.values())
+        self._spans = dict(zip(work, pairwise([0.0, *ends.tolist()]), strict=True))
+
+    def listener(self, name: str) -> Listener:
+        """Of the stage that tells its own events; the first one."""
+        end = self._spans[name][1]
+        return lambda event: self._listen(replace(event, share=event.share * end))
+
+    def tick(self, name: str) -> Tick:
+        """Of a further stage."""
+        done, end = self._spans[name]
+        whole = end - done
+
+        def tick(part: float) -> None:
+            nonlocal done
+            done = min(end, done + part * whole)
+            self._listen(SweepEvent(0, name, done))
+
+        return tick
 
 
-def _last_part_of(listen: Listener, share: float) -> Tick:
-    done = 1 - share
-
-    def tick(part: float) -> None:
-        nonlocal done
-        done = min(1.0, done + part * share)
-        listen(SweepEvent(0, "null sets", done))
-
-    return tick
-
-
-def _warn_of_gaps(findings: Sequence[Finding], ks: Sequence[int], interrupted: bool, *, lacks_null: bool) -> None:
+def _warn_of_gaps(findings: Sequence[Finding], ks: Sequence[int], interrupted: bool, missing: Sequence[str]) -> None:
     failed = [finding.row for finding in findings if finding.row.error]
     if failed:
         what = "; ".join(f"k={row.n_clusters}: {row.error}" for row in failed)
@@ -444,7 +499,7 @@ def _warn_of_gaps(findings: Sequence[Finding], ks: Sequence[int], interrupted: b
         warnings.warn(
             f"interrupted: {len(findings)} of {len(ks)} clusterings are finished and kept (k = {_listed(kept)})"
             + (f", those of k = {_listed(waiting)} without a score" if waiting else "")
-            + (", and not compared with null sets." if lacks_null else "."),
+            + (f", without {' and '.join(missing)}." if missing else "."),
             UserWarning,
             stacklevel=3,
         )

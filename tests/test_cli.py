@@ -79,7 +79,7 @@ def test_demo_sweeps_digits_and_writes_a_folder(folder):
 
 def test_null_sets_say_whether_there_is_structure(folder):
     result = run("sweep", "iris.npy", "--k", "2:3", "--n-null", "19", "--n-init", "2")
-    assert "There is structure: the data score higher than 19 sets of 150 samples" in result.stdout
+    assert "19 sets of 150 samples with the data's mean and covariance but no clusters score" in result.stdout
     table = pandas.read_csv(folder / "fastsil-iris" / "sweep.csv")
     assert (table["null_mean"] < table["silhouette"]).all()
     assert "n_null=1" in fails("sweep", "iris.npy", "--n-null", "1")

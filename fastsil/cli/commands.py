@@ -25,10 +25,8 @@ from fastsil.report import (
     cluster_columns,
     count_sentence,
     many_features_sentence,
-    null_sentences,
     score_sentence,
     sweep_columns,
-    sweep_sentences,
 )
 from fastsil.scores import silhouette_profile
 from fastsil.sweep import KMeansSweep
@@ -267,12 +265,7 @@ def _show_sweep(sweep: KMeansSweep, n_features: int) -> None:
     results = sweep.sweep_results_
     best = int(np.flatnonzero(results["n_clusters"] == sweep.best_k_)[0])
     screen.show_table(sweep_columns(results), marked=best)
-    screen.show_sentences(sweep_sentences(results, best_k=sweep.best_k_, n_features=n_features))
-    if sweep.null_ is not None:
-        null = sweep.null_
-        screen.show_sentences(
-            ["", *null_sentences(sweep.p_value_, n_null=null.n_null, n_samples=null.n_samples, gap_k=null.gap_k)]
-        )
+    screen.show_verdict(sweep.verdict_)
     slow = results["n_clusters"][results["score_seconds"] > _COMPILING_SECONDS]
     if len(slow) and len(sweep.labels_) ** 2 * n_features < _SMALL_SCORE:
         screen.remark(f"Most of the seconds at k = {', '.join(map(str, slow))} went into compiling, once a machine.")

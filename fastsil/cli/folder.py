@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fastsil import __version__
 from fastsil.files import read_json, replacing, write_columns, write_csv, write_json
 from fastsil.page import load_template
-from fastsil.plots import draw_elbow, draw_sweep_scores, height_for, new_figure, save_picture
+from fastsil.plots import draw_sweep_elbow, draw_sweep_scores, height_for, new_figure, save_picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -120,12 +120,12 @@ def _sample_columns(profiles: Mapping[int, SilhouetteProfile]) -> dict[str, Any]
 def _draw_sweep(folder: Path, sweep: KMeansSweep) -> dict[str, str]:
     results, best = sweep.sweep_results_, sweep.best_k_
     elbow, scores = new_figure(), new_figure()
-    draw_elbow(results["n_clusters"], results["inertia"], best_k=best, ax=elbow.subplots())
+    draw_sweep_elbow(results, best_k=best, chosen_k=sweep.verdict_.k, ax=elbow.subplots())
     _save(folder / "elbow.png", elbow)
     files = {"elbow.png": "inertia against k"}
     if not sweep.profiles_:
         return files
-    draw_sweep_scores(results, best_k=best, ax=scores.subplots())
+    draw_sweep_scores(results, best_k=best, chosen_k=sweep.verdict_.k, ax=scores.subplots())
     _save(folder / "silhouette.png", scores)
     _save(folder / f"silhouette_k{best}.png", _silhouette_picture(sweep.profiles_[best]))
     return files | {

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from fastsil.report import Column, sweep_columns
 from fastsil.search import SweepEvent, SweepRow, columns_of
+from fastsil.verdict import Verdict
 
 # Wide enough for every table when the output is a file or a pipe, which have no width of their own.
 _FILE_WIDTH = 120
@@ -62,6 +63,13 @@ def show_sentences(sentences: Sequence[str]) -> None:
     console = results_console()
     for number, sentence in enumerate(sentences):
         console.print(Text(sentence, style="bold" if number == 0 else ""), soft_wrap=not console.is_terminal)
+
+
+def show_verdict(verdict: Verdict) -> None:
+    """Print what a sweep amounts to."""
+    show_sentences([verdict.headline, "", *(f"- {reason}" for reason in verdict.reasons)])
+    if verdict.advice:
+        show_sentences(["", "What to try next:", *(f"- {sentence}" for sentence in verdict.advice)])
 
 
 def show_pairs(pairs: Mapping[str, str]) -> None:

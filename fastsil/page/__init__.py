@@ -10,7 +10,7 @@ import base64
 import functools
 import importlib.resources
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,23 +22,17 @@ from fastsil.files import replacing
 from fastsil.page.plane import Plane, principal_plane
 from fastsil.plots import (
     draw_distribution,
-    draw_elbow,
     draw_map,
     draw_silhouette_map,
+    draw_stability,
+    draw_sweep_elbow,
     draw_sweep_scores,
     height_for,
     new_figure,
     save_picture,
 )
-from fastsil.report import (
-    Column,
-    cluster_columns,
-    reading_of,
-    readings,
-    sweep_columns,
-    sweep_headline,
-    sweep_sentences,
-)
+from fastsil.report import Column, cluster_columns, reading_of, readings, sweep_columns
+from fastsil.verdict import Verdict
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -87,19 +81,24 @@ class SweepContent:
     coordinates : ndarray or CSR matrix of shape (n_samples, n_features), optional
         The samples as they were clustered, for a map.
     diagnosis : Diagnosis, optional
-        What was found about the clustering of ``best_k``.
-    remarks : sequence of str
-        Sentences that follow those of :func:`fastsil.report.sweep_sentences`.
+        What was found about that clustering.
+    verdict : Verdict
+        What the sweep amounts to; its k is looked at closely, or ``best_k`` if it has none.
     """
 
     name: str
     n_features: int
     results: Mapping[str, NDArray[Any]]
     best_k: int
+    verdict: Verdict
     profiles: Mapping[int, Profile]
     coordinates: Any = None
     diagnosis: Any = None
-    remarks: Sequence[str] = ()
+
+    @property
+    def k(self) -> int:
+        """The k that is looked at closely."""
+        return self.best_k if self.verdict.k is None else self.verdict.k
 
 
 @dataclass(frozen=True)
@@ -128,24 +127,20 @@ def write_sweep_page(path: Path, content: SweepContent) -> None:
     OSError
         If it cannot be written.
     """
-    best = content.profiles.get(content.best_k)
-    plane = None if best is None or content.coordinates is None else principal_plane(content.coordinates)
+    chosen = content.profiles.get(content.k)
+    plane = None if chosen is None or content.coordinates is None else principal_plane(content.coordinates)
     page = load_template().render(
         name=content.name,
-        headline=sweep_headline(content.results, best_k=content.best_k),
-        sentences=[
-            *sweep_sentences(content.results, best_k=content.best_k, n_features=content.n_features),
-            *content.remarks,
-        ],
+        verdict=content.verdict,
         facts=_facts(content),
         curves=_curves(content),
-        best_k=content.best_k,
-        best=[] if best is None else _best_pictures(best, content.best_k),
-        maps=[] if best is None or plane is None else _maps(best, plane),
+        k=content.k,
+        closer=[] if chosen is None else _close_pictures(chosen, content.k),
+        maps=[] if chosen is None or plane is None else _maps(chosen, plane),
         plane=plane,
         gallery=_gallery(content),
-        rows=_table(sweep_columns(content.results), marked=content.best_k),
-        clusters=None if best is None else _table(cluster_columns(best.clusters)),
+        rows=_table(sweep_columns(content.results), marked=content.k),
+        clusters=None if chosen is None else _table(cluster_columns(chosen.clusters)),
         failures=_failures(content.results),
         diagnosis=content.diagnosis,
         readings=readings(),
@@ -174,21 +169,22 @@ def load_template() -> Template:
 
 def _facts(content: SweepContent) -> list[tuple[str, str]]:
     """The few numbers that matter, each under its name."""
-    best = content.profiles.get(content.best_k)
-    row = int(np.flatnonzero(content.results["n_clusters"] == content.best_k)[0])
-    facts = [("k of the highest score", f"{content.best_k}")]
-    if best is not None:
-        n_samples = len(best.silhouettes)
-        share = best.n_negative / n_samples
+    verdict, profile = content.verdict, content.profiles.get(content.k)
+    row = int(np.flatnonzero(content.results["n_clusters"] == content.k)[0])
+    facts = [("number of clusters k" if verdict.k else "k of the highest score", f"{content.k}")]
+    if profile is not None:
+        n_samples = len(profile.silhouettes)
+        if verdict.tested:
+            facts.append(("structure", verdict.structure))
         facts += [
-            ("mean silhouette", f"{best.score:.3f}"),
-            ("structure, by the usual table", reading_of(best.score).structure),
-            ("samples with a negative silhouette", f"{share:.1%}"),
-            ("metric", best.metric),
+            ("mean silhouette", f"{profile.score:.3f}"),
+            ("structure, by the usual table", reading_of(profile.score).structure),
+            ("samples with a negative silhouette", f"{profile.n_negative / n_samples:.1%}"),
+            ("metric", profile.metric),
             ("samples", f"{n_samples:,}"),
         ]
     inertia = float(content.results["inertia"][row])
-    if np.isfinite(inertia):
+    if np.isfinite(inertia) and not verdict.tested:
         facts.append(("inertia", f"{inertia:,.0f}" if inertia >= 1000 else f"{inertia:.4g}"))
     return [*facts, ("features", f"{content.n_features:,}")]
 
@@ -198,41 +194,64 @@ def _failures(results: Mapping[str, NDArray[Any]]) -> list[tuple[int, str]]:
 
 
 def _curves(content: SweepContent) -> list[_Picture]:
-    results, best_k = content.results, content.best_k
+    results, best_k, chosen_k = content.results, content.best_k, content.verdict.k
+    with_null = np.isfinite(results["null_mean"]).any()
     pictures = []
     if content.profiles:
+        band = (
+            " The orange band is what data without clusters score: only what lies above it speaks for clusters."
+            if with_null
+            else ""
+        )
         pictures.append(
             _picture(
-                lambda ax: draw_sweep_scores(results, best_k=best_k, ax=ax),
+                lambda ax: draw_sweep_scores(results, best_k=best_k, chosen_k=chosen_k, ax=ax),
                 alt=f"Curve of the mean silhouette against k; the highest is at k = {best_k}.",
                 caption="Silhouette against k. Higher is better: 1 is perfect, 0 is on the border between clusters. A "
-                "clear peak speaks for its k; a flat line says that no k is better than its neighbours.",
+                "clear peak speaks for its k; a flat line says that no k is better than its neighbours." + band,
             )
         )
     if np.isfinite(results["inertia"]).any():
+        band = " It falls for data without clusters too (orange band); what counts is how far below it is."
         pictures.append(
             _picture(
-                lambda ax: draw_elbow(results["n_clusters"], results["inertia"], best_k=best_k, ax=ax),
+                lambda ax: draw_sweep_elbow(results, best_k=best_k, chosen_k=chosen_k, ax=ax),
                 alt="Curve of the inertia against k.",
                 caption="The elbow. Inertia falls with more clusters whatever the data are, so look for a kink "
-                "after which it flattens, not for the lowest point. Often there is none.",
+                "after which it flattens, not for the lowest point. Often there is none." + (band if with_null else ""),
+            )
+        )
+    if np.isfinite(results["stability"]).any():
+        pictures.append(
+            _picture(
+                lambda ax: draw_stability(
+                    results["n_clusters"],
+                    results["stability"],
+                    results["stability_std"],
+                    best_k=best_k,
+                    chosen_k=chosen_k,
+                    ax=ax,
+                ),
+                alt="Curve of the agreement of clusterings of two parts of the data against k.",
+                caption="Stability. Two random parts of the data were clustered apart: 1 means that both gave the same "
+                "clusters, 0 that they agree no more than by chance. Clusters that exist are found again.",
             )
         )
     return pictures
 
 
-def _best_pictures(best: Profile, k: int) -> list[_Picture]:
+def _close_pictures(profile: Profile, k: int) -> list[_Picture]:
     return [
         _picture(
-            lambda ax: _draw_bars(best, ax),
-            height=height_for(best.n_clusters),
+            lambda ax: _draw_bars(profile, ax),
+            height=height_for(profile.n_clusters),
             alt=f"Silhouette plot of k = {k}: the silhouettes of every cluster as sorted bars.",
             caption="Silhouette plot: one bar a sample, sorted within its cluster; on the right, the "
             "cluster's samples and their mean. Bars left of 0, in orange, are samples nearer to another cluster. A "
             " cluster whose bars all end before the dashed mean is a poor one.",
         ),
         _picture(
-            lambda ax: draw_distribution(best.silhouettes, score=best.score, ax=ax),
+            lambda ax: draw_distribution(profile.silhouettes, score=profile.score, ax=ax),
             alt=f"Histogram of the silhouettes of k = {k}.",
             caption="How many samples have which silhouette. One hill near 0 means that most samples lie "
             "between clusters; a hill far to the right means that they lie well inside.",
@@ -240,9 +259,9 @@ def _best_pictures(best: Profile, k: int) -> list[_Picture]:
     ]
 
 
-def _maps(best: Profile, plane: Plane) -> list[_Picture]:
-    classes, codes = np.unique(best.labels[plane.rows], return_inverse=True)
-    missing = [str(label) for label in np.setdiff1d(best.labels, classes)]
+def _maps(profile: Profile, plane: Plane) -> list[_Picture]:
+    classes, codes = np.unique(profile.labels[plane.rows], return_inverse=True)
+    missing = [str(label) for label in np.setdiff1d(profile.labels, classes)]
     left_out = f" Too small to be among the samples drawn: {', '.join(missing)}." if missing else ""
     return [
         _picture(
@@ -252,7 +271,7 @@ def _maps(best: Profile, plane: Plane) -> list[_Picture]:
             caption="Coloured by cluster; each label stands in the middle of its cluster." + left_out,
         ),
         _picture(
-            lambda ax: draw_silhouette_map(plane.coordinates, best.silhouettes[plane.rows], ax=ax),
+            lambda ax: draw_silhouette_map(plane.coordinates, profile.silhouettes[plane.rows], ax=ax),
             height=_WIDTH * 0.9,
             alt="The same map, coloured by silhouette.",
             caption="Coloured by silhouette: negative ones, marked by crosses, lie where clusters meet.",

@@ -1,11 +1,19 @@
-"""Pictures: the silhouette plot, the distribution of silhouettes, the elbow, silhouettes against k, a map.
+"""Pictures: the silhouette plot, the distribution of silhouettes, the elbow, silhouettes and stability
+against k, a map.
 
 Functions of arrays that draw into matplotlib Axes and return them; they never show and never save. Colours are
 of Okabe and Ito's set, which colour-blind readers tell apart, and no picture says anything by colour alone.
 """
 
 from fastsil.plots.canvas import new_figure, save_picture
-from fastsil.plots.curves import draw_elbow, draw_scores, draw_sweep, draw_sweep_scores
+from fastsil.plots.curves import (
+    draw_elbow,
+    draw_scores,
+    draw_stability,
+    draw_sweep,
+    draw_sweep_elbow,
+    draw_sweep_scores,
+)
 from fastsil.plots.maps import draw_map, draw_silhouette_map
 from fastsil.plots.silhouettes import draw_distribution, draw_silhouettes, height_for
 
@@ -16,7 +24,9 @@ __all__ = [
     "draw_scores",
     "draw_silhouette_map",
     "draw_silhouettes",
+    "draw_stability",
     "draw_sweep",
+    "draw_sweep_elbow",
     "draw_sweep_scores",
     "height_for",
     "new_figure",

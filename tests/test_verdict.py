@@ -1,0 +1,210 @@
+"""The verdict: structure and k by the numbers, and every number behind it in plain words."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.datasets import make_blobs
+
+from fastsil import KMeansSweep
+from fastsil.diagnosis import Finding
+from fastsil.report import reading_of
+from fastsil.verdict import Verdict, choose_k, judge
+
+STRUCTURES = ["none", "weak", "reasonable", "strong"]
+
+
+def results(scores, *, macro=None, ks=None, null_mean=np.nan, stability=np.nan, negative=10):
+    scores = np.array(scores, dtype=float)
+    n = len(scores)
+    return {
+        "n_clusters": np.arange(2, 2 + n) if ks is None else np.array(ks),
+        "inertia": np.linspace(1e6, 1, n),
+        "silhouette": scores,
+        "macro_silhouette": scores if macro is None else np.array(macro, dtype=float),
+        "n_negative": np.full(n, negative),
+        "n_zero": np.full(n, 0),
+        "n_positive": np.full(n, 100 - negative),
+        "null_score": scores,
+        "null_mean": np.broadcast_to(null_mean, n),
+        "null_std": np.full(n, 0.01),
+        "stability": np.broadcast_to(stability, n),
+        "stability_std": np.full(n, 0.02),
+    }
+
+
+def null_of(p_value, n_null=39):
+    return SimpleNamespace(p_value=p_value, n_null=n_null, n_samples=1000, gap_k=2)
+
+
+def judged(scores, *, null=None, findings=(), n_features=2, **columns):
+    table = results(scores, **columns)
+    return judge(table, choose_k(table, null), n_features=n_features, null=null, findings=findings)
+
+
+def told(*args, **kwargs):
+    return " ".join(str(judged(*args, **kwargs)).split())
+
+
+def test_without_a_null_the_choice_is_the_highest_score_and_the_usual_table_reads_it():
+    verdict = judged([0.6, 0.8, 0.5])
+    assert (verdict.structure, verdict.k, verdict.tested) == ("strong", 3, False)
+    assert verdict.headline == "k = 3 scores highest: a strong structure."
+    text = told([0.6, 0.8, 0.5])
+    assert "Whether data without clusters would score as high was not tested." in text
+    assert "The choice is k = 3, with the highest mean silhouette: 0.800." in text
+    assert "10 of 100 samples (10.0%)" in text
+    assert "n_null=39" in text
+
+
+def test_a_low_score_without_a_null_is_left_open():
+    verdict = judged([0.1, 0.2, 0.15], n_features=64)
+    assert (verdict.structure, verdict.k, verdict.tested) == ("none", 3, False)
+    text = told([0.1, 0.2, 0.15], n_features=64)
+    assert "a low score cannot tell a weak structure from none" in text
+    assert "With 64 features" in text
+
+
+def test_a_null_that_scores_as_high_is_no_structure():
+    verdict = judged([0.5, 0.6, 0.4], null=null_of(0.3), null_mean=0.5)
+    assert (verdict.structure, verdict.k, verdict.tested) == ("none", None, True)
+    assert verdict.headline == "No structure found: data without clusters score as high."
+    assert verdict.reading == reading_of(0.6)
+    text = told([0.5, 0.6, 0.4], null=null_of(0.3), null_mean=0.5)
+    assert "39 sets of 1,000 samples" in text
+    assert "p = 0.30" in text
+    assert "a reasonable structure (0.51 to 0.70)" in text
+    assert "What to try next:" in text
+    assert "The choice is" not in text
+
+
+@pytest.mark.parametrize(("score", "structure"), [(0.1, "weak"), (0.3, "weak"), (0.6, "reasonable"), (0.9, "strong")])
+def test_structure_that_a_null_does_not_reach_is_weak_at_least(score, structure):
+    verdict = judged([0.0, score], null=null_of(0.025), null_mean=0.0)
+    assert (verdict.structure, verdict.k, verdict.tested) == (structure, 3, True)
+    assert "p = 0.025" in str(verdict)
+
+
+def test_the_choice_is_furthest_above_the_null_and_says_so():
+    scores, null_mean = [0.6, 0.5, 0.3], [0.55, 0.2, 0.2]
+    assert judged(scores, null=null_of(0.025), null_mean=null_mean).k == 3
+    text = told(scores, null=null_of(0.025), null_mean=null_mean)
+    assert "k = 2 scores higher (0.600, not 0.500), but there data without clusters do so too (0.550)" in text
+    assert "score 0.200 ± 0.010 at k = 3, and the data 0.500" in text
+
+
+def test_of_ks_that_are_about_as_far_above_the_null_the_one_that_scores_higher_is_chosen():
+    assert judged([0.3, 0.204, 0.2], null=null_of(0.025), null_mean=[0.2, 0.1, 0.095]).k == 3
+    assert judged([0.3, 0.19, 0.2], null=null_of(0.025), null_mean=[0.2, 0.1, 0.0]).k == 4
+
+
+@pytest.mark.parametrize("null", [null_of(0.1, n_null=9), null_of(np.nan)])
+def test_too_few_null_sets_are_no_test(null):
+    verdict = judged([0.6, 0.8, 0.5], null=null, null_mean=[0.1, 0.7, 0.4])
+    assert (verdict.structure, verdict.k, verdict.tested) == ("strong", 3, False)
+    if np.isfinite(null.p_value):
+        assert "9 sets without clusters are too few for a test at 5 %" in str(verdict)
+
+
+@given(
+    st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=1, max_size=6),
+    st.none() | st.floats(0.001, 1),
+)
+def test_whatever_the_scores_the_verdict_holds_together(columns, p_value):
+    scores, null_mean = zip(*columns, strict=True)
+    null = None if p_value is None else null_of(p_value)
+    verdict = judged(scores, null=null, null_mean=null_mean if null else np.nan)
+    assert verdict.structure in STRUCTURES
+    assert verdict.tested == (null is not None)
+    assert (verdict.k is None) == (verdict.tested and p_value > 0.05)
+    assert (verdict.structure == "none") == (
+        p_value > 0.05 if verdict.tested else reading_of(max(scores)).structure == "none"
+    )
+    if verdict.tested and verdict.structure != "none":
+        above = np.subtract(scores, null_mean)
+        assert above[verdict.k - 2] >= above.max() - 0.005
+        floor = STRUCTURES.index(reading_of(scores[verdict.k - 2]).structure)
+        assert STRUCTURES.index(verdict.structure) == max(1, floor)
+
+
+def test_scores_too_near_to_choose_by_are_named():
+    assert "k = 2 and 4 score within 0.005" in told([0.6, 0.602, 0.599, 0.3])
+    assert "within 0.005" not in told([0.6, 0.8, 0.5])
+
+
+def test_a_choice_at_the_end_of_the_range_is_told():
+    assert "k = 4 is the largest that was tried" in told([0.3, 0.4, 0.6])
+    assert "largest" not in told([0.6, 0.4, 0.3])
+
+
+def test_a_macro_mean_that_disagrees_is_told():
+    assert "(macro mean) k = 2 is ahead" in told([0.5, 0.6, 0.1], macro=[0.7, 0.4, 0.1])
+
+
+def test_one_cluster_alone_says_nothing():
+    verdict = judged([np.nan], ks=[1])
+    assert (verdict.structure, verdict.k, verdict.reasons) == ("none", None, ())
+    assert "nothing can be said" in str(verdict)
+
+
+def test_failed_rows_do_not_disturb():
+    assert judged([0.5, np.nan, 0.6]).k == 4
+
+
+def test_stability_is_told_if_it_is_known():
+    assert "adjusted Rand index 0.95 ± 0.02" in told([0.5, 0.6], stability=0.95)
+    assert "much the same clusters" in told([0.5, 0.6], stability=0.95)
+    assert "other clusters each time" in told([0.5, 0.6], stability=0.2)
+    assert "Rand" not in told([0.5, 0.6])
+
+
+def test_faults_and_warnings_are_told_with_their_advice_and_notes_are_not():
+    found = [
+        Finding("duplicates", "warning", "There are copies.", "Drop them."),
+        Finding("tiny_clusters", "note", "One is tiny.", "Look at it."),
+        Finding("no_structure", "warning", "Told already.", "Told already."),
+    ]
+    text = told([0.5, 0.6], findings=found)
+    assert "Warning: There are copies." in text
+    assert "Drop them." in text
+    assert "tiny" not in text
+    assert "Told already" not in text
+
+
+def test_words_are_narrow_and_html_is_escaped():
+    found = [Finding("duplicates", "warning", "<script> " + "word " * 40, "Stop.")]
+    verdict = judged([0.5, 0.6], findings=found)
+    assert max(map(len, str(verdict).splitlines())) <= 92
+    assert "<script>" not in verdict._repr_html_()
+    assert "&lt;script&gt;" in verdict._repr_html_()
+    assert verdict.headline in verdict._repr_html_()
+
+
+def test_a_verdict_is_frozen():
+    with pytest.raises(AttributeError):
+        judged([0.5, 0.6]).k = 7
+    assert Verdict("none", None, False, "words") == Verdict("none", None, False, "words")
+
+
+def test_a_sweep_has_one():
+    X = make_blobs(150, centers=[[0, 0], [9, 0], [0, 9]], random_state=0)[0]
+    sweep = KMeansSweep(range(2, 6), n_init=2, n_null=19, n_stability=2, random_state=0).fit(X)
+    assert (sweep.verdict_.structure, sweep.verdict_.k, sweep.verdict_.tested) == ("strong", 3, True)
+    assert sweep.diagnosis_.codes == ()
+    assert "adjusted Rand index 1.00" in " ".join(sweep.verdict_.reasons)
+    noise = np.random.default_rng(3).normal(size=(150, 2)) * [5, 1]
+    sweep = KMeansSweep(range(2, 6), n_init=2, n_null=19, random_state=0).fit(noise)
+    assert (sweep.verdict_.structure, sweep.verdict_.k) == ("none", None)
+    assert sweep.best_k_ in range(2, 6)
+    assert "no_structure" in sweep.diagnosis_.codes
+
+
+def test_a_sweep_tells_what_its_diagnosis_warns_of():
+    X = np.random.default_rng(0).normal(size=(200, 5)) * [1, 1, 1000, 1, 1]
+    verdict = KMeansSweep([2, 3], n_init=1, random_state=0).fit(X).verdict_
+    assert any(reason.startswith("Warning: Feature 2") for reason in verdict.reasons)
+    assert any("StandardScaler" in sentence for sentence in verdict.advice)
