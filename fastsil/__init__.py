@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from fastsil.forks import LOADING
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -60,7 +62,8 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> object:
     if name in _ROOM_OF:
-        return getattr(importlib.import_module(_ROOM_OF[name]), name)
+        with LOADING:
+            return getattr(importlib.import_module(_ROOM_OF[name]), name)
     raise AttributeError(f"module 'fastsil' has no attribute {name!r}")
 
 

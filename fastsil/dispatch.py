@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.metrics import pairwise_distances
 
+from fastsil.forks import LOADING
 from fastsil.geometry import apply_map, directions, mahalanobis_map, seuclidean_map
 from fastsil.parallel import Tick, part_of
 from fastsil.partition import Partition
@@ -115,7 +116,7 @@ def compute_terms_many(
     X = _dense_if_smaller(X, metric)
     metric, metric_params, route = _route_of(X, metric, metric_params)
     if route is None:
-        reference = importlib.import_module("fastsil.engines.reference")
+        reference = _engine("reference")
         part = part_of(tick, 1 / len(partitions))
         return [
             reference.compute_terms(X, partition, metric=metric, n_jobs=n_jobs, tick=part, metric_params=metric_params)
@@ -139,7 +140,7 @@ def seconds_of_shared_pass(X: Any, metric: Metric, metric_params: dict[str, Any]
     route = _route_of(X, metric, metric_params)[2]
     if route is None or not route.shared:
         return 0.0
-    shared = importlib.import_module(f"fastsil.engines.{route.shared}")
+    shared = _engine(route.shared)
     return float(shared.estimate_seconds(X.shape, n_jobs))
 
 
@@ -170,17 +171,22 @@ def _run_route(route: Route, X: Any, partitions: Sequence[Partition], n_jobs: in
     together: list[int] = []
     terms: dict[int, SilhouetteTerms] = {}
     if route.shared and len(partitions) > 1:
-        shared = importlib.import_module(f"fastsil.engines.{route.shared}")
+        shared = _engine(route.shared)
         together = shared.choose_shared(partitions, X.shape[1])
     alone = [place for place in range(len(partitions)) if place not in set(together)]
     part = part_of(tick, 1 / (len(alone) + bool(together)))
     if together:
         found = shared.compute_terms_many(X, [partitions[place] for place in together], n_jobs=n_jobs, tick=part)
         terms.update(zip(together, found, strict=True))
-    engine = importlib.import_module(f"fastsil.engines.{route.engine}")
+    engine = _engine(route.engine)
     for place in alone:
         terms[place] = engine.compute_terms(X, partitions[place], n_jobs=n_jobs, tick=part, **route.fixed)
     return [terms[place] for place in range(len(partitions))]
+
+
+def _engine(name: str) -> Any:
+    with LOADING:
+        return importlib.import_module(f"fastsil.engines.{name}")
 
 
 def _by_own_name(metric: Metric, metric_params: dict[str, Any]) -> tuple[Metric, dict[str, Any]]:

@@ -11,7 +11,6 @@ changed in place are other data.
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
-from fastsil.parallel import run_tasks
+from fastsil.forks import lock_across_forks
+from fastsil.parallel import enough_for_threads, run_tasks
 from fastsil.partition import Partition
 from fastsil.terms import SilhouetteTerms
 
@@ -31,6 +31,8 @@ _MAX_BYTES = 64 << 20
 
 # Pieces that threads take in turn.
 _PIECE_BYTES = 4 << 20
+
+_LOCK = lock_across_forks()
 
 
 class Memo:
@@ -47,13 +49,12 @@ class Memo:
     def __init__(self, max_results: int = _MAX_RESULTS, max_bytes: int = _MAX_BYTES) -> None:
         self._max_results = max_results
         self._max_bytes = max_bytes
-        self._lock = threading.Lock()
         self._results: OrderedDict[bytes, SilhouetteTerms] = OrderedDict()
         self._is_on = False
 
     def switch(self, *, on: bool) -> None:
         """Start remembering, or stop and forget everything."""
-        with self._lock:
+        with _LOCK:
             self._is_on = on
             if not on:
                 self._results.clear()
@@ -94,7 +95,7 @@ class Memo:
         if described is None:
             return compute()
         key = _digest(described, [*_arrays_of(X), partition.codes, *_arrays_in(metric_params)], n_jobs=n_jobs)
-        with self._lock:
+        with _LOCK:
             remembered = self._results.get(key)
             if remembered is not None:
                 self._results.move_to_end(key)
@@ -108,7 +109,7 @@ class Memo:
         if _size(terms) > self._max_bytes:
             return
         kept = _copy(terms)
-        with self._lock:
+        with _LOCK:
             if not self._is_on:
                 return
             self._results[key] = kept
@@ -172,7 +173,8 @@ def _digest(described: bytes, arrays: list[NDArray[Any]], *, n_jobs: int) -> byt
     def hash_piece(index: int, _stop: NDArray[np.uint8]) -> None:
         digests[index] = _sha1(pieces[index])
 
-    run_tasks(hash_piece, range(len(pieces)), [len(piece) for piece in pieces], n_jobs=n_jobs)
+    sizes = [len(piece) for piece in pieces]
+    run_tasks(hash_piece, range(len(pieces)), sizes, n_jobs=enough_for_threads(n_jobs, sum(sizes), _PIECE_BYTES))
     return _sha1(b"".join([_sha1(described), *digests]))
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.kernels import euclidean as kernels
-from fastsil.parallel import Tick, run_tasks
+from fastsil.parallel import Tick, enough_for_threads, run_tasks
 from fastsil.scaling import ScaledData
 
 # Products (pairs times features) of a task: 1 to 10 ms, long beside the cost of handing it out, short enough for
@@ -68,7 +68,7 @@ class PairSums:
         self._n_features: int = data.X.shape[1]
         self._n_jobs = n_jobs
         self._workspaces: SimpleQueue[Any] = SimpleQueue()
-        for _ in range(n_jobs):
+        for _ in range(max(1, n_jobs)):
             self._workspaces.put(kernels.make_workspace(data.dtype, self._n_features))
 
     @contextmanager
@@ -319,8 +319,8 @@ def piece_rows(n_samples: int, unit: int = kernels.ROWS) -> int:
 
 
 def worthwhile_threads(shape: tuple[int, int], n_jobs: int) -> int:
-    """``n_jobs``, or 1 where all pairs of so many samples and features are soon computed."""
-    return n_jobs if float(shape[0]) ** 2 * shape[1] >= _WORTH_THREADS else 1
+    """``n_jobs``, or HERE where all pairs of so many samples and features are soon computed."""
+    return enough_for_threads(n_jobs, float(shape[0]) ** 2 * shape[1], _WORTH_THREADS)
 
 
 class _Task(NamedTuple):

@@ -8,10 +8,10 @@ nothing of ours is left behind when it is taken back.
 
 from __future__ import annotations
 
-import threading
 from types import CellType, TracebackType
 from typing import Any, Self
 
+from fastsil.forks import lock_across_forks
 from fastsil.memo import MEMO
 from fastsil.scores import silhouette_samples, silhouette_score
 from fastsil.sklearn_compat import SILHOUETTE_FUNCTIONS, body_of
@@ -23,7 +23,7 @@ class _State:
     """Who wants the patch: plain calls until they are taken back, ``with`` blocks until they are left."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = lock_across_forks()
         self.calls = 0
         self.blocks = 0
         # Counts the times that plain calls were taken back, so that a block knows whether its own call was.

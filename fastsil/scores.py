@@ -58,8 +58,7 @@ def silhouette_samples(
         otherwise one more cluster. Their silhouettes are NaN. The others are copied once (of distances, their rows
         and columns).
     n_jobs : int, optional
-        Threads. By default all cores that the process may use. On fastsil's engines the result is the same to the
-        bit for any number.
+        Threads. By default all cores that the process may use. The result is the same to the bit for any number.
     progress : bool, default=False
         Show a progress bar (needs tqdm).
     **metric_params

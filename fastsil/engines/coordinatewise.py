@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.kernels import coordinatewise as kernels
-from fastsil.pairs import Piece, piece_rows, run_pairs_of_pieces
+from fastsil.pairs import Piece, piece_rows, run_pairs_of_pieces, worthwhile_threads
 from fastsil.parallel import Tick, part_of
 from fastsil.partition import Partition
 from fastsil.scaling import as_writable
@@ -58,6 +58,7 @@ def compute_terms(X: NDArray[Any], partition: Partition, *, metric: str, n_jobs:
     X = as_writable(np.asarray(X))
     loop = _loop_of(metric, X)
     codes = partition.codes[partition.order]
+    n_jobs = worthwhile_threads(X.shape, n_jobs)
     own, other = np.zeros(n_samples), np.full(n_samples, np.inf)
     which = np.full(n_samples, -1, dtype=np.int32)
     width = min(n_clusters, (_BYTES + _BYTES_A_SAMPLE * n_samples) // (8 * n_samples))

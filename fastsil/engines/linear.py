@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.kernels import linear as kernels
-from fastsil.parallel import Tick, ignore_progress, part_of, run_tasks
+from fastsil.parallel import Tick, enough_for_threads, ignore_progress, part_of, run_tasks
 from fastsil.partition import Partition
 from fastsil.summaries import ClusterSummaries, View, dense_rows, summarize, view_of
 from fastsil.terms import SilhouetteTerms, Work
@@ -32,7 +32,9 @@ Indices = NDArray[np.intp]
 
 # Multiplications in one task of the second pass: about 1 ms, long beside its start, short beside an interrupt.
 _TASK_PRODUCTS = 1 << 25
-_TASK_ROWS = (64, 4096)
+_TASK_ROWS = (4, 4096)
+# Multiplications in all below which threads cost more than they save.
+_WORTH_THREADS = 1e7
 
 _SHARE_OF_MOMENTS = 0.3
 
@@ -60,6 +62,7 @@ def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: Tick, metr
     """
     view = view_of(X, metric)
     started = time.perf_counter()
+    n_jobs = enough_for_threads(n_jobs, float(X.shape[0]) * X.shape[1] * partition.n_clusters, _WORTH_THREADS)
     summaries = summarize(view, partition, n_jobs=n_jobs, tick=part_of(tick, _SHARE_OF_MOMENTS))
     check_directions(view, metric)
     moments_done = time.perf_counter()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from fastsil.kernels import manhattan as kernels
-from fastsil.parallel import Tick, part_of, run_tasks
+from fastsil.parallel import Tick, enough_for_threads, part_of, run_tasks
 from fastsil.partition import Partition
 from fastsil.terms import SilhouetteTerms, Work
 
@@ -36,6 +36,9 @@ _NARROWEST = 2
 
 # Samples in one task of the last step.
 _TASK_ROWS = 1 << 14
+
+# Steps of walks, times clusters, below which threads cost more than they save.
+_WORTH_THREADS = 1e6
 
 
 class _Plan(NamedTuple):
@@ -73,6 +76,7 @@ def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: Tick) -> S
     n_samples, n_clusters = partition.n_samples, partition.n_clusters
     X = _readable(X)
     plan = _plan(n_samples, n_clusters, X.shape[1], n_jobs)
+    n_jobs = enough_for_threads(n_jobs, float(n_samples) * X.shape[1] * n_clusters, _WORTH_THREADS)
     seconds = {"sort": 0.0, "walk": 0.0}
     own, other = np.zeros(n_samples), np.full(n_samples, np.inf)
     which = np.full(n_samples, -1, dtype=np.int32)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from fastsil.kernels import precomputed as kernels
-from fastsil.parallel import Tick, run_tasks
+from fastsil.parallel import Tick, enough_for_threads, run_tasks
 from fastsil.partition import Partition
 from fastsil.scaling import as_writable
 from fastsil.terms import SilhouetteTerms, Work
@@ -64,7 +64,7 @@ class _Check:
 
     def __init__(self, X: Any) -> None:
         self._X = X
-        self._diagonal = np.abs(X.diagonal().astype(np.float64))
+        self._stored_diagonal = X.diagonal() if _is_sparse(X) else None
         self._tolerance = diagonal_tolerance(X.dtype)
         self._lock = threading.Lock()
         self._row = X.shape[0]
@@ -76,7 +76,7 @@ class _Check:
     def look(self, rows: slice, total: float, lowest: float) -> None:
         """Check rows again, one by one, if their sum, their smallest distance or their diagonal is suspicious."""
         # A sum that is not finite may have overflowed.
-        if np.isfinite(total) and not lowest < 0 and not (self._diagonal[rows] > self._tolerance).any():
+        if np.isfinite(total) and not lowest < 0 and not (np.abs(self._diagonal(rows)) > self._tolerance).any():
             return
         for row in range(rows.start, rows.stop):
             try:
@@ -86,6 +86,12 @@ class _Check:
                     if row < self._row:
                         self._row, self._error = row, error
                 return
+
+    def _diagonal(self, rows: slice) -> NDArray[np.float64]:
+        # After the rows themselves: the diagonal alone of a mapped file would be read page by page.
+        stored = self._stored_diagonal
+        diagonal = self._X[rows, rows].diagonal() if stored is None else stored[rows]
+        return np.asarray(diagonal, dtype=np.float64)
 
     def end(self) -> None:
         if self._error is not None:
@@ -118,7 +124,7 @@ def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: Tick) -> S
     X = X if sparse else _plain(X)
     terms = _Terms(np.zeros(n_samples), np.full(n_samples, np.inf), np.full(n_samples, -1, dtype=np.int32))
     check = _Check(X)
-    n_jobs = n_jobs if (X.data if sparse else X).nbytes >= _ALONE_BYTES else 1
+    n_jobs = enough_for_threads(n_jobs, (X.data if sparse else X).nbytes, _ALONE_BYTES)
     by_columns = not sparse and _is_readable(X.T) and not X.flags.c_contiguous
     if by_columns:
         least, most = _STRIP_ROWS
@@ -201,14 +207,14 @@ def _rows_of_block(X: Any, n_clusters: int, n_jobs: int) -> int:
     """Rows of a task: as many as fit the budget together with their sums, whole squares of the kernel."""
     n_samples = X.shape[0]
     of_a_row = X.nnz / n_samples * 12 if _is_sparse(X) else n_samples * max(X.itemsize, 0 if _is_readable(X) else 8)
-    budget = min(_BLOCK_BYTES, _BYTES // n_jobs)
+    budget = min(_BLOCK_BYTES, _BYTES // max(1, n_jobs))
     of_a_row += 8 * n_clusters
     rows = min(int(budget / of_a_row), _share(n_samples, n_jobs))
     return max(kernels.ROWS, rows // kernels.ROWS * kernels.ROWS)
 
 
 def _share(n_samples: int, n_jobs: int) -> int:
-    return -(-n_samples // (_TASKS_A_THREAD * n_jobs))
+    return -(-n_samples // (_TASKS_A_THREAD * max(1, n_jobs)))
 
 
 def _is_sparse(X: Any) -> bool:

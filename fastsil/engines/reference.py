@@ -1,21 +1,36 @@
 """Any metric, through scikit-learn's own distances, chunk by chunk.
 
-This is the engine of last resort: as slow as scikit-learn, as general, and with the same answers.
+This is the engine of last resort: as slow as scikit-learn, as general, and with the same answers. Chunks are cut by the
+data alone and each is computed by one thread, so that the bits do not depend on how many threads there are.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn import config_context, get_config
+from sklearn.metrics import pairwise_distances
 
-from fastsil.parallel import Tick
+from fastsil.parallel import Tick, run_tasks
 from fastsil.partition import Partition
 from fastsil.sklearn_compat import pairwise_distances_chunked
 from fastsil.terms import SilhouetteTerms, Work
+
+# SciPy is deaf to Ctrl-C while it computes a chunk: 0.2 s with the slowest of its metrics (8 ns for each feature of a
+# pair). A chunk has at least so many rows, since scikit-learn looks at all of the data for each.
+_CHUNK_BYTES = 4 << 20
+_CHUNK_PRODUCTS = 2e7
+_CHUNK_ROWS = 2
+
+# scikit-learn derives keywords of these from all of the data, if they are not given, and only in its own chunks.
+_DERIVED = ("mahalanobis", "seuclidean")
+
+_Keep = Callable[[Any, int], None]
 
 
 def compute_terms(
@@ -27,7 +42,7 @@ def compute_terms(
     tick: Tick,
     metric_params: dict[str, Any],
 ) -> SilhouetteTerms:
-    """Mean distances by scikit-learn's ``pairwise_distances_chunked``.
+    """Mean distances by scikit-learn's ``pairwise_distances``.
 
     Parameters
     ----------
@@ -36,9 +51,9 @@ def compute_terms(
     partition : Partition
         Samples grouped by cluster.
     metric : str or callable
-        Anything that ``pairwise_distances`` takes.
+        Anything that ``pairwise_distances`` takes. A callable is called from the calling thread.
     n_jobs : int
-        Number of jobs for ``pairwise_distances``.
+        Number of threads. The result has the same bits for any.
     tick : callable
         Told the share of the work that a finished chunk was.
     metric_params : dict
@@ -50,14 +65,15 @@ def compute_terms(
     b = np.empty(n_samples)
     neighbor = np.empty(n_samples, dtype=np.int32)
 
-    def reduce_chunk(distances: Any, start: int) -> None:
+    def keep(distances: Any, start: int) -> None:
         rows = slice(start, start + distances.shape[0])
         sums = _dense_sums(distances, partition)
         a[rows], b[rows], neighbor[rows] = _terms_of_sums(sums, partition.codes[rows], partition.sizes)
-        tick(distances.shape[0] / n_samples)
 
-    for _ in pairwise_distances_chunked(X, reduce_func=reduce_chunk, metric=metric, n_jobs=n_jobs, **metric_params):
-        pass
+    if callable(metric) or metric in _DERIVED:
+        _run_in_turn(X, metric, metric_params, keep, tick)
+    else:
+        _run_at_once(X, metric, metric_params, keep, tick, n_jobs)
     work = Work(
         strategy=f"scikit-learn: {metric if isinstance(metric, str) else 'callable'}",
         pairs=n_samples**2,
@@ -65,6 +81,39 @@ def compute_terms(
         seconds={"distances": time.perf_counter() - started},
     )
     return SilhouetteTerms(a=a, b=b, neighbor=neighbor, work=work)
+
+
+def _run_in_turn(X: Any, metric: str | Callable[..., float], params: dict[str, Any], keep: _Keep, tick: Tick) -> None:
+    """In scikit-learn's own chunks. Of one chunk, a callable is asked for each pair once."""
+    n_samples = X.shape[0]
+
+    def reduce_chunk(distances: Any, start: int) -> None:
+        keep(distances, start)
+        tick(distances.shape[0] / n_samples)
+
+    chunks: Iterable[Any] = pairwise_distances_chunked(X, reduce_func=reduce_chunk, metric=metric, n_jobs=1, **params)
+    for _ in chunks:
+        pass
+
+
+def _run_at_once(X: Any, metric: str, params: dict[str, Any], keep: _Keep, tick: Tick, n_jobs: int) -> None:
+    n_samples = X.shape[0]
+    sparse = bool(issparse(X))
+    n_features = X.nnz / n_samples if sparse else X.shape[1]
+    step = max(_CHUNK_ROWS, int(min(_CHUNK_BYTES / 8, _CHUNK_PRODUCTS / max(n_features, 1)) / n_samples))
+    chunks = [slice(start, min(start + step, n_samples)) for start in range(0, n_samples, step)]
+    # scikit-learn's settings are those of a thread.
+    settings = get_config()
+
+    def run(rows: slice, stop: NDArray[np.uint8]) -> None:
+        with config_context(**settings):
+            distances = pairwise_distances(X if len(chunks) == 1 else X[rows], X, metric=metric, n_jobs=1, **params)
+        if metric in ("euclidean", "l2"):
+            # By products, a sample is not quite at distance 0 from itself.
+            distances[np.arange(len(distances)), np.arange(rows.start, rows.stop)] = 0
+        keep(distances, rows.start)
+
+    run_tasks(run, chunks, [float(rows.stop - rows.start) for rows in chunks], n_jobs=n_jobs, tick=tick)
 
 
 def _dense_sums(distances: NDArray[Any], partition: Partition) -> NDArray[np.float64]:
