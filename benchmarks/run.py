@@ -1,4 +1,4 @@
-"""The command line: ``python -m benchmarks [speed | many | memory | accuracy | kernels | start | table]``."""
+"""The command line: ``python -m benchmarks [WHAT]``; ``--help`` says what there is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import cases, harness, many, peers, rates, table
+from benchmarks import calibration, cases, harness, many, peers, rates, table
 from benchmarks.harness import Recorder, paired_ratio, run_probe
 
 # More samples than the limit, and scikit-learn is timed on a random subset.
@@ -78,6 +78,25 @@ def _many_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any
         n = options.samples or (20_000 if options.full else 4_000)
         row = many.time_sweep(n, d, dtype, peer_samples=min(options.peer_samples, 10_000), rounds=options.rounds)
         yield f"{row['case']}, {dtype}", row
+
+
+def calibrate(options: argparse.Namespace) -> list[str]:
+    """False alarms and power of the comparison with null sets."""
+    return _collect("calibration", options, _calibration_rows(options))
+
+
+def _calibration_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
+    alarms = []
+    for study in calibration.STUDIES:
+        if options.case and not any(part in study.name for part in options.case):
+            continue
+        row = calibration.run_study(study, study.n_sets if options.full else 4)
+        yield row["case"], row
+        if not study.has_clusters:
+            alarms.append(row)
+            if len(alarms) == calibration.N_WITHOUT_CLUSTERS:
+                total = calibration.total_of_alarms(alarms)
+                yield total["case"], total
 
 
 def memory(options: argparse.Namespace) -> list[str]:
@@ -259,6 +278,7 @@ def _show(subject: str, rows: Sequence[dict[str, Any]]) -> None:
 _SUBCOMMANDS = {
     "speed": speed,
     "many": many_labelings,
+    "calibration": calibrate,
     "memory": memory,
     "accuracy": accuracy,
     "kernels": kernels,
@@ -276,7 +296,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dtype", nargs="+", choices=["float32", "float64"], default=["float32", "float64"])
     parser.add_argument("--rounds", type=int, default=3, help="rounds of contenders in turn")
     parser.add_argument("--budget", type=float, default=None, help="seconds a row after which no round begins")
-    parser.add_argument("--case", nargs="+", help="speed: only data whose name has one of these in it")
+    parser.add_argument("--case", nargs="+", help="speed, calibration: only data whose name has one of these in it")
     parser.add_argument("--npy", metavar="FILE", help="speed: the rows of a .npy file instead")
     parser.add_argument("--k", type=int, nargs="+", default=[10, 100], help="speed: clusters for --npy")
     parser.add_argument("--samples", type=int, help="speed, kernels: at most so many samples (a quick look)")

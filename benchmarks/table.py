@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.calibration import MEASURES
 from benchmarks.harness import stored
 
 PATH = Path(__file__).parent / "RESULTS.md"
@@ -62,6 +63,19 @@ def _memory(row: dict[str, Any]) -> list[str]:
     ]
 
 
+def _calibration(row: dict[str, Any]) -> list[str]:
+    shares = {name: found / row["sets"] for name, found in row["found"].items()}
+    asked = row["asked"]
+    return [
+        row["case"],
+        str(row["n_null"]),
+        str(row["sets"]),
+        *(f"{shares[name]:.1%}" for name in MEASURES),
+        "" if asked is None else f"{asked[0]:.0%} to {asked[1]:.0%}",
+        verdict(None if asked is None else asked[0] <= shares[MEASURES[0]] <= asked[1]),
+    ]
+
+
 def _accuracy(row: dict[str, Any]) -> list[str]:
     return [
         row["case"],
@@ -113,6 +127,14 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
         "above.",
         _RATIO,
         _ratio,
+    ),
+    "calibration": (
+        "Calibration of the comparison with data without clusters",
+        "Share of drawn data sets in which `KMeansSweep(range(2, 5), n_null=...)` finds structure at 5 %: by the test "
+        "of silhouettes and inertia together, which is the one that counts, and by each alone. One restart of k-means "
+        "for data without clusters, ten for blobs.",
+        ("data", "null sets", "data sets", "found", "by silhouettes alone", "by inertia alone", "asked for", "met"),
+        _calibration,
     ),
     "memory": (
         "Memory",

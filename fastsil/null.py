@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -100,15 +101,42 @@ class NullComparison:
 
     @property
     def p_value(self) -> float:
-        """Of the test whether the data score higher than the null at any k: one test for the whole sweep.
+        """Of the test whether there is more structure than in the null sets at any k: one test for the whole sweep.
 
-        Each set's score at each k is standardised by the mean and spread of all other sets, the data among them; the
-        statistic is the highest over k. All sets are treated alike, so that the p-value
-        ``(r + 1) / (n_null + 1)`` is exact whatever the scores' law. NaN where no k was scored in all sets.
+        Each set's mean silhouette at each k, and the share of its sum of squares that the clusters explain, are
+        standardised by the mean and spread of all other sets, the data among them, and added; the statistic is the
+        highest sum over k. All sets are treated alike, so that the p-value ``(r + 1) / (n_null + 1)`` is exact
+        whatever the law of the scores. NaN where no k was scored in all sets.
         """
-        highest = _highest_above_others(np.vstack([self.silhouette, self.null_silhouettes]))
-        if not len(highest):
+        return self._p_of(self._silhouettes_beyond + self._explained_beyond)
+
+    @property
+    def p_silhouette(self) -> float:
+        """The same by the silhouettes alone."""
+        return self._p_of(self._silhouettes_beyond)
+
+    @property
+    def p_inertia(self) -> float:
+        """The same by the inertia alone."""
+        return self._p_of(self._explained_beyond)
+
+    @cached_property
+    def _silhouettes_beyond(self) -> NDArray[np.float64]:
+        return _beyond_others(np.vstack([self.silhouette, self.null_silhouettes]))
+
+    @cached_property
+    def _explained_beyond(self) -> NDArray[np.float64]:
+        within = np.vstack([self.inertia, self.null_inertias])
+        totals = np.concatenate([[self.total], self.null_totals])[:, None]
+        # Samples that are all alike have nothing to explain.
+        return _beyond_others(1 - np.divide(within, totals, out=np.ones_like(within), where=totals > 0))
+
+    def _p_of(self, beyond: NDArray[np.float64]) -> float:
+        """P-value of the highest entry of the first row among those of all rows, the columns being k."""
+        beyond = beyond[:, np.isfinite(beyond).all(axis=0)]
+        if beyond.shape[1] == 0:
             return float(np.nan)
+        highest = beyond.max(axis=1)
         return float((np.count_nonzero(highest[1:] >= highest[0] - _ROUNDING) + 1) / (self.n_null + 1))
 
     @property
@@ -386,16 +414,13 @@ def _total(space: Space) -> float:
     return sum_of_squares_within(space.clustered, np.zeros(space.clustered.shape[0], dtype=int))
 
 
-def _highest_above_others(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """For each set (row): its highest score over k, in standard deviations of all other sets above their mean."""
-    scores = scores[:, np.isfinite(scores).all(axis=0)]
-    if scores.shape[1] == 0:
-        return np.empty(0)
-    above = np.empty_like(scores)
-    for place in range(len(scores)):
-        others = np.delete(scores, place, axis=0)
-        above[place] = _standardised(scores[place] - others.mean(axis=0), others.std(axis=0, ddof=1))
-    return np.asarray(above.max(axis=1))
+def _beyond_others(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each set's (row's) values, in standard deviations of all other sets above their mean."""
+    beyond = np.empty_like(values)
+    for place in range(len(values)):
+        others = np.delete(values, place, axis=0)
+        beyond[place] = _standardised(values[place] - others.mean(axis=0), others.std(axis=0, ddof=1))
+    return beyond
 
 
 def _standardised(difference: NDArray[np.float64], spread: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -25,8 +25,8 @@ _LEVEL = 0.05
 # Scores that differ by less are called equally good: restarts of k-means move a mean silhouette this much.
 _NEAR = 0.005
 
-# Agreement of two clusterings of parts of the data under which they are other clusters each time.
-_STABLE = 0.6
+# Adjusted Rand index of two clusterings from which on they are much the same, and partly so.
+_SAME, _ALIKE = 0.8, 0.5
 
 
 class NullTest(Protocol):
@@ -38,6 +38,10 @@ class NullTest(Protocol):
     def n_samples(self) -> int: ...
     @property
     def p_value(self) -> float: ...
+    @property
+    def p_silhouette(self) -> float: ...
+    @property
+    def p_inertia(self) -> float: ...
     @property
     def gap_k(self) -> int: ...
 
@@ -203,17 +207,33 @@ def _comparison(results: Mapping[str, NDArray[Any]], at: int, null: NullTest | N
     """How high data without clusters score."""
     if null is None or not np.isfinite(null.p_value):
         return ["Whether data without clusters would score as high was not tested."]
-    sets = f"{null.n_null} sets of {null.n_samples:,} samples with the data's mean and covariance but no clusters"
     if not _is_test(null):
         return [f"{null.n_null} sets without clusters are too few for a test at 5 %."]
     score, mean, spread = (float(results[name][at]) for name in ("null_score", "null_mean", "null_std"))
     numbers = (
-        f"{sets} score {mean:.3f} ± {spread:.3f} at k = {results['n_clusters'][at]}, and the data {score:.3f} at the "
-        "same number of samples"
+        f"At k = {results['n_clusters'][at]} the data have a mean silhouette of {score:.3f}, and {null.n_null} random "
+        f"sets that spread like them but have no clusters {mean:.3f} ± {spread:.3f} ({null.n_samples:,} samples each)."
     )
     if null.p_value <= _LEVEL:
-        return [f"{numbers}: more than chance would give (p = {null.p_value:.3f}, one test for every k)."]
-    return [f"{numbers}: no more than chance gives at one k or another (p = {null.p_value:.2f})."]
+        return [f"{numbers} {_which_shows(null)}"]
+    return [
+        f"{numbers} Over every k, and with the inertia, such sets often come as far (p = {null.p_value:.2f}, where "
+        "0.05 is the usual limit)."
+    ]
+
+
+def _which_shows(null: NullTest) -> str:
+    """By which of the two measures the data stand out."""
+    alone = {
+        (True, True): "each shows it alone",
+        (True, False): "the silhouette shows it alone, the inertia does not",
+        (False, True): "the inertia shows it alone, the silhouette does not",
+        (False, False): "neither would show it alone",
+    }[null.p_silhouette <= _LEVEL, null.p_inertia <= _LEVEL]
+    return (
+        "Silhouette and inertia together are further out than chance brings such sets "
+        f"(p = {null.p_value:.3f}, one test for every k); {alone}."
+    )
 
 
 def _choice(results: Mapping[str, NDArray[Any]], at: int, structure: str, tested: bool) -> list[str]:
@@ -249,11 +269,11 @@ def _agreement(results: Mapping[str, NDArray[Any]], at: int) -> list[str]:
     mean = float(results["stability"][at]) if "stability" in results else np.nan
     if not np.isfinite(mean):
         return []
-    words = "much the same clusters" if mean >= _STABLE else "other clusters each time"
+    words = "much the same" if mean >= _SAME else "partly the same" if mean >= _ALIKE else "other"
     spread = float(results["stability_std"][at])
     return [
-        f"Clusterings of two random parts of the data give {words}: adjusted Rand index {mean:.2f} ± {spread:.2f}, "
-        "where 1 is the same and 0 is chance."
+        f"Two random parts of the data, clustered apart, give {words} clusters: adjusted Rand index {mean:.2f} ± "
+        f"{spread:.2f}, where 1 is the same and 0 is chance."
     ]
 
 

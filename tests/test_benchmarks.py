@@ -11,7 +11,7 @@ import pytest
 # Last, so that `fastsil` stays the package that the other tests meet.
 sys.path.append(str(Path(__file__).parent.parent))
 
-from benchmarks import cases, harness, many, peers, rates, table
+from benchmarks import calibration, cases, harness, many, peers, rates, table
 
 N = 200
 
@@ -62,6 +62,27 @@ def test_a_sweep_in_one_call_is_checked_and_scaled(monkeypatch):
     monkeypatch.setattr("fastsil.silhouette_samples_many", lambda X, labelings: wrong)
     with pytest.raises(AssertionError, match="not timed"):
         many.time_sweep(N, 8, "float32", peer_samples=N // 2, rounds=1)
+
+
+def test_blobs_are_as_far_apart_as_they_are_said_to_be():
+    random = np.random.default_rng(0)
+    for n_blobs, every in ((2, None), (3, None), (2, 5)):
+        X = calibration.blobs(3000, 6, n_blobs, every=every)(random)
+        of = np.arange(3000) % n_blobs if every is None else np.arange(3000) % every == 0
+        centres = np.array([X[of == blob].mean(axis=0) for blob in range(n_blobs)])
+        distances = np.linalg.norm(centres[:, None] - centres, axis=2)[np.triu_indices(n_blobs, 1)]
+        assert distances == pytest.approx(3, abs=0.2)
+
+
+def test_a_study_counts_what_the_test_finds():
+    clear = calibration.Study("clear", calibration.blobs(60, 2, apart=12.0), 19, 1, 3, True)
+    row = calibration.run_study(clear, 2)
+    assert row["found"] == dict.fromkeys(calibration.MEASURES, 2)
+    assert table._calibration(row)[-5:] == ["100.0%", "100.0%", "100.0%", "95% to 100%", "yes"]
+    assert table._calibration({**row, "found": dict.fromkeys(calibration.MEASURES, 1)})[-1] == "**no**"
+    total = calibration.total_of_alarms([row, row])
+    assert (total["sets"], total["found"]["p_value"]) == (4, 4)
+    assert table._calibration(total)[-1] == "**no**"
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -79,7 +79,7 @@ def test_demo_sweeps_digits_and_writes_a_folder(folder):
 
 def test_null_sets_say_whether_there_is_structure(folder):
     result = run("sweep", "iris.npy", "--k", "2:3", "--n-null", "19", "--n-init", "2")
-    assert "19 sets of 150 samples with the data's mean and covariance but no clusters score" in result.stdout
+    assert "19 random sets that spread like them but have no clusters" in result.stdout
     table = pandas.read_csv(folder / "fastsil-iris" / "sweep.csv")
     assert (table["null_mean"] < table["silhouette"]).all()
     assert "n_null=1" in fails("sweep", "iris.npy", "--n-null", "1")

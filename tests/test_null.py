@@ -157,11 +157,19 @@ def test_numbers_by_hand():
         assert result.gap[place] == pytest.approx(logs.mean() - np.log(result.inertia[place]))
         assert result.gap_error[place] == pytest.approx(logs.std() * np.sqrt(1 + 1 / 6))
     scores = np.vstack([result.silhouette, null_silhouettes])
-    highest = []
-    for own in range(7):
-        others = [scores[other] for other in range(7) if other != own]
-        highest.append(max((scores[own] - np.mean(others, axis=0)) / np.std(others, axis=0, ddof=1)))
-    assert result.p_value == (sum(np.array(highest[1:]) >= highest[0]) + 1) / 7
+    explained = 1 - np.vstack([result.inertia, null_inertias]) / np.append(11.0, totals)[:, None]
+
+    def beyond(values, own):
+        others = [values[other] for other in range(7) if other != own]
+        return (values[own] - np.mean(others, axis=0)) / np.std(others, axis=0, ddof=1)
+
+    def p_of(statistic):
+        highest = [max(statistic(own)) for own in range(7)]
+        return (sum(np.array(highest[1:]) >= highest[0]) + 1) / 7
+
+    assert result.p_silhouette == p_of(lambda own: beyond(scores, own))
+    assert result.p_inertia == p_of(lambda own: beyond(explained, own))
+    assert result.p_value == p_of(lambda own: beyond(scores, own) + beyond(explained, own))
 
 
 @pytest.mark.parametrize(
@@ -179,7 +187,7 @@ def test_the_gap_chooses_the_smallest_k_that_the_next_does_not_beat(inertia, cho
 def test_samples_that_are_all_alike_are_no_evidence():
     zeros = np.zeros((4, 2))
     same = NullComparison(np.array([2, 3]), 9, zeros[0], zeros[0], zeros, zeros, 0.0, zeros[:, 0])
-    assert same.p_value == 1.0
+    assert same.p_value == same.p_silhouette == same.p_inertia == 1.0
     np.testing.assert_array_equal(same.z, 0)
     np.testing.assert_array_equal(same.p_values, 1)
 

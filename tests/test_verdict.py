@@ -37,8 +37,9 @@ def results(scores, *, macro=None, ks=None, null_mean=np.nan, stability=np.nan, 
     }
 
 
-def null_of(p_value, n_null=39):
-    return SimpleNamespace(p_value=p_value, n_null=n_null, n_samples=1000, gap_k=2)
+def null_of(p_value, n_null=39, silhouette=0.02, inertia=0.02):
+    alone = {"p_silhouette": silhouette, "p_inertia": inertia}
+    return SimpleNamespace(p_value=p_value, n_null=n_null, n_samples=1000, gap_k=2, **alone)
 
 
 def judged(scores, *, null=None, findings=(), n_features=2, **columns):
@@ -75,7 +76,7 @@ def test_a_null_that_scores_as_high_is_no_structure():
     assert verdict.headline == "No structure found: data without clusters score as high."
     assert verdict.reading == reading_of(0.6)
     text = told([0.5, 0.6, 0.4], null=null_of(0.3), null_mean=0.5)
-    assert "39 sets of 1,000 samples" in text
+    assert "39 random sets that spread like them but have no clusters 0.500 ± 0.010 (1,000 samples each)" in text
     assert "p = 0.30" in text
     assert "a reasonable structure (0.51 to 0.70)" in text
     assert "What to try next:" in text
@@ -89,12 +90,27 @@ def test_structure_that_a_null_does_not_reach_is_weak_at_least(score, structure)
     assert "p = 0.025" in str(verdict)
 
 
+@pytest.mark.parametrize(
+    ("silhouette", "inertia", "words"),
+    [
+        (0.02, 0.02, "each shows it alone"),
+        (0.02, 0.3, "the silhouette shows it alone, the inertia does not"),
+        (0.3, 0.02, "the inertia shows it alone, the silhouette does not"),
+        (0.3, 0.3, "neither would show it alone"),
+    ],
+)
+def test_the_words_say_which_measure_found_it(silhouette, inertia, words):
+    null = null_of(0.025, silhouette=silhouette, inertia=inertia)
+    assert words in told([0.5, 0.6], null=null, null_mean=0.1)
+
+
 def test_the_choice_is_furthest_above_the_null_and_says_so():
     scores, null_mean = [0.6, 0.5, 0.3], [0.55, 0.2, 0.2]
     assert judged(scores, null=null_of(0.025), null_mean=null_mean).k == 3
     text = told(scores, null=null_of(0.025), null_mean=null_mean)
     assert "k = 2 scores higher (0.600, not 0.500), but there data without clusters do so too (0.550)" in text
-    assert "score 0.200 ± 0.010 at k = 3, and the data 0.500" in text
+    assert "At k = 3 the data have a mean silhouette of 0.500, and 39 random sets" in text
+    assert "no clusters 0.200 ± 0.010" in text
 
 
 def test_of_ks_that_are_about_as_far_above_the_null_the_one_that_scores_higher_is_chosen():
@@ -158,7 +174,8 @@ def test_failed_rows_do_not_disturb():
 def test_stability_is_told_if_it_is_known():
     assert "adjusted Rand index 0.95 ± 0.02" in told([0.5, 0.6], stability=0.95)
     assert "much the same clusters" in told([0.5, 0.6], stability=0.95)
-    assert "other clusters each time" in told([0.5, 0.6], stability=0.2)
+    assert "give partly the same clusters" in told([0.5, 0.6], stability=0.6)
+    assert "give other clusters" in told([0.5, 0.6], stability=0.2)
     assert "Rand" not in told([0.5, 0.6])
 
 
@@ -196,7 +213,7 @@ def test_a_sweep_has_one():
     assert (sweep.verdict_.structure, sweep.verdict_.k, sweep.verdict_.tested) == ("strong", 3, True)
     assert sweep.diagnosis_.codes == ()
     assert "adjusted Rand index 1.00" in " ".join(sweep.verdict_.reasons)
-    noise = np.random.default_rng(3).normal(size=(150, 2)) * [5, 1]
+    noise = np.random.default_rng(3).normal(size=(120, 2)) * [5, 1]
     sweep = KMeansSweep(range(2, 6), n_init=2, n_null=19, random_state=0).fit(noise)
     assert (sweep.verdict_.structure, sweep.verdict_.k) == ("none", None)
     assert sweep.best_k_ in range(2, 6)

@@ -174,11 +174,13 @@ def _facts(content: SweepContent) -> list[tuple[str, str]]:
     facts = [("number of clusters k" if verdict.k else "k of the highest score", f"{content.k}")]
     if profile is not None:
         n_samples = len(profile.silhouettes)
-        if verdict.tested:
-            facts.append(("structure", verdict.structure))
+        null = f"{content.results['null_mean'][row]:.3f}"
         facts += [
+            ("structure", verdict.structure)
+            if verdict.tested
+            else ("structure, by the usual table", reading_of(profile.score).structure),
             ("mean silhouette", f"{profile.score:.3f}"),
-            ("structure, by the usual table", reading_of(profile.score).structure),
+            *([("mean silhouette of data without clusters", null)] if verdict.tested else []),
             ("samples with a negative silhouette", f"{profile.n_negative / n_samples:.1%}"),
             ("metric", profile.metric),
             ("samples", f"{n_samples:,}"),

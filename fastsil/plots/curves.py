@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,10 @@ from fastsil.plots.canvas import BLUE, GREY, INK, ORANGE, SKY, VERMILION, axes_f
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+
+# Share of a picture's height that a legend of a few lines takes.
+_LEGEND_ROOM = 0.3
 
 
 def draw_elbow(
@@ -103,9 +107,12 @@ def draw_scores(
     if macro_silhouette is not None:
         _draw_curve(ax, n_clusters, macro_silhouette, "s--", color=GREY, markersize=4, label="mean of cluster means")
     ax.axhline(0, color=INK, linewidth=0.8)
+    # Room above the curves for the legend.
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high + _LEGEND_ROOM * (high - low))
     ax.set_ylabel("mean silhouette")
     ax.set_title("Silhouette: higher is better, 1 is perfect, 0 is on the border", loc="left", fontsize="medium")
-    _finish_against_k(ax, n_clusters, best_k, chosen_k)
+    _finish_against_k(ax, n_clusters, best_k, chosen_k, place="upper right")
     return ax
 
 
@@ -149,7 +156,7 @@ def draw_stability(
     ax.set_ylim(min(-0.05, float(np.nanmin(stability, initial=0.0)) - 0.05), 1.05)
     ax.set_ylabel("adjusted Rand index")
     ax.set_title("Stability: 1 is the same clusters each time, 0 is chance", loc="left", fontsize="medium")
-    _finish_against_k(ax, n_clusters, best_k, chosen_k)
+    _finish_against_k(ax, n_clusters, best_k, chosen_k, place="lower left")
     return ax
 
 
@@ -240,7 +247,14 @@ def _draw_null_band(ax: Axes, n_clusters: NDArray[Any], mean: NDArray[Any] | Non
         ax.fill_between(n_clusters[there], low, high, color=ORANGE, alpha=0.25, linewidth=0)
 
 
-def _finish_against_k(ax: Axes, n_clusters: NDArray[Any], best_k: int | None, chosen_k: int | None) -> None:
+def _finish_against_k(
+    ax: Axes,
+    n_clusters: NDArray[Any],
+    best_k: int | None,
+    chosen_k: int | None,
+    *,
+    place: Literal["best", "upper right", "lower left"] = "best",
+) -> None:
     from matplotlib.ticker import MaxNLocator
 
     if chosen_k is not None and chosen_k != best_k:
@@ -252,4 +266,4 @@ def _finish_against_k(ax: Axes, n_clusters: NDArray[Any], best_k: int | None, ch
     ax.set_xlim(n_clusters.min() - 0.5, n_clusters.max() + 0.5)
     ax.grid(axis="y", color="#DDDDDD", linewidth=0.7)
     ax.set_axisbelow(True)
-    ax.legend(facecolor="white", edgecolor="none", framealpha=0.9, fontsize="small")
+    ax.legend(loc=place, facecolor="white", edgecolor="none", framealpha=0.9, fontsize="small")
