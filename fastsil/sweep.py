@@ -94,7 +94,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
     n_jobs : int, optional
         Threads. By default all cores that the process may use. Small fits use one.
     progress : bool or callable, default=False
-        True: a progress bar on standard error (needs tqdm). A callable is told each :class:`SweepEvent`.
+        True: a progress bar on standard error (needs tqdm). A callable is told each :class:`~fastsil.sweep.SweepEvent`.
 
     Attributes
     ----------
@@ -107,7 +107,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
     labels_ : ndarray of shape (n_samples,)
         Its labels.
     sweep_results_ : dict of str to ndarray of shape (n_tried,)
-        One entry for each k that was tried, in columns named as the attributes of :class:`SweepRow`.
+        One entry for each k that was tried, in columns named as the attributes of :class:`~fastsil.sweep.SweepRow`.
     profiles_ : dict of int to SilhouetteProfile
         For each k that was scored.
     estimators_ : dict of int to clusterer
