@@ -21,16 +21,16 @@ def memory(n: int, d: int, k: int, dtype: str) -> dict[str, int]:
     for _ in range(2):
         gc.collect()
         _give_free_memory_back()
-        with _PeakMemory() as peak:
+        with PeakMemory() as peak:
             silhouette_samples(*data)
         peaks.append(peak.extra)
     return {"extra": peaks[0], "again": peaks[1]}
 
 
-class _PeakMemory:
+class PeakMemory:
     """Linux's own high-water mark, reset at the start; where that is not allowed, a thread that looks often."""
 
-    def __enter__(self) -> "_PeakMemory":
+    def __enter__(self) -> "PeakMemory":
         import threading
 
         self._before = _status("VmRSS")

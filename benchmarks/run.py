@@ -12,7 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import calibration, cases, harness, many, peers, rates, table
+from benchmarks import (
+    calibration,
+    cases,
+    compare,
+    contest,
+    environments,
+    growth,
+    harness,
+    many,
+    peers,
+    pictures,
+    rates,
+    table,
+)
 from benchmarks.harness import Recorder, paired_ratio, run_probe
 
 # More samples than the limit, and scikit-learn is timed on a random subset.
@@ -242,6 +255,56 @@ def _small_calls(rounds: int) -> dict[str, Any]:
     }
 
 
+def contest_of_peers(options: argparse.Namespace) -> list[str]:
+    """Beside what else computes silhouettes."""
+    if missing := contest.missing():
+        print(f"left out, not in an environment (see environments): {', '.join(missing)}\n", file=sys.stderr)
+    return _collect("peers", options, _contest_rows(options))
+
+
+def _contest_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
+    contenders = [each for each in contest.present() if not options.case or any(s in each.name for s in options.case)]
+    for name, data in contest.contest_cases(options.full):
+        for row in contest.hold(name, data, contenders, rounds=options.rounds):
+            yield f"{name}, {row['name']}", row
+
+
+def growth_of_time(options: argparse.Namespace) -> list[str]:
+    """How time grows with n, d and k."""
+    return _collect("growth", options, _growth_rows(options))
+
+
+def _growth_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
+    for row in growth.measure(options.full, options.rounds):
+        yield f"{row['grows']} {row['n']} {row['d']} {row['k']}", row
+
+
+def compare_commits(options: argparse.Namespace) -> list[str]:
+    """Two commits, in interleaved runs."""
+    if len(options.revisions) != 2:
+        raise SystemExit("compare needs two commits: python -m benchmarks compare REV_A REV_B")
+    return _collect("compare", options, _compare_rows(options))
+
+
+def _compare_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
+    for row in compare.compare(*options.revisions, max(options.rounds, 5), full=options.full):
+        yield f"{row['case']} {row['dtype']} {row['metric']}", row
+
+
+def make_environments(options: argparse.Namespace) -> list[str]:
+    """Install the peers, each into an environment of its own."""
+    for package, outcome in environments.make(contest.PACKAGES):
+        print(f"{package}: {outcome}", flush=True)
+    return []
+
+
+def draw_pictures(options: argparse.Namespace) -> list[str]:
+    """Draw the kept results."""
+    for path in pictures.draw():
+        print(path)
+    return []
+
+
 def write_table(options: argparse.Namespace) -> list[str]:
     """Write RESULTS.md from the results kept."""
     options.record = True
@@ -283,6 +346,11 @@ _SUBCOMMANDS = {
     "accuracy": accuracy,
     "kernels": kernels,
     "start": start,
+    "peers": contest_of_peers,
+    "growth": growth_of_time,
+    "compare": compare_commits,
+    "environments": make_environments,
+    "pictures": draw_pictures,
     "table": write_table,
 }
 
@@ -291,12 +359,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("what", nargs="?", choices=_SUBCOMMANDS, default="speed")
+    parser.add_argument("revisions", nargs="*", metavar="REV", help="compare: two commits")
     parser.add_argument("--full", action="store_true", help="the whole table (speed: an hour or two)")
     parser.add_argument("--record", action="store_true", help="write the section in benchmarks/RESULTS.md as well")
     parser.add_argument("--dtype", nargs="+", choices=["float32", "float64"], default=["float32", "float64"])
     parser.add_argument("--rounds", type=int, default=3, help="rounds of contenders in turn")
     parser.add_argument("--budget", type=float, default=None, help="seconds a row after which no round begins")
-    parser.add_argument("--case", nargs="+", help="speed, calibration: only data whose name has one of these in it")
+    parser.add_argument("--case", nargs="+", help="speed, calibration, peers: only names with one of these")
     parser.add_argument("--npy", metavar="FILE", help="speed: the rows of a .npy file instead")
     parser.add_argument("--k", type=int, nargs="+", default=[10, 100], help="speed: clusters for --npy")
     parser.add_argument("--samples", type=int, help="speed, kernels: at most so many samples (a quick look)")

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.calibration import MEASURES
 from benchmarks.harness import stored
 
@@ -107,6 +109,43 @@ def _start(row: dict[str, Any]) -> list[str]:
     return [row["what"], row["measured"], row["wanted"], verdict(row["met"])]
 
 
+def _peers(row: dict[str, Any]) -> list[str]:
+    name = row["name"] + ("" if row["is_exact"] else ", **not exact**")
+    head = [row["case"], f"{name} ({row['note']})" if row["note"] else name, row["version"], row["metric"]]
+    if "failed" in row:
+        return [*head, f"failed: {row['failed']}", "", "", "", "", ""]
+    return [
+        *head,
+        seconds(row["seconds"]),
+        seconds(row["fastsil"]),
+        f"{row['ratio']:.1f} ({row['low']:.1f} to {row['high']:.1f}, {row['rounds']} rounds)",
+        megabytes(row["memory"]),
+        megabytes(row["fastsil_memory"]),
+        f"{row['error']:.1e}" + (" of the mean" if row["of_mean"] else ""),
+    ]
+
+
+def _growth(row: dict[str, Any]) -> list[str]:
+    times = row["seconds"]
+    cells = [seconds(float(np.median(times[name]))) if name in times else "" for name in _GROWTH]
+    one, all_threads = (np.median(times[name]) for name in ("fastsil, one thread", "fastsil"))
+    return [row["grows"], *(f"{row[name]:,}" for name in ("n", "d", "k")), *cells, f"{one / all_threads:.2f}"]
+
+
+_GROWTH = ("fastsil", "fastsil, one thread", "scikit-learn, working_memory=32", "torchdr")
+
+
+def _compare(row: dict[str, Any]) -> list[str]:
+    return [
+        row["case"],
+        row["dtype"],
+        row["metric"],
+        *map(seconds, row["seconds"]),
+        f"{row['ratio']:.2f} ({row['low']:.2f} to {row['high']:.2f}, {row['rounds']} rounds)",
+        f"{row['apart']:.1e}",
+    ]
+
+
 _RATIO = ("data", "dtype", "fastsil", "scikit-learn", "with working_memory=32", "ratio", "asked for", "met")
 
 # Heading, note, columns, and what makes a row of a result.
@@ -165,6 +204,41 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
         "of their joint rate that two threads reach.",
         ("data", "dtype", "one thread", "two threads", "two processes, each", "share"),
         _threads,
+    ),
+    "peers": (
+        "Beside what else computes silhouettes",
+        "Each contender in a process and an environment of its own, in turn with fastsil in the same metric, on the "
+        "same float32 data and cores. The ratio is the median over rounds (with extremes) of the contender's time over "
+        "fastsil's. Memory: peak beyond what was resident before the call, the data among it. Apart: the largest "
+        "difference to fastsil's silhouettes, which were held against plain sums; of contenders that are exact by "
+        "their own word it is rounding, of the others their error.",
+        (
+            "data",
+            "contender",
+            "version",
+            "metric",
+            "time",
+            "fastsil",
+            "ratio",
+            "memory",
+            "fastsil's memory",
+            "apart",
+        ),
+        _peers,
+    ),
+    "growth": (
+        "Growth",
+        "Median times on float32 data with one of n, d and k growing (the picture is `docs/images/growth.png`), and "
+        "the time on one thread over that on all cores.",
+        ("grows", "n", "d", "k", *_GROWTH, "one thread / all"),
+        _growth,
+    ),
+    "compare": (
+        "Two commits",
+        "Median times of both, in interleaved rounds, and the ratios of the first to the second within rounds: above 1 "
+        "the second is faster. Apart: the largest difference of a silhouette.",
+        ("data", "dtype", "metric", "first", "second", "ratio", "apart"),
+        _compare,
     ),
     "start": ("Start", "Medians, each in a new process.", ("what", "measured", "wanted", "met"), _start),
 }

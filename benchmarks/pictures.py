@@ -1,0 +1,80 @@
+"""Pictures of the kept results, into the documentation: ``python -m benchmarks pictures``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import harness
+from benchmarks.growth import exponent
+
+FOLDER = harness.ROOT / "docs" / "images"
+_WORDS = {"n": "samples", "d": "features", "k": "clusters"}
+_COLORS = {
+    "fastsil": "#1a6faf",
+    "fastsil, one thread": "#7fb2d9",
+    "scikit-learn, working_memory=32": "#d1662b",
+    "torchdr": "#6b7a3a",
+}
+
+
+def draw(folder: Path = FOLDER) -> list[Path]:
+    """Draw what there are results for."""
+    from matplotlib.figure import Figure
+
+    drawn = []
+    for name, subject, draw_on in (("growth", "growth", _draw_growth), ("roofline", "kernels", _draw_roofline)):
+        rows = harness.stored(subject)
+        if not rows:
+            continue
+        figure = Figure(figsize=(9.6, 3.4), layout="constrained")
+        draw_on(figure, rows)
+        path = folder / f"{name}.png"
+        figure.savefig(path, dpi=150)
+        drawn.append(path)
+    return drawn
+
+
+def _draw_growth(figure: Any, rows: Sequence[dict[str, Any]]) -> None:
+    """Time against n, d and k, both logarithmic, with the exponent of the upper half."""
+    for ax, grows in zip(figure.subplots(1, 3, sharey=True), _WORDS, strict=True):
+        family = sorted((row for row in rows if row["grows"] == grows), key=lambda row: row[grows])
+        for contender in dict.fromkeys(name for row in family for name in row["seconds"]):
+            known = [row for row in family if contender in row["seconds"]]
+            times = np.array([np.median(row["seconds"][contender]) for row in known])
+            ax.plot(
+                [row[grows] for row in known],
+                times,
+                "o-",
+                color=_COLORS.get(contender),
+                markersize=4,
+                label=f"{contender}: {grows}$^{{{exponent(family, contender):.1f}}}$",
+            )
+        rest = ", ".join(f"{name} = {family[0][name]:,}" for name in _WORDS if name != grows)
+        ax.set(xscale="log", yscale="log", xlabel=f"{_WORDS[grows]} {grows}", title=rest)
+        ax.title.set_fontsize(9)
+        ax.grid(alpha=0.25, which="both", linewidth=0.5)
+        ax.legend(fontsize=7)
+        if grows == "n":
+            ax.set_ylabel("seconds")
+
+
+def _draw_roofline(figure: Any, rows: Sequence[dict[str, Any]]) -> None:
+    """Rates of the kernels against the features, under what a matrix product reaches."""
+    for ax, dtype in zip(figure.subplots(1, 2), ("float32", "float64"), strict=True):
+        family = sorted((row for row in rows if row["dtype"] == dtype), key=lambda row: row["d"])
+        features = [row["d"] for row in family]
+        for name, words, style in (
+            ("BLAS", "matrix product (BLAS)", "k--"),
+            ("to", "distances to a cluster", "o-"),
+            ("between", "distances between two", "s-"),
+            ("within", "distances within one", "^-"),
+        ):
+            rates = [row["rates"][name]["rate"] for row in family]
+            ax.plot(features, rates, style, markersize=4, linewidth=1.2, label=words)
+        ax.set(xscale="log", yscale="log", xlabel="features d", ylabel="GFLOP/s, one thread", title=dtype)
+        ax.grid(alpha=0.25, which="both", linewidth=0.5)
+        ax.legend(fontsize=8)
