@@ -16,11 +16,13 @@ __version__ = "0.1.0"
 __all__ = [
     "KMeansSweep",
     "NullReference",
+    "SilhouetteEstimate",
     "SilhouetteProfile",
     "SilhouetteScorer",
     "SilhouetteStream",
     "__version__",
     "patch_sklearn",
+    "silhouette_estimate",
     "silhouette_profile",
     "silhouette_profiles",
     "silhouette_samples",
@@ -32,10 +34,12 @@ __all__ = [
 _ROOM_OF = {
     "KMeansSweep": "fastsil.sweep",
     "NullReference": "fastsil.diagnosis",
+    "SilhouetteEstimate": "fastsil.estimate",
     "SilhouetteProfile": "fastsil.profile",
     "SilhouetteScorer": "fastsil.scorer",
     "SilhouetteStream": "fastsil.stream",
     "patch_sklearn": "fastsil.patch",
+    "silhouette_estimate": "fastsil.estimate",
     "silhouette_profile": "fastsil.scores",
     "silhouette_profiles": "fastsil.scores",
     "silhouette_samples": "fastsil.scores",
@@ -46,6 +50,7 @@ _ROOM_OF = {
 
 if TYPE_CHECKING:
     from fastsil.diagnosis import NullReference
+    from fastsil.estimate import SilhouetteEstimate, silhouette_estimate
     from fastsil.patch import patch_sklearn, unpatch_sklearn
     from fastsil.profile import SilhouetteProfile
     from fastsil.scorer import SilhouetteScorer

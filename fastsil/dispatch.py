@@ -23,7 +23,7 @@ from fastsil.parallel import Tick, part_of
 from fastsil.partition import Partition
 from fastsil.sklearn_compat import VALID_METRICS
 from fastsil.terms import SilhouetteTerms
-from fastsil.validation import Metric, check_finite
+from fastsil.validation import Metric, check_finite, samples_at
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,21 @@ def compute_terms_many(
     return _run_route(route, data, partitions, n_jobs, tick)
 
 
+def as_euclidean(X: Any, metric: Metric, metric_params: dict[str, Any]) -> Any:
+    """Data whose Euclidean distances are the distances of the metric; None where there are none."""
+    X = _dense_if_smaller(X, metric)
+    metric, metric_params, route = _route_of(X, metric, metric_params)
+    if route is None or route.engine != "euclidean":
+        return None
+    return X if route.prepare is None else route.prepare(X, **metric_params)
+
+
+def engine_of(X: Any, metric: Metric, metric_params: dict[str, Any]) -> str:
+    """Name of the engine that computes the metric for such data."""
+    route = _route_of(_dense_if_smaller(X, metric), metric, metric_params)[2]
+    return "reference" if route is None else route.engine
+
+
 def is_worth_remembering(metric: Metric) -> bool:
     """Whether a score costs much more than reading the data once, which is what finding it again takes.
 
@@ -198,14 +213,6 @@ def _by_own_name(metric: Metric, metric_params: dict[str, Any]) -> tuple[Metric,
     return (metric, metric_params) if name is None else (name, {})
 
 
-def samples_at(X: Any, rows: NDArray[np.intp], metric: Metric) -> Any:
-    """Some samples of checked data, copied; of distances, those between them."""
-    if metric != "precomputed":
-        return X[rows]
-    # At once where NumPy can, so that only what is left is copied.
-    return X[np.ix_(rows, rows)] if isinstance(X, np.ndarray) else X[rows][:, rows]
-
-
 def coordinates_of(X: Any, metric: str, metric_params: dict[str, Any]) -> Any:
     """The samples where means and squared Euclidean distances belong to the metric; None for distances.
 
@@ -248,12 +255,18 @@ def silhouettes_of(terms: SilhouetteTerms, partition: Partition) -> NDArray[np.f
 
 def silhouettes_of_rows(terms: SilhouetteTerms, own_sizes: NDArray[np.intp]) -> NDArray[np.float64]:
     """The same for some samples, given the size of the cluster of each."""
-    larger = np.maximum(terms.a, terms.b)
+    silhouettes = silhouettes_from(terms.a, terms.b)
+    silhouettes[own_sizes == 1] = 0.0
+    return silhouettes
+
+
+def silhouettes_from(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``(b - a) / max(a, b)``, which falls with a and grows with b; 0 where both are 0, and where either is NaN."""
+    larger = np.maximum(a, b)
     larger[larger == 0] = 1.0
     # Bray-Curtis distances of x and -x are infinite.
     with np.errstate(invalid="ignore"):
-        silhouettes = np.asarray((terms.b - terms.a) / larger)
-    silhouettes[own_sizes == 1] = 0.0
+        silhouettes = np.asarray((b - a) / larger)
     # A distance that is no number (Bray-Curtis between two rows of zeros) leaves none; scikit-learn answers 0 as well.
     silhouettes[np.isnan(silhouettes)] = 0.0
     return silhouettes

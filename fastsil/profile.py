@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.diagnosis import Diagnosis, Evidence, NullReference, diagnose
-from fastsil.dispatch import coordinates_of, distances_between_some, samples_at, silhouettes_of
+from fastsil.dispatch import coordinates_of, distances_between_some, silhouettes_of
 from fastsil.partition import Partition
 from fastsil.terms import SilhouetteTerms, Work
-from fastsil.validation import check_data
+from fastsil.validation import check_data, samples_at
 
 if TYPE_CHECKING:
     import pandas as pd

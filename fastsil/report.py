@@ -138,6 +138,17 @@ def cluster_columns(clusters: Any) -> list[Column]:
     ]
 
 
+def estimate_columns(clusters: Any) -> list[Column]:
+    """Columns for reading of a table of estimates (attributes as :class:`fastsil.estimate.ClusterEstimates` has)."""
+    return [
+        Column("cluster", tuple(f"{label}" for label in clusters.label)),
+        Column("samples", tuple(map(_count, clusters.size, np.ones(len(clusters.size), dtype=bool)))),
+        Column("mean silhouette", tuple(map(_score, clusters.silhouette))),
+        Column("from", tuple(map(_score, clusters.low))),
+        Column("to", tuple(map(_score, clusters.high))),
+    ]
+
+
 def html_table(columns: Sequence[Column]) -> str:
     """Columns as a table of HTML; whatever the cells hold shows as text.
 

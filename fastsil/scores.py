@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
-from fastsil.dispatch import compute_terms, compute_terms_many, is_worth_remembering, samples_at, silhouettes_of
+from fastsil.dispatch import compute_terms, compute_terms_many, is_worth_remembering, silhouettes_of
 from fastsil.memo import MEMO
 from fastsil.parallel import progress_bar, resolve_n_jobs
 from fastsil.partition import Partition
@@ -20,12 +20,13 @@ from fastsil.validation import (
     check_average,
     check_data,
     check_finite,
-    check_ignored,
     check_labelings,
     check_labels,
     check_metric,
     check_sample_size,
+    check_scored,
     name_of_metric,
+    samples_at,
 )
 
 
@@ -90,7 +91,7 @@ def silhouette_samples(
     >>> silhouette_samples([[0.0], [1.0], [5.0], [6.0], [99.0]], [0, 0, 1, 1, -1], ignore_label=-1).round(3)
     array([0.818, 0.778, 0.778, 0.818,   nan])
     """
-    X, partition, kept = _check_scored(X, labels, metric, ignore_label)
+    X, partition, kept = check_scored(X, labels, metric, ignore_label)
     terms = _compute(X, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
     silhouettes = silhouettes_of(terms, partition).astype(_result_dtype(X), copy=False)
     return silhouettes if kept is None else spread_out(silhouettes, kept)
@@ -156,7 +157,7 @@ def silhouette_score(
     """
     check_average(average)
     sample_size = check_sample_size(sample_size)
-    X, partition, _ = _check_scored(X, labels, metric, ignore_label)
+    X, partition, _ = check_scored(X, labels, metric, ignore_label)
     if sample_size is not None:
         X, partition = _draw_subset(X, partition, metric, sample_size, random_state)
     terms = _compute(X, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
@@ -200,7 +201,7 @@ def silhouette_profile(
     >>> profile.neighbor
     array(['v', 'v', 'u', 'u', 'u'], dtype='<U1')
     """
-    X, partition, kept = _check_scored(X, labels, metric, ignore_label)
+    X, partition, kept = check_scored(X, labels, metric, ignore_label)
     terms = _compute(X, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
     profile = profile_of(terms, partition, dtype=_result_dtype(X), metric=name_of_metric(metric))
     return profile if kept is None else with_ignored(profile, kept, ignore_label)
@@ -298,21 +299,6 @@ def silhouette_profiles(
         profile_of(of_labeling, partition, dtype=_result_dtype(data), metric=name_of_metric(metric))
         for of_labeling, partition in zip(terms, partitions, strict=True)
     ]
-
-
-def _check_scored(
-    X: Any, labels: Any, metric: Metric, ignore_label: Any
-) -> tuple[Any, Partition, NDArray[np.bool_] | None]:
-    """Data and partition of the samples that are scored, and which these are (None for all)."""
-    check_metric(metric)
-    X = check_data(X, metric=metric)
-    kept = None
-    if ignore_label is not None:
-        labels, others = check_ignored(labels, X.shape[0], ignore_label)
-        if not others.all():
-            kept, rows = others, np.flatnonzero(others)
-            X, labels = samples_at(X, rows, metric), labels[rows]
-    return X, check_labels(labels, X.shape[0]), kept
 
 
 def _check_many(X: Any, labelings: Any, metric: Metric) -> tuple[Any, list[Partition]]:

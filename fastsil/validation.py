@@ -164,6 +164,29 @@ def check_n_classes(n_classes: int, n_samples: int) -> None:
         )
 
 
+def check_scored(
+    X: Any, labels: Any, metric: Metric, ignore_label: Any
+) -> tuple[Any, Partition, NDArray[np.bool_] | None]:
+    """Return data and partition of the samples that are scored, and which these are (None for all)."""
+    check_metric(metric)
+    X = check_data(X, metric=metric)
+    kept = None
+    if ignore_label is not None:
+        labels, others = check_ignored(labels, X.shape[0], ignore_label)
+        if not others.all():
+            kept, rows = others, np.flatnonzero(others)
+            X, labels = samples_at(X, rows, metric), labels[rows]
+    return X, check_labels(labels, X.shape[0]), kept
+
+
+def samples_at(X: Any, rows: NDArray[np.intp], metric: Metric) -> Any:
+    """Some samples of checked data, copied; of distances, those between them."""
+    if metric != "precomputed":
+        return X[rows]
+    # At once where NumPy can, so that only what is left is copied.
+    return X[np.ix_(rows, rows)] if isinstance(X, np.ndarray) else X[rows][:, rows]
+
+
 def check_ignored(labels: Any, n_samples: int, ignore_label: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Return the labels as an array, and which samples have another label than ``ignore_label``.
 
@@ -255,6 +278,23 @@ def check_sample_size(sample_size: Any) -> int | None:
     if isinstance(sample_size, bool) or not isinstance(sample_size, (int, np.integer)) or sample_size < 1:
         raise InvalidParameterError(f"sample_size={sample_size!r} must be a positive integer or None (all samples).")
     return int(sample_size)
+
+
+def check_tol(tol: Any) -> float:
+    """Return ``tol`` if it is a positive number."""
+    if isinstance(tol, bool) or not isinstance(tol, (int, float, np.number)) or not 0 < tol < np.inf:
+        raise InvalidParameterError(
+            f"tol={tol!r} must be a positive number: half the width of the interval of the mean silhouette, say 1e-3."
+        )
+    return float(tol)
+
+
+def check_confidence(confidence: Any) -> float:
+    """Return ``confidence`` if it is a number between 0 and 1."""
+    number = isinstance(confidence, (int, float, np.number)) and not isinstance(confidence, bool)
+    if not number or not 0 < confidence < 1:
+        raise InvalidParameterError(f"confidence={confidence!r} must be a number between 0 and 1, such as 0.99.")
+    return float(confidence)
 
 
 def _is_sparse(X: Any) -> bool:
