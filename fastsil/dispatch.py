@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from scipy.sparse import issparse
 from sklearn.metrics import pairwise_distances
 
 from fastsil.forks import LOADING
-from fastsil.geometry import apply_map, directions, mahalanobis_map, seuclidean_map
+from fastsil.geometry import apply_map, directions, factors_of_weights, mahalanobis_map, seuclidean_map
 from fastsil.parallel import Tick, part_of
 from fastsil.partition import Partition
 from fastsil.sklearn_compat import VALID_METRICS
@@ -38,9 +39,12 @@ class Route:
         Keywords that ``prepare`` takes; a call with any other goes to scikit-learn.
     prepare : callable, optional
         ``prepare(X, **metric_params)``: the data that the engine sees.
-    takes_sparse : bool
-        Whether the engine takes CSR matrices.
-    fixed : mapping of str to str
+    sparse : str
+        Engine that takes CSR matrices, if there is one.
+    power : float, optional
+        Power of the differences that weights ``w`` of the features multiply; 0 where the engine itself takes ``w``.
+        None: there are no weights under this name.
+    fixed : mapping of str to object
         Keywords with which the engine is always called.
     shared : str
         Engine that serves several partitions in one pass, if there is one.
@@ -49,8 +53,9 @@ class Route:
     engine: str
     params: tuple[str, ...] = ()
     prepare: Callable[..., NDArray[Any]] | None = None
-    takes_sparse: bool = False
-    fixed: Mapping[str, str] = field(default_factory=dict)
+    sparse: str = ""
+    power: float | None = None
+    fixed: Mapping[str, Any] = field(default_factory=dict)
     shared: str = ""
 
 
@@ -65,25 +70,25 @@ def _standardise(X: NDArray[Any], V: Any = None) -> NDArray[np.float64]:
 _ROUTES = {
     "mahalanobis": Route("euclidean", params=("V", "VI"), prepare=_whiten, shared="shared"),
     "seuclidean": Route("euclidean", params=("V",), prepare=_standardise, shared="shared"),
-    "euclidean": Route("euclidean", shared="shared"),
-    "l2": Route("euclidean", shared="shared"),
-    "sqeuclidean": Route("linear", takes_sparse=True, fixed={"metric": "sqeuclidean"}),
-    "cosine": Route("linear", takes_sparse=True, fixed={"metric": "cosine"}),
-    "correlation": Route("linear", takes_sparse=True, fixed={"metric": "correlation"}),
-    "manhattan": Route("manhattan", takes_sparse=True),
-    "cityblock": Route("manhattan", takes_sparse=True),
-    "l1": Route("manhattan", takes_sparse=True),
-    "precomputed": Route("precomputed", takes_sparse=True),
-    "chebyshev": Route("coordinatewise", fixed={"metric": "chebyshev"}),
-    "hamming": Route("coordinatewise", fixed={"metric": "hamming"}),
-    "canberra": Route("coordinatewise", fixed={"metric": "canberra"}),
-    "braycurtis": Route("coordinatewise", fixed={"metric": "braycurtis"}),
+    "euclidean": Route("euclidean", sparse="sparse", shared="shared"),
+    "l2": Route("euclidean", sparse="sparse", shared="shared"),
+    "sqeuclidean": Route("linear", sparse="linear", power=2, fixed={"metric": "sqeuclidean"}),
+    "cosine": Route("linear", sparse="linear", fixed={"metric": "cosine"}),
+    "correlation": Route("linear", sparse="linear", fixed={"metric": "correlation"}),
+    "manhattan": Route("manhattan", sparse="manhattan"),
+    "cityblock": Route("manhattan", sparse="manhattan"),
+    "l1": Route("manhattan", sparse="manhattan"),
+    "precomputed": Route("precomputed", sparse="precomputed"),
+    "chebyshev": Route("coordinatewise", power=math.inf, fixed={"metric": "chebyshev"}),
+    "hamming": Route("coordinatewise", power=0, fixed={"metric": "hamming"}),
+    "canberra": Route("coordinatewise", power=0, fixed={"metric": "canberra"}),
+    "braycurtis": Route("coordinatewise", power=1, fixed={"metric": "braycurtis"}),
 }
 
 # Samples whose distances to each other are looked at for a diagnosis.
 _SOME = 512
 
-# Minkowski distances of these powers are metrics with a name of their own.
+# Minkowski distances of these powers are metrics with a name and an engine of their own.
 _NAMED_POWERS: dict[float, str] = {1: "manhattan", 2: "euclidean", math.inf: "chebyshev"}
 
 
@@ -114,7 +119,7 @@ def compute_terms_many(
 ) -> list[SilhouetteTerms]:
     """Mean distances of every sample for several partitions; what does not depend on the partition is done once."""
     X = _dense_if_smaller(X, metric)
-    metric, metric_params, route = _route_of(X, metric, metric_params)
+    given, route = _route_of(X, metric, metric_params)
     if route is None:
         reference = _engine("reference")
         part = part_of(tick, 1 / len(partitions))
@@ -122,7 +127,7 @@ def compute_terms_many(
             reference.compute_terms(X, partition, metric=metric, n_jobs=n_jobs, tick=part, metric_params=metric_params)
             for partition in partitions
         ]
-    data = X if route.prepare is None else route.prepare(X, **metric_params)
+    data = X if route.prepare is None else route.prepare(X, **given)
     return _run_route(route, data, partitions, n_jobs, tick)
 
 
@@ -152,24 +157,28 @@ def is_worth_remembering(metric: Metric) -> bool:
 
 def seconds_of_shared_pass(X: Any, metric: Metric, metric_params: dict[str, Any], *, n_jobs: int) -> float:
     """Rough time of a pass that serves several partitions at once; 0 for a metric without an engine for it."""
-    route = _route_of(X, metric, metric_params)[2]
-    if route is None or not route.shared:
+    route = _route_of(X, metric, metric_params)[1]
+    if route is None or not route.shared or issparse(X):
         return 0.0
     shared = _engine(route.shared)
     return float(shared.estimate_seconds(X.shape, n_jobs))
 
 
-def _route_of(X: Any, metric: Metric, metric_params: dict[str, Any]) -> tuple[Metric, dict[str, Any], Route | None]:
-    """The metric by its own name, its keywords, and its route; without a route, it goes to scikit-learn."""
-    if not issparse(X):  # scikit-learn refuses sparse data under this name
-        metric, metric_params = _by_own_name(metric, metric_params)
+def _route_of(X: Any, metric: Metric, metric_params: dict[str, Any]) -> tuple[dict[str, Any], Route | None]:
+    """Keywords that the data are prepared with, and the route; without a route, the metric is scikit-learn's."""
+    sparse: bool = issparse(X)
     if metric == "precomputed":
-        metric_params = {}  # scikit-learn takes any and uses none
+        return {}, _ROUTES[metric]  # scikit-learn takes any keywords and uses none
+    given = dict(metric_params)
     route = _ROUTES.get(metric) if isinstance(metric, str) else None
-    given = {name: value for name, value in metric_params.items() if value is not None}
-    if route is None or not set(given) <= set(route.params) or (issparse(X) and not route.takes_sparse):
-        return metric, metric_params, None
-    return metric, given, route
+    if metric == "minkowski" and not sparse:  # scikit-learn refuses sparse data under this name
+        route = _minkowski_route(given.pop("p", 2))
+    if route is not None and route.power is not None and "w" in given and not sparse:
+        w = given.pop("w")
+        route = route if w is None else _weighted_route(route, route.power, w, X.shape[1])
+    if route is None or not set(given) <= set(route.params) or (sparse and not route.sparse):
+        return {}, None
+    return {name: value for name, value in given.items() if value is not None}, route
 
 
 def _dense_if_smaller(X: Any, metric: Metric) -> Any:
@@ -185,7 +194,8 @@ def _run_route(route: Route, X: Any, partitions: Sequence[Partition], n_jobs: in
     """Partitions that are worth one pass together, then the others one by one."""
     together: list[int] = []
     terms: dict[int, SilhouetteTerms] = {}
-    if route.shared and len(partitions) > 1:
+    sparse: bool = issparse(X)
+    if route.shared and len(partitions) > 1 and not sparse:
         shared = _engine(route.shared)
         together = shared.choose_shared(partitions, X.shape[1])
     alone = [place for place in range(len(partitions)) if place not in set(together)]
@@ -193,7 +203,7 @@ def _run_route(route: Route, X: Any, partitions: Sequence[Partition], n_jobs: in
     if together:
         found = shared.compute_terms_many(X, [partitions[place] for place in together], n_jobs=n_jobs, tick=part)
         terms.update(zip(together, found, strict=True))
-    engine = _engine(route.engine)
+    engine = _engine(route.sparse if sparse else route.engine)
     for place in alone:
         terms[place] = engine.compute_terms(X, partitions[place], n_jobs=n_jobs, tick=part, **route.fixed)
     return [terms[place] for place in range(len(partitions))]
@@ -204,13 +214,33 @@ def _engine(name: str) -> Any:
         return importlib.import_module(f"fastsil.engines.{name}")
 
 
-def _by_own_name(metric: Metric, metric_params: dict[str, Any]) -> tuple[Metric, dict[str, Any]]:
-    """A Minkowski distance without weights as the metric that it is, if that has an engine."""
-    p = metric_params.get("p", 2)
-    if metric != "minkowski" or not set(metric_params) <= {"p"} or not isinstance(p, (int, float, np.number)):
-        return metric, metric_params
-    name = _NAMED_POWERS.get(float(p))
-    return (metric, metric_params) if name is None else (name, {})
+def _minkowski_route(p: Any) -> Route | None:
+    """Of powers that have an engine of their own, the way there."""
+    if not isinstance(p, (int, float, np.number)) or not p > 0:
+        return None
+    if float(p) in _NAMED_POWERS:
+        return replace(_ROUTES[_NAMED_POWERS[float(p)]], power=float(p))
+    return Route("coordinatewise", power=float(p), fixed={"metric": "minkowski", "p": float(p)})
+
+
+def _weighted_route(route: Route, power: float, w: Any, n_features: int) -> Route | None:
+    """The route for features with weights; None for weights that are scikit-learn's to refuse or to make sense of."""
+    try:
+        weights = np.asarray(w, dtype=np.float64)
+    except (TypeError, ValueError):
+        return None
+    if weights.shape != (n_features,) or not (weights >= 0).all():
+        return None
+    factors = factors_of_weights(weights, power or 1.0)
+    if not 0 < factors.max() < np.inf:
+        return None
+    if power == 0:
+        return replace(route, fixed={**route.fixed, "w": weights})
+    return replace(route, prepare=partial(_scale_features, factors=factors))
+
+
+def _scale_features(X: NDArray[Any], factors: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.multiply(X, factors, dtype=np.float64)
 
 
 def coordinates_of(X: Any, metric: str, metric_params: dict[str, Any]) -> Any:

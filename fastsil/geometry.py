@@ -7,11 +7,13 @@ on rows of length 1.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
+from scipy.spatial.distance import cdist
 from sklearn.preprocessing import normalize
 
 from fastsil.sklearn_compat import InvalidParameterError
@@ -114,6 +116,24 @@ def seuclidean_map(X: NDArray[Any], *, V: NDArray[Any] | None = None) -> NDArray
             "Drop constant features" + (" or correct V." if given else " or pass V=.")
         )
     return np.asarray(1.0 / np.sqrt(variances))
+
+
+def factors_of_weights(w: NDArray[np.float64], power: float) -> NDArray[np.float64]:
+    """Scale of each feature that makes ``w |x - y|^power`` the power of a plain difference.
+
+    Parameters
+    ----------
+    w : ndarray of shape (n_features,)
+        Weights.
+    power : float
+        Positive. For infinity, the largest difference, weights are what the installed SciPy takes them for: factors, or
+        a choice of the features whose weight is positive.
+    """
+    if math.isinf(power):
+        multiplied = cdist([[0.0]], [[1.0]], "chebyshev", w=[2.0])[0, 0] == 2.0
+        return w if multiplied else (w > 0).astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(w ** (1.0 / power))
 
 
 def apply_map(X: NDArray[Any], W: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -55,20 +55,30 @@ def scale_data(X: NDArray[Any], partition: Partition) -> ScaledData:
     partition : Partition
         Samples grouped by cluster.
     """
-    largest = _largest_magnitude(X)
-    low, high = _SINGLE_RANGE if X.dtype == np.float32 else _DOUBLE_RANGE
-    dtype = np.dtype(np.float64)
+    dtype = X.dtype
     scale = 1.0
-    if largest == 0 or low <= largest <= high:
-        dtype = X.dtype
-    elif X.dtype == np.float64:
-        # 2**1000 times the smallest subnormal is still far from overflow.
-        scale = math.ldexp(1.0, max(-1000, min(1000, -math.frexp(largest)[1])))
+    if X.dtype == np.float64:
+        scale = scale_of(X)
+    elif not _is_ordinary(_largest_magnitude(X), _SINGLE_RANGE):
+        dtype = np.dtype(np.float64)
     return ScaledData(X=as_writable(X), scale=scale, dtype=dtype, partition=partition)
 
 
+def scale_of(values: NDArray[np.float64]) -> float:
+    """Power of two that brings the largest magnitude to about 1; 1 where all is of ordinary size already."""
+    largest = _largest_magnitude(values)
+    if _is_ordinary(largest, _DOUBLE_RANGE):
+        return 1.0
+    # 2**1000 times the smallest subnormal is still far from overflow.
+    return math.ldexp(1.0, max(-1000, min(1000, -math.frexp(largest)[1])))
+
+
+def _is_ordinary(largest: float, ordinary: tuple[float, float]) -> bool:
+    return largest == 0 or ordinary[0] <= largest <= ordinary[1]
+
+
 def _largest_magnitude(X: NDArray[Any]) -> float:
-    step = max(1, _CHUNK_BYTES // (X.itemsize * X.shape[1]))
+    step = max(1, _CHUNK_BYTES // (X.itemsize * (X.shape[1] if X.ndim == 2 else 1)))
     largest = 0.0
     for start in range(0, len(X), step):
         chunk = X[start : start + step]

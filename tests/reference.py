@@ -45,19 +45,24 @@ def chebyshev_row(x, Y):
     return np.abs(Y - x).max(axis=1)
 
 
-def hamming_row(x, Y):
-    return (x != Y).mean(axis=1, dtype=WIDE)
+def hamming_row(x, Y, w=1):
+    w = np.broadcast_to(w, x.shape)
+    return ((x != Y) * w).sum(axis=1, dtype=WIDE) / w.sum()
 
 
-def canberra_row(x, Y):
+def canberra_row(x, Y, w=1):
     sizes = np.abs(x) + np.abs(Y)
-    return (np.abs(Y - x) / np.where(sizes > 0, sizes, 1)).sum(axis=1)
+    return (w * np.abs(Y - x) / np.where(sizes > 0, sizes, 1)).sum(axis=1)
 
 
-def braycurtis_row(x, Y):
+def braycurtis_row(x, Y, w=1):
     """Of two rows of zeros, NaN; of x and -x, infinite."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.abs(Y - x).sum(axis=1) / np.abs(Y + x).sum(axis=1)
+        return (w * np.abs(Y - x)).sum(axis=1) / (w * np.abs(Y + x)).sum(axis=1)
+
+
+def minkowski_row(x, Y, p, w=1):
+    return (w * np.abs(Y - x) ** p).sum(axis=1) ** (1 / p)
 
 
 def cosine_row(x, Y):
@@ -95,6 +100,7 @@ _ROWS = {
     "hamming": hamming_row,
     "canberra": canberra_row,
     "braycurtis": braycurtis_row,
+    "minkowski": minkowski_row,
     "cosine": cosine_row,
     "correlation": correlation_row,
     "mahalanobis": mahalanobis_row,
@@ -310,12 +316,19 @@ def add_differences_sorted(X, groups, first, n_groups):
     return sums
 
 
+# Twins of fastsil.kernels.nearest
+
+
 def keep_nearest(sums, groups, sizes):
     """(mean over the other members of the own group, smallest mean over another group, that group)."""
     means = sums / sizes
     own = sums[np.arange(len(sums)), groups] / np.maximum(sizes[groups] - 1, 1)
     means[np.arange(len(sums)), groups] = np.inf
     return own, means.min(axis=1), means.argmin(axis=1)
+
+
+def keep_nearest_transposed(sums, groups, sizes):
+    return keep_nearest(sums.T, groups, sizes)
 
 
 # Twins of fastsil.kernels.precomputed
@@ -333,10 +346,6 @@ def sum_columns(distances, groups, n_groups):
 
 def sum_rows_sparse(distances, groups, n_groups):
     return sum_rows(distances, groups, n_groups)
-
-
-def keep_nearest_transposed(sums, groups, sizes):
-    return keep_nearest(sums.T, groups, sizes)
 
 
 # Twins of fastsil.kernels.linear. A row is seen as z = (x - shift) * scale.
@@ -423,16 +432,23 @@ def diagonalize(matrix):
     return values, vectors.T
 
 
-def add_distances(metric, X, codes, rows, columns, first, n_range):
+# Twins of fastsil.kernels.coordinatewise and fastsil.kernels.sparse
+
+
+def add_distances(metric, X, codes, rows, columns, first, n_range, **params):
     """Sums to clusters ``first``, ... over the pairs of two ranges, samples sorted by cluster; Hamming counts."""
     X = np.asarray(X).astype(WIDE)
     sums = np.zeros((n_range, len(X)), dtype=WIDE)
     for i in range(*rows):
         for j in range(*columns):
-            distance = _ROWS[metric](X[i], X[j : j + 1])[0] if i != j else 0
-            distance *= X.shape[1] if metric == "hamming" else 1
+            distance = _ROWS[metric](X[i], X[j : j + 1], **params)[0] if i != j else 0
+            distance *= np.broadcast_to(params.get("w", 1), X.shape[1]).sum() if metric == "hamming" else 1
             places = [(codes[j], i)] if rows == columns else [(codes[j], i), (codes[i], j)]
             for cluster, place in places:
                 if first <= cluster < first + n_range:
                     sums[cluster - first, place] += distance
     return sums
+
+
+def add_distances_sparse(X, codes, rows, columns, first, n_range):
+    return add_distances("euclidean", X, codes, rows, columns, first, n_range)

@@ -3,11 +3,15 @@
 import numpy as np
 import pytest
 import sklearn.metrics
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 import fastsil
-from assertions import assert_like_sklearn, outcome
+import reference
+from assertions import assert_like_sklearn, assert_silhouettes_close, outcome
 from fastsil.sklearn_compat import VALID_METRICS
+from strategies import labelled_data
 
 N_SAMPLES = 24
 LABELS = np.arange(N_SAMPLES) % 3
@@ -58,7 +62,7 @@ def test_every_metric(metric, data, n_jobs):
     assert_same(DATA[data](np.random.default_rng(0)), metric=metric, n_jobs=n_jobs)
 
 
-POWERS = [0.5, 1, 1.5, 2, 3, 2.0, np.inf, 0, -1, None, "2"]
+POWERS = [0.3, 0.5, 1, 1.5, 2, 2.7, 3, 2.0, 7, 40, True, np.inf, 0, -1, np.nan, None, "2"]
 WEIGHTINGS = {"none": None, "weights": WEIGHTS, "negative": -WEIGHTS, "short": WEIGHTS[:2]}
 # 0 to the power of -1, times a weight of 0, is NaN or 0, by which of SciPy's functions is called.
 MINKOWSKI = [(p, name) for p in POWERS for name in WEIGHTINGS if (p, name) != (-1, "weights")]
@@ -77,8 +81,11 @@ def test_minkowski(p, weighting):
         ({}, "euclidean"),
         ({"p": 2}, "euclidean"),
         ({"p": np.float64(1)}, "manhattan"),
-        ({"p": 3}, "scikit-learn"),
-        ({"p": 2, "w": WEIGHTS}, "scikit-learn"),
+        ({"p": 3}, "coordinatewise: minkowski"),
+        ({"p": 2.7, "w": WEIGHTS}, "coordinatewise: minkowski"),
+        ({"p": 2, "w": WEIGHTS}, "euclidean"),
+        ({"p": 1, "w": WEIGHTS}, "manhattan"),
+        ({"p": np.inf, "w": WEIGHTS}, "coordinatewise: chebyshev"),
     ],
     ids=str,
 )
@@ -92,9 +99,43 @@ def test_minkowski_of_sparse_data_is_refused_as_in_scikit_learn(p):
     assert_same(csr_array(counts(np.random.default_rng(1))), metric="minkowski", p=p)
 
 
+WEIGHTINGS_TO_SCALE = {
+    "some": WEIGHTS,
+    "list": WEIGHTS.tolist(),
+    "booleans": WEIGHTS > 0,
+    "none": None,
+    "zeros": np.zeros(4),
+    "negative": -WEIGHTS,
+    "short": WEIGHTS[:2],
+    "a matrix": WEIGHTS[None],
+    "text": list("abcd"),
+    "NaN": np.where(WEIGHTS > 0, WEIGHTS, np.nan),
+}
+
+
+@pytest.mark.parametrize("weighting", WEIGHTINGS_TO_SCALE)
 @pytest.mark.parametrize("metric", ["braycurtis", "canberra", "chebyshev", "hamming", "cityblock", "sqeuclidean"])
-def test_weights(metric):
-    assert_same(counts(np.random.default_rng(2)), metric=metric, w=WEIGHTS)
+def test_weights(metric, weighting):
+    for data in (counts, numbers):
+        assert_same(data(np.random.default_rng(2)), metric=metric, w=WEIGHTINGS_TO_SCALE[weighting])
+
+
+@given(
+    labelled_data(scales=st.integers(-3, 3)),
+    st.sampled_from([0.5, 1, 1.5, 2, 2.7, 3, 4.5, 7, 20, 300, np.inf]),
+    st.lists(st.sampled_from([0.0, 0.5, 1.0, 3.0]), min_size=9, max_size=9),
+)
+def test_powers_and_weights_hypothesis(data, p, weights):
+    """Also where sums of SciPy's powers vanish: against the definition, in a wider type."""
+    X, labels = data
+    w = np.array(weights[: X.shape[1]])
+    w[0] = 1
+    ours = fastsil.silhouette_samples(X, labels, metric="minkowski", p=p, w=w)
+    if np.isinf(p):
+        expected = reference.silhouette_samples(X[:, w > 0], labels, "chebyshev")
+    else:
+        expected = reference.silhouette_samples(X, labels, "minkowski", p=p, w=w)
+    assert_silhouettes_close(ours, expected, dtype=X.dtype)
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])

@@ -1,43 +1,49 @@
-"""Chebyshev, Hamming, Canberra and Bray-Curtis distance: all pairs, each once, by vector loops over features.
+"""Distances that run over features (Minkowski, Chebyshev, Hamming, Canberra, Bray-Curtis): all pairs, each once.
 
-Distances and sums are float64 whatever the data are. Sums of all samples to all clusters would be an array of shape
-(n_samples, n_clusters); where that is more than the budget, a range of clusters is summed at a time.
+Distances and sums are float64 whatever the data are.
 """
 
 from __future__ import annotations
 
-import time
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsil.allpairs import terms_of_all_pairs
 from fastsil.kernels import coordinatewise as kernels
-from fastsil.pairs import Piece, piece_rows, run_pairs_of_pieces, worthwhile_threads
-from fastsil.parallel import Tick, part_of
+from fastsil.pairs import Piece, piece_rows, worthwhile_threads
+from fastsil.parallel import Tick
 from fastsil.partition import Partition
 from fastsil.scaling import as_writable
-from fastsil.terms import SilhouetteTerms, Work
-
-# Budget of the sums, and so many bytes a sample beyond, which is what lets a range have clusters where n is large.
-_BYTES = 48 << 20
-_BYTES_A_SAMPLE = 16
-
-_METRICS = {
-    "chebyshev": kernels.CHEBYSHEV,
-    "hamming": kernels.HAMMING,
-    "braycurtis": kernels.BRAYCURTIS,
-    "canberra": kernels.CANBERRA,
-}
+from fastsil.terms import SilhouetteTerms
 
 # Magnitudes whose products neither overflow nor vanish.
 _ORDINARY = (1e-100, 1e100)
+# The same for powers up to the eighth, of differences too.
+_ORDINARY_POWERS = (1e-18, 1e30)
+_ORDINARY_POWER = 8.0
+# Binary exponent of the largest sum of powers, below overflow.
+_TOP = 1000
 
-# Samples whose sums are turned into means at a time.
+# Whole numbers that any type tells from their neighbours.
+_WHOLE = 1e6
+
+# Samples that are looked at together.
 _CHUNK = 1 << 13
 
 
-def compute_terms(X: NDArray[Any], partition: Partition, *, metric: str, n_jobs: int, tick: Tick) -> SilhouetteTerms:
+def compute_terms(
+    X: NDArray[Any],
+    partition: Partition,
+    *,
+    metric: str,
+    n_jobs: int,
+    tick: Tick,
+    p: float = 2.0,
+    w: NDArray[np.float64] | None = None,
+) -> SilhouetteTerms:
     """Mean distances of every sample, exactly.
 
     Parameters
@@ -46,93 +52,90 @@ def compute_terms(X: NDArray[Any], partition: Partition, *, metric: str, n_jobs:
         Samples.
     partition : Partition
         Samples grouped by cluster.
-    metric : {"chebyshev", "hamming", "braycurtis", "canberra"}
+    metric : {"chebyshev", "hamming", "braycurtis", "canberra", "minkowski"}
         Distance, as SciPy defines it.
     n_jobs : int
         Number of threads; the result does not depend on it.
     tick : callable
         Told shares of the work as they are finished.
+    p : float, default=2.0
+        Power of a Minkowski distance, positive and finite.
+    w : ndarray of shape (n_features,), float64, optional
+        Weights of the features, for Hamming and Canberra distances; not negative, not all 0.
     """
-    started = time.perf_counter()
-    n_samples, n_clusters = partition.n_samples, partition.n_clusters
     X = as_writable(np.asarray(X))
-    loop = _loop_of(metric, X)
-    codes = partition.codes[partition.order]
-    n_jobs = worthwhile_threads(X.shape, n_jobs)
-    own, other = np.zeros(n_samples), np.full(n_samples, np.inf)
-    which = np.full(n_samples, -1, dtype=np.int32)
-    width = min(n_clusters, (_BYTES + _BYTES_A_SAMPLE * n_samples) // (8 * n_samples))
-    pieces = _pieces(n_samples)
-    pairs = 0
-    for first in range(0, n_clusters, width):
-        last = min(first + width, n_clusters)
-        sums = np.zeros((last - first, n_samples))
-        members = (int(partition.offsets[first]), int(partition.offsets[last]))
+    unit = 1.0
+    if metric == "hamming":
+        unit = 1.0 / (X.shape[1] if w is None else w.sum())
+    if metric == "minkowski":
+        exponent = _scale_of_powers(X, p)
+        X, unit = (X if exponent == 0 else np.ldexp(X.astype(np.float64), exponent)), math.ldexp(1.0, -exponent)
+    loop = _loop_of(metric, X, p, w)
+    if loop == kernels.HAMMING_BYTES:
+        X = (X - X.min()).astype(np.uint8)
+    weights = np.zeros(-(-X.shape[1] // kernels.UNROLL) * kernels.UNROLL, X.dtype if X.dtype == np.uint8 else float)
+    weights[: X.shape[1]] = 1.0 if w is None else w
+    totals = X.sum(axis=1, dtype=np.float64) if loop == kernels.BRAYCURTIS_POSITIVE else np.zeros(len(X))
+    samples = kernels.Samples(X, partition.order, partition.codes[partition.order], totals, weights)
 
-        def add(
-            rows: Piece,
-            columns: Piece,
-            stop: NDArray[np.uint8],
-            first: int = first,
-            sums: NDArray[np.float64] = sums,
-        ) -> None:
-            ranges = (rows.start, rows.end, columns.start, columns.end)
-            kernels.add_distances(loop, X, partition.order, codes, ranges, first, sums, stop)
+    def add(rows: Piece, columns: Piece, first: int, sums: NDArray[np.float64], stop: NDArray[np.uint8]) -> None:
+        ranges = (rows.start, rows.end, columns.start, columns.end)
+        kernels.add_distances(loop, samples, ranges, first, sums, stop)
 
-        part = part_of(tick, (last - first) / n_clusters)
-        pairs += run_pairs_of_pieces(add, pieces, members, n_jobs=n_jobs, tick=part)
-        if metric == "hamming":
-            sums /= X.shape[1]
-        _keep_nearest(sums, partition, codes, first, own, other, which)
-    # Bray-Curtis distances of x and -x are infinite; where all means are, the first other cluster is as near as any.
-    lost = which < 0
-    which[lost] = codes[lost] == 0
-    place = np.empty_like(partition.order)
-    place[partition.order] = np.arange(n_samples)
-    seconds = {"distances": time.perf_counter() - started}
-    work = Work(strategy=f"coordinatewise: {metric}", pairs=pairs, share=pairs / n_samples**2, seconds=seconds)
-    return SilhouetteTerms(a=own[place], b=other[place], neighbor=which[place], work=work)
+    return terms_of_all_pairs(
+        add,
+        partition,
+        piece_rows=piece_rows(partition.n_samples, kernels.STRIP),
+        strategy=f"coordinatewise: {metric}",
+        n_jobs=worthwhile_threads(X.shape, n_jobs),
+        tick=tick,
+        unit=unit,
+    )
 
 
-def _loop_of(metric: str, X: NDArray[Any]) -> tuple[int, ...]:
-    """The kernel's name of the metric; Canberra distances of extreme values need a division for each feature."""
-    if metric != "canberra" or X.dtype == np.float32:
-        return _METRICS[metric]
-    low, high = _ORDINARY
+def _loop_of(metric: str, X: NDArray[Any], p: float, w: NDArray[np.float64] | None) -> kernels.Metric:
+    """The kernel's name of the metric, by what the data allow."""
+    if metric == "minkowski":
+        return kernels.minkowski(p)
+    if metric == "hamming":
+        if w is not None:
+            return kernels.HAMMING_WEIGHTED
+        return kernels.HAMMING_BYTES if _fits_bytes(X) else kernels.HAMMING
+    if metric == "braycurtis":
+        return kernels.BRAYCURTIS_POSITIVE if X.min() >= 0 else kernels.BRAYCURTIS
+    if metric == "canberra":
+        if w is not None:
+            return kernels.CANBERRA_WEIGHTED
+        # With extreme values each feature needs a division of its own.
+        return kernels.CANBERRA if X.dtype == np.float32 or _is_within(X, *_ORDINARY) else kernels.CANBERRA_EXTREME
+    return kernels.CHEBYSHEV
+
+
+def _is_within(X: NDArray[Any], low: float, high: float) -> bool:
+    """Whether all magnitudes but 0 are between two bounds."""
     for start in range(0, len(X), _CHUNK):
         sizes = np.abs(X[start : start + _CHUNK])
         if ((sizes > 0) & ((sizes < low) | (sizes > high))).any():
-            return kernels.CANBERRA_EXTREME
-    return kernels.CANBERRA
+            return False
+    return True
 
 
-def _pieces(n_samples: int) -> list[Piece]:
-    rows = piece_rows(n_samples, kernels.STRIP)
-    return [Piece(start, min(start + rows, n_samples), 0) for start in range(0, n_samples, rows)]
+def _fits_bytes(X: NDArray[Any]) -> bool:
+    """Whether all values are whole numbers, no two more than a byte apart."""
+    if not X.max() - X.min() <= np.iinfo(np.uint8).max or abs(X.max()) > _WHOLE:
+        return False
+    return all(bool((chunk == np.rint(chunk)).all()) for chunk in np.array_split(X, -(-len(X) // _CHUNK)))
 
 
-def _keep_nearest(
-    sums: NDArray[np.float64],
-    partition: Partition,
-    codes: NDArray[np.int32],
-    first: int,
-    own: NDArray[np.float64],
-    other: NDArray[np.float64],
-    which: NDArray[np.int32],
-) -> None:
-    """Keep the mean of the own cluster and the smallest other one, by position; NaN stays NaN, as in a minimum."""
-    sizes = partition.sizes[first : first + len(sums), None]
-    for start in range(0, partition.n_samples, _CHUNK):
-        rows = slice(start, start + _CHUNK)
-        means = sums[:, rows] / sizes
-        slots = codes[rows] - first
-        mine = np.flatnonzero((slots >= 0) & (slots < len(sums)))
-        slots = slots[mine]
-        own[start + mine] = sums[slots, start + mine] / np.maximum(sizes[slots, 0] - 1, 1)
-        means[slots, mine] = np.inf
-        nearest = means.argmin(axis=0)
-        smallest = means[nearest, np.arange(means.shape[1])]
-        # Also where a range held nothing but the own cluster, the infinite mean is no answer.
-        better = (smallest < other[rows]) | (np.isnan(smallest) & ~np.isnan(other[rows]))
-        other[rows][better] = smallest[better]
-        which[rows][better] = nearest[better] + first
+def _scale_of_powers(X: NDArray[Any], p: float) -> int:
+    """Exponent of the power of two that X is multiplied by, so that powers of differences do not overflow.
+
+    High powers are put as high as they may be, as small differences vanish there.
+    """
+    largest = max(float(X.max()), -float(X.min()))
+    low, high = _ORDINARY_POWERS
+    if largest == 0 or (p <= _ORDINARY_POWER and low <= largest <= high):
+        return 0
+    top = 0 if p <= _ORDINARY_POWER else int((_TOP - math.log2(X.shape[1])) / p)
+    # Differences are up to twice as large; exponents beyond would make the smallest numbers no normal ones.
+    return max(-1000, min(1000, top - 1 - math.frexp(largest)[1]))

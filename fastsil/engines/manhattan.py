@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from fastsil.kernels import manhattan as kernels
+from fastsil.kernels.nearest import keep_nearest
 from fastsil.parallel import Tick, enough_for_threads, part_of, run_tasks
 from fastsil.partition import Partition
 from fastsil.terms import SilhouetteTerms, Work
@@ -174,7 +175,7 @@ def _keep_nearest(
 
     def keep_rows(rows: slice, interrupt: NDArray[np.uint8]) -> None:
         for first, part in sums:
-            kernels.keep_nearest(part[rows], partition.codes[rows], first, sizes, own[rows], other[rows], which[rows])
+            keep_nearest(part[rows], partition.codes[rows], first, sizes, own[rows], other[rows], which[rows])
 
     tasks = [slice(start, start + _TASK_ROWS) for start in range(0, partition.n_samples, _TASK_ROWS)]
     run_tasks(keep_rows, tasks, [1.0] * len(tasks), n_jobs=n_jobs)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from fastsil.kernels import precomputed as kernels
+from fastsil.kernels.nearest import keep_nearest_transposed
 from fastsil.parallel import Tick, enough_for_threads, run_tasks
 from fastsil.partition import Partition
 from fastsil.scaling import as_writable
@@ -193,7 +194,7 @@ def _strips(X: Array, partition: Partition, terms: _Terms, check: _Check) -> Cal
 
 
 def _keep(sums: NDArray[np.float64], first: int, rows: slice, partition: Partition, terms: _Terms) -> None:
-    kernels.keep_nearest_transposed(
+    keep_nearest_transposed(
         sums, partition.codes[rows], first, partition.sizes, terms.own[rows], terms.other[rows], terms.which[rows]
     )
 

@@ -80,26 +80,3 @@ def add_differences_sorted(
                         counts[own] += 1.0
                 for c in range(n_groups):
                     far[c] += near[c]
-
-
-@njit(**_FLAGS)
-def keep_nearest(
-    sums,  # IN (n_samples, n_groups) sums over the members of each group of a range
-    groups,  # IN (n_samples,) group of every sample
-    first,  # IN first group of the range
-    sizes,  # IN (n_all_groups,) members of each group
-    own,  # OUT (n_samples,) mean over the other members of the own group, where it is in the range
-    other,  # OUT (n_samples,) smallest mean over another group, if smaller than what stands there
-    which,  # OUT (n_samples,) int32, the group that gives it
-):
-    """Take what a range of groups contributes to the two mean distances of every sample."""
-    for i in range(len(sums)):
-        for c in range(sums.shape[1]):
-            group = first + c
-            if group == groups[i]:
-                own[i] = sums[i, c] / max(sizes[group] - 1, 1)
-                continue
-            mean = sums[i, c] / sizes[group]
-            if which[i] < 0 or mean < other[i]:
-                other[i] = mean
-                which[i] = group

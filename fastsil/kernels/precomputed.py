@@ -138,29 +138,6 @@ def sum_rows_sparse(
             lowest[0] = min(lowest[0], float(data[at]))
 
 
-@njit(**_FLAGS)
-def keep_nearest_transposed(
-    sums,  # IN (n_groups, n_rows) sums over the members of each group of a range
-    groups,  # IN (n_rows,) own group of every row
-    first,  # IN first group of the range
-    sizes,  # IN (n_all_groups,) members of each group
-    own,  # OUT (n_rows,) mean over the other members of the own group, where it is in the range
-    other,  # OUT (n_rows,) smallest mean over another group, if smaller than what stands there
-    which,  # OUT (n_rows,) int32, the group that gives it; negative while there is none
-):
-    """Take what a range of groups contributes to the two mean distances of every row."""
-    for c in range(len(sums)):
-        group = first + c
-        size = sizes[group]
-        total = sums[c]
-        for i in range(len(total)):
-            mean = total[i] / size
-            nearer = groups[i] != group and (which[i] < 0 or mean < other[i])
-            own[i] = total[i] / max(size - 1, 1) if groups[i] == group else own[i]
-            other[i] = mean if nearer else other[i]
-            which[i] = group if nearer else which[i]
-
-
 def _emit_add_square(builder, widened, stride, rows, groups, sums, lowest):
     """LLVM: sums[groups[j]] += column j of a square of distances, and the smallest of each column's lane.
 

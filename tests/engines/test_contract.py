@@ -29,6 +29,10 @@ def distances_of(X):
     return type(X)(distances) if issparse(X) else distances
 
 
+def stored(X):
+    return X if issparse(X) else csr_array(X)
+
+
 class Case(NamedTuple):
     """An engine with one of its metrics."""
 
@@ -38,12 +42,16 @@ class Case(NamedTuple):
     takes_sparse: bool = False
     resolution: float = 0.0
     given: Callable[[Any], Any] = lambda X: X
+    definition: dict[str, Any] = {}  # noqa: RUF012 - keywords of the metric in the reference
 
     def compute(self, X, codes, *, n_jobs=1, tick=ignore_progress) -> SilhouetteTerms:
         codes = np.asarray(codes)
         partition = partition_from_codes(np.arange(codes.max() + 1), codes)
         engine = importlib.import_module(f"fastsil.engines.{self.engine}")
         return engine.compute_terms(self.given(X), partition, n_jobs=n_jobs, tick=tick, **self.params)
+
+    def expected(self, X, codes) -> reference.Terms:
+        return reference.compute_terms(X, codes, self.metric, **self.definition)
 
 
 CASES = [
@@ -58,6 +66,8 @@ CASES = [
         Case("coordinatewise", metric, {"metric": metric})
         for metric in ("chebyshev", "hamming", "canberra", "braycurtis")
     ),
+    Case("coordinatewise", "minkowski", {"metric": "minkowski", "p": 2.7}, definition={"p": 2.7}),
+    Case("sparse", "euclidean", {}, takes_sparse=True, given=stored),
     Case("reference", "chebyshev", {"metric": "chebyshev", "metric_params": {}}),
     Case("reference", "manhattan", {"metric": "manhattan", "metric_params": {}}, takes_sparse=True),
 ]
@@ -84,7 +94,7 @@ def test_every_engine_is_held_to_the_contract():
 @dtypes
 def test_terms_equal_the_reference(case, dtype):
     X, codes = blobs(dtype)
-    assert_terms_close(case.compute(X, codes), reference.compute_terms(X, codes, case.metric), dtype=dtype)
+    assert_terms_close(case.compute(X, codes), case.expected(X, codes), dtype=dtype)
 
 
 @cases
@@ -175,7 +185,7 @@ def test_progress_ends_at_the_whole(case):
 def test_sparse_data_gives_the_same(case, container):
     X, codes = blobs(np.float64)
     X[np.abs(X) < 0.7] = 0
-    assert_terms_close(case.compute(container(X), codes), reference.compute_terms(X, codes, case.metric), dtype=X.dtype)
+    assert_terms_close(case.compute(container(X), codes), case.expected(X, codes), dtype=X.dtype)
 
 
 def assert_drawn_terms_close(case, X, codes):
@@ -184,7 +194,7 @@ def assert_drawn_terms_close(case, X, codes):
     if case.metric == "braycurtis":
         X = np.abs(X)
         assume(X.any(axis=1).all())  # Bray-Curtis has no value for two rows of zeros
-    terms, expected = case.compute(X, codes), reference.compute_terms(X, codes, case.metric)
+    terms, expected = case.compute(X, codes), case.expected(X, codes)
     resolved = np.maximum(expected.a, expected.b) >= case.resolution
     assert_terms_close(
         SilhouetteTerms(terms.a[resolved], terms.b[resolved], terms.neighbor[resolved], terms.work),

@@ -6,7 +6,7 @@ import sklearn.metrics
 
 import fastsil
 from assertions import assert_same_bits
-from fastsil.engines import coordinatewise
+from fastsil import allpairs
 
 METRICS = ["chebyshev", "hamming", "canberra", "braycurtis"]
 
@@ -21,18 +21,29 @@ def groups(n_samples=900, n_features=6, n_clusters=7):
 def test_ranges_of_clusters_give_the_same(metric, monkeypatch):
     X, labels = groups()
     whole = fastsil.silhouette_profile(X, labels, metric=metric)
-    monkeypatch.setattr(coordinatewise, "_BYTES", 0)
+    monkeypatch.setattr(allpairs, "_BYTES", 0)
     ranged = fastsil.silhouette_profile(X, labels, metric=metric, n_jobs=2)
     assert ranged.work.pairs > whole.work.pairs
     assert_same_bits(ranged.silhouettes, whole.silhouettes)
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize(
+    ("metric", "params"),
+    [*((metric, {}) for metric in METRICS), *(("minkowski", {"p": p}) for p in (0.5, 2.7, 7, 60))],
+    ids=str,
+)
 @pytest.mark.parametrize("scale", [1e-200, 1e-30, 1e30, 1e150])
-def test_extreme_sizes(metric, scale):
+def test_extreme_sizes(metric, params, scale):
     X, labels = groups(n_samples=300)
-    expected = sklearn.metrics.silhouette_samples(X, labels, metric=metric)
-    np.testing.assert_allclose(fastsil.silhouette_samples(scale * X, labels, metric=metric), expected, atol=1e-10)
+    expected = fastsil.silhouette_samples(X, labels, metric=metric, **params)
+    np.testing.assert_allclose(
+        expected, sklearn.metrics.silhouette_samples(X, labels, metric=metric, **params), atol=1e-10
+    )
+    profile = fastsil.silhouette_profile(scale * X, labels, metric=metric, **params)
+    np.testing.assert_allclose(profile.silhouettes, expected, atol=1e-10)
+    if metric in ("minkowski", "chebyshev"):
+        a = fastsil.silhouette_profile(X, labels, metric=metric, **params).a
+        np.testing.assert_allclose(profile.a, scale * a, rtol=1e-10)
 
 
 def test_rows_of_zeros_have_no_bray_curtis_distance():

@@ -73,18 +73,3 @@ def test_gather_column_sparse(dtype, index_dtype):
             sparse.data, sparse.indices.astype(index_dtype), sparse.indptr.astype(index_dtype), feature, column
         )
         np.testing.assert_array_equal(column, reference.gather_column_sparse(dense, feature))
-
-
-@pytest.mark.parametrize("width", [1, 2, 5])
-def test_keep_nearest_range_by_range(width):
-    rng = np.random.default_rng(4)
-    groups = rng.permutation(np.arange(25) % 5).astype(np.int32)
-    sums, sizes = rng.integers(1, 4, size=(25, 5)).astype(float), np.bincount(groups)
-    own, other, which = np.zeros(25), np.full(25, np.inf), np.full(25, -1, np.int32)
-    for first in range(0, 5, width):
-        part = np.ascontiguousarray(sums[:, first : first + width])
-        kernels.keep_nearest(part, groups, first, sizes, own, other, which)
-    expected_own, expected_other, expected_which = reference.keep_nearest(sums, groups, sizes)
-    np.testing.assert_array_equal(own, expected_own)
-    np.testing.assert_array_equal(other, expected_other)
-    np.testing.assert_array_equal(which, expected_which)

@@ -111,17 +111,3 @@ def test_a_stop_leaves_early():
     stored = csr_array(D)
     kernels.sum_rows_sparse(stored.data, stored.indices, stored.indptr, 0, groups, sums, np.zeros(1), stop)
     assert not sums.any()
-
-
-@pytest.mark.parametrize("width", [1, 2, 5])
-def test_keep_nearest_transposed_range_by_range(width):
-    rng = np.random.default_rng(4)
-    groups = rng.permutation(np.arange(25) % 5).astype(np.int32)
-    sums, sizes = rng.integers(1, 4, size=(5, 25)).astype(float), np.bincount(groups)
-    own, other, which = np.zeros(25), np.full(25, np.inf), np.full(25, -1, np.int32)
-    for first in range(0, 5, width):
-        kernels.keep_nearest_transposed(sums[first : first + width], groups, first, sizes, own, other, which)
-    expected_own, expected_other, expected_which = reference.keep_nearest_transposed(sums, groups, sizes)
-    np.testing.assert_array_equal(own, expected_own)
-    np.testing.assert_array_equal(other, expected_other)
-    np.testing.assert_array_equal(which, expected_which)

@@ -1,0 +1,106 @@
+"""Euclidean distance between the rows of a CSR matrix, which is never made dense: all pairs, each once.
+
+Distances and sums are float64 whatever the data are. Beside the sums, memory is a copy of the matrix, sorted by
+cluster, and a few numbers for each feature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsil.allpairs import terms_of_all_pairs
+from fastsil.kernels import sparse as kernels
+from fastsil.pairs import Piece, worthwhile_threads
+from fastsil.parallel import Tick
+from fastsil.partition import Partition
+from fastsil.scaling import scale_of
+from fastsil.terms import SilhouetteTerms
+
+# Samples of a piece. A strip of few samples has short lists, whose beginnings cost more than their entries; a few
+# pieces make enough tasks for a few threads.
+_PIECE_ROWS = 256, kernels.STRIP
+_PIECES = 10
+
+# What a pair costs beside its products, in products of the dense engine.
+_PRODUCTS_A_PAIR = 16
+
+
+def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: Tick) -> SilhouetteTerms:
+    """Mean distances of every sample, exactly.
+
+    Parameters
+    ----------
+    X : CSR matrix of shape (n_samples, n_features), float32 or float64
+        Samples. Columns in any order; entries that are stored twice add up.
+    partition : Partition
+        Samples grouped by cluster.
+    n_jobs : int
+        Number of threads; the result does not depend on it.
+    tick : callable
+        Told shares of the work as they are finished.
+    """
+    n_samples = partition.n_samples
+    n_jobs = worthwhile_threads((n_samples, _PRODUCTS_A_PAIR + X.nnz // n_samples), n_jobs)
+    scale = scale_of(X.data) if X.dtype == np.float64 and X.nnz else 1.0
+    rows, n_features = _rows_by_position(X, partition, scale)
+    scratch: SimpleQueue[NDArray[np.int32]] = SimpleQueue()
+    for _ in range(max(1, n_jobs)):
+        scratch.put(np.full(n_features, -1, dtype=np.int32))
+
+    @contextmanager
+    def slots() -> Iterator[NDArray[np.int32]]:
+        lent = scratch.get()
+        try:
+            yield lent
+        finally:
+            scratch.put(lent)
+
+    def add(rows_: Piece, columns: Piece, first: int, sums: NDArray[np.float64], stop: NDArray[np.uint8]) -> None:
+        ranges = (rows_.start, rows_.end, columns.start, columns.end)
+        with slots() as lent:
+            kernels.add_distances_sparse(rows, ranges, first, lent, sums, stop)
+
+    least, most = _PIECE_ROWS
+    return terms_of_all_pairs(
+        add,
+        partition,
+        piece_rows=max(least, min(most, -(-n_samples // _PIECES))),
+        strategy="sparse: all pairs",
+        n_jobs=n_jobs,
+        tick=tick,
+        unit=1.0 / scale,
+    )
+
+
+def _rows_by_position(X: Any, partition: Partition, scale: float) -> tuple[kernels.Rows, int]:
+    """The matrix sorted by cluster, features renumbered by how many samples have them; the number that occur.
+
+    Features that many samples have, and that are looked up most often, then lie side by side.
+    """
+    X = X[partition.order]
+    if not X.has_canonical_format:
+        X.sum_duplicates()
+    X.eliminate_zeros()
+    counts = np.bincount(X.indices, minlength=X.shape[1])
+    ranking = np.argsort(-counts, kind="stable")
+    number = np.empty(len(ranking), dtype=X.indptr.dtype)
+    number[ranking] = np.arange(len(ranking))
+    X.indices = number[X.indices]
+    X.has_sorted_indices = False
+    X.sort_indices()
+    values = X.data.astype(np.float64) * scale
+    squares = np.bincount(np.repeat(np.arange(X.shape[0]), np.diff(X.indptr)), weights=values**2, minlength=X.shape[0])
+    rows = kernels.Rows(
+        values=values,
+        features=X.indices.astype(np.int32, copy=False),
+        bounds=X.indptr.astype(np.int64, copy=False),
+        squares=squares,
+        codes=partition.codes[partition.order],
+    )
+    return rows, int(np.count_nonzero(counts))

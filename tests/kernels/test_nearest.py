@@ -1,0 +1,33 @@
+"""The two mean distances of every sample, from sums that come a range of groups at a time."""
+
+import numpy as np
+import pytest
+
+import reference
+from fastsil.kernels import nearest as kernels
+
+
+def sums_and_groups(hole):
+    rng = np.random.default_rng(4)
+    groups = rng.permutation(np.arange(25) % 5).astype(np.int32)
+    sums = rng.integers(1, 4, size=(5, 25)).astype(float)
+    if hole is not None:
+        sums[hole] = np.nan
+    return sums, groups, np.bincount(groups), (np.zeros(25), np.full(25, np.inf), np.full(25, -1, np.int32))
+
+
+@pytest.mark.parametrize("width", [1, 2, 5])
+@pytest.mark.parametrize("hole", [None, (0, 3), (2, 7), (4, slice(None)), (slice(None), 9)], ids=str)
+def test_range_by_range(width, hole):
+    """A mean that is no number is met first, last, or everywhere: it stays, whatever comes after."""
+    sums, groups, sizes, found = sums_and_groups(hole)
+    for first in range(0, 5, width):
+        kernels.keep_nearest(np.ascontiguousarray(sums[first : first + width].T), groups, first, sizes, *found)
+    expected = reference.keep_nearest(sums.T, groups, sizes)
+    for actual, wanted in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(actual, wanted)
+    transposed = sums_and_groups(hole)[-1]
+    for first in range(0, 5, width):
+        kernels.keep_nearest_transposed(sums[first : first + width], groups, first, sizes, *transposed)
+    for actual, wanted in zip(transposed, reference.keep_nearest_transposed(sums, groups, sizes), strict=True):
+        np.testing.assert_array_equal(actual, wanted)
