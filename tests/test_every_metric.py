@@ -49,7 +49,8 @@ DATA = {"numbers": numbers, "counts": counts, "booleans": booleans, "angles": an
 def assert_same(X, **params):
     ours = outcome(fastsil.silhouette_samples, X, LABELS, **params)
     theirs = outcome(sklearn.metrics.silhouette_samples, X, LABELS, **params)
-    assert_like_sklearn(ours, theirs, atol=1e-9)
+    # On several threads scikit-learn's distance of a sample from itself is rounding and not 0, for nan_euclidean.
+    assert_like_sklearn(ours, theirs, atol=1e-8)
 
 
 # Taken as samples, the distances have a singular covariance, for which scikit-learn answers with rounding.
