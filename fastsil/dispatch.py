@@ -240,7 +240,7 @@ def _weighted_route(route: Route, power: float, w: Any, n_features: int) -> Rout
 
 
 def _scale_features(X: NDArray[Any], factors: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.multiply(X, factors, dtype=np.float64)
+    return np.asarray(np.multiply(X, factors, dtype=np.float64))
 
 
 def coordinates_of(X: Any, metric: str, metric_params: dict[str, Any]) -> Any:

@@ -95,7 +95,8 @@ def _rows_by_position(X: Any, partition: Partition, scale: float) -> tuple[kerne
     X.has_sorted_indices = False
     X.sort_indices()
     values = X.data.astype(np.float64) * scale
-    squares = np.bincount(np.repeat(np.arange(X.shape[0]), np.diff(X.indptr)), weights=values**2, minlength=X.shape[0])
+    row_of = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
+    squares: NDArray[np.float64] = np.bincount(row_of, weights=values**2, minlength=X.shape[0]).astype(np.float64)
     rows = kernels.Rows(
         values=values,
         features=X.indices.astype(np.int32, copy=False),
