@@ -134,16 +134,17 @@ def compute_terms_many(
 def as_euclidean(X: Any, metric: Metric, metric_params: dict[str, Any]) -> Any:
     """Data whose Euclidean distances are the distances of the metric; None where there are none."""
     X = _dense_if_smaller(X, metric)
-    metric, metric_params, route = _route_of(X, metric, metric_params)
-    if route is None or route.engine != "euclidean":
+    given, route = _route_of(X, metric, metric_params)
+    if route is None or _engine_on(route, X) != "euclidean":
         return None
-    return X if route.prepare is None else route.prepare(X, **metric_params)
+    return X if route.prepare is None else route.prepare(X, **given)
 
 
 def engine_of(X: Any, metric: Metric, metric_params: dict[str, Any]) -> str:
     """Name of the engine that computes the metric for such data."""
-    route = _route_of(_dense_if_smaller(X, metric), metric, metric_params)[2]
-    return "reference" if route is None else route.engine
+    X = _dense_if_smaller(X, metric)
+    route = _route_of(X, metric, metric_params)[1]
+    return "reference" if route is None else _engine_on(route, X)
 
 
 def is_worth_remembering(metric: Metric) -> bool:
@@ -194,8 +195,7 @@ def _run_route(route: Route, X: Any, partitions: Sequence[Partition], n_jobs: in
     """Partitions that are worth one pass together, then the others one by one."""
     together: list[int] = []
     terms: dict[int, SilhouetteTerms] = {}
-    sparse: bool = issparse(X)
-    if route.shared and len(partitions) > 1 and not sparse:
+    if route.shared and len(partitions) > 1 and not issparse(X):
         shared = _engine(route.shared)
         together = shared.choose_shared(partitions, X.shape[1])
     alone = [place for place in range(len(partitions)) if place not in set(together)]
@@ -203,10 +203,15 @@ def _run_route(route: Route, X: Any, partitions: Sequence[Partition], n_jobs: in
     if together:
         found = shared.compute_terms_many(X, [partitions[place] for place in together], n_jobs=n_jobs, tick=part)
         terms.update(zip(together, found, strict=True))
-    engine = _engine(route.sparse if sparse else route.engine)
+    engine = _engine(_engine_on(route, X))
     for place in alone:
         terms[place] = engine.compute_terms(X, partitions[place], n_jobs=n_jobs, tick=part, **route.fixed)
     return [terms[place] for place in range(len(partitions))]
+
+
+def _engine_on(route: Route, X: Any) -> str:
+    sparse: bool = issparse(X)
+    return route.sparse if sparse else route.engine
 
 
 def _engine(name: str) -> Any:
