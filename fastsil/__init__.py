@@ -63,13 +63,13 @@ if TYPE_CHECKING:
     )
     from fastsil.stream import SilhouetteStream
     from fastsil.sweep import KMeansSweep
-
-
-def __getattr__(name: str) -> object:
-    if name in _ROOM_OF:
-        with LOADING:
-            return getattr(importlib.import_module(_ROOM_OF[name]), name)
-    raise AttributeError(f"module 'fastsil' has no attribute {name!r}")
+else:
+    # Hidden from type checkers, to which every misspelt name would be an object.
+    def __getattr__(name: str) -> object:
+        if name in _ROOM_OF:
+            with LOADING:
+                return getattr(importlib.import_module(_ROOM_OF[name]), name)
+        raise AttributeError(f"module 'fastsil' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import CellType
-from typing import Any
+from typing import Any, TypeVar
 
 from sklearn.metrics.cluster import silhouette_samples, silhouette_score
 from sklearn.metrics.pairwise import distance_metrics, pairwise_distances_chunked
+from sklearn.utils import metaestimators
 
 try:
     from sklearn.utils._param_validation import InvalidParameterError
@@ -34,7 +35,21 @@ SILHOUETTE_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "silhouette_score": silhouette_score,
 }
 
-__all__ = ["SILHOUETTE_FUNCTIONS", "VALID_METRICS", "InvalidParameterError", "body_of", "pairwise_distances_chunked"]
+__all__ = [
+    "SILHOUETTE_FUNCTIONS",
+    "VALID_METRICS",
+    "InvalidParameterError",
+    "available_if",
+    "body_of",
+    "pairwise_distances_chunked",
+]
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def available_if(check: Callable[[Any], bool]) -> Callable[[_Method], _Method]:
+    """scikit-learn's decorator of that name, which has no types, as one that keeps a method's type."""
+    return metaestimators.available_if(check)  # type: ignore[no-any-return]
 
 
 def body_of(function: Callable[..., Any]) -> CellType:

@@ -20,13 +20,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.cluster import KMeans
 from sklearn.exceptions import FitFailedWarning
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastsil.clustering import check_n_clusters, generator_for, geometry_of, labels_of, make_clusterers
 from fastsil.null import NullComparison, check_null, compare_with_null, with_null_columns
 from fastsil.parallel import Tick, progress_bar, resolve_n_jobs
 from fastsil.search import Finding, Listener, Space, SweepEvent, SweepRow, columns_of, search
+from fastsil.sklearn_compat import available_if
 from fastsil.stability import (
     Stability,
     check_n_stability,
@@ -298,7 +298,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
             findings=() if self.diagnosis_ is None else self.diagnosis_.findings,
         )
 
-    @available_if(_best_can_predict)  # type: ignore[untyped-decorator]
+    @available_if(_best_can_predict)
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Cluster of each sample, by the chosen clusterer in the geometry that it was fitted in.
 
