@@ -46,7 +46,7 @@ CONTENDERS = (
     Contender("silhouette-scalable", "silhouette_scalable", "silhouette-scalable", note="one thread"),
     Contender("silhouette-scalable, sampled", "silhouette_scalable_sampled", "silhouette-scalable", is_exact=False),
     Contender("manhattan-silhouette", "manhattan_silhouette", "manhattan-silhouette", "manhattan"),
-    Contender("pyspark", "pyspark", "pyspark", "sqeuclidean", note="mean only; its Java memory is not counted"),
+    Contender("pyspark", "pyspark", "pyspark", "sqeuclidean", note="mean only"),
 )
 PACKAGES = tuple(dict.fromkeys(contender.package for contender in CONTENDERS if contender.package))
 
@@ -93,6 +93,7 @@ class Worker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._process.stdout.close()
 
     def wait_until_ready(self) -> None:
         self._read("ready")
@@ -105,9 +106,8 @@ class Worker:
         self.memory = max(self.memory, told["memory"])
 
     def forget(self) -> None:
-        """Do not count the calls so far."""
+        """Do not count the time of the calls so far. Their memory counts: some libraries keep it for the next call."""
         self.seconds.clear()
-        self.memory = 0
 
     def answer(self) -> np.ndarray:
         """Silhouettes of the first call, or their mean as an array without dimensions."""

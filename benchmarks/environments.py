@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / ".environments"
-# What peers import and do not name among their requirements; and which Python they need, where this one is older.
+# What peers import and do not name among their requirements; and the first Python that their source runs on.
 _MORE = {"torchdr": ["matplotlib"], "pyspark": ["pandas", "pyarrow"]}
-_PYTHON = {"manhattan-silhouette": (3, 12)}
+_PYTHON = {"manhattan-silhouette": (3, 14)}
 _SECONDS = 1200
 
 

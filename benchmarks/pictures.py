@@ -30,7 +30,7 @@ def draw(folder: Path = FOLDER) -> list[Path]:
         rows = harness.stored(subject)
         if not rows:
             continue
-        figure = Figure(figsize=(9.6, 3.4), layout="constrained")
+        figure = Figure(figsize=(9.6, 4.2), layout="constrained")
         draw_on(figure, rows)
         path = folder / f"{name}.png"
         figure.savefig(path, dpi=150)
@@ -57,7 +57,7 @@ def _draw_growth(figure: Any, rows: Sequence[dict[str, Any]]) -> None:
         ax.set(xscale="log", yscale="log", xlabel=f"{_WORDS[grows]} {grows}", title=rest)
         ax.title.set_fontsize(9)
         ax.grid(alpha=0.25, which="both", linewidth=0.5)
-        ax.legend(fontsize=7)
+        ax.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.18), frameon=False)
         if grows == "n":
             ax.set_ylabel("seconds")
 

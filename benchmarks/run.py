@@ -24,6 +24,7 @@ from benchmarks import (
     peers,
     pictures,
     rates,
+    readme,
     table,
 )
 from benchmarks.harness import Recorder, paired_ratio, run_probe
@@ -385,4 +386,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     if options.record:
         table.write(subjects)
+        readme.write()
     return 0

@@ -22,6 +22,9 @@ import numpy as np
 # Beside this file: the packages on the path may be those of another commit.
 from probes import PeakMemory
 
+# Samples of a call that only loads libraries, so that these do not count as a call's memory.
+_WARM_UP = 300
+
 
 def fastsil(X, labels, metric):
     from fastsil import silhouette_samples
@@ -155,6 +158,8 @@ def main(name: str, metric: str, data: str, labels: str, out: str) -> None:
     warnings.simplefilter("ignore")
     call = globals()[name]
     X, codes = np.load(data), np.load(labels)
+    few = np.random.default_rng(0).permutation(len(X))[:_WARM_UP]
+    call(np.ascontiguousarray(X[few]), np.unique(codes[few], return_inverse=True)[1], metric)
     _PREPARE.get(name, lambda *_: None)(X, codes)
     print("ready", flush=True)
     for turn, _ in enumerate(sys.stdin):
