@@ -22,7 +22,8 @@ numpydoc_validation_checks = {"GL01", "GL06", "GL07", "PR02", "PR03"}
 
 html_theme = "furo"
 html_title = f"fastsil {version}"
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 html_show_sourcelink = False
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
