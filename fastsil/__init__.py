@@ -16,12 +16,14 @@ __version__ = "0.1.0"
 __all__ = [
     "KMeansSweep",
     "NullReference",
+    "Plan",
     "SilhouetteEstimate",
     "SilhouetteProfile",
     "SilhouetteScorer",
     "SilhouetteStream",
     "__version__",
     "patch_sklearn",
+    "plan",
     "silhouette_estimate",
     "silhouette_profile",
     "silhouette_profiles",
@@ -34,11 +36,13 @@ __all__ = [
 _ROOM_OF = {
     "KMeansSweep": "fastsil.sweep",
     "NullReference": "fastsil.diagnosis",
+    "Plan": "fastsil.planning",
     "SilhouetteEstimate": "fastsil.estimate",
     "SilhouetteProfile": "fastsil.profile",
     "SilhouetteScorer": "fastsil.scorer",
     "SilhouetteStream": "fastsil.stream",
     "patch_sklearn": "fastsil.patch",
+    "plan": "fastsil.planning",
     "silhouette_estimate": "fastsil.estimate",
     "silhouette_profile": "fastsil.scores",
     "silhouette_profiles": "fastsil.scores",
@@ -52,6 +56,7 @@ if TYPE_CHECKING:
     from fastsil.diagnosis import NullReference
     from fastsil.estimate import SilhouetteEstimate, silhouette_estimate
     from fastsil.patch import patch_sklearn, unpatch_sklearn
+    from fastsil.planning import Plan, plan
     from fastsil.profile import SilhouetteProfile
     from fastsil.scorer import SilhouetteScorer
     from fastsil.scores import (

@@ -85,6 +85,9 @@ _ROUTES = {
     "braycurtis": Route("coordinatewise", power=1, fixed={"metric": "braycurtis"}),
 }
 
+# Engines whose exact results cost no more than a few readings of the data.
+NO_PAIRS = ("linear", "manhattan")
+
 # Samples whose distances to each other are looked at for a diagnosis.
 _SOME = 512
 

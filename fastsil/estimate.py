@@ -24,15 +24,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from fastsil.confidence import MeanInterval
-from fastsil.dispatch import compute_terms, engine_of, silhouettes_of
+from fastsil.dispatch import NO_PAIRS, compute_terms, engine_of, silhouettes_of
 from fastsil.parallel import Tick, part_of, progress_bar, resolve_n_jobs
 from fastsil.partition import Partition
-from fastsil.plan import exact_is_as_cheap
+from fastsil.planning import exact_is_as_cheap
 from fastsil.rows import GUESS, LOWER, UPPER, Rows, open_rows
 from fastsil.validation import Metric, check_confidence, check_scored, check_tol, name_of_metric
 
-# Engines whose exact results cost no more than a few readings of the data.
-_NO_PAIRS = ("linear", "manhattan")
 # Half-widths of the intervals of single clusters and of the share of negative samples, in units of `tol`.
 _LOOSER = 10.0
 # A first round takes this share of the draws that seem to be needed: spreads are known better after it.
@@ -245,7 +243,7 @@ def _estimate(
 ) -> SilhouetteEstimate:
     n_jobs = request.n_jobs
     engine = engine_of(X, metric, metric_params)
-    if engine in _NO_PAIRS or (engine == "euclidean" and exact_is_as_cheap(partition, X.shape[1])):
+    if engine in NO_PAIRS or (engine == "euclidean" and exact_is_as_cheap(partition, X.shape[1])):
         return _all_of_them(X, partition, metric, metric_params, request, tick)
     rows = open_rows(X, partition, metric, metric_params, n_jobs=n_jobs, tick=part_of(tick, 0.4))
     rounds = _Rounds(rows, partition, request, rows.intervals(part_of(tick, 0.4)))

@@ -67,6 +67,9 @@ class SilhouetteProfile:
         The labels that were scored.
     neighbor : ndarray of shape (n_samples,)
         Label of the nearest other cluster.
+    lower, upper : ndarray of shape (n_samples,)
+        The exact silhouette is certainly in between. Both are ``silhouettes`` where it was computed; with
+        ``exact=False`` it was guessed, and ``a``, ``b`` and ``neighbor`` are guesses as well.
     ignored : ndarray of shape (n_samples,), bool
         Samples that ``ignore_label`` left out. Their ``silhouettes``, ``a`` and ``b`` are NaN, their ``neighbor`` is
         their own label; scores, counts and the table of clusters are those of the others.
@@ -90,6 +93,8 @@ class SilhouetteProfile:
     b: NDArray[np.float64]
     labels: NDArray[Any]
     neighbor: NDArray[Any]
+    lower: NDArray[Any]
+    upper: NDArray[Any]
     ignored: NDArray[np.bool_]
     metric: str
     work: Work
@@ -109,6 +114,11 @@ class SilhouetteProfile:
     @property
     def n_clusters(self) -> int:
         return self._partition.n_clusters
+
+    @cached_property
+    def exact(self) -> bool:
+        """Whether every silhouette was computed, and none guessed."""
+        return bool((self._scored(self.lower) == self._scored(self.upper)).all())
 
     @cached_property
     def score(self) -> float:
@@ -212,7 +222,7 @@ class SilhouetteProfile:
         return diagnose(evidence)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a sample: label, silhouette, a, b, neighbor.
+        """One row a sample: label, silhouette, a, b, neighbor; where silhouettes were guessed, lower and upper too.
 
         Raises
         ------
@@ -223,15 +233,14 @@ class SilhouetteProfile:
             import pandas as pd
         except ImportError as error:
             raise ImportError("to_frame needs pandas; install it with: pip install 'fastsil[frames]'") from error
-        return pd.DataFrame(
-            {
-                "label": self.labels,
-                "silhouette": self.silhouettes,
-                "a": self.a,
-                "b": self.b,
-                "neighbor": self.neighbor,
-            }
-        )
+        columns = {
+            "label": self.labels,
+            "silhouette": self.silhouettes,
+            "a": self.a,
+            "b": self.b,
+            "neighbor": self.neighbor,
+        }
+        return pd.DataFrame(columns if self.exact else columns | {"lower": self.lower, "upper": self.upper})
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the silhouette plot: each cluster's samples as sorted bars, and the mean as a line.
@@ -283,8 +292,9 @@ class SilhouetteProfile:
 
     def __repr__(self) -> str:
         ignored = f"n_ignored={self.n_ignored}, " if self.n_ignored else ""
+        guessed = "" if self.exact else "exact=False, "
         return (
-            f"SilhouetteProfile(n_samples={self.n_samples}, {ignored}n_clusters={self.n_clusters}, "
+            f"SilhouetteProfile(n_samples={self.n_samples}, {ignored}{guessed}n_clusters={self.n_clusters}, "
             f"metric={self.metric!r}, score={self.score:.4f}, macro_score={self.macro_score:.4f}, "
             f"n_negative={self.n_negative})"
         )
@@ -302,20 +312,41 @@ class SilhouetteProfile:
         return f"<div><p>{words}<br>{score_sentence(self.score)}</p>{html_table(cluster_columns(self.clusters))}</div>"
 
 
-def profile_of(terms: SilhouetteTerms, partition: Partition, *, dtype: np.dtype[Any], metric: str) -> SilhouetteProfile:
-    """Make the record from an engine's answer; silhouettes are rounded to ``dtype`` at the very end."""
+def profile_of(
+    terms: SilhouetteTerms,
+    partition: Partition,
+    *,
+    dtype: np.dtype[Any],
+    metric: str,
+    intervals: NDArray[np.float64] | None = None,
+) -> SilhouetteProfile:
+    """Make the record from an engine's answer; silhouettes are rounded to ``dtype`` at the very end.
+
+    Guesses come with ``intervals``, lower bound, guess and upper bound of every silhouette.
+    """
+    silhouettes = silhouettes_of(terms, partition) if intervals is None else intervals[:, 1]
+    silhouettes = np.ascontiguousarray(silhouettes, dtype=dtype)
     return SilhouetteProfile(
-        silhouettes=silhouettes_of(terms, partition).astype(dtype, copy=False),
+        silhouettes=silhouettes,
         a=terms.a,
         b=terms.b,
         labels=partition.classes[partition.codes],
         neighbor=partition.classes[terms.neighbor],
+        lower=silhouettes if intervals is None else _rounded(intervals, 0, dtype),
+        upper=silhouettes if intervals is None else _rounded(intervals, 2, dtype),
         ignored=np.zeros(partition.n_samples, dtype=bool),
         metric=metric,
         work=terms.work,
         _partition=partition,
         _neighbor_codes=terms.neighbor,
     )
+
+
+def _rounded(intervals: NDArray[np.float64], column: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """A bound in another type: outwards, except where the interval is a point."""
+    bound = intervals[:, column].astype(dtype)
+    outside = np.nextafter(bound, dtype.type(np.inf if column else -np.inf))
+    return np.asarray(np.where(intervals[:, 0] == intervals[:, 2], bound, np.clip(outside, -1, 1)))
 
 
 def with_ignored(profile: SilhouetteProfile, kept: NDArray[np.bool_], label: Any) -> SilhouetteProfile:
@@ -329,6 +360,8 @@ def with_ignored(profile: SilhouetteProfile, kept: NDArray[np.bool_], label: Any
         silhouettes=spread_out(profile.silhouettes, kept),
         a=spread_out(profile.a, kept),
         b=spread_out(profile.b, kept),
+        lower=spread_out(profile.lower, kept),
+        upper=spread_out(profile.upper, kept),
         labels=classes[codes],
         neighbor=classes[neighbor_codes],
         ignored=~kept,

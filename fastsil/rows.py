@@ -5,6 +5,7 @@ Samples are named by their position in the order of the partition.
 
 from __future__ import annotations
 
+import time
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,10 +14,10 @@ from sklearn.metrics import pairwise_distances
 
 from fastsil.approximation import Approximation, EuclideanRows
 from fastsil.dispatch import as_euclidean, silhouettes_from
-from fastsil.parallel import Tick, ignore_progress
+from fastsil.parallel import Tick, ignore_progress, part_of
 from fastsil.partition import Partition
 from fastsil.terms import SilhouetteTerms, Work
-from fastsil.validation import Metric, check_row_of_distances
+from fastsil.validation import Metric, check_row_of_distances, name_of_metric
 
 # Exact silhouettes are within this of the truth, so that an interval that is wider by it holds them too.
 _PROMISE = {np.dtype(np.float32): 2e-6, np.dtype(np.float64): 1e-10}
@@ -54,6 +55,36 @@ def open_rows(
     if data is None:
         return DistanceRows(X, partition, metric, metric_params, n_jobs=n_jobs)
     return MomentRows(data, partition, dtype=X.dtype, n_jobs=n_jobs, tick=tick)
+
+
+def guess_terms(
+    X: Any,
+    partition: Partition,
+    metric: Metric,
+    metric_params: dict[str, Any],
+    *,
+    refine_to: float | None,
+    n_jobs: int,
+    tick: Tick,
+) -> tuple[SilhouetteTerms, NDArray[np.float64]]:
+    """Guesses of all terms, and intervals of the silhouettes, (n_samples, 3); both by row of X.
+
+    Samples whose interval is wider than ``refine_to`` are computed exactly.
+
+    Raises
+    ------
+    ValueError
+        If the metric has no Euclidean form.
+    """
+    data = as_euclidean(X, metric, metric_params)
+    if data is None:
+        raise ValueError(
+            f"exact=False guesses from moments, which metric={name_of_metric(metric)!r} does not have for such data. "
+            "Pass exact=True, or call silhouette_estimate: it draws random samples for any metric."
+        )
+    started = time.perf_counter()
+    rows = MomentRows(data, partition, dtype=X.dtype, n_jobs=n_jobs, tick=part_of(tick, 0.2))
+    return rows.terms(refine_to, part_of(tick, 0.8), started)
 
 
 class MomentRows:
@@ -105,32 +136,24 @@ class MomentRows:
         silhouettes[self._alone[positions]] = 0.0
         return silhouettes
 
-    def terms(
-        self, refine_to: float | None, tick: Tick = ignore_progress
-    ) -> tuple[SilhouetteTerms, NDArray[np.float64]]:
-        """Guesses of all terms, and intervals of the silhouettes, both by row of X.
-
-        Samples whose interval is wider than ``refine_to`` are computed exactly.
-        """
+    def terms(self, refine_to: float | None, tick: Tick, started: float) -> tuple[SilhouetteTerms, NDArray[np.float64]]:
+        """What :func:`guess_terms` returns; ``started`` is when its work began."""
         order, n_samples = self._partition.order, self._partition.n_samples
-        found = self._rows.approximate(tick)
+        found = self._rows.approximate(part_of(tick, 1.0 if refine_to is None else 0.5))
         intervals = self.intervals_of(found)
+        seconds = {"guesses": time.perf_counter() - started}
         if refine_to is not None:
             wide = np.flatnonzero(intervals[:, UPPER] - intervals[:, LOWER] > refine_to)
-            exact = self._rows.compute(wide, tick)
+            exact = self._rows.compute(wide, part_of(tick, 0.5))
             found.a[wide], found.b[wide], found.neighbor[wide] = exact
             intervals[wide] = silhouettes_from(exact.a[:, GUESS], exact.b[:, GUESS])[:, None]
-            intervals[self._alone] = 0.0
+            seconds["refined"] = time.perf_counter() - started - seconds["guesses"]
         a, b = np.empty(n_samples), np.empty(n_samples)
         neighbor = np.empty(n_samples, dtype=np.int32)
         by_row = np.empty((n_samples, 3))
-        a[order], b[order], neighbor[order], by_row[order] = (
-            found.a[:, GUESS],
-            found.b[:, GUESS],
-            found.neighbor,
-            intervals,
-        )
-        work = Work("moments", self.pairs, self.pairs / n_samples**2)
+        a[order], b[order], neighbor[order] = found.a[:, GUESS], found.b[:, GUESS], found.neighbor
+        by_row[order] = intervals
+        work = Work("moments", self.pairs, self.pairs / n_samples**2, seconds)
         return SilhouetteTerms(a=a, b=b, neighbor=neighbor, work=work), by_row
 
 

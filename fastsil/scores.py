@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -9,11 +10,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
-from fastsil.dispatch import compute_terms, compute_terms_many, is_worth_remembering, silhouettes_of
+from fastsil.dispatch import (
+    NO_PAIRS,
+    compute_terms,
+    compute_terms_many,
+    engine_of,
+    is_worth_remembering,
+    silhouettes_of,
+)
+from fastsil.estimate import silhouette_estimate
 from fastsil.memo import MEMO
 from fastsil.parallel import progress_bar, resolve_n_jobs
 from fastsil.partition import Partition
+from fastsil.planning import LONG_SECONDS, may_be_long, plan_of
 from fastsil.profile import SilhouetteProfile, profile_of, spread_out, with_ignored
+from fastsil.rows import guess_terms
 from fastsil.terms import SilhouetteTerms
 from fastsil.validation import (
     Metric,
@@ -23,6 +34,7 @@ from fastsil.validation import (
     check_labelings,
     check_labels,
     check_metric,
+    check_refine_to,
     check_sample_size,
     check_scored,
     name_of_metric,
@@ -105,6 +117,7 @@ def silhouette_score(
     sample_size: int | None = None,
     random_state: int | np.random.RandomState | None = None,
     average: Literal["micro", "macro"] = "micro",
+    tol: float | None = None,
     ignore_label: Any = None,
     n_jobs: int | None = None,
     progress: bool = False,
@@ -128,6 +141,9 @@ def silhouette_score(
     average : {"micro", "macro"}, default="micro"
         ``"micro"``: mean over samples, as in scikit-learn. ``"macro"``: mean of the clusters' means, in which
         every cluster counts alike.
+    tol : float, optional
+        An estimate to within ``tol`` with 99 % confidence is enough: :func:`silhouette_estimate`, which tells its
+        interval too.
     ignore_label : label, optional
         Samples with this label are left out of everything: ``-1`` for the noise of DBSCAN and HDBSCAN, which is
         otherwise one more cluster. The others are copied once (of distances, their rows and columns).
@@ -157,6 +173,21 @@ def silhouette_score(
     """
     check_average(average)
     sample_size = check_sample_size(sample_size)
+    if tol is not None:
+        if sample_size is not None:
+            raise ValueError("sample_size and tol are two ways to score fewer samples; pass one of them.")
+        estimate = silhouette_estimate(
+            X,
+            labels,
+            tol=tol,
+            metric=metric,
+            random_state=random_state,
+            ignore_label=ignore_label,
+            n_jobs=n_jobs,
+            progress=progress,
+            **metric_params,
+        )
+        return estimate.score if average == "micro" else estimate.macro_score
     X, partition, _ = check_scored(X, labels, metric, ignore_label)
     if sample_size is not None:
         X, partition = _draw_subset(X, partition, metric, sample_size, random_state)
@@ -172,6 +203,8 @@ def silhouette_profile(
     labels: ArrayLike,
     *,
     metric: Metric = "euclidean",
+    exact: bool = True,
+    refine_to: float | None = None,
     ignore_label: Any = None,
     n_jobs: int | None = None,
     progress: bool = False,
@@ -184,6 +217,12 @@ def silhouette_profile(
     X, labels, metric, ignore_label, n_jobs, progress, **metric_params
         As for :func:`silhouette_samples`. Where ``ignore_label`` leaves a sample out, its silhouette, ``a`` and ``b``
         are NaN, its ``neighbor`` is its own label, and no score, count or table of the profile knows it.
+    exact : bool, default=True
+        ``False``: silhouettes, ``a`` and ``b`` are guessed from moments of the clusters, in O(n · k · d + n · d²), and
+        ``lower`` and ``upper`` of the profile certainly hold the exact silhouette of every sample. For metrics that are
+        Euclidean, or are after a linear map; those that need no pairs are exact all the same.
+    refine_to : float, optional
+        With ``exact=False``: samples whose interval is wider than this are computed exactly, one by one.
 
     Returns
     -------
@@ -192,7 +231,7 @@ def silhouette_profile(
     Raises
     ------
     ValueError
-        If X or labels is not what it should be; the message says where.
+        If X or labels is not what it should be, or there are no guesses for the metric; the message says where.
 
     Examples
     --------
@@ -200,10 +239,22 @@ def silhouette_profile(
     >>> profile = silhouette_profile([[0.0], [1.0], [5.0], [6.0], [7.0]], list("uuvvv"))
     >>> profile.neighbor
     array(['v', 'v', 'u', 'u', 'u'], dtype='<U1')
+    >>> X, labels = [[0.0], [1.0], [5.0], [6.0], [7.0]], [0, 0, 1, 1, 1]
+    >>> guessed = silhouette_profile(X, labels, exact=False)
+    >>> bool((guessed.lower <= profile.silhouettes).all() and (profile.silhouettes <= guessed.upper).all())
+    True
     """
+    refine_to = check_refine_to(refine_to, exact=exact)
     X, partition, kept = check_scored(X, labels, metric, ignore_label)
-    terms = _compute(X, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
-    profile = profile_of(terms, partition, dtype=_result_dtype(X), metric=name_of_metric(metric))
+    intervals = None
+    if exact or engine_of(X, metric, metric_params) in NO_PAIRS:
+        terms = _compute(X, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
+    else:
+        with progress_bar("silhouettes", enabled=progress) as tick:
+            terms, intervals = guess_terms(
+                X, partition, metric, metric_params, refine_to=refine_to, n_jobs=resolve_n_jobs(n_jobs), tick=tick
+            )
+    profile = profile_of(terms, partition, dtype=_result_dtype(X), metric=name_of_metric(metric), intervals=intervals)
     return profile if kept is None else with_ignored(profile, kept, ignore_label)
 
 
@@ -317,6 +368,7 @@ def _compute(
     progress: bool,
 ) -> SilhouetteTerms:
     threads = resolve_n_jobs(n_jobs)
+    _say_if_long(X, partition, metric, metric_params, threads)
 
     def compute() -> SilhouetteTerms:
         with progress_bar("silhouettes", enabled=progress) as tick:
@@ -325,6 +377,19 @@ def _compute(
     if not is_worth_remembering(metric):
         return compute()
     return MEMO.recall(X, partition, metric, metric_params, compute, n_jobs=threads)
+
+
+def _say_if_long(X: Any, partition: Partition, metric: Metric, metric_params: dict[str, Any], n_jobs: int) -> None:
+    """Say what a long call will cost, and what an estimate would.
+
+    By a log line, which shows on standard error where nobody has set logging up: a warning would end programs that
+    turn warnings into errors, for nothing that is wrong.
+    """
+    if not may_be_long(partition, X.shape[1], engine_of(X, metric, metric_params), n_jobs):
+        return
+    found = plan_of(X, partition, metric, metric_params, n_jobs=n_jobs)
+    if found.seconds > LONG_SECONDS:
+        logging.getLogger("fastsil").warning("%s", found)
 
 
 def _compute_many(

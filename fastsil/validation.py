@@ -289,6 +289,20 @@ def check_tol(tol: Any) -> float:
     return float(tol)
 
 
+def check_refine_to(refine_to: Any, *, exact: bool) -> float | None:
+    """Return ``refine_to`` if it is None or a width of intervals, which only guesses have."""
+    if refine_to is None:
+        return None
+    if exact:
+        raise ValueError("refine_to computes some of the samples exactly; with exact=True, all are. Pass exact=False.")
+    number = isinstance(refine_to, (int, float, np.number)) and not isinstance(refine_to, bool)
+    if not number or not refine_to >= 0:
+        raise InvalidParameterError(
+            f"refine_to={refine_to!r} must be 0 or more: the widest interval that a sample may keep, such as 0.05."
+        )
+    return float(refine_to)
+
+
 def check_confidence(confidence: Any) -> float:
     """Return ``confidence`` if it is a number between 0 and 1."""
     number = isinstance(confidence, (int, float, np.number)) and not isinstance(confidence, bool)

@@ -1,0 +1,309 @@
+"""What a call will cost, before it is made: from a run on some of the samples."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastsil.dispatch import NO_PAIRS, compute_terms, engine_of
+from fastsil.parallel import ignore_progress, resolve_n_jobs
+from fastsil.partition import Partition, partition_from_codes
+from fastsil.rows import open_rows
+from fastsil.validation import Metric, check_scored, check_tol, name_of_metric, samples_at
+
+# Clusters' worth of pairs that the exact engine computes a sample: half of the own cluster and a little more than one
+# other, but never more than half of all pairs.
+_EXACT_CLUSTERS = 2.0
+_SYMMETRIC_SHARE = 0.5
+# Products of the moments a sample: this often those of all vectors of a table, and a covariance.
+_MOMENT_VECTORS = 5.0
+_FACTOR_FEATURES = 191
+_DIRECTIONS = 32
+# Rows that an estimate computes at least.
+_ROWS = 1500
+# What loading the estimate's compiled code and drawing costs at least.
+_LEAST_PRODUCTS = 1e10
+
+# Samples of the run on some of them: so many a cluster, and with so many products (samples² x features) at least, so
+# that the engine goes the way that it goes with all of them.
+_PROBE_SAMPLES = (8_000, 32_000)
+_PROBE_MEMBERS = 200
+_PROBE_LEAST_PRODUCTS = 7e8
+# And so many products at most, by engine; others are timed on fewer samples, as their distances are slow.
+_PROBE_MOST_PRODUCTS = {"euclidean": 1e11, "linear": 1e11, "manhattan": 1e11, "coordinatewise": 1e10}
+_PROBE_SLOW = 1_500
+# A run on this share of them before loads compiled code.
+_WARM_UP = 0.25
+# Phases whose time grows with the pairs; that of all else grows with the samples.
+_PAIR_PHASES = ("own clusters", "other clusters", "distances", "read")
+# A mean without guesses is a mean of silhouettes, with about this variance; log(2 / 0.01) is the price of 99 %.
+_VARIANCE = 0.04
+_LOG = 5.3
+# Bytes a sample: order, clusters and terms; of each thread, and for the candidates of a round.
+_SAMPLE_BYTES = 64
+_THREAD_BYTES = 6 << 20
+_ROUND_BYTES = 16 << 20
+# Floating-point operations a second of a core, more than any has in these loops; distances a second in scikit-learn.
+_FAST = 4e11
+_SLOW_PAIRS = 1e9
+# A call that takes longer says what an estimate would cost.
+LONG_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the exact silhouettes of some data will cost.
+
+    Made by :func:`fastsil.plan`, from a run on a part of the samples. Seconds are meant to be right to a factor of 2
+    on a machine without other work.
+
+    Attributes
+    ----------
+    way : str
+        Engine and way that will probably be chosen.
+    pairs : float
+        Pairs of samples whose distance will be computed.
+    seconds : float
+        Wall-clock time.
+    memory : int
+        Bytes of memory beyond the data.
+    estimate_seconds : float
+        Time of an estimate to within ``tol`` instead; equal to ``seconds`` where it would compute everything.
+    tol : float
+        As it was asked for.
+    metric : str
+        Name of the metric.
+    n_samples, n_features, n_clusters, n_jobs : int
+        Size of the data, and number of threads.
+
+    Examples
+    --------
+    >>> from fastsil import plan
+    >>> found = plan([[0.0], [1.0], [5.0], [6.0], [7.0]], [0, 0, 1, 1, 1])
+    >>> bool(0 < found.seconds < 60)
+    True
+    """
+
+    way: str
+    pairs: float
+    seconds: float
+    memory: int
+    estimate_seconds: float
+    tol: float
+    metric: str
+    n_samples: int
+    n_features: int
+    n_clusters: int
+    n_jobs: int
+
+    @property
+    def share(self) -> float:
+        """``pairs`` as a share of all n² ordered pairs."""
+        return self.pairs / self.n_samples**2
+
+    def __str__(self) -> str:
+        words = (
+            f"Exact silhouettes of {self.n_samples:,} samples in {self.n_clusters:,} clusters ({self.way}): about "
+            f"{in_words(self.seconds)} and {self.memory / 2**20:,.0f} MiB on {self.n_jobs} threads, "
+            f"{self.share:.2%} of all pairs."
+        )
+        if self.estimate_seconds < self.seconds:
+            words += f" To within {self.tol:g} (tol={self.tol:g}): about {in_words(self.estimate_seconds)}."
+        return words
+
+
+def in_words(seconds: float) -> str:
+    """A time for reading.
+
+    Examples
+    --------
+    >>> in_words(0.004), in_words(75), in_words(9000)
+    ('0.01 seconds', '75 seconds', '2.5 hours')
+    """
+    if seconds < 120:
+        return f"{max(seconds, 0.01):.2g} seconds" if seconds < 10 else f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
+
+
+def plan(
+    X: ArrayLike,
+    labels: ArrayLike,
+    *,
+    tol: float = 1e-3,
+    metric: Metric = "euclidean",
+    ignore_label: Any = None,
+    n_jobs: int | None = None,
+    **metric_params: Any,
+) -> Plan:
+    """Predict pairs, seconds and memory of exact silhouettes, and seconds of an estimate, in well under their time.
+
+    The engine runs on a part of the samples of every cluster. Times of its phases are scaled by the number of samples,
+    or by that of pairs.
+
+    Parameters
+    ----------
+    X, labels, metric, ignore_label, n_jobs, **metric_params
+        As for :func:`fastsil.silhouette_samples`.
+    tol : float, default=1e-3
+        Of the estimate (:func:`fastsil.silhouette_estimate`).
+
+    Returns
+    -------
+    Plan
+        ``print`` shows it in words.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not what it should be; the message says which and where.
+
+    Examples
+    --------
+    >>> from fastsil import plan
+    >>> found = plan([[0.0], [1.0], [5.0], [6.0], [7.0]], [0, 0, 1, 1, 1])
+    >>> found.n_samples, found.way, found.pairs
+    (5, 'euclidean: symmetric', 12.0)
+    """
+    tol = check_tol(tol)
+    X, partition, _ = check_scored(X, labels, metric, ignore_label)
+    return plan_of(X, partition, metric, metric_params, n_jobs=resolve_n_jobs(n_jobs), tol=tol)
+
+
+def plan_of(
+    X: Any, partition: Partition, metric: Metric, metric_params: dict[str, Any], *, n_jobs: int, tol: float = 1e-3
+) -> Plan:
+    """The same for data that have been checked."""
+    probe = _Probe(X, partition, engine_of(X, metric, metric_params), metric, metric_params, n_jobs)
+    seconds = probe.seconds()
+    return Plan(
+        way=probe.work.strategy,
+        pairs=probe.pairs(),
+        seconds=seconds,
+        memory=_memory(partition, X.shape[1], n_jobs),
+        estimate_seconds=min(seconds, probe.estimate_seconds(tol)),
+        tol=tol,
+        metric=name_of_metric(metric),
+        n_samples=partition.n_samples,
+        n_features=X.shape[1],
+        n_clusters=partition.n_clusters,
+        n_jobs=n_jobs,
+    )
+
+
+class _Probe:
+    """A run on a part of the samples of every cluster, and what it tells of a run on all."""
+
+    def __init__(
+        self,
+        X: Any,
+        partition: Partition,
+        engine: str,
+        metric: Metric,
+        metric_params: dict[str, Any],
+        n_jobs: int,
+    ) -> None:
+        self._partition = partition
+        self._engine = engine
+        self._n_features = X.shape[1]
+        rows = _some_rows(partition, _how_many(partition, engine, X.shape[1]))
+        self._growth = partition.n_samples / len(rows)
+
+        def on(some: NDArray[np.intp]) -> tuple[Any, Partition]:
+            part = X if len(some) == partition.n_samples else samples_at(X, some, metric)
+            classes, codes = np.unique(partition.codes[some], return_inverse=True)
+            return part, partition_from_codes(classes, codes)
+
+        def run(some: NDArray[np.intp]) -> None:
+            part, of_part = on(some)
+            started = time.perf_counter()
+            terms = compute_terms(part, of_part, metric, metric_params, n_jobs=n_jobs, tick=ignore_progress)
+            self._spent = time.perf_counter() - started
+            self.work = terms.work
+
+        def guess(some: NDArray[np.intp]) -> None:
+            started = time.perf_counter()
+            open_rows(*on(some), metric, metric_params, n_jobs=n_jobs).intervals()
+            self._guessed = time.perf_counter() - started
+
+        steps = [run, guess] if engine == "euclidean" else [run]
+        few = _some_rows(partition, int(_WARM_UP * len(rows)))
+        for step in steps:
+            step(few)
+            step(rows)
+
+    def pairs(self) -> float:
+        return self.work.pairs * self._growth**2
+
+    def seconds(self) -> float:
+        by_pairs = 0.0 if self._engine in NO_PAIRS else self._pair_seconds()
+        return (self._spent - by_pairs) * self._growth + by_pairs * self._growth**2
+
+    def estimate_seconds(self, tol: float) -> float:
+        """Of an estimate, or infinite where it would compute all samples."""
+        if self._engine in NO_PAIRS:
+            return float("inf")
+        n_samples = self._partition.n_samples
+        if self._engine != "euclidean":
+            rows = 2 * _LOG * _VARIANCE / tol**2
+            return float("inf") if rows > n_samples / 2 else self.seconds() * rows / n_samples
+        if exact_is_as_cheap(self._partition, self._n_features):
+            return float("inf")
+        # Rows are computed for one side only.
+        rows = max(_ROWS, 20 * self._partition.n_clusters)
+        return self._guessed * self._growth + 2 * self._pair_seconds() * self._growth**2 * rows / n_samples
+
+    def _pair_seconds(self) -> float:
+        return sum(self.work.seconds.get(phase, 0.0) for phase in _PAIR_PHASES)
+
+
+def _how_many(partition: Partition, engine: str, n_features: int) -> int:
+    """Samples of a run that tells of all."""
+    if engine not in _PROBE_MOST_PRODUCTS:
+        return _PROBE_SLOW
+    wanted = max(_PROBE_MEMBERS * partition.n_clusters, int((_PROBE_LEAST_PRODUCTS / n_features) ** 0.5))
+    most = int((_PROBE_MOST_PRODUCTS[engine] / n_features) ** 0.5)
+    return min(int(np.clip(wanted, *_PROBE_SAMPLES)), most)
+
+
+def _some_rows(partition: Partition, n_rows: int) -> NDArray[np.intp]:
+    """Samples spread over all clusters in proportion to their sizes, two of each at least if there is room."""
+    n_samples = partition.n_samples
+    if n_rows >= n_samples:
+        return np.arange(n_samples)
+    positions = np.linspace(0, n_samples - 1, n_rows).astype(np.intp)
+    largest = np.argsort(-partition.sizes, kind="stable")[: max(n_rows // 4, 2)]
+    starts = partition.offsets[largest]
+    seconds = np.minimum(starts + 1, partition.offsets[largest + 1] - 1)
+    return np.sort(partition.order[np.unique(np.concatenate([positions, starts, seconds]))])
+
+
+def _memory(partition: Partition, n_features: int, n_jobs: int) -> int:
+    """Bytes beyond the data."""
+    of_clusters = 32 * partition.n_clusters * n_features
+    return _SAMPLE_BYTES * partition.n_samples + of_clusters + n_jobs * _THREAD_BYTES + _ROUND_BYTES
+
+
+def may_be_long(partition: Partition, n_features: int, engine: str, n_jobs: int) -> bool:
+    """Whether a call may take longer than :data:`LONG_SECONDS`: no, if it would not even on a very fast machine."""
+    n_samples = float(partition.n_samples)
+    if engine == "euclidean":
+        within = float((partition.sizes.astype(np.float64) ** 2).sum())
+        least = 2 * n_features * min(0.5 * within, _SYMMETRIC_SHARE * n_samples**2) / _FAST
+    else:
+        least = 0.0 if engine in NO_PAIRS else n_samples**2 / _SLOW_PAIRS
+    return least / n_jobs > LONG_SECONDS / 8
+
+
+def exact_is_as_cheap(partition: Partition, n_features: int) -> bool:
+    """Whether exact silhouettes of small data, or small clusters, are as soon computed as an estimate; Euclidean."""
+    n_samples = partition.n_samples
+    within = float((partition.sizes.astype(np.float64) ** 2).sum())
+    exact = n_features * min(_EXACT_CLUSTERS * within, _SYMMETRIC_SHARE * n_samples**2)
+    vectors = n_features + 1 if n_features <= _FACTOR_FEATURES else _DIRECTIONS
+    moments = n_samples * n_features * (partition.n_clusters + n_features + _MOMENT_VECTORS * vectors)
+    rows = _ROWS * n_features * 3 * within / n_samples
+    return exact <= max(moments + rows, _LEAST_PRODUCTS)

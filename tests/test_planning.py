@@ -1,0 +1,88 @@
+"""Plans tell the pairs that will be computed, and long calls tell their plan."""
+
+import logging
+
+import numpy as np
+import pytest
+
+import fastsil.planning as room
+import fastsil.scores
+from fastsil import Plan, plan, silhouette_profile, silhouette_score
+
+
+def overlapping(n, d, k, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(k, size=n)
+    X = 0.8 * rng.normal(size=(k, d))[labels] + rng.normal(size=(n, d))
+    return X.astype(np.float32), labels
+
+
+@pytest.fixture
+def small_probes(monkeypatch):
+    """A run on few of the samples, so that something is predicted."""
+    monkeypatch.setattr(room, "_PROBE_SAMPLES", (2_000, 2_000))
+    monkeypatch.setattr(room, "_PROBE_LEAST_PRODUCTS", 1.0)
+    monkeypatch.setattr(room, "_PROBE_SLOW", 500)
+
+
+@pytest.mark.parametrize(("d", "k"), [(12, 3), (60, 12)])
+def test_pairs_are_predicted(d, k, small_probes):
+    X, labels = overlapping(9_000, d, k)
+    found, work = plan(X, labels), silhouette_profile(X, labels).work
+    assert found.way == work.strategy
+    assert work.pairs / 1.5 < found.pairs < 1.5 * work.pairs
+    assert found.share == found.pairs / 9_000**2
+    assert found.seconds > 0
+    assert (found.n_samples, found.n_features, found.n_clusters) == (9_000, d, k)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "manhattan", "chebyshev", "precomputed", "l1", "callable"])
+def test_every_engine_has_a_plan(metric, small_probes):
+    X, labels = overlapping(900, 4, 3)
+    X = np.abs(X) if metric == "precomputed" else X
+    if metric == "precomputed":
+        X = np.abs(X[:, :1] - X[:, :1].T)
+    if metric == "callable":
+        X, labels = X[:300], labels[:300]
+    found = plan(X, labels, metric=(lambda x, y: abs(x[0] - y[0])) if metric == "callable" else metric)
+    assert found.metric == ("<lambda>" if metric == "callable" else metric)
+    assert 0 < found.estimate_seconds <= found.seconds
+    assert found.memory > 0
+    assert f"{found.n_samples:,} samples" in str(found)
+
+
+def test_small_clusters_are_in_the_probe(small_probes):
+    X, labels = overlapping(5_000, 4, 3)
+    labels[:2], labels[2] = 7, 8
+    assert plan(X, labels).n_clusters == 5
+
+
+def test_an_estimate_is_offered_where_it_is_sooner():
+    sizes = {"n_samples": 10, "n_features": 2, "n_clusters": 2, "n_jobs": 1}
+    long = Plan("way", 50.0, 7200.0, 1 << 20, 3.0, 1e-3, "euclidean", **sizes)
+    assert "about 2.0 hours" in str(long)
+    assert "tol=0.001): about 3 seconds" in str(long)
+    assert "tol" not in str(Plan("way", 50.0, 3.0, 1 << 20, 3.0, 1e-3, "euclidean", **sizes))
+
+
+def test_a_long_call_says_so_once(small_probes, monkeypatch, caplog):
+    X, labels = overlapping(4_000, 12, 3)
+    with caplog.at_level(logging.WARNING, "fastsil"):
+        silhouette_score(X, labels)
+        assert not caplog.records
+        monkeypatch.setattr(fastsil.scores, "LONG_SECONDS", 0.0)
+        monkeypatch.setattr(room, "LONG_SECONDS", 0.0)
+        silhouette_score(X, labels)
+        assert [record.name for record in caplog.records] == ["fastsil"]
+        assert "Exact silhouettes of 4,000 samples" in caplog.text
+        monkeypatch.setattr(fastsil.scores, "LONG_SECONDS", 1e9)
+        silhouette_score(X, labels)
+        assert len(caplog.records) == 1
+
+
+def test_bad_arguments():
+    X, labels = overlapping(30, 2, 3)
+    with pytest.raises(ValueError, match="tol"):
+        plan(X, labels, tol=-1)
+    with pytest.raises(ValueError, match="metric"):
+        plan(X, labels, metric="euclidian")
