@@ -18,7 +18,7 @@ nitpick_ignore_regex = [("py:.*", r"(sklearn|numpy|pandas|matplotlib|scipy|dask|
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
-numpydoc_validation_checks = {"GL01", "GL06", "GL07", "PR02", "PR03"}
+numpydoc_validation_checks = {"GL01", "GL06", "GL07", "PR02"}
 
 html_theme = "furo"
 html_title = f"fastsil {version}"
