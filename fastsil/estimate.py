@@ -15,6 +15,7 @@ then on: its interval is a point, and it is not drawn again.
 
 from __future__ import annotations
 
+import importlib
 import time
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -25,11 +26,23 @@ from sklearn.utils import check_random_state
 
 from fastsil.confidence import MeanInterval
 from fastsil.dispatch import NO_PAIRS, compute_terms, engine_of, silhouettes_of
+from fastsil.forks import LOADING
 from fastsil.parallel import Tick, part_of, progress_bar, resolve_n_jobs
 from fastsil.partition import Partition
 from fastsil.planning import exact_is_as_cheap
 from fastsil.rows import GUESS, LOWER, UPPER, Rows, open_rows
-from fastsil.validation import Metric, check_confidence, check_scored, check_tol, name_of_metric
+from fastsil.summaries import GEOMETRIES
+from fastsil.terms import SilhouetteTerms
+from fastsil.validation import (
+    Metric,
+    check_confidence,
+    check_metric,
+    check_scored,
+    check_scored_labels,
+    check_tol,
+    is_dask_array,
+    name_of_metric,
+)
 
 # Half-widths of the intervals of single clusters and of the share of negative samples, in units of `tol`.
 _LOOSER = 10.0
@@ -195,7 +208,8 @@ def silhouette_estimate(
     confidence : float, default=0.99
         Probability with which each interval holds the exact value.
     metric : str or callable, default="euclidean"
-        As for :func:`fastsil.silhouette_samples`.
+        As for :func:`fastsil.silhouette_samples`. Of a Dask array, one that is Euclidean, is after a linear map, or
+        needs no pairs.
     random_state : int, RandomState or None, default=None
         Chooses the samples.
     ignore_label, n_jobs, progress, **metric_params
@@ -224,8 +238,11 @@ def silhouette_estimate(
     """
     started = time.perf_counter()
     tol, confidence = check_tol(tol), check_confidence(confidence)
-    X, partition, _ = check_scored(X, labels, metric, ignore_label)
     request = _Request(tol, confidence, check_random_state(random_state), resolve_n_jobs(n_jobs))
+    if is_dask_array(X):
+        found = _estimate_blocks(X, labels, metric, metric_params, ignore_label, request)
+        return replace(found, metric=name_of_metric(metric), seconds=time.perf_counter() - started)
+    X, partition, _ = check_scored(X, labels, metric, ignore_label)
     with progress_bar("silhouettes", enabled=progress) as tick:
         found = _estimate(X, partition, metric, metric_params, request, tick)
     return replace(found, metric=name_of_metric(metric), seconds=time.perf_counter() - started)
@@ -254,11 +271,31 @@ def _estimate(
     return rounds.finish()
 
 
+def _estimate_blocks(
+    X: Any, labels: Any, metric: Metric, metric_params: dict[str, Any], ignore_label: Any, request: _Request
+) -> SilhouetteEstimate:
+    """The same of a Dask array. All labels and an interval for each sample are in memory, and nothing else."""
+    check_metric(metric)
+    with LOADING:
+        blocks = importlib.import_module("fastsil.blocks")
+    if metric not in GEOMETRIES:
+        rows = blocks.BlockRows(X, labels, metric, metric_params, ignore_label)
+        rounds = _Rounds(rows, rows.partition, request, rows.intervals())
+        if rounds.run():
+            return rounds.finish()
+    terms, _, in_memory = blocks.terms_by_blocks(X, labels, metric, metric_params, ignore_label)
+    return _without_doubt(terms, check_scored_labels(in_memory, len(in_memory), ignore_label)[0], request)
+
+
 def _all_of_them(
     X: Any, partition: Partition, metric: Metric, metric_params: dict[str, Any], request: _Request, tick: Tick
 ) -> SilhouetteEstimate:
     """The exact values, as an estimate without doubt."""
     terms = compute_terms(X, partition, metric, metric_params, n_jobs=request.n_jobs, tick=tick)
+    return _without_doubt(terms, partition, request)
+
+
+def _without_doubt(terms: SilhouetteTerms, partition: Partition, request: _Request) -> SilhouetteEstimate:
     silhouettes = silhouettes_of(terms, partition)
     means = np.bincount(partition.codes, weights=silhouettes) / partition.sizes
     score, macro, share = float(silhouettes.mean()), float(means.mean()), float((silhouettes < 0).mean())

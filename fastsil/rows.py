@@ -108,7 +108,7 @@ class MomentRows:
         self, X: NDArray[Any], partition: Partition, *, dtype: Any, n_jobs: int, tick: Tick = ignore_progress
     ) -> None:
         self._partition = partition
-        self._margin = _PROMISE[np.dtype(np.float32 if dtype == np.float32 else np.float64)]
+        self._dtype = dtype
         self._alone = (partition.sizes == 1)[partition.codes[partition.order]]
         self._rows = EuclideanRows(X, partition, n_jobs=n_jobs, tick=tick)
 
@@ -121,14 +121,7 @@ class MomentRows:
 
     def intervals_of(self, found: Approximation) -> NDArray[np.float64]:
         """Intervals of all silhouettes from those of their mean distances."""
-        intervals = np.empty((len(found.a), 3))
-        for column in (LOWER, GUESS, UPPER):
-            # A silhouette falls with a and grows with b.
-            intervals[:, column] = silhouettes_from(found.a[:, UPPER - column], found.b[:, column])
-        intervals[:, LOWER] = np.maximum(intervals[:, LOWER] - self._margin, -1.0)
-        intervals[:, UPPER] = np.minimum(intervals[:, UPPER] + self._margin, 1.0)
-        intervals[self._alone] = 0.0
-        return intervals
+        return intervals_from(found, self._alone, self._dtype)
 
     def exact(self, positions: NDArray[np.intp], tick: Tick = ignore_progress) -> NDArray[np.float64]:
         found = self._rows.compute(positions, tick)
@@ -155,6 +148,29 @@ class MomentRows:
         by_row[order] = intervals
         work = Work("moments", self.pairs, self.pairs / n_samples**2, seconds)
         return SilhouetteTerms(a=a, b=b, neighbor=neighbor, work=work), by_row
+
+
+def intervals_from(found: Approximation, alone: NDArray[np.bool_], dtype: Any) -> NDArray[np.float64]:
+    """Intervals of silhouettes, (n_rows, 3), from those of mean distances.
+
+    Parameters
+    ----------
+    found : Approximation
+        Mean distances of some samples.
+    alone : ndarray of shape (n_rows,), bool
+        Which of them are a cluster of one sample.
+    dtype : dtype
+        Type of the data that were given: silhouettes are as good as it promises.
+    """
+    margin = _PROMISE[np.dtype(np.float32 if dtype == np.float32 else np.float64)]
+    intervals = np.empty((len(found.a), 3))
+    for column in (LOWER, GUESS, UPPER):
+        # A silhouette falls with a and grows with b.
+        intervals[:, column] = silhouettes_from(found.a[:, UPPER - column], found.b[:, column])
+    intervals[:, LOWER] = np.maximum(intervals[:, LOWER] - margin, -1.0)
+    intervals[:, UPPER] = np.minimum(intervals[:, UPPER] + margin, 1.0)
+    intervals[alone] = 0.0
+    return intervals
 
 
 class DistanceRows:

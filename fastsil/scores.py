@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from fastsil.dispatch import (
     silhouettes_of,
 )
 from fastsil.estimate import silhouette_estimate
+from fastsil.forks import LOADING
 from fastsil.memo import MEMO
 from fastsil.parallel import progress_bar, resolve_n_jobs
 from fastsil.partition import Partition
@@ -37,6 +39,8 @@ from fastsil.validation import (
     check_refine_to,
     check_sample_size,
     check_scored,
+    check_scored_labels,
+    is_dask_array,
     name_of_metric,
     samples_at,
 )
@@ -59,6 +63,8 @@ def silhouette_samples(
     X : array-like or sparse matrix of shape (n_samples, n_features) or (n_samples, n_samples)
         Samples, or their distances for ``metric="precomputed"``. A C-contiguous float32 or float64 array
         or memmap is read in place, never copied as a whole; so are distances in Fortran order or of integers.
+        A Dask array of samples is scored block by block on Dask's scheduler (with one thread a task, whatever
+        ``n_jobs`` and ``progress`` say), and labels may be one too.
     labels : array-like of shape (n_samples,)
         Label of every sample: integers, strings, anything that sorts.
     metric : str or callable, default="euclidean"
@@ -81,7 +87,8 @@ def silhouette_samples(
     -------
     ndarray of shape (n_samples,)
         Silhouettes from -1 to 1, without a unit: float32 for float32 input, else float64. 0 for a cluster
-        of one sample.
+        of one sample. Of a Dask array, a Dask array in the chunks of its rows: nothing is computed until it is asked
+        for, and what is wrong with a block is said then.
 
     Raises
     ------
@@ -103,6 +110,9 @@ def silhouette_samples(
     >>> silhouette_samples([[0.0], [1.0], [5.0], [6.0], [99.0]], [0, 0, 1, 1, -1], ignore_label=-1).round(3)
     array([0.818, 0.778, 0.778, 0.818,   nan])
     """
+    if is_dask_array(X):
+        found: NDArray[Any] = _blocks(metric).silhouettes_by_blocks(X, labels, metric, metric_params, ignore_label)
+        return found
     X, partition, kept = check_scored(X, labels, metric, ignore_label)
     terms = _compute(X, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
     silhouettes = silhouettes_of(terms, partition).astype(_result_dtype(X), copy=False)
@@ -128,7 +138,8 @@ def silhouette_score(
     Parameters
     ----------
     X : array-like or sparse matrix of shape (n_samples, n_features) or (n_samples, n_samples)
-        Samples, or their distances for ``metric="precomputed"``.
+        Samples, or their distances for ``metric="precomputed"``. A Dask array of samples is computed at once, on
+        Dask's scheduler; ``silhouette_samples(X, labels).mean()`` is the same number, not yet computed.
     labels : array-like of shape (n_samples,)
         Label of every sample.
     metric : str or callable, default="euclidean"
@@ -188,6 +199,11 @@ def silhouette_score(
             **metric_params,
         )
         return estimate.score if average == "micro" else estimate.macro_score
+    if is_dask_array(X):
+        if sample_size is None:
+            return float(_blocks(metric).score_by_blocks(X, labels, metric, metric_params, average, ignore_label))
+        X, labels = _blocks(metric).draw_rows(X, labels, sample_size, random_state, ignore_label)
+        sample_size, ignore_label = None, None
     X, partition, _ = check_scored(X, labels, metric, ignore_label)
     if sample_size is not None:
         X, partition = _draw_subset(X, partition, metric, sample_size, random_state)
@@ -215,7 +231,8 @@ def silhouette_profile(
     Parameters
     ----------
     X, labels, metric, ignore_label, n_jobs, progress, **metric_params
-        As for :func:`silhouette_samples`. Where ``ignore_label`` leaves a sample out, its silhouette, ``a`` and ``b``
+        As for :func:`silhouette_samples`; a Dask array is computed at once, and the profile is in memory: about 40
+        bytes a sample. Where ``ignore_label`` leaves a sample out, its silhouette, ``a`` and ``b``
         are NaN, its ``neighbor`` is its own label, and no score, count or table of the profile knows it.
     exact : bool, default=True
         ``False``: silhouettes, ``a`` and ``b`` are guessed from moments of the clusters, in O(n · k · d + n · d²), and
@@ -245,15 +262,21 @@ def silhouette_profile(
     True
     """
     refine_to = check_refine_to(refine_to, exact=exact)
-    X, partition, kept = check_scored(X, labels, metric, ignore_label)
     intervals = None
-    if exact or engine_of(X, metric, metric_params) in NO_PAIRS:
-        terms = _compute(X, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
+    if is_dask_array(X):
+        terms, intervals, in_memory = _blocks(metric).terms_by_blocks(
+            X, labels, metric, metric_params, ignore_label, exact=exact, refine_to=refine_to
+        )
+        partition, kept = check_scored_labels(in_memory, len(in_memory), ignore_label)
     else:
-        with progress_bar("silhouettes", enabled=progress) as tick:
-            terms, intervals = guess_terms(
-                X, partition, metric, metric_params, refine_to=refine_to, n_jobs=resolve_n_jobs(n_jobs), tick=tick
-            )
+        X, partition, kept = check_scored(X, labels, metric, ignore_label)
+        if exact or engine_of(X, metric, metric_params) in NO_PAIRS:
+            terms = _compute(X, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
+        else:
+            with progress_bar("silhouettes", enabled=progress) as tick:
+                terms, intervals = guess_terms(
+                    X, partition, metric, metric_params, refine_to=refine_to, n_jobs=resolve_n_jobs(n_jobs), tick=tick
+                )
     profile = profile_of(terms, partition, dtype=_result_dtype(X), metric=name_of_metric(metric), intervals=intervals)
     return profile if kept is None else with_ignored(profile, kept, ignore_label)
 
@@ -350,6 +373,18 @@ def silhouette_profiles(
         profile_of(of_labeling, partition, dtype=_result_dtype(data), metric=name_of_metric(metric))
         for of_labeling, partition in zip(terms, partitions, strict=True)
     ]
+
+
+def _blocks(metric: Metric) -> Any:
+    """The room that computes Dask arrays, for a metric that it can."""
+    check_metric(metric)
+    if metric == "precomputed":
+        raise ValueError(
+            "metric='precomputed' takes no Dask array; pass the samples and their metric, or distances mapped from a "
+            "file (numpy.load(path, mmap_mode='r')), which are read in place."
+        )
+    with LOADING:
+        return importlib.import_module("fastsil.blocks")
 
 
 def _check_many(X: Any, labelings: Any, metric: Metric) -> tuple[Any, list[Partition]]:

@@ -41,6 +41,24 @@ def name_of_metric(metric: Metric) -> str:
     return metric if isinstance(metric, str) else getattr(metric, "__name__", "callable")
 
 
+def is_dask_array(X: Any) -> bool:
+    """Whether X is a Dask array, without importing Dask.
+
+    Raises
+    ------
+    TypeError
+        If it is another collection of Dask, which would silently be computed as a whole.
+    """
+    room = type(X).__module__.split(".")
+    if room[0] not in ("dask", "dask_expr") or not hasattr(X, "__dask_graph__"):
+        return False
+    if type(X).__name__ == "Array":
+        return True
+    raise TypeError(
+        f"X is a {room[0]} {type(X).__name__}; pass a Dask array, for example frame.to_dask_array(lengths=True)."
+    )
+
+
 def check_data(X: Any, *, metric: Metric = "euclidean", first_row: int = 0) -> Any:
     """Return X as a C-contiguous float32 or float64 array (or CSR matrix), copied only if it must be.
 
@@ -170,13 +188,18 @@ def check_scored(
     """Return data and partition of the samples that are scored, and which these are (None for all)."""
     check_metric(metric)
     X = check_data(X, metric=metric)
-    kept = None
-    if ignore_label is not None:
-        labels, others = check_ignored(labels, X.shape[0], ignore_label)
-        if not others.all():
-            kept, rows = others, np.flatnonzero(others)
-            X, labels = samples_at(X, rows, metric), labels[rows]
-    return X, check_labels(labels, X.shape[0]), kept
+    partition, kept = check_scored_labels(labels, X.shape[0], ignore_label)
+    return X if kept is None else samples_at(X, np.flatnonzero(kept), metric), partition, kept
+
+
+def check_scored_labels(labels: Any, n_samples: int, ignore_label: Any) -> tuple[Partition, NDArray[np.bool_] | None]:
+    """Return the partition of the samples that are scored, and which these are (None for all)."""
+    if ignore_label is None:
+        return check_labels(labels, n_samples), None
+    labels, kept = check_ignored(labels, n_samples, ignore_label)
+    if kept.all():
+        return check_labels(labels, n_samples), None
+    return check_labels(labels[kept], int(kept.sum())), kept
 
 
 def samples_at(X: Any, rows: NDArray[np.intp], metric: Metric) -> Any:

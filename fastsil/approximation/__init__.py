@@ -8,12 +8,20 @@ asked for exactly (:mod:`fastsil.approximation.exact`).
 
 from fastsil.approximation.exact import EuclideanRows
 from fastsil.approximation.rows import Approximation, Approximator
-from fastsil.approximation.table import ClusterMoments, MomentTable, make_table, measure_clusters, rounding_of
+from fastsil.approximation.table import (
+    ClusterMoments,
+    CovarianceSummary,
+    MomentTable,
+    make_table,
+    measure_clusters,
+    rounding_of,
+)
 
 __all__ = [
     "Approximation",
     "Approximator",
     "ClusterMoments",
+    "CovarianceSummary",
     "EuclideanRows",
     "MomentTable",
     "make_table",

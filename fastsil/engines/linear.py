@@ -91,7 +91,8 @@ def compute_terms_of_rows(
     """
     view = view_of(X, metric)
     view.measure_all(n_jobs)
-    return _terms(view, codes, summaries, n_jobs, ignore_progress)
+    terms = _terms(view, codes, summaries, n_jobs, ignore_progress)
+    return replace(terms, work=Work(f"linear: {metric}", pairs=0, share=0.0))
 
 
 def check_directions(view: View, metric: str, *, first_row: int = 0) -> None:
@@ -111,7 +112,9 @@ def _terms(
     _set_rows_without_direction(nearest, view.without_direction(), codes, summaries.sizes)
     for values in (nearest.own, nearest.other):
         values[values < view.geometry.resolution] = 0.0
-    return SilhouetteTerms(a=nearest.own, b=nearest.other, neighbor=nearest.which, work=Work("linear", 0, 0.0))
+    return SilhouetteTerms(
+        a=nearest.own, b=nearest.other, neighbor=nearest.which, work=Work("linear", pairs=0, share=0.0)
+    )
 
 
 def _centres_of(summaries: ClusterSummaries, factor: float) -> kernels.Centres:

@@ -1,8 +1,9 @@
 """Files: tables of numbers and labels in, results out.
 
-Knows .npy, .npz, .csv (.csv.gz, .tsv), .parquet, and .txt for labels. ``FILE:NAME`` names one array of an .npz
-or one column of a table. Whatever is wrong with a file ends as a :class:`DataFileError` of one sentence.
-Results are written beside their place first and then moved there, so that nobody meets half a file.
+Knows .npy, .npz, .csv (.csv.gz, .tsv), .parquet, .arrow, .feather, folders of these three, and .txt for labels.
+``FILE:NAME`` names one array of an .npz or one column of a table. Whatever is wrong with a file ends as a
+:class:`DataFileError` of one sentence. Results are written beside their place first and then moved there, so that
+nobody meets half a file.
 """
 
 from __future__ import annotations
@@ -15,15 +16,29 @@ import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsil.files.arrow import ENDINGS, ending_in, read_arrow, read_arrow_labels
+from fastsil.files.records import LABEL_NAMES, DataFile, DataFileError, choose, listed
+
 if TYPE_CHECKING:
     import pandas as pd
+
+__all__ = [
+    "DataFile",
+    "DataFileError",
+    "read_data",
+    "read_json",
+    "read_labels",
+    "replacing",
+    "write_columns",
+    "write_csv",
+    "write_json",
+]
 
 _NPY_MAGIC = b"\x93NUMPY"
 # What numpy says of a .npy file, and what it means to a user.
@@ -38,33 +53,6 @@ _NPY_REASONS = {
     "EOF": "is cut short, within its header.",
     "empty file": "is empty: its array has no entries.",
 }
-_LABEL_NAMES = ("label", "labels", "cluster", "clusters", "y")
-
-
-class DataFileError(ValueError):
-    """A file that cannot be read as what is wanted; the message names the file and says why."""
-
-
-@dataclass(frozen=True)
-class DataFile:
-    """What a file of samples holds.
-
-    Attributes
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        The samples; a memory map for .npy.
-    columns : tuple of str
-        Names of the features, if the file has names.
-    labels : ndarray of shape (n_samples,) or None
-        The column that was asked for as labels.
-    notes : tuple of str
-        What a user should know about the reading, such as columns left out.
-    """
-
-    X: NDArray[Any]
-    columns: tuple[str, ...] = ()
-    labels: NDArray[Any] | None = None
-    notes: tuple[str, ...] = ()
 
 
 def read_data(
@@ -75,7 +63,8 @@ def read_data(
     Parameters
     ----------
     source : str or Path
-        A .npy, .npz, .csv, .csv.gz, .tsv or .parquet file; ``FILE:NAME`` is ``key`` in another place.
+        A .npy, .npz, .csv, .csv.gz, .tsv, .parquet, .arrow or .feather file, or a folder of files of one of the last
+        three kinds, read in the order of their names; ``FILE:NAME`` is ``key`` in another place.
     key : str, optional
         Which array of an .npz, or which column of vectors of a .parquet. By default the only one, or ``X``.
     labels_column : str, optional
@@ -117,8 +106,8 @@ def read_labels(source: str | Path, *, key: str | None = None) -> NDArray[Any]:
     Parameters
     ----------
     source : str or Path
-        A .npy, .npz, .csv, .csv.gz, .tsv, .parquet file or a .txt with a label a line; ``FILE:NAME`` is
-        ``key`` in another place.
+        A .npy, .npz, .csv, .csv.gz, .tsv, .parquet, .arrow or .feather file, a folder of files of one of the last
+        three kinds, or a .txt with a label a line; ``FILE:NAME`` is ``key`` in another place.
     key : str, optional
         Which array or column. By default the only one, or the one named label(s), cluster(s) or y.
 
@@ -211,9 +200,7 @@ def _suffix(path: Path) -> str:
 def _reader(path: Path, readers: Mapping[str, Callable[..., Any]], what: str) -> Callable[..., Any]:
     if not path.exists():
         raise DataFileError(f"there is no file {path}.")
-    if path.is_dir():
-        raise DataFileError(f"{path} is a folder; name a file in it.")
-    suffix = _suffix(path)
+    suffix = ending_in(path) if path.is_dir() else _suffix(path)
     if suffix not in readers:
         raise DataFileError(f"{path} has the ending {suffix or '(none)'}; {what} are read from {', '.join(readers)}.")
     return readers[suffix]
@@ -270,27 +257,13 @@ def _load_npz(path: Path, key: str | None, names: Sequence[str]) -> NDArray[Any]
     if not zipfile.is_zipfile(path):
         raise DataFileError(f"{path} is no .npz file, or is cut short; write it with numpy.savez.")
     with np.load(path, allow_pickle=False) as archive:
-        name = _choose(path, archive.files, key, names, "array")
+        name = choose(path, archive.files, key, names, "array")
         try:
             return np.asarray(archive[name])
         except ValueError as error:
             if "allow_pickle" not in str(error):
                 raise
             raise DataFileError(f"{path}:{name} {_NO_PICKLE}") from error
-
-
-def _choose(path: Path, there: Sequence[str], key: str | None, names: Sequence[str], kind: str) -> str:
-    """The one asked for, else the only one, else the first of ``names`` that is there."""
-    shown = ", ".join(there[:12]) + (", …" if len(there) > 12 else "") if there else "none"
-    if key is not None:
-        if key not in there:
-            raise DataFileError(f"{path} has no {kind} {key!r}; it has: {shown}.")
-        return key
-    likely = [name for name in names if name in there]
-    if len(there) == 1 or likely:
-        return there[0] if len(there) == 1 else likely[0]
-    example = f"; choose one, for example {path}:{there[0]}" if there else ""
-    raise DataFileError(f"{path} has {len(there)} {kind}s ({shown}){example}.")
 
 
 def _read_npy(path: Path, key: str | None, labels_column: str | None, drop: tuple[str, ...]) -> DataFile:
@@ -314,43 +287,26 @@ def _read_table(path: Path, key: str | None, labels_column: str | None, drop: tu
     frame = _load_frame(path)
     names = list(frame.columns)
     for name in (*drop, *([labels_column] if labels_column else []), *([key] if key else [])):
-        _choose(path, names, name, (), "column")
+        choose(path, names, name, (), "column")
     labels = None if labels_column is None else _label_values(frame[labels_column])
     features = frame[[name for name in names if name != labels_column and name not in drop]]
     if key is not None:
         features = features[[key]]
-    return _vector_features(path, features, labels) or _numeric_features(path, features, labels)
+    return _numeric_features(path, features, labels)
 
 
 def _numeric_features(path: Path, features: pd.DataFrame, labels: NDArray[Any] | None) -> DataFile:
     numeric = [name for name in features.columns if features[name].dtype.kind in "biuf"]
     if not numeric:
-        raise DataFileError(f"{path} has no numeric column to use as a feature; it has: {_listed(features.columns)}.")
+        raise DataFileError(f"{path} has no numeric column to use as a feature; it has: {listed(features.columns)}.")
     _check_gaps(path, features[numeric])
     left_out = [name for name in features.columns if name not in numeric]
-    notes = [f"columns used: {_listed(numeric)} ({len(numeric)} numeric)"]
+    notes = [f"columns used: {listed(numeric)} ({len(numeric)} numeric)"]
     if left_out:
-        notes.append(f"columns left out, not numeric: {_listed(left_out)}")
+        notes.append(f"columns left out, not numeric: {listed(left_out)}")
     values = features[numeric].to_numpy()
     X = values if values.dtype.kind == "f" else values.astype(np.float64)
     return DataFile(np.ascontiguousarray(X), columns=tuple(numeric), labels=labels, notes=tuple(notes))
-
-
-def _vector_features(path: Path, features: pd.DataFrame, labels: NDArray[Any] | None) -> DataFile | None:
-    """The vectors, if there is a column whose cells are vectors, as embeddings are often kept."""
-    lists = [name for name in features.columns if len(features) and isinstance(features[name].iloc[0], np.ndarray)]
-    if not lists:
-        return None
-    name = _choose(path, lists, None, ("embedding", "embeddings", "vector", "X"), "column of vectors")
-    cells = list(features[name])
-    lengths = {len(cell) if cell is not None else 0 for cell in cells}
-    if len(lengths) > 1:
-        raise DataFileError(f"{path}: the vectors of column {name!r} have {len(lengths)} different lengths.")
-    left_out = [other for other in features.columns if other != name]
-    notes = [f"features: the vectors of column {name!r}"]
-    if left_out:
-        notes.append(f"columns left out: {_listed(left_out)}")
-    return DataFile(np.stack(cells), labels=labels, notes=tuple(notes))
 
 
 def _check_gaps(path: Path, features: pd.DataFrame) -> None:
@@ -364,11 +320,6 @@ def _check_gaps(path: Path, features: pd.DataFrame) -> None:
             )
 
 
-def _listed(names: Sequence[str] | Any) -> str:
-    names = [str(name) for name in names]
-    return ", ".join(names[:8]) + (f", … ({len(names)} in all)" if len(names) > 8 else "")
-
-
 def _label_values(column: Any) -> NDArray[Any]:
     values = column.to_numpy()
     # pandas keeps text as objects; labels want one type that sorts.
@@ -377,7 +328,7 @@ def _label_values(column: Any) -> NDArray[Any]:
 
 def _read_label_table(path: Path, key: str | None) -> NDArray[Any]:
     frame = _load_frame(path)
-    return _label_values(frame[_choose(path, list(frame.columns), key, _LABEL_NAMES, "column")])
+    return _label_values(frame[choose(path, list(frame.columns), key, LABEL_NAMES, "column")])
 
 
 def _read_label_npy(path: Path, key: str | None) -> NDArray[Any]:
@@ -386,7 +337,7 @@ def _read_label_npy(path: Path, key: str | None) -> NDArray[Any]:
 
 
 def _read_label_npz(path: Path, key: str | None) -> NDArray[Any]:
-    return _load_npz(path, key, _LABEL_NAMES)
+    return _load_npz(path, key, LABEL_NAMES)
 
 
 def _read_label_lines(path: Path, key: str | None) -> NDArray[Any]:
@@ -406,8 +357,6 @@ def _load_frame(path: Path) -> pd.DataFrame:
         import pandas as pd
     except ImportError as error:
         raise ImportError(f"reading {path} needs pandas; install it with: pip install 'fastsil[frames]'") from error
-    if _suffix(path) == ".parquet":
-        return _load_parquet(path)
     separator = "\t" if _suffix(path) == ".tsv" else ","
     try:
         first = _first_row(path, separator)
@@ -450,28 +399,13 @@ def _is_header(cells: Sequence[str]) -> bool:
     return not all(is_number(cell) for cell in cells)
 
 
-def _load_parquet(path: Path) -> pd.DataFrame:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise ImportError(f"reading {path} needs pyarrow; install it with: pip install 'fastsil[frames]'") from error
-    try:
-        frame: pd.DataFrame = pq.read_table(path).to_pandas()
-    except pa.ArrowInvalid as error:
-        raise DataFileError(f"{path} is no parquet file, or is damaged ({_first_line(error)}).") from error
-    frame = frame.reset_index() if frame.index.name else frame
-    frame.columns = frame.columns.map(str)
-    return frame
-
-
 _DATA_READERS: dict[str, Callable[..., DataFile]] = {
     ".npy": _read_npy,
     ".npz": _read_npz,
     ".csv": _read_table,
     ".csv.gz": _read_table,
     ".tsv": _read_table,
-    ".parquet": _read_table,
+    **dict.fromkeys(ENDINGS, read_arrow),
 }
 _LABEL_READERS: dict[str, Callable[..., NDArray[Any]]] = {
     ".npy": _read_label_npy,
@@ -479,6 +413,6 @@ _LABEL_READERS: dict[str, Callable[..., NDArray[Any]]] = {
     ".csv": _read_label_table,
     ".csv.gz": _read_label_table,
     ".tsv": _read_label_table,
-    ".parquet": _read_label_table,
+    **dict.fromkeys(ENDINGS, read_arrow_labels),
     ".txt": _read_label_lines,
 }

@@ -1,0 +1,77 @@
+"""Dask arrays on a cluster of processes: time, tasks, bytes between workers, and the peak memory of a worker.
+
+    python -m benchmarks.cluster METRIC N_SAMPLES N_FEATURES N_CLUSTERS BLOCK_ROWS [N_WORKERS]
+
+Each block is made where it is scored, from a seed. One JSON line for each run.
+"""
+
+import json
+import resource
+import sys
+import time
+
+import dask
+import dask.array as da
+import numpy as np
+from distributed import Client, LocalCluster, wait
+
+from fastsil import silhouette_score
+
+
+def make_block(block, n_features, n_clusters, block_info=None):
+    """Overlapping clusters with a power-law spectrum; the labels are the first column, cut off later."""
+    place = block_info[0]["chunk-location"][0]
+    rng = np.random.default_rng([place, 1])
+    spectrum = np.arange(1, n_features + 1, dtype=np.float32) ** -0.5
+    centers = np.random.default_rng(0).normal(size=(n_clusters, n_features)).astype(np.float32) * spectrum
+    labels = rng.integers(n_clusters, size=len(block))
+    X = rng.standard_normal(size=(len(block), n_features), dtype=np.float32) * spectrum + centers[labels]
+    return np.column_stack([labels.astype(np.float32), X])
+
+
+def peak_megabytes():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def moved_bytes(dask_worker):
+    """Bytes that a worker fetched from others."""
+    return sum(entry["total"] for entry in dask_worker.transfer_incoming_log)
+
+
+def main(metric, n_samples, n_features, n_clusters, block_rows, n_workers=2):
+    dask.config.set({"distributed.worker.memory.spill": False, "distributed.worker.memory.target": False})
+    with (
+        LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=None, memory_limit=0) as cluster,
+        Client(cluster) as client,
+    ):
+        empty = da.zeros((n_samples, 1), chunks=(block_rows, 1), dtype=np.float32)
+        made = empty.map_blocks(
+            make_block, n_features, n_clusters, chunks=(empty.chunks[0], n_features + 1), dtype=np.float32
+        ).persist()
+        X, labels = made[:, 1:].persist(), made[:, 0].astype(np.int32).persist()
+        wait([X, labels])
+        del made
+        small = slice(0, min(n_samples, 2000))
+        silhouette_score(X[small], labels[small].compute(), metric=metric)  # compiles, in every worker that takes part
+        before = sum(client.run(moved_bytes).values())
+        started = time.perf_counter()
+        score = silhouette_score(X, labels, metric=metric)
+        seconds = time.perf_counter() - started
+        record = {
+            "metric": metric,
+            "n_samples": n_samples,
+            "n_features": n_features,
+            "n_clusters": n_clusters,
+            "blocks": X.numblocks[0],
+            "workers": n_workers,
+            "seconds": round(seconds, 2),
+            "score": round(score, 6),
+            "moved_MB": round((sum(client.run(moved_bytes).values()) - before) / 1e6, 1),
+            "data_MB": round(X.nbytes / 1e6, 1),
+            "worker_peak_MB": round(max(client.run(peak_megabytes).values())),
+        }
+        print(json.dumps(record))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], *(int(argument) for argument in sys.argv[2:]))
