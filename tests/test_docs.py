@@ -13,7 +13,7 @@ sys.path.append(str(Path(__file__).parent.parent / "docs"))
 import pages
 
 # What pages need beyond what fastsil does; without it a page is not looked at.
-PACKAGES = ("matplotlib", "yellowbrick", "pandas", "dask")
+PACKAGES = ("matplotlib", "yellowbrick", "pandas", "polars", "pyarrow", "dask")
 # Blocks for the reader only: they install, or work on the reader's own files.
 READER_ONLY = re.compile(r"^(#.*|python3? -m .*|\.venv/bin/.*|pip install .*|fastsil .*|)$")
 
