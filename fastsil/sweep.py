@@ -23,6 +23,7 @@ from sklearn.exceptions import FitFailedWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastsil.clustering import check_n_clusters, generator_for, geometry_of, labels_of, make_clusterers
+from fastsil.diagnosis import Diagnosis
 from fastsil.null import NullComparison, check_null, compare_with_null, with_null_columns
 from fastsil.parallel import Tick, progress_bar, resolve_n_jobs
 from fastsil.search import Finding, Listener, Space, SweepEvent, SweepRow, columns_of, search
@@ -35,7 +36,7 @@ from fastsil.stability import (
     with_stability_columns,
 )
 from fastsil.validation import Metric, check_data, check_metric
-from fastsil.verdict import choose_k, judge
+from fastsil.verdict import choose_k, judge, lowest_k
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -282,21 +283,25 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
 
     def _judge(self, data: Any) -> None:
         """Set the diagnosis and the verdict."""
-        k = choose_k(self.sweep_results_, self.null_)
-        profile = self.profiles_.get(k)
-        self.diagnosis_ = None
-        if profile is not None:
-            # A profile knows a callable only by its name, with which nothing can be measured.
-            looked_at = None if callable(self.metric) else data
-            reference = None if self.null_ is None else self.null_.reference_at(k)
-            self.diagnosis_ = profile.diagnose(looked_at, null=reference, **(self.metric_params or {}))
+        k, lowest = choose_k(self.sweep_results_, self.null_), lowest_k(self.sweep_results_)
+        looked_at = [each for each in self.profiles_ if each in (k, lowest)]
+        diagnoses = {each: self._diagnose(each, data) for each in looked_at}
+        found = {each: diagnosis.findings for each, diagnosis in diagnoses.items()}
+        self.diagnosis_ = diagnoses.get(k)
         self.verdict_ = judge(
             self.sweep_results_,
             k,
             n_features=self.n_features_in_,
             null=self.null_,
-            findings=() if self.diagnosis_ is None else self.diagnosis_.findings,
+            findings=found.get(k, ()),
+            lowest_findings=() if lowest is None else found[lowest],
         )
+
+    def _diagnose(self, k: int, data: Any) -> Diagnosis:
+        # A profile knows a callable only by its name, with which nothing can be measured.
+        looked_at = None if callable(self.metric) else data
+        reference = None if self.null_ is None else self.null_.reference_at(k)
+        return self.profiles_[k].diagnose(looked_at, null=reference, **(self.metric_params or {}))
 
     @available_if(_best_can_predict)
     def predict(self, X: ArrayLike) -> NDArray[Any]:

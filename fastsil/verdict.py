@@ -28,6 +28,12 @@ _NEAR = 0.005
 # Adjusted Rand index of two clusterings from which on they are much the same, and partly so.
 _SAME, _ALIKE = 0.8, 0.5
 
+# Findings that say why a mean silhouette is negative, or that it should not be.
+_CAUSES_OF_NEGATIVE_MEANS = {"labels_shuffled", "labels_do_not_fit", "unequal_spread"}
+
+# Numbers of clusters that a sentence lists at most.
+_MOST_NAMED = 4
+
 
 class NullTest(Protocol):
     """What is asked of a comparison with data without clusters; :class:`fastsil.null.NullComparison` has it."""
@@ -100,7 +106,7 @@ class Verdict:
 
 
 def choose_k(results: Mapping[str, NDArray[Any]], null: NullTest | None) -> int:
-    """The k to look at: furthest above data without clusters, or else of the highest mean silhouette.
+    """The k to look at: furthest above data without clusters where there is structure, else of the highest score.
 
     Of several that are about as far above, the one of the highest mean silhouette.
 
@@ -119,11 +125,19 @@ def choose_k(results: Mapping[str, NDArray[Any]], null: NullTest | None) -> int:
     ks, scores = results["n_clusters"], results["silhouette"]
     if not np.isfinite(scores).any():
         return int(ks[0] if np.isnan(results["inertia"]).all() else ks[np.nanargmax(results["inertia"])])
-    if not _is_test(null):
+    if null is None or not _is_test(null) or null.p_value > _LEVEL:
         return int(ks[np.nanargmax(scores)])
     # The scores of all samples, not of those drawn for the comparison: they depend less on luck.
     above = np.nan_to_num(scores - results["null_mean"], nan=-np.inf)
     return int(ks[np.nanargmax(np.where(above >= above.max() - _NEAR, scores, np.nan))])
+
+
+def lowest_k(results: Mapping[str, NDArray[Any]]) -> int | None:
+    """The k of the lowest mean silhouette, if that is negative: who sees it asks whether something is broken."""
+    scores = results["silhouette"]
+    if not (scores < 0).any():
+        return None
+    return int(results["n_clusters"][np.nanargmin(scores)])
 
 
 def judge(
@@ -133,6 +147,7 @@ def judge(
     n_features: int,
     null: NullTest | None = None,
     findings: Sequence[Finding] = (),
+    lowest_findings: Sequence[Finding] = (),
 ) -> Verdict:
     """Put together what a sweep found.
 
@@ -149,6 +164,8 @@ def judge(
     findings : sequence of Finding
         What a diagnosis of that k found; what merely says how to read the scores (severity ``"note"``), and what the
         comparison says already, is left out.
+    lowest_findings : sequence of Finding
+        What a diagnosis of :func:`lowest_k` found.
     """
     at = int(np.flatnonzero(results["n_clusters"] == k)[0])
     score = float(results["silhouette"][at])
@@ -165,7 +182,8 @@ def judge(
         *_choice(results, at, structure, tested),
         score_sentence(score),
         *_counts(results, at),
-        *_agreement(results, at),
+        *_agreement(results, at, nothing=tested and structure == "none"),
+        *_negative_means(results, lowest_findings),
         *(f"{finding.severity.capitalize()}: {finding.message}" for finding in _told(findings)),
     ]
     return Verdict(
@@ -264,17 +282,30 @@ def _counts(results: Mapping[str, NDArray[Any]], at: int) -> list[str]:
     return [count_sentence(negative, negative + sum(others))]
 
 
-def _agreement(results: Mapping[str, NDArray[Any]], at: int) -> list[str]:
+def _agreement(results: Mapping[str, NDArray[Any]], at: int, *, nothing: bool) -> list[str]:
     """How much the clusters depend on which samples there are, if that is known."""
     mean = float(results["stability"][at]) if "stability" in results else np.nan
     if not np.isfinite(mean):
         return []
     words = "much the same" if mean >= _SAME else "partly the same" if mean >= _ALIKE else "other"
     spread = float(results["stability_std"][at])
+    by_shape = " The shape of the data can do that without clusters." if nothing and mean >= _ALIKE else ""
     return [
         f"Two random parts of the data, clustered apart, give {words} clusters: adjusted Rand index {mean:.2f} ± "
-        f"{spread:.2f}, where 1 is the same and 0 is chance."
+        f"{spread:.2f}, where 1 is the same and 0 is chance.{by_shape}"
     ]
+
+
+def _negative_means(results: Mapping[str, NDArray[Any]], findings: Sequence[Finding]) -> list[str]:
+    """Whether a negative mean is an error."""
+    lowest = lowest_k(results)
+    if lowest is None:
+        return []
+    ks = results["n_clusters"][results["silhouette"] < 0]
+    where = f"k = {_enumerated([f'{k}' for k in ks])}" if len(ks) <= _MOST_NAMED else f"{len(ks)} of the k"
+    causes = [finding.message for finding in findings if finding.code in _CAUSES_OF_NEGATIVE_MEANS]
+    words = f"The mean silhouette is negative at {where}."
+    return [f"{words} Of k = {lowest}, the lowest: {causes[0]}" if causes else words]
 
 
 def _told(findings: Sequence[Finding]) -> list[Finding]:

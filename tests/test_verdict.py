@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 
 from fastsil import KMeansSweep
@@ -42,9 +43,16 @@ def null_of(p_value, n_null=39, silhouette=0.02, inertia=0.02):
     return SimpleNamespace(p_value=p_value, n_null=n_null, n_samples=1000, gap_k=2, **alone)
 
 
-def judged(scores, *, null=None, findings=(), n_features=2, **columns):
+def judged(scores, *, null=None, findings=(), lowest_findings=(), n_features=2, **columns):
     table = results(scores, **columns)
-    return judge(table, choose_k(table, null), n_features=n_features, null=null, findings=findings)
+    return judge(
+        table,
+        choose_k(table, null),
+        n_features=n_features,
+        null=null,
+        findings=findings,
+        lowest_findings=lowest_findings,
+    )
 
 
 def told(*args, **kwargs):
@@ -177,6 +185,32 @@ def test_stability_is_told_if_it_is_known():
     assert "give partly the same clusters" in told([0.5, 0.6], stability=0.6)
     assert "give other clusters" in told([0.5, 0.6], stability=0.2)
     assert "Rand" not in told([0.5, 0.6])
+
+
+def test_stable_clusters_of_data_without_structure_are_explained():
+    words = "The shape of the data can do that without clusters."
+    assert words in told([0.5, 0.6], stability=0.95, null=null_of(0.3), null_mean=0.5)
+    assert words not in told([0.5, 0.6], stability=0.95, null=null_of(0.02), null_mean=0.1)
+
+
+def test_negative_means_are_explained():
+    assert "negative at" not in told([0.2, 0.0])
+    assert "The mean silhouette is negative at k = 3 and 4." in told([0.2, -0.1, -0.2])
+    assert "negative at 5 of the k." in told([0.2, -0.1, -0.2, -0.1, -0.1, -0.1])
+    found = [Finding("unequal_spread", "note", "That is no error.", "Look.")]
+    assert "at k = 3. Of k = 3, the lowest: That is no error." in told([0.2, -0.1], lowest_findings=found)
+
+
+def test_a_sweep_says_that_a_negative_mean_is_no_error():
+    """Wide clusters around a tight one: every sample is at its nearest centre, and most are nearer to the tight one."""
+    random = np.random.default_rng(0)
+    centres = np.vstack([6.5 * np.eye(5, 80), -6.5 * np.eye(5, 80), np.zeros(80)])
+    spread = np.append(np.ones(10), 0.05)
+    X = np.repeat(centres, 60, axis=0) + random.normal(size=(660, 80)) * np.repeat(spread, 60)[:, None]
+    sweep = KMeansSweep([11], estimator=KMeans(init=centres, n_init=1)).fit(X)
+    assert sweep.best_score_ < 0
+    text = " ".join(sweep.verdict_.reasons)
+    assert "100.0% of the samples are at their own nearest centre. That is no error" in text
 
 
 def test_faults_and_warnings_are_told_with_their_advice_and_notes_are_not():
