@@ -320,23 +320,27 @@ def _advice(
     null: NullTest | None,
     findings: Sequence[Finding],
 ) -> list[str]:
-    ks = results["n_clusters"]
-    tested = _is_test(null)
+    ks, tested = results["n_clusters"], _is_test(null)
     advice = [finding.advice for finding in _told(findings)]
+    if tested and structure == "none":
+        return [
+            *advice,
+            "Do not read these clusters as groups that exist: k-means divides anything.",
+            "Try another geometry (metric='cosine' or 'mahalanobis'), fewer features (PCA), other features, or a "
+            "method for clusters that are not round (HDBSCAN).",
+        ]
     if not tested:
         advice.append(
             "Compare with data without clusters (n_null=39; --n-null 39): a low score cannot tell a weak structure "
             "from none, and a high one can come from the shape of the data alone."
         )
-    if tested and structure == "none":
-        advice += [
-            "Do not read these clusters as groups that exist: k-means divides anything.",
-            "Try another geometry (metric='cosine' or 'mahalanobis'), fewer features (PCA), other features, or a "
-            "method for clusters that are not round (HDBSCAN).",
-        ]
-    elif at == len(ks) - 1 and len(ks) > 1:
+    if at == len(ks) - 1 and len(ks) > 1:
         advice.append(f"k = {ks[at]} is the largest that was tried: try larger ones.")
-    if structure in ("none", "weak") and not (tested and structure == "none"):
+    if structure in ("none", "weak"):
+        advice.append(
+            "See whether clusters stand out more in another geometry (metric='cosine' or 'mahalanobis') or with fewer "
+            "features (PCA), each beside null sets of its own."
+        )
         advice.append(many_features_sentence(float(results["silhouette"][at]), n_features))
     return [sentence for sentence in advice if sentence]
 

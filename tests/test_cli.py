@@ -38,6 +38,9 @@ def folder(tmp_path, monkeypatch):
 
 
 def run(*args, exit_code=0):
+    """Run the command, without null sets unless a test asks for some: they take a second."""
+    if args[0] in ("sweep", "demo") and "--n-null" not in args:
+        args = (*args, "--n-null", "0")
     result = CliRunner().invoke(app, list(args), catch_exceptions=False)
     assert result.exit_code == exit_code, result.output
     return result
@@ -53,7 +56,9 @@ def fails(*args):
 
 
 def test_demo_sweeps_digits_and_writes_a_folder(folder):
-    result = run("demo", "--k", "8:10")
+    result = CliRunner().invoke(app, ["demo", "--k", "8:10"], catch_exceptions=False)
+    assert "There is structure, though a weak one: k = 9." in result.stdout
+    assert "19 random sets that spread like them" in result.stdout
     assert "1,797 samples, 64 features" in result.stdout
     assert "The choice is k = 9" in result.stdout
     assert "no substantial structure" in result.stdout
@@ -83,6 +88,12 @@ def test_null_sets_say_whether_there_is_structure(folder):
     table = pandas.read_csv(folder / "fastsil-iris" / "sweep.csv")
     assert (table["null_mean"] < table["silhouette"]).all()
     assert "n_null=1" in fails("sweep", "iris.npy", "--n-null", "1")
+
+
+def test_parts_of_the_data_are_compared(folder):
+    result = run("sweep", "iris.npy", "--k", "2:3", "--n-stability", "2", "--n-init", "2")
+    assert "adjusted Rand index" in result.stdout
+    assert pandas.read_csv(folder / "fastsil-iris" / "sweep.csv")["stability"].between(0, 1).all()
 
 
 def test_numbers_go_to_stdout_and_progress_to_stderr():

@@ -88,7 +88,8 @@ def write_sweep(
     if not page_missing():
         sweep.report(folder / "report.html", X, name=settings["name"])
         files = {"report.html": "everything on one page, to open in a browser"} | files
-    settings = {**settings, "best_k": best, "n_clusters": results["n_clusters"].tolist()}
+    verdict = {"structure": sweep.verdict_.structure, "k": sweep.verdict_.k, "tested": sweep.verdict_.tested}
+    settings = {**settings, "best_k": best, "verdict": verdict, "n_clusters": results["n_clusters"].tolist()}
     return _finish(folder, "sweep", settings, files)
 
 
@@ -118,19 +119,20 @@ def _sample_columns(profiles: Mapping[int, SilhouetteProfile]) -> dict[str, Any]
 
 
 def _draw_sweep(folder: Path, sweep: KMeansSweep) -> dict[str, str]:
-    results, best = sweep.sweep_results_, sweep.best_k_
+    results, best, chosen = sweep.sweep_results_, sweep.best_k_, sweep.verdict_.k
     elbow, scores = new_figure(), new_figure()
-    draw_sweep_elbow(results, best_k=best, chosen_k=sweep.verdict_.k, ax=elbow.subplots())
+    draw_sweep_elbow(results, best_k=best, chosen_k=chosen, ax=elbow.subplots())
     _save(folder / "elbow.png", elbow)
     files = {"elbow.png": "inertia against k"}
     if not sweep.profiles_:
         return files
-    draw_sweep_scores(results, best_k=best, chosen_k=sweep.verdict_.k, ax=scores.subplots())
+    draw_sweep_scores(results, best_k=best, chosen_k=chosen, ax=scores.subplots())
     _save(folder / "silhouette.png", scores)
-    _save(folder / f"silhouette_k{best}.png", _silhouette_picture(sweep.profiles_[best]))
+    closer = chosen or best
+    _save(folder / f"silhouette_k{closer}.png", _silhouette_picture(sweep.profiles_[closer]))
     return files | {
         "silhouette.png": "mean silhouette against k",
-        f"silhouette_k{best}.png": f"the silhouette plot of k = {best}",
+        f"silhouette_k{closer}.png": f"the silhouette plot of k = {closer}",
     }
 
 
