@@ -30,7 +30,7 @@ from scipy.sparse import issparse
 
 from fastsil.kernels import linear as kernels
 from fastsil.parallel import Tick, ignore_progress, part_of, run_tasks
-from fastsil.partition import Partition
+from fastsil.partition import Partition, partition_from_codes
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -42,6 +42,10 @@ _PIECE_ROWS = 4096
 
 # Partial sums in flight, all threads together.
 _SUMS_BYTES = 16 << 20
+
+# Rows of larger data are summed block by block: a file that does not fit into memory, in no order of its clusters,
+# would be read from the disk once for each cluster.
+_BLOCK_BYTES = 256 << 20
 
 # Bytes of one task's rows when they are made dense for it, for sparse input.
 _DENSE_BYTES = 1 << 20
@@ -117,6 +121,10 @@ class View:
         self.geometry.measure(rows.X, places, rows.shift, rows.scale)
         self.shift[members], self.scale[members] = rows.shift, rows.scale
         return rows, places
+
+    def block(self, rows: slice) -> View:
+        """The same view of some rows; what becomes known of them is known of these."""
+        return View(self.X if is_sparse(self.X) else self.X[rows], self.geometry, self.shift[rows], self.scale[rows])
 
     def measure_all(self, n_jobs: int) -> None:
         """Find shift and scale of all rows."""
@@ -218,6 +226,26 @@ def summarize(view: View, partition: Partition, *, n_jobs: int, tick: Tick = ign
     tick : callable
         Told shares of the work as they are finished.
     """
+    step = len(partition.codes) if is_sparse(view.X) else max(1, _BLOCK_BYTES // view.X[:1].nbytes)
+    merged = None
+    for start in range(0, partition.n_samples, step):
+        rows = slice(start, min(start + step, partition.n_samples))
+        part = part_of(tick, (rows.stop - rows.start) / partition.n_samples)
+        block = _summarize_block(view.block(rows), _partition_of_rows(partition, rows), n_jobs, part)
+        merged = block if merged is None else merge(merged, block)
+    assert merged is not None
+    return merged
+
+
+def _partition_of_rows(partition: Partition, rows: slice) -> Partition:
+    """Some rows grouped by cluster, for the clusters that occur among them."""
+    if rows.stop - rows.start == partition.n_samples:
+        return partition
+    present, codes = np.unique(partition.codes[rows], return_inverse=True)
+    return partition_from_codes(partition.classes[present], codes)
+
+
+def _summarize_block(view: View, partition: Partition, n_jobs: int, tick: Tick) -> ClusterSummaries:
     origins = _first_members(view, partition)
     offsets, variances = np.zeros_like(origins), np.zeros(len(origins))
     _sum_around_origins(view, partition, np.arange(len(origins)), origins, offsets, variances, n_jobs, tick)

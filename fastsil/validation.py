@@ -75,9 +75,16 @@ def check_data(X: Any, *, metric: Metric = "euclidean", first_row: int = 0) -> A
 
     Raises
     ------
+    TypeError
+        If X is a collection of Dask.
     ValueError
         If X is not a two-dimensional array of finite numbers with at least one row and column.
     """
+    if is_dask_array(X):
+        raise TypeError(
+            "X is a Dask array, which would be computed as a whole here; pass X.compute(), or score it by "
+            "silhouette_samples, silhouette_score, silhouette_profile or silhouette_estimate."
+        )
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
         raise ValueError("X has masked entries; fill or drop them first (for example X.filled(0)).")
     X = cast(Any, check_array)(X, accept_sparse=["csr"], dtype="numeric", ensure_all_finite=False, input_name="X")

@@ -14,12 +14,19 @@ from scipy.sparse import csr_array
 
 import reference
 from assertions import assert_same_bits, assert_silhouettes_close, assert_terms_close
+from fastsil import (
+    KMeansSweep,
+    silhouette_estimate,
+    silhouette_profile,
+    silhouette_samples,
+    silhouette_samples_many,
+    silhouette_score,
+)
 from strategies import labelled_data, seeds
 
 da = pytest.importorskip("dask.array", exc_type=ImportError)
 dask = pytest.importorskip("dask")
 
-from fastsil import silhouette_estimate, silhouette_profile, silhouette_samples, silhouette_score  # noqa: E402
 from fastsil.blocks import BlockRows, euclidean, shapes  # noqa: E402
 from fastsil.blocks.rows import Ignored  # noqa: E402
 
@@ -213,6 +220,18 @@ def test_what_is_wrong_is_said():
         silhouette_samples(of_X, labels, metric="seuclidean", ignore_label=0)
     with pytest.raises(ValueError, match=r"multiply X by a power of two"):
         silhouette_samples(of_X * 1e80, labels).compute()
+
+
+def test_what_takes_no_dask_array_does_not_compute_it_as_a_whole():
+    X, labels = overlapping(100)
+    of_X = cut(X, (40, -1))
+    for call in (
+        lambda: KMeansSweep([2, 3]).fit(of_X),
+        lambda: silhouette_samples_many(of_X, [labels]),
+        lambda: silhouette_profile(X, labels).diagnose(of_X),
+    ):
+        with pytest.raises(TypeError, match=r"pass X\.compute\(\), or score it by"):
+            call()
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine", "manhattan", "mahalanobis"])

@@ -80,6 +80,21 @@ def test_block_sizes_do_not_matter(metric, monkeypatch):
         assert_same_bits(getattr(rows, name), getattr(pieces, name))
 
 
+@pytest.mark.parametrize("n_rows", [1, 7, 100])
+@pytest.mark.parametrize("metric", METRICS)
+def test_large_data_are_summed_block_by_block(metric, n_rows, monkeypatch):
+    """Some blocks lack a cluster. What is large is a matter of one constant."""
+    rng = np.random.default_rng(8)
+    codes = rng.permutation(np.arange(150) % 5)
+    X = far_first_member(rng, codes)
+    whole = compute(X, codes, metric)
+    monkeypatch.setattr(summaries, "_BLOCK_BYTES", n_rows * X[0].nbytes)
+    blocks = compute(X, codes, metric)
+    np.testing.assert_allclose(blocks.a, whole.a, rtol=1e-12)
+    np.testing.assert_allclose(blocks.b, whole.b, rtol=1e-12)
+    np.testing.assert_array_equal(blocks.neighbor, whole.neighbor)
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_same_bits_with_many_pieces(metric, monkeypatch):
     monkeypatch.setattr(summaries, "_PIECE_BYTES", 1 << 9)
