@@ -34,10 +34,14 @@ _PROBE_SAMPLES = (8_000, 32_000)
 _PROBE_MEMBERS = 200
 _PROBE_LEAST_PRODUCTS = 7e8
 # And so many products at most, by engine; others are timed on fewer samples, as their distances are slow.
-_PROBE_MOST_PRODUCTS = {"euclidean": 1e11, "linear": 1e11, "manhattan": 1e11, "coordinatewise": 1e10}
-_PROBE_SLOW = 1_500
-# A run on this share of them before loads compiled code.
-_WARM_UP = 0.25
+_PROBE_MOST_PRODUCTS = {"euclidean": 1e11, "coordinatewise": 1e10}
+_PROBE_SLOW = 2_500
+# A run on this share of them before loads compiled code, and tells how much of the time is no matter of pairs: part of
+# what grows with n² (at least, and where that is not seen) in a run on some of the samples.
+_FEW = 0.25
+_QUADRATIC = (0.5, 0.75)
+# No run on more samples if it would take longer (s).
+_PROBE_SECONDS = 2.0
 # Phases whose time grows with the pairs; that of all else grows with the samples.
 _PAIR_PHASES = ("own clusters", "other clusters", "distances", "read")
 # A mean without guesses is a mean of silhouettes, with about this variance; log(2 / 0.01) is the price of 99 %.
@@ -209,38 +213,38 @@ class _Probe:
         self._partition = partition
         self._engine = engine
         self._n_features = X.shape[1]
-        rows = _some_rows(partition, _how_many(partition, engine, X.shape[1]))
-        self._growth = partition.n_samples / len(rows)
-
-        def on(some: NDArray[np.intp]) -> tuple[Any, Partition]:
-            part = X if len(some) == partition.n_samples else samples_at(X, some, metric)
-            classes, codes = np.unique(partition.codes[some], return_inverse=True)
-            return part, partition_from_codes(classes, codes)
 
         def run(some: NDArray[np.intp]) -> None:
-            part, of_part = on(some)
+            part, of_part = _part_of(X, partition, some, metric)
             started = time.perf_counter()
             terms = compute_terms(part, of_part, metric, metric_params, n_jobs=n_jobs, tick=ignore_progress)
             self._spent = time.perf_counter() - started
+            self._growth = partition.n_samples / len(some)
             self.work = terms.work
 
-        def guess(some: NDArray[np.intp]) -> None:
+        rows = _some_rows(partition, _how_many(partition, engine, X.shape[1]))
+        few = _some_rows(partition, int(_FEW * len(rows)))
+        run(few)
+        run(few)
+        self._quadratic = 1.0
+        if len(few) < len(rows) and self._spent / _FEW**2 < _PROBE_SECONDS:
+            way, before = self.work.strategy, self._pair_seconds()
+            run(rows)
+            self._quadratic = self._share_of_pairs(len(few) / len(rows), before, same=self.work.strategy == way)
+        else:
+            rows = few
+        if engine == "euclidean":
+            some = _part_of(X, partition, rows, metric)
             started = time.perf_counter()
-            open_rows(*on(some), metric, metric_params, n_jobs=n_jobs).intervals()
+            open_rows(*some, metric, metric_params, n_jobs=n_jobs).intervals()
             self._guessed = time.perf_counter() - started
-
-        steps = [run, guess] if engine == "euclidean" else [run]
-        few = _some_rows(partition, int(_WARM_UP * len(rows)))
-        for step in steps:
-            step(few)
-            step(rows)
 
     def pairs(self) -> float:
         return self.work.pairs * self._growth**2
 
     def seconds(self) -> float:
         by_pairs = 0.0 if self._engine in NO_PAIRS else self._pair_seconds()
-        return (self._spent - by_pairs) * self._growth + by_pairs * self._growth**2
+        return (self._spent - by_pairs) * self._growth + self._grown(by_pairs)
 
     def estimate_seconds(self, tol: float) -> float:
         """Of an estimate, or infinite where it would compute all samples."""
@@ -254,14 +258,36 @@ class _Probe:
             return float("inf")
         # Rows are computed for one side only.
         rows = max(_ROWS, 20 * self._partition.n_clusters)
-        return self._guessed * self._growth + 2 * self._pair_seconds() * self._growth**2 * rows / n_samples
+        return self._guessed * self._growth + 2 * self._grown(self._pair_seconds()) * rows / n_samples
+
+    def _grown(self, by_pairs: float) -> float:
+        """Time of phases that are a matter of pairs, with all samples."""
+        return by_pairs * (self._quadratic * self._growth**2 + (1 - self._quadratic) * self._growth)
+
+    def _share_of_pairs(self, size: float, before: float, *, same: bool) -> float:
+        """Share of such phases' time that grows with n², from a run on fewer samples, if it went the same way."""
+        least, usual = _QUADRATIC
+        now = self._pair_seconds()
+        if not same or now == 0:
+            return usual
+        # t(1) = 1 and t(size) = before / now for t(x) = q x² + (1 - q) x.
+        return float(np.clip((1 - before / now / size) / (1 - size), least, 1.0))
 
     def _pair_seconds(self) -> float:
         return sum(self.work.seconds.get(phase, 0.0) for phase in _PAIR_PHASES)
 
 
+def _part_of(X: Any, partition: Partition, some: NDArray[np.intp], metric: Metric) -> tuple[Any, Partition]:
+    """Some of the samples, and their partition."""
+    part = X if len(some) == partition.n_samples else samples_at(X, some, metric)
+    classes, codes = np.unique(partition.codes[some], return_inverse=True)
+    return part, partition_from_codes(classes, codes)
+
+
 def _how_many(partition: Partition, engine: str, n_features: int) -> int:
     """Samples of a run that tells of all."""
+    if engine in NO_PAIRS:
+        return _PROBE_SAMPLES[1]
     if engine not in _PROBE_MOST_PRODUCTS:
         return _PROBE_SLOW
     wanted = max(_PROBE_MEMBERS * partition.n_clusters, int((_PROBE_LEAST_PRODUCTS / n_features) ** 0.5))
