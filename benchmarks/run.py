@@ -18,6 +18,7 @@ from benchmarks import (
     compare,
     contest,
     environments,
+    estimates,
     growth,
     harness,
     many,
@@ -180,6 +181,25 @@ def _thread_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, A
         share = paired_ratio(measured["two processes"], [2 * value for value in measured["two threads"]])
         case = f"n={n} d={d} k={k}"
         yield f"{case} {dtype}", {"case": case, "dtype": dtype, "seconds": times, **share}
+
+
+def estimate(options: argparse.Namespace) -> list[str]:
+    """Coverage, errors beside other ways, plans against what was measured, and a million samples."""
+    n = options.samples or (50_000 if options.full else 20_000)
+    repetitions = 1000 if options.full else 100
+    shape = (1_000_000, 128, 100) if options.full else (100_000, 64, 50)
+    parts = {
+        "estimate": estimates.million(*shape),
+        "coverage": estimates.coverage(repetitions, 4000),
+        "estimates": estimates.comparison(n),
+        "plans": estimates.plans(options.full),
+    }
+    chosen = {name: rows for name, rows in parts.items() if not options.case or name in options.case}
+    return [
+        subject
+        for name, rows in chosen.items()
+        for subject in _collect(name, options, ((f"{row['case']} {row.get('confidence', '')}", row) for row in rows))
+    ]
 
 
 def start(options: argparse.Namespace) -> list[str]:
@@ -345,6 +365,7 @@ _SUBCOMMANDS = {
     "calibration": calibrate,
     "memory": memory,
     "accuracy": accuracy,
+    "estimate": estimate,
     "kernels": kernels,
     "start": start,
     "peers": contest_of_peers,

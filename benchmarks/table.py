@@ -105,6 +105,54 @@ def _threads(row: dict[str, Any]) -> list[str]:
     return [row["case"], row["dtype"], *times, f"{row['ratio']:.0%} ({row['low']:.0%} to {row['high']:.0%})"]
 
 
+def _estimate(row: dict[str, Any]) -> list[str]:
+    return [
+        row["case"],
+        seconds(row["seconds"]),
+        f"±{row['half_width']:.1e}",
+        f"{row['tol']:g}",
+        f"{row['n_exact']:,}",
+        verdict(row["met"]),
+    ]
+
+
+def _coverage(row: dict[str, Any]) -> list[str]:
+    return [
+        row["case"],
+        f"{row['n']:,}",
+        f"{row['repetitions']:,}",
+        f"{row['confidence']:.0%}",
+        *(f"{row[name]:.1%}" for name in ("score", "macro", "negative", "clusters")),
+        f"{row['tol']:g}",
+        f"±{row['half_width']:.1e}",
+        f"{row['computed']:.1%} in {row['rounds']:.1f} rounds",
+        verdict(row["met"]),
+    ]
+
+
+_WAYS = ("fastsil", "every sample guessed", "silhouette_scalable", "sample_size", "root mean square")
+
+
+def _estimates(row: dict[str, Any]) -> list[str]:
+    cells = [row["case"]]
+    for way in _WAYS:
+        found = row["ways"].get(way)
+        if found is None:
+            cells.append("")
+            continue
+        error = "exact" if found["error"] < 1e-9 else f"{found['error']:.1e}"
+        largest = "" if found["largest"] != found["largest"] else f", samples {found['largest']:.1e}"
+        size = f", t={found['size']:.0f}" if "size" in found else ""
+        cells.append(f"{error}{largest} ({seconds(found['seconds'])}{size})")
+    return [*cells, number(row["ratio"]), verdict(row["met"])]
+
+
+def _plans(row: dict[str, Any]) -> list[str]:
+    times = (seconds(row[name]) for name in ("probe", "predicted", "measured"))
+    pairs = "" if row["pairs"] is None else f"{row['pairs']:.2f}"
+    return [row["case"], *times, f"{row['ratio']:.2f}", pairs, seconds(row["estimate"]), verdict(row["met"])]
+
+
 def _start(row: dict[str, Any]) -> list[str]:
     return [row["what"], row["measured"], row["wanted"], verdict(row["met"])]
 
@@ -240,6 +288,62 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
         "the second is faster. Apart: the largest difference of a silhouette.",
         ("data", "dtype", "metric", "first", "second", "ratio", "apart"),
         _compare,
+    ),
+    "estimate": (
+        "An estimate of many samples",
+        "`silhouette_estimate` on overlapping groups, float32, at its default tolerance and confidence; at most 10 s "
+        "are asked for.",
+        ("data", "time", "interval", "tol", "rows computed", "met"),
+        _estimate,
+    ),
+    "coverage": (
+        "Coverage of intervals",
+        "Share of repetitions (other random samples of the same data) in which the interval of `silhouette_estimate` "
+        "held the exact value: of the mean silhouette, of the mean of the clusters' means, of the share of negative "
+        "samples, of the mean of the cluster that was held least. Nothing may be below the confidence.",
+        (
+            "data",
+            "n",
+            "repetitions",
+            "confidence",
+            "score",
+            "macro",
+            "negative",
+            "worst cluster",
+            "tol",
+            "interval",
+            "computed",
+            "met",
+        ),
+        _coverage,
+    ),
+    "estimates": (
+        "Errors of estimates",
+        "Root mean square error of the mean silhouette over five seeds, largest error of a sample's own silhouette, "
+        "and median time: `silhouette_estimate`; `silhouette_profile(exact=False)`; the published sampling "
+        "(silhouette-scalable 0.1.3, `compute_local`, its sample a cluster doubled from t=64 until it takes as long as "
+        "`silhouette_estimate`); scikit-learn with a tenth of the samples; root mean square distances, with n - 1 in "
+        "the own cluster. The ratio is the published sampling's error over that of `silhouette_estimate`; at least 10 "
+        "is asked for.",
+        (
+            "data",
+            "silhouette_estimate",
+            "exact=False",
+            "published sampling",
+            "sample_size",
+            "root mean square",
+            "ratio",
+            "met",
+        ),
+        _estimates,
+    ),
+    "plans": (
+        "Plans",
+        "`fastsil.plan` against the call that it predicts, `silhouette_profile`: time of the plan itself, seconds "
+        "predicted and measured, their ratio, that of the pairs, and seconds predicted of an estimate. Within a factor "
+        "of 2 is asked for.",
+        ("data", "plan", "predicted", "measured", "ratio", "pairs", "estimate", "met"),
+        _plans,
     ),
     "start": ("Start", "Medians, each in a new process.", ("what", "measured", "wanted", "met"), _start),
 }

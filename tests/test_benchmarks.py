@@ -11,7 +11,7 @@ import pytest
 # Last, so that `fastsil` stays the package that the other tests meet.
 sys.path.append(str(Path(__file__).parent.parent))
 
-from benchmarks import calibration, cases, harness, many, peers, rates, table
+from benchmarks import calibration, cases, estimates, harness, many, peers, rates, table
 
 N = 200
 
@@ -83,6 +83,23 @@ def test_a_study_counts_what_the_test_finds():
     total = calibration.total_of_alarms([row, row])
     assert (total["sets"], total["found"]["p_value"]) == (4, 4)
     assert table._calibration(total)[-1] == "**no**"
+
+
+def test_estimates_are_compared_with_the_exact_values():
+    data = cases.overlapping_groups(N, 8, 3, "float64")
+    exact = peers.FASTSIL.samples(*data)
+    by_means = estimates.root_mean_square(*data)
+    assert 0 < np.abs(by_means - exact).max() < 0.1
+    found = estimates._measure(lambda some, seed: exact, data, exact)
+    assert (found["error"], found["largest"]) == (0, 0)
+    assert estimates._measure(lambda some, seed: exact.mean() + 0.25, data, exact)["error"] == pytest.approx(0.25)
+
+
+def test_coverage_is_that_of_the_exact_values():
+    data = estimates._skewed_sizes(1500)
+    row = estimates._repeat(data, 0.03, 0.9, repetitions=5)
+    assert row["met"]
+    assert 0 < row["half_width"] <= 0.03
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
