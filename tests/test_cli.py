@@ -141,6 +141,12 @@ def test_score_of_given_labels(folder):
     assert not (folder / "fastsil-iris").exists()
 
 
+def test_info_says_what_a_score_will_cost():
+    told = run("info", "iris.npy", "species.npy").stdout
+    assert "Exact silhouettes of 150 samples in 3 clusters (euclidean: symmetric)" in " ".join(told.split())
+    assert "cosine" in " ".join(run("info", "iris.npy", "species.npy", "--metric", "cosine").stdout.split())
+
+
 def test_info():
     told = run("info", "iris.csv").stdout
     assert "150" in told

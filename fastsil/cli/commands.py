@@ -21,6 +21,7 @@ from fastsil.cli import folder as results_folder
 from fastsil.cli import screen
 from fastsil.files import DataFile, read_data, read_labels
 from fastsil.parallel import resolve_n_jobs
+from fastsil.planning import plan
 from fastsil.report import (
     cluster_columns,
     count_sentence,
@@ -221,15 +222,23 @@ def score(
 @_in_plain_words
 def info(
     file: Annotated[str | None, typer.Argument(help="A file of samples; without one: versions and packages.")] = None,
+    labels: Annotated[
+        str | None, typer.Argument(help="Labels, as for score: says what scoring them will cost.")
+    ] = None,
+    metric: MetricOption = "euclidean",
     key: KeyOption = None,
     drop: DropOption = None,
+    n_jobs: JobsOption = None,
 ) -> None:
-    """Say what is in a file and whether it can be scored, or, without a file, what is installed."""
+    """Say what is in a file, whether it can be scored and at what cost, or, without a file, what is installed."""
     if file is None:
         screen.show_pairs(_about_installation())
         return
     found = read_data(file, key=key, drop=drop or ())
     screen.show_pairs(_about_data(file, found))
+    if labels is not None:
+        planned = plan(found.X, read_labels(labels), metric=check_metric(metric), n_jobs=n_jobs)
+        screen.show_sentences(["", str(planned)])
 
 
 class _Settings(NamedTuple):
