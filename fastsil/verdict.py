@@ -302,10 +302,14 @@ def _negative_means(results: Mapping[str, NDArray[Any]], findings: Sequence[Find
     if lowest is None:
         return []
     ks = results["n_clusters"][results["silhouette"] < 0]
-    where = f"k = {_enumerated([f'{k}' for k in ks])}" if len(ks) <= _MOST_NAMED else f"{len(ks)} of the k"
+    where = (
+        f"k = {_enumerated([f'{k}' for k in ks])}"
+        if len(ks) <= _MOST_NAMED
+        else f"{len(ks)} of {len(results['n_clusters'])} k"
+    )
     causes = [finding.message for finding in findings if finding.code in _CAUSES_OF_NEGATIVE_MEANS]
     words = f"The mean silhouette is negative at {where}."
-    return [f"{words} Of k = {lowest}, the lowest: {causes[0]}" if causes else words]
+    return [f"{words} Of the lowest, k = {lowest}: {causes[0]}" if causes else words]
 
 
 def _told(findings: Sequence[Finding]) -> list[Finding]:

@@ -196,9 +196,9 @@ def test_stable_clusters_of_data_without_structure_are_explained():
 def test_negative_means_are_explained():
     assert "negative at" not in told([0.2, 0.0])
     assert "The mean silhouette is negative at k = 3 and 4." in told([0.2, -0.1, -0.2])
-    assert "negative at 5 of the k." in told([0.2, -0.1, -0.2, -0.1, -0.1, -0.1])
+    assert "negative at 5 of 6 k." in told([0.2, -0.1, -0.2, -0.1, -0.1, -0.1])
     found = [Finding("unequal_spread", "note", "That is no error.", "Look.")]
-    assert "at k = 3. Of k = 3, the lowest: That is no error." in told([0.2, -0.1], lowest_findings=found)
+    assert "at k = 3. Of the lowest, k = 3: That is no error." in told([0.2, -0.1], lowest_findings=found)
 
 
 def test_a_sweep_says_that_a_negative_mean_is_no_error():
