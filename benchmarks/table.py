@@ -321,8 +321,8 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
         "Errors of estimates",
         "Root mean square error of the mean silhouette over five seeds, largest error of a sample's own silhouette, "
         "and median time: `silhouette_estimate`; `silhouette_profile(exact=False)`; the published sampling "
-        "(silhouette-scalable 0.1.3, `compute_local` on one thread, its default; its sample a cluster doubled from t=64 "
-        "until it takes as long as "
+        "(silhouette-scalable 0.1.3, `compute_local` on one thread, its default; its sample a cluster doubled from "
+        "t=64 until it takes as long as "
         "`silhouette_estimate`); scikit-learn with a tenth of the samples; root mean square distances, with n - 1 in "
         "the own cluster. The ratio is the published sampling's error over that of `silhouette_estimate`; at least 10 "
         "is asked for.",
