@@ -159,6 +159,19 @@ def test_info():
     assert "row 7, column 2" in run("info", "broken.npy").stdout
 
 
+def test_a_folder_of_parquet_files_is_a_file_of_samples(folder):
+    pytest.importorskip("pyarrow")
+    (folder / "parts").mkdir()
+    features = IRIS.data.reset_index(drop=True)
+    for place, rows in enumerate((features[:90], features[90:])):
+        rows.reset_index(drop=True).to_parquet(folder / "parts" / f"{place}.parquet")
+    told = run("info", "parts").stdout
+    assert "150" in told
+    assert "KiB" in told
+    np.save("labels.npy", IRIS.target.to_numpy())
+    assert "0.503" in run("score", "parts", "labels.npy").stdout
+
+
 def test_help_and_version():
     assert "demo" in run("--help").stdout
     assert "2:16" in run("sweep", "--help").stdout

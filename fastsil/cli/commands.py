@@ -163,7 +163,9 @@ def demo(
 @app.command()
 @_in_plain_words
 def sweep(
-    file: Annotated[str, typer.Argument(help="Samples: .npy, .npz, .csv, .csv.gz, .tsv or .parquet.")],
+    file: Annotated[
+        str, typer.Argument(help="Samples: .npy, .npz, .csv, .csv.gz, .tsv, .parquet, .arrow, or a folder of such.")
+    ],
     k: KOption = "2:16",
     metric: MetricOption = "euclidean",
     out: OutOption = None,
@@ -189,7 +191,9 @@ def sweep(
 @app.command()
 @_in_plain_words
 def score(
-    file: Annotated[str, typer.Argument(help="Samples: .npy, .npz, .csv, .csv.gz, .tsv or .parquet.")],
+    file: Annotated[
+        str, typer.Argument(help="Samples: .npy, .npz, .csv, .csv.gz, .tsv, .parquet, .arrow, or a folder of such.")
+    ],
     labels: Annotated[
         str | None, typer.Argument(help="Labels: a file of those kinds or .txt; FILE:NAME for one of several columns.")
     ] = None,
@@ -370,7 +374,7 @@ def _about_data(file: str, found: DataFile) -> dict[str, str]:
     except ValueError as error:
         finite = f"no. {error}"
     about = {
-        "file": f"{file} ({_bytes(Path(file).stat().st_size)})" if Path(file).exists() else file,
+        "file": f"{file} ({_bytes(_size_of(Path(file)))})" if Path(file).exists() else file,
         "samples": f"{X.shape[0]:,}",
         "features": f"{X.shape[1]:,}",
         "type": f"{X.dtype}",
@@ -396,6 +400,12 @@ def _version_of(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "not installed: pip install 'fastsil[all]'"
+
+
+def _size_of(path: Path) -> int:
+    """Bytes of a file, or of the files in a folder."""
+    files = [file for file in path.iterdir() if file.is_file()] if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files)
 
 
 def _bytes(count: float) -> str:
