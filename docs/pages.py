@@ -134,6 +134,17 @@ def write_page(page: Path) -> None:
     page.write_text(text, encoding="utf-8")
 
 
+def compare_page(page: Path) -> int:
+    """Tell where a page shows something else than its blocks print; returns how often."""
+    wrong = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for block, printed in run_page(page, prepare(Path(folder))):
+            for line in differences(block.shown or "", printed):
+                print(f"{page.relative_to(ROOT)}, line {block.line}: {line}")
+                wrong += 1
+    return wrong
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("pages", nargs="*", type=Path, help="all of them by default")
@@ -142,14 +153,13 @@ def main() -> int:
     os.environ.setdefault("MPLBACKEND", "Agg")
     wrong = 0
     for page in [page.resolve() for page in options.pages] or pages():
-        if options.write:
-            write_page(page)
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            for block, printed in run_page(page, prepare(Path(folder))):
-                for line in differences(block.shown or "", printed):
-                    print(f"{page.relative_to(ROOT)}, line {block.line}: {line}")
-                    wrong += 1
+        try:
+            if options.write:
+                write_page(page)
+            else:
+                wrong += compare_page(page)
+        except ModuleNotFoundError as error:
+            print(f"{page.relative_to(ROOT)}: left out, needs {error.name}", file=sys.stderr)
     return int(wrong > 0)
 
 
