@@ -15,28 +15,28 @@ class Peer(NamedTuple):
 
     name: str
     package: str
-    samples: Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]]
+    samples: Callable[..., NDArray[Any]]  # (X, labels, **params)
     tolerance: dict[str, float]
 
 
-def _fastsil(X, labels):
+def _fastsil(X, labels, **params):
     from fastsil import silhouette_samples
 
-    return silhouette_samples(X, labels)
+    return silhouette_samples(X, labels, **params)
 
 
-def _sklearn(X, labels):
+def _sklearn(X, labels, **params):
     from sklearn.metrics import silhouette_samples
 
-    return silhouette_samples(X, labels)
+    return silhouette_samples(X, labels, **params)
 
 
-def _sklearn_32(X, labels):
+def _sklearn_32(X, labels, **params):
     import sklearn
     from sklearn.metrics import silhouette_samples
 
     with sklearn.config_context(working_memory=32):
-        return silhouette_samples(X, labels)
+        return silhouette_samples(X, labels, **params)
 
 
 _PROMISED = {"float32": 2e-6, "float64": 1e-10}

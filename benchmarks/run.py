@@ -22,6 +22,7 @@ from benchmarks import (
     growth,
     harness,
     many,
+    metrics,
     peers,
     pictures,
     rates,
@@ -112,6 +113,30 @@ def _calibration_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[s
             if len(alarms) == calibration.N_WITHOUT_CLUSTERS:
                 total = calibration.total_of_alarms(alarms)
                 yield total["case"], total
+
+
+def other_metrics(options: argparse.Namespace) -> list[str]:
+    """Ratios to scikit-learn for other metrics and for CSR, and a large example."""
+    return [
+        *_collect("metrics", options, _metric_rows(options)),
+        *_collect("large", options, _large_rows(options)),
+    ]
+
+
+def _metric_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
+    for case in metrics.CASES:
+        if options.case and not any(part in case.name for part in options.case):
+            continue
+        n = min(case.n, options.samples or (case.n if options.full else 2_000))
+        row = metrics.time_case(case, n, rounds=options.rounds, budget=options.budget)
+        yield f"{row['case']}, {row['dtype']}", row
+
+
+def _large_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
+    if options.case:
+        return
+    for row in metrics.time_large(options.samples or (1_000_000 if options.full else 50_000), rounds=options.rounds):
+        yield row["case"], row
 
 
 def memory(options: argparse.Namespace) -> list[str]:
@@ -362,6 +387,7 @@ def _show(subject: str, rows: Sequence[dict[str, Any]]) -> None:
 _SUBCOMMANDS = {
     "speed": speed,
     "many": many_labelings,
+    "metrics": other_metrics,
     "calibration": calibrate,
     "memory": memory,
     "accuracy": accuracy,
@@ -387,10 +413,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dtype", nargs="+", choices=["float32", "float64"], default=["float32", "float64"])
     parser.add_argument("--rounds", type=int, default=3, help="rounds of contenders in turn")
     parser.add_argument("--budget", type=float, default=None, help="seconds a row after which no round begins")
-    parser.add_argument("--case", nargs="+", help="speed, calibration, peers: only names with one of these")
+    parser.add_argument("--case", nargs="+", help="speed, metrics, calibration, peers: only names with one of these")
     parser.add_argument("--npy", metavar="FILE", help="speed: the rows of a .npy file instead")
     parser.add_argument("--k", type=int, nargs="+", default=[10, 100], help="speed: clusters for --npy")
-    parser.add_argument("--samples", type=int, help="speed, kernels: at most so many samples (a quick look)")
+    parser.add_argument("--samples", type=int, help="speed, metrics, kernels: at most so many samples (a quick look)")
     scaled = "speed: for more samples than --peer-limit, scikit-learn's time is scaled from a subset of --peer-samples"
     parser.add_argument("--peer-limit", type=int, default=_PEER_LIMIT, help=scaled)
     parser.add_argument("--peer-samples", type=int, default=_PEER_SAMPLES, help="speed: see --peer-limit")

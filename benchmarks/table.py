@@ -55,6 +55,10 @@ def _ratio(row: dict[str, Any]) -> list[str]:
     ]
 
 
+def _large(row: dict[str, Any]) -> list[str]:
+    return [row["case"], row["dtype"], seconds(row["seconds"])]
+
+
 def _memory(row: dict[str, Any]) -> list[str]:
     shape = [f"{row[name]:,}" for name in ("n", "d", "k")]
     return [
@@ -214,6 +218,19 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
         "above.",
         _RATIO,
         _ratio,
+    ),
+    "metrics": (
+        "Other metrics and inputs",
+        "As above, for `silhouette_samples` with the metric, on labels that are drawn with the data. Where a time is "
+        "«from N samples», scikit-learn ran on a random subset and its time is scaled.",
+        _RATIO,
+        _ratio,
+    ),
+    "large": (
+        "Cosine at a million samples",
+        "Median times of `silhouette_samples` on all cores.",
+        ("data", "dtype", "fastsil"),
+        _large,
     ),
     "calibration": (
         "Calibration of the comparison with data without clusters",

@@ -78,7 +78,7 @@ _ROUTES = {
     "manhattan": Route("manhattan", sparse="manhattan"),
     "cityblock": Route("manhattan", sparse="manhattan"),
     "l1": Route("manhattan", sparse="manhattan"),
-    "precomputed": Route("precomputed", sparse="precomputed"),
+    "precomputed": Route("precomputed", sparse="precomputed", shared="precomputed"),
     "chebyshev": Route("coordinatewise", power=math.inf, fixed={"metric": "chebyshev"}),
     "hamming": Route("coordinatewise", power=0, fixed={"metric": "hamming"}),
     "canberra": Route("coordinatewise", power=0, fixed={"metric": "canberra"}),
@@ -162,7 +162,7 @@ def is_worth_remembering(metric: Metric) -> bool:
 def seconds_of_shared_pass(X: Any, metric: Metric, metric_params: dict[str, Any], *, n_jobs: int) -> float:
     """Rough time of a pass that serves several partitions at once; 0 for a metric without an engine for it."""
     route = _route_of(X, metric, metric_params)[1]
-    if route is None or not route.shared or issparse(X):
+    if route is None or not _is_shared(route, X):
         return 0.0
     shared = _engine(route.shared)
     return float(shared.estimate_seconds(X.shape, n_jobs))
@@ -198,7 +198,7 @@ def _run_route(route: Route, X: Any, partitions: Sequence[Partition], n_jobs: in
     """Partitions that are worth one pass together, then the others one by one."""
     together: list[int] = []
     terms: dict[int, SilhouetteTerms] = {}
-    if route.shared and len(partitions) > 1 and not issparse(X):
+    if len(partitions) > 1 and _is_shared(route, X):
         shared = _engine(route.shared)
         together = shared.choose_shared(partitions, X.shape[1])
     alone = [place for place in range(len(partitions)) if place not in set(together)]
@@ -215,6 +215,11 @@ def _run_route(route: Route, X: Any, partitions: Sequence[Partition], n_jobs: in
 def _engine_on(route: Route, X: Any) -> str:
     sparse: bool = issparse(X)
     return route.sparse if sparse else route.engine
+
+
+def _is_shared(route: Route, X: Any) -> bool:
+    sparse: bool = issparse(X)
+    return bool(route.shared) and (not sparse or route.shared == route.sparse)
 
 
 def _engine(name: str) -> Any:

@@ -127,17 +127,51 @@ def check_finite(X: Any, *, first_row: int = 0) -> None:
         _raise_not_finite(values[place], first_row + row, column)
 
 
-def check_row_of_distances(X: Any, row: int) -> None:
+def _check_distances_between(X: Any, rows: NDArray[np.intp], drawn: Any) -> None:
+    """Raise a ValueError, with the row and column of X, if the distances between some samples are no distances.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_samples)
+        Distances.
+    rows : ndarray of shape (n_rows,)
+        The samples, sorted.
+    drawn : ndarray or CSR matrix of shape (n_rows, n_rows)
+        The distances between them.
+    """
+    values = drawn.data if _is_sparse(drawn) else drawn
+    sizes = np.abs(drawn.diagonal().astype(np.float64))
+    if values.size == 0 or (
+        np.isfinite(values).all() and values.min() >= 0 and sizes.max() <= diagonal_tolerance(X.dtype)
+    ):
+        return
+    for row in rows:
+        check_row_of_distances(X, int(row), of=rows)
+
+
+def check_row_of_distances(X: Any, row: int, *, of: NDArray[np.intp] | None = None) -> None:
     """Raise a ValueError if a row of distances (an array or a CSR matrix) is not what scikit-learn takes.
 
     Distances are finite and not negative. On the diagonal they are 0, up to 100 eps for floating-point types.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_samples)
+        Distances.
+    row : int
+        The row.
+    of : ndarray, optional
+        Columns that are looked at, sorted; all by default.
     """
     if _is_sparse(X):
         entries = slice(X.indptr[row], X.indptr[row + 1])
         values, columns = X.data[entries], X.indices[entries]
         diagonal = values[columns == row].sum(dtype=np.float64)
     else:
-        values, columns, diagonal = X[row], range(X.shape[1]), X[row, row]
+        values, columns, diagonal = X[row], np.arange(X.shape[1]), X[row, row]
+    if of is not None:
+        among = np.isin(columns, of)
+        values, columns = values[among], columns[among]
     for place in np.flatnonzero(~np.isfinite(values))[:1]:
         _raise_not_finite(values[place], row, columns[place])
     if abs(float(diagonal)) > diagonal_tolerance(X.dtype):
@@ -196,7 +230,14 @@ def check_scored(
     check_metric(metric)
     X = check_data(X, metric=metric)
     partition, kept = check_scored_labels(labels, X.shape[0], ignore_label)
-    return X if kept is None else samples_at(X, np.flatnonzero(kept), metric), partition, kept
+    if kept is None:
+        return X, partition, None
+    rows = np.flatnonzero(kept)
+    drawn = samples_at(X, rows, metric)
+    if metric == "precomputed":
+        # Here, where rows have the numbers that the caller knows.
+        _check_distances_between(X, rows, drawn)
+    return drawn, partition, kept
 
 
 def check_scored_labels(labels: Any, n_samples: int, ignore_label: Any) -> tuple[Partition, NDArray[np.bool_] | None]:

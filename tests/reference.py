@@ -344,6 +344,11 @@ def sum_columns(distances, groups, n_groups):
     return sum_rows(distances, groups, n_groups)
 
 
+def sum_columns_many(distances, groupings, n_groups):
+    """One grouping below the other."""
+    return np.concatenate([sum_rows(distances, groups, n_groups)[0] for groups in groupings]), distances.min()
+
+
 def sum_rows_sparse(distances, groups, n_groups):
     return sum_rows(distances, groups, n_groups)
 

@@ -11,7 +11,7 @@ import pytest
 # Last, so that `fastsil` stays the package that the other tests meet.
 sys.path.append(str(Path(__file__).parent.parent))
 
-from benchmarks import calibration, cases, estimates, harness, many, peers, rates, table
+from benchmarks import calibration, cases, estimates, harness, many, metrics, peers, rates, table
 
 N = 200
 
@@ -100,6 +100,27 @@ def test_coverage_is_that_of_the_exact_values():
     row = estimates._repeat(data, 0.03, 0.9, repetitions=5)
     assert row["met"]
     assert 0 < row["half_width"] <= 0.03
+
+
+@pytest.mark.parametrize("case", metrics.CASES, ids=lambda case: f"{case.name}-{case.dtype}")
+def test_contenders_agree_on_other_metrics(case):
+    data = case.make(N, case.dtype)
+    assert data.X.dtype == case.dtype
+    metrics.check_agreement(case, data)
+
+
+def test_other_metrics_are_checked_and_scaled(monkeypatch):
+    case = metrics.CASES[0]._replace(peer_samples=N // 2)
+    row = metrics.time_case(case, N, rounds=1, budget=1.0)
+    assert (row["n"], row["peer_rows"], row["floor"]) == (N, N // 2, None)
+    monkeypatch.setattr("fastsil.silhouette_samples", lambda X, labels, **params: np.zeros(N))
+    with pytest.raises(AssertionError, match="not timed"):
+        metrics.time_case(case, N, rounds=1, budget=1.0)
+
+
+def test_a_large_example_is_read_from_memory_and_from_a_file():
+    rows = list(metrics.time_large(N, rounds=1))
+    assert ["mapped" in row["case"] for row in rows] == [False, True]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -147,3 +147,22 @@ def test_too_little_left(function, labels, message):
 def test_one_label_only():
     with pytest.raises(ValueError, match="must be one label"):
         silhouette_samples([[0.0], [1.0], [2.0]], [0, 0, 1], ignore_label=[-1, 0])
+
+
+@pytest.mark.parametrize("container", [np.asarray, scipy.sparse.csr_array])
+@pytest.mark.parametrize(
+    ("wrong", "match"),
+    [
+        ((5, 8, np.nan), "NaN: row 5, column 8"),
+        ((5, 8, -1.0), "row 5, column 8 is -1.0"),
+        ((5, 5, 2.0), r"diagonal \(row 5: 2.0\)"),
+    ],
+)
+def test_what_is_no_distance_is_named_by_its_place_in_the_whole_matrix(wrong, match, container):
+    labels = np.array([-1, -1, 0, 0, -1, 0, 1, 1, 1])
+    D = np.ones((9, 9)) - np.eye(9)
+    D[0, 1] = D[0, 0] = D[5, 0] = np.nan  # of samples that are left out
+    silhouette_samples(container(D), labels, metric="precomputed", ignore_label=-1)
+    D[wrong[:2]] = wrong[2]
+    with pytest.raises(ValueError, match=match):
+        silhouette_samples(container(D), labels, metric="precomputed", ignore_label=-1)

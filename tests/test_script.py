@@ -100,10 +100,29 @@ def test_exit_codes_and_messages(folder, code, status):
     assert (ours.stderr.splitlines() or [""])[-1] == (plain.stderr.splitlines() or [""])[-1]
 
 
-def test_a_traceback_shows_the_line_of_the_script(folder):
-    write(folder / "script.py", "def divide():\n    return 1 / 0\n\ndivide()\n")
-    error = python("-m", "fastsil", "script.py").stderr
-    assert 'script.py", line 2, in divide\n    return 1 / 0\n' in error
+RAISED = {
+    "deep": "def divide():\n    return 1 / 0\n\ndivide()\n",
+    "not Python": "def divide(:\n",
+    "while another is handled": "try:\n    1 / 0\nexcept ZeroDivisionError:\n    [][1]\n",
+    "from another": "try:\n    1 / 0\nexcept ZeroDivisionError as error:\n    raise ValueError('no') from error\n",
+    "with a hook": "import sys\nsys.excepthook = lambda kind, value, traceback: print(traceback.tb_lineno)\n1 / 0\n",
+}
+
+
+@pytest.mark.parametrize("program", RAISED)
+def test_a_traceback_is_that_of_python(folder, program):
+    script = write(folder / "script.py", RAISED[program])
+    plain, ours = python("script.py"), python("-m", "fastsil", "script.py")
+    # Python names a script that it cannot read as it was given, others by their whole path.
+    assert ours.stderr.replace(str(script), "script.py") == plain.stderr.replace(str(script), "script.py")
+    assert ours.stdout == plain.stdout
+
+
+def test_a_traceback_of_a_module_begins_in_it(folder):
+    write(folder / "package" / "__init__.py", "")
+    module = write(folder / "package" / "program.py", "1 / 0\n")
+    error = python("-m", "fastsil", "-m", "package.program").stderr
+    assert error.startswith(f'Traceback (most recent call last):\n  File "{module}", line 1, in <module>\n')
 
 
 def test_what_is_not_there():

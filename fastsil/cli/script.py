@@ -1,7 +1,7 @@
 """``python -m fastsil SCRIPT ARGS`` and ``-m MODULE ARGS``: existing programs, with fastsil in scikit-learn's place.
 
 The program sees what Python shows it: ``__main__``, ``sys.argv``, ``sys.path``. It ends as it ends under Python, with
-the same exit code; a traceback begins a few lines earlier, with those of this room.
+the same exit code and the same traceback.
 """
 
 from __future__ import annotations
@@ -53,10 +53,30 @@ def run_program(arguments: Sequence[str]) -> None:
     BaseException
         Whatever the program raises.
     """
-    if arguments[0] == "-m":
-        _run_module(arguments[1:])
-    else:
-        _run_script(arguments)
+    try:
+        if arguments[0] == "-m":
+            _run_module(arguments[1:])
+        else:
+            _run_script(arguments)
+    except (Exception, KeyboardInterrupt) as error:
+        _hide_own_frames(error)
+        raise
+
+
+def _hide_own_frames(error: BaseException) -> None:
+    """Have the traceback shown from the program's first line on, by whichever hook shows it."""
+    shown = error.__traceback__
+    while shown is not None and shown.tb_frame.f_code.co_filename in (__file__, runpy.__file__, "<frozen runpy>"):
+        shown = shown.tb_next
+    hook = sys.excepthook
+
+    def show(kind: type[BaseException], value: BaseException, traceback: types.TracebackType | None) -> None:
+        # By now it has the frames as well that the error came through on its way out.
+        if value is error:
+            value, traceback = value.with_traceback(shown), shown
+        hook(kind, value, traceback)
+
+    sys.excepthook = show
 
 
 def _run_module(arguments: Sequence[str]) -> None:

@@ -1,8 +1,9 @@
 """Given distances: mean distances in one pass over the matrix, in the order in which it lies in memory.
 
 In C order a block of rows is summed and done. In Fortran order a strip of rows is summed column by column, the columns
-of one cluster after those of another, so that only the sums of a few clusters are held. Either way a matrix, be it a
-file mapped into memory, is read once, and what is needed beside it are blocks that stay in the cache.
+of one cluster after those of another, so that only the sums of a few clusters are held; for several labelings, in the
+order of memory and into the sums of all of them. Either way a matrix, be it a file mapped into memory, is read once,
+however many labelings there are, and what is needed beside it are blocks that stay in the cache.
 
 The same pass checks the distances, which would cost another reading anywhere else: the sum of a block says whether all
 of it is finite, and the smallest distance whether any is negative.
@@ -12,8 +13,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,12 @@ _BLOCK_BYTES = 4 << 20
 _STRIP_BYTES = 1 << 20
 _STRIP_ROWS = 512, 8192
 
+# Rows that several groupings are summed from one after the other: less than a core's second cache.
+_CACHE_BYTES = 512 << 10
+
+# Bytes read a second by a thread, roughly.
+_RATE = 1.5e10
+
 # Tasks a thread: few, and yet nobody waits long for the last.
 _TASKS_A_THREAD = 4
 
@@ -47,14 +54,6 @@ _ALONE_BYTES = 32 << 20
 
 # What kernels read as it is; other types are made float64, a block at a time.
 _READABLE = "bhilqBHILQfd"
-
-
-class _Terms(NamedTuple):
-    """Where tasks write their rows, arrays of shape (n_samples,)."""
-
-    own: NDArray[np.float64]
-    other: NDArray[np.float64]
-    which: NDArray[np.int32]
 
 
 class _Check:
@@ -99,16 +98,42 @@ class _Check:
             raise self._error
 
 
+def choose_shared(partitions: Sequence[Partition], n_features: int) -> list[int]:
+    """Places of the partitions that are better served by one reading than each alone: all of them."""
+    return list(range(len(partitions)))
+
+
+def estimate_seconds(shape: tuple[int, int], n_jobs: int) -> float:
+    """Rough time of reading a matrix of this shape."""
+    return 8.0 * shape[0] * shape[1] / (_RATE * n_jobs)
+
+
 def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: Tick) -> SilhouetteTerms:
     """Mean distances of every sample, exactly, from distances to all.
+
+    Parameters
+    ----------
+    X, partition, n_jobs, tick
+        As for :func:`compute_terms_many`, with one partition.
+
+    Raises
+    ------
+    ValueError
+        If a distance is NaN, infinite or negative, or a sample is not at distance 0 from itself.
+    """
+    return compute_terms_many(X, [partition], n_jobs=n_jobs, tick=tick)[0]
+
+
+def compute_terms_many(X: Any, partitions: Sequence[Partition], *, n_jobs: int, tick: Tick) -> list[SilhouetteTerms]:
+    """Mean distances of every sample in each of several partitions, from one reading of the distances to all.
 
     Parameters
     ----------
     X : ndarray or CSR matrix of shape (n_samples, n_samples)
         Distances from the sample of a row to the samples of the columns. In C or Fortran order and in a type of the
         machine it is read in place, else a block of rows is copied at a time. What a CSR matrix does not store is 0.
-    partition : Partition
-        Samples grouped by cluster.
+    partitions : sequence of Partition
+        The same samples grouped in several ways.
     n_jobs : int
         Number of threads; the result does not depend on it.
     tick : callable
@@ -120,83 +145,131 @@ def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: Tick) -> S
         If a distance is NaN, infinite or negative, or a sample is not at distance 0 from itself.
     """
     started = time.perf_counter()
-    n_samples = partition.n_samples
+    n_samples = partitions[0].n_samples
     sparse = _is_sparse(X)
     X = X if sparse else _plain(X)
-    terms = _Terms(np.zeros(n_samples), np.full(n_samples, np.inf), np.full(n_samples, -1, dtype=np.int32))
+    groupings = [_Grouping(partition) for partition in partitions]
     check = _Check(X)
     n_jobs = enough_for_threads(n_jobs, (X.data if sparse else X).nbytes, _ALONE_BYTES)
     by_columns = not sparse and _is_readable(X.T) and not X.flags.c_contiguous
+    n_clusters = sum(partition.n_clusters for partition in partitions)
     if by_columns:
         least, most = _STRIP_ROWS
         n_rows = min(most, max(least, _share(n_samples, n_jobs)))
-        run = _strips(X, partition, terms, check)
+        run = _strips(X, groupings, check)
+        if len(groupings) > 1:
+            # All sums of a strip are held at a time.
+            n_rows = max(kernels.ROWS, min(n_rows, _STRIP_BYTES // (8 * n_clusters)))
     else:
-        n_rows = _rows_of_block(X, partition.n_clusters, n_jobs)
-        run = _blocks(X, partition, terms, check)
+        n_rows = _rows_of_block(X, n_clusters, n_jobs)
+        run = _blocks(X, groupings, check)
     tasks = [slice(start, min(start + n_rows, n_samples)) for start in range(0, n_samples, n_rows)]
     run_tasks(run, tasks, [float(rows.stop - rows.start) for rows in tasks], n_jobs=n_jobs, tick=tick)
     check.end()
     pairs = int(X.nnz) if sparse else n_samples**2
+    way = "stored entries" if sparse else "columns" if by_columns else "rows"
     work = Work(
-        strategy=f"precomputed: {'stored entries' if sparse else 'columns' if by_columns else 'rows'}",
+        strategy=f"precomputed: {way}" + (f", for {len(partitions)} labelings" if len(partitions) > 1 else ""),
         pairs=pairs,
         share=pairs / n_samples**2,
         seconds={"read": time.perf_counter() - started},
     )
-    return SilhouetteTerms(a=terms.own, b=terms.other, neighbor=terms.which, work=work)
+    return [SilhouetteTerms(a=each.own, b=each.other, neighbor=each.which, work=work) for each in groupings]
 
 
-def _blocks(X: Any, partition: Partition, terms: _Terms, check: _Check) -> Callable[[slice, Bytes], None]:
-    """A task that sums a block of rows."""
+class _Grouping:
+    """A partition, and where tasks write their rows: arrays of shape (n_samples,)."""
+
+    def __init__(self, partition: Partition) -> None:
+        n_samples = partition.n_samples
+        self.partition = partition
+        self.own, self.other = np.zeros(n_samples), np.full(n_samples, np.inf)
+        self.which = np.full(n_samples, -1, dtype=np.int32)
+
+    def keep(self, sums: NDArray[np.float64], first: int, rows: slice) -> None:
+        """Take the sums of a range of clusters."""
+        codes, sizes = self.partition.codes[rows], self.partition.sizes
+        keep_nearest_transposed(sums, codes, first, sizes, self.own[rows], self.other[rows], self.which[rows])
+
+
+def _blocks(X: Any, groupings: Sequence[_Grouping], check: _Check) -> Callable[[slice, Bytes], None]:
+    """A task that sums a block of rows: rows that stay in the cache from one grouping to the next."""
     stored = _sparse_parts(X) if _is_sparse(X) else None
+    in_cache = max(kernels.ROWS, _CACHE_BYTES // (X.itemsize * X.shape[0])) if stored is None else 0
+    step = in_cache // kernels.ROWS * kernels.ROWS if len(groupings) > 1 and stored is None else X.shape[0]
 
     def run_block(rows: slice, stop: Bytes) -> None:
         if check.is_over(rows):
             return
-        sums = np.empty((partition.n_clusters, rows.stop - rows.start))
         lowest = np.zeros(kernels.ROWS)
-        if stored is not None:
-            kernels.sum_rows_sparse(*stored, rows.start, partition.codes, sums, lowest, stop)
-        else:
-            block = X[rows]
-            if not _is_readable(X):
-                block = np.array(block, dtype=X.dtype if X.dtype.char in _READABLE else np.float64, order="C")
-            kernels.sum_rows(block, partition.codes, sums, lowest, stop)
-        if not stop[0]:
-            check.look(rows, _total(sums), lowest.min())
-            _keep(sums, 0, rows, partition, terms)
+        total = 0.0
+        for start in range(rows.start, rows.stop, step):
+            part = slice(start, min(start + step, rows.stop))
+            block = _readable_rows(X, part) if stored is None else None
+            for grouping in groupings:
+                sums = np.empty((grouping.partition.n_clusters, part.stop - part.start))
+                codes = grouping.partition.codes
+                if stored is not None:
+                    kernels.sum_rows_sparse(*stored, part.start, codes, sums, lowest, stop)
+                else:
+                    kernels.sum_rows(block, codes, sums, lowest, stop)
+                if stop[0]:
+                    return
+                grouping.keep(sums, 0, part)
+            total += _total(sums)
+        check.look(rows, total, lowest.min())
 
     return run_block
 
 
-def _strips(X: Array, partition: Partition, terms: _Terms, check: _Check) -> Callable[[slice, Bytes], None]:
-    """A task that sums a strip of rows, a few clusters at a time."""
+def _readable_rows(X: Array, rows: slice) -> Array:
+    block = X[rows]
+    if _is_readable(X):
+        return block
+    return np.array(block, dtype=X.dtype if X.dtype.char in _READABLE else np.float64, order="C")
+
+
+def _strips(X: Array, groupings: Sequence[_Grouping], check: _Check) -> Callable[[slice, Bytes], None]:
+    """A task that sums a strip of rows."""
     columns = X.T
+    firsts = np.cumsum([0, *(grouping.partition.n_clusters for grouping in groupings)])
+    slots = np.stack([each.partition.codes + first for each, first in zip(groupings, firsts, strict=False)], axis=1)
 
     def run_strip(rows: slice, stop: Bytes) -> None:
-        n_rows = rows.stop - rows.start
-        width = max(1, min(partition.n_clusters, _STRIP_BYTES // (8 * n_rows)))
-        sums = np.empty((width, n_rows))
-        lowest = np.zeros(n_rows, dtype=X.dtype)
-        total = 0.0
-        for first in range(0, partition.n_clusters, width):
-            if check.is_over(rows) or stop[0]:
+        lowest = np.zeros(rows.stop - rows.start, dtype=X.dtype)
+        if check.is_over(rows):
+            return
+        if len(groupings) == 1:
+            total = _sum_by_cluster(columns, groupings[0], rows, lowest, stop)
+        else:
+            sums = np.empty((firsts[-1], rows.stop - rows.start))
+            kernels.sum_columns_many(columns, rows.start, slots, sums, lowest, stop)
+            total = _total(sums)
+            if stop[0]:
                 return
-            part = sums[: partition.n_clusters - first]
-            kernels.sum_columns(columns, rows.start, partition.order, partition.offsets[first:], part, lowest, stop)
-            total += _total(part)
-            _keep(part, first, rows, partition, terms)
+            for grouping, first, last in zip(groupings, firsts, firsts[1:], strict=False):
+                grouping.keep(sums[first:last], 0, rows)
         if not stop[0]:
             check.look(rows, total, lowest.min())
 
     return run_strip
 
 
-def _keep(sums: NDArray[np.float64], first: int, rows: slice, partition: Partition, terms: _Terms) -> None:
-    keep_nearest_transposed(
-        sums, partition.codes[rows], first, partition.sizes, terms.own[rows], terms.other[rows], terms.which[rows]
-    )
+def _sum_by_cluster(columns: Array, grouping: _Grouping, rows: slice, lowest: Array, stop: Bytes) -> float:
+    """The columns of one cluster after those of another, a few clusters at a time; the sum of all distances."""
+    partition = grouping.partition
+    n_rows = rows.stop - rows.start
+    width = max(1, min(partition.n_clusters, _STRIP_BYTES // (8 * n_rows)))
+    sums = np.empty((width, n_rows))
+    total = 0.0
+    for first in range(0, partition.n_clusters, width):
+        if stop[0]:
+            break
+        part = sums[: partition.n_clusters - first]
+        kernels.sum_columns(columns, rows.start, partition.order, partition.offsets[first:], part, lowest, stop)
+        total += _total(part)
+        grouping.keep(part, first, rows)
+    return total
 
 
 def _total(sums: NDArray[np.float64]) -> float:

@@ -116,6 +116,32 @@ def sum_columns(
 
 
 @njit(**_FLAGS)
+def sum_columns_many(
+    columns,  # IN (n_samples, n_samples) C order: column j of the distances is row j
+    first_row,  # IN first sample whose distances are summed
+    slots,  # IN (n_samples, n_groupings) where in the sums the group of every column stands, for each grouping
+    sums,  # OUT (n_slots, n_rows) sum over each group's columns
+    lowest,  # OUT (n_rows,) of the type of the distances: smallest of each row that is below what stands there
+    stop,  # IN (1,) not 0: leave early
+):
+    """Sum a strip of rows for several groupings, column by column."""
+    n_slots, n_rows = sums.shape
+    for c in range(n_slots):
+        for i in range(n_rows):
+            sums[c, i] = 0.0
+    for j in range(len(columns)):
+        if stop[0] != 0:
+            return
+        x = columns[j, first_row : first_row + n_rows]
+        for i in range(n_rows):
+            lowest[i] = min(lowest[i], x[i])
+        for g in range(slots.shape[1]):
+            total = sums[slots[j, g]]
+            for i in range(n_rows):
+                total[i] += x[i]
+
+
+@njit(**_FLAGS)
 def sum_rows_sparse(
     data,  # IN (n_stored,) distances of a CSR matrix, any integers or floats
     indices,  # IN (n_stored,) their columns

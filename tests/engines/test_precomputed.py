@@ -1,5 +1,7 @@
 """Given distances: every layout and type in place, one pass, and what is no distance is refused."""
 
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
@@ -11,7 +13,7 @@ from scipy.sparse import coo_array, csc_array, csr_array, csr_matrix
 
 import reference
 from assertions import assert_same_bits, assert_terms_close
-from fastsil import silhouette_profile, silhouette_samples, silhouette_score
+from fastsil import silhouette_profile, silhouette_profiles, silhouette_samples, silhouette_score
 from fastsil.engines import precomputed
 from strategies import labels as drawn_labels
 
@@ -69,6 +71,63 @@ def test_every_layout_gives_the_same_bits(layout, symmetric, n_jobs, many_tasks)
         expected, sklearn.metrics.silhouette_samples(D, labels, metric="precomputed"), atol=1e-14
     )
     assert_same_bits(silhouette_samples(LAYOUTS[layout](D), labels, metric="precomputed", n_jobs=n_jobs), expected)
+
+
+@pytest.mark.parametrize("layout", ["C", "Fortran", "strided", "csr"])
+@pytest.mark.parametrize("n_jobs", [1, 5])
+def test_several_labelings_from_one_reading_give_the_same_bits(layout, n_jobs, many_tasks, monkeypatch):
+    monkeypatch.setattr(precomputed, "_CACHE_BYTES", 1)
+    D, labels = mixture(symmetric=False)
+    labelings = [labels, labels // 2, np.arange(90) % 31, np.maximum(np.arange(90) - 1, 0)]
+    profiles = silhouette_profiles(LAYOUTS[layout](D), labelings, metric="precomputed", n_jobs=n_jobs)
+    for profile, each in zip(profiles, labelings, strict=True):
+        alone = silhouette_profile(D, each, metric="precomputed")
+        assert profile.work.strategy.endswith("for 4 labelings")
+        for name in ("a", "b", "silhouettes", "neighbor"):
+            assert_same_bits(getattr(profile, name), getattr(alone, name))
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_one_reading_for_several_labelings_is_checked(order):
+    D, labels = mixture()
+    D[7, 9] = -1
+    for wrong, match in [(-1, "row 7, column 9 is -1"), (np.nan, "NaN: row 7, column 9")]:
+        D[7, 9] = wrong
+        with pytest.raises(ValueError, match=match):
+            silhouette_profiles(D.copy(order=order), [labels, labels // 2], metric="precomputed")
+
+
+BEYOND_MEMORY = """
+import resource, sys
+import numpy as np
+from fastsil import silhouette_samples, silhouette_samples_many
+path, order, n_samples = sys.argv[1], sys.argv[2], 12_000
+labels = np.arange(n_samples) % 5
+small = np.ones((500, 500), np.float32).copy(order=order)
+np.fill_diagonal(small, 0)
+silhouette_samples(small, labels[:500], metric="precomputed", n_jobs=2)
+silhouette_samples_many(small, [labels[:500]] * 2, metric="precomputed", n_jobs=2)
+D = np.memmap(path, dtype=np.float32, mode="r", shape=(n_samples, n_samples), order=order)
+held = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmData"))
+resource.setrlimit(resource.RLIMIT_DATA, (held * 1024 + D.nbytes // 3,) * 2)
+try:
+    np.ascontiguousarray(D[::-1])
+except MemoryError:
+    print("no room for a copy")
+print(silhouette_samples(D, labels, metric="precomputed").shape)
+print(silhouette_samples_many(D, [labels, labels // 2], metric="precomputed").shape)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited in Linux' way")
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_mapped_file_larger_than_memory(order, tmp_path):
+    """576 MB, all 0 and so not on the disk, in a process that may take a third of it."""
+    with open(tmp_path / "D", "wb") as file:
+        file.truncate(4 * 12_000**2)
+    command = [sys.executable, "-c", BEYOND_MEMORY, str(tmp_path / "D"), order]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.split("\n")[:-1] == ["no room for a copy", "(12000,)", "(2, 12000)"], done.stderr
 
 
 @pytest.mark.parametrize("dtype", TYPES)

@@ -59,6 +59,20 @@ def test_sum_columns_in_the_bits_of_sum_rows(dtype, rows):
     assert not lowest.any()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("rows", [slice(0, 61), slice(7, 30)])
+def test_sum_columns_many_in_the_bits_of_sum_rows(dtype, rows):
+    D = distances(dtype, 61, 61)
+    groupings = [grouped(61, 4, seed)[0] for seed in (1, 2, 3)]
+    slots = np.stack([groups + 4 * place for place, groups in enumerate(groupings)], axis=1)
+    sums, lowest = np.full((12, rows.stop - rows.start), np.nan), np.zeros(rows.stop - rows.start, dtype)
+    kernels.sum_columns_many(np.ascontiguousarray(D.T), rows.start, slots, sums, lowest, GO)
+    expected, _ = reference.sum_columns_many(D[rows], groupings, 4)
+    np.testing.assert_allclose(sums, expected.astype(float), rtol=1e-14)
+    assert_same_bits(sums, np.concatenate([sum_rows(D[rows], groups, 4)[0] for groups in groupings]))
+    assert not lowest.any()
+
+
 @dtypes
 @pytest.mark.parametrize("index_dtype", [np.int32, np.int64])
 def test_sum_rows_sparse_in_the_bits_of_sum_rows(dtype, index_dtype):
@@ -84,6 +98,9 @@ def test_a_negative_distance_is_seen_by_every_kernel(dtype, place):
     sums, lowest = np.empty((3, 21)), np.zeros(21, dtype)
     kernels.sum_columns(np.ascontiguousarray(D.T), 0, members, offsets, sums, lowest, GO)
     np.testing.assert_array_equal(lowest, np.where(np.arange(21) == place[0], -3, 0))
+    lowest[:] = 0
+    kernels.sum_columns_many(np.ascontiguousarray(D.T), 0, groups[:, None].astype(np.int64), sums, lowest, GO)
+    np.testing.assert_array_equal(lowest, np.where(np.arange(21) == place[0], -3, 0))
     stored, lowest = csr_array(D), np.zeros(1)
     kernels.sum_rows_sparse(stored.data, stored.indices, stored.indptr, 0, groups, sums, lowest, GO)
     assert lowest == -3
@@ -108,6 +125,7 @@ def test_a_stop_leaves_early():
     sums = np.zeros((2, 16))
     kernels.sum_rows(D, groups, sums, np.zeros(kernels.ROWS), stop)
     kernels.sum_columns(D, 0, members, offsets, sums, np.zeros(16), stop)
+    kernels.sum_columns_many(D, 0, groups[:, None].astype(np.int64), sums, np.zeros(16), stop)
     stored = csr_array(D)
     kernels.sum_rows_sparse(stored.data, stored.indices, stored.indptr, 0, groups, sums, np.zeros(1), stop)
     assert not sums.any()
