@@ -61,8 +61,8 @@ def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: Tick) -> S
         finally:
             scratch.put(lent)
 
-    def add(rows_: Piece, columns: Piece, first: int, sums: NDArray[np.float64], stop: NDArray[np.uint8]) -> None:
-        ranges = (rows_.start, rows_.end, columns.start, columns.end)
+    def add(piece: Piece, columns: Piece, first: int, sums: NDArray[np.float64], stop: NDArray[np.uint8]) -> None:
+        ranges = (piece.start, piece.end, columns.start, columns.end)
         with slots() as lent:
             kernels.add_distances_sparse(rows, ranges, first, lent, sums, stop)
 
