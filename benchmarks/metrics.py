@@ -45,7 +45,7 @@ def _counts(n: int, dtype: str) -> Data:
 
 
 def _distances(n: int, dtype: str) -> Data:
-    X, labels = cases.overlapping_groups(n, 16, 10, dtype)
+    X, labels = cases.overlapping_groups(n, 2, 10, dtype)
     D = np.empty((n, n), dtype)
     for i in range(n):
         np.abs(X - X[i]).max(axis=1, out=D[i])
