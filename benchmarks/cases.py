@@ -35,16 +35,19 @@ _SEPARATION = 0.7
 _CHUNK = 1 << 16
 
 
-def overlapping_groups(n: int, d: int, n_groups: int, dtype: str, seed: int = 0) -> Data:
+def overlapping_groups(n: int, d: int, n_groups: int, dtype: str, seed: int = 0, largest: float = 0.0) -> Data:
     """Groups that overlap, with a power-law spectrum: feature i of centres and spread ~ i^(-1/2), then a rotation.
 
-    The labels are the groups drawn, which costs nothing; :func:`embedding_like` clusters instead.
+    The labels are the groups drawn, which costs nothing; :func:`embedding_like` clusters instead. The first group gets
+    a share of ``largest`` of the samples besides its own.
     """
     rng = np.random.default_rng(seed)
     spectrum = np.arange(1, d + 1) ** -0.5
     rotation = np.linalg.qr(rng.standard_normal((d, d)))[0] * spectrum[:, None]
     centers = _SEPARATION * rng.standard_normal((n_groups, d))
     labels = rng.integers(n_groups, size=n)
+    labels[: int(largest * n)] = 0
+    rng.shuffle(labels[: n if largest else 0])
     X = np.empty((n, d), dtype)
     for start in range(0, n, _CHUNK):
         drawn = labels[start : start + _CHUNK]

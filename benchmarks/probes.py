@@ -75,13 +75,13 @@ def _give_free_memory_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def threads(n: int, d: int, k: int, dtype: str) -> None:
+def threads(n: int, d: int, k: int, largest: float, dtype: str) -> None:
     """Stand ready; for each line read (a number of threads), time one call and print its seconds."""
     from benchmarks.cases import overlapping_groups
     from fastsil import silhouette_samples
 
-    data = overlapping_groups(n, d, k, dtype)
-    silhouette_samples(*(part[:2000] for part in data), n_jobs=2)
+    data = overlapping_groups(n, d, k, dtype, largest=largest)
+    silhouette_samples(*data, n_jobs=2)
     print("ready", flush=True)
     for line in sys.stdin:
         start = time.perf_counter()

@@ -66,9 +66,9 @@ def _kernel_calls(X: np.ndarray) -> Iterator[tuple[str, float, Callable[[], Any]
     yield "to", half * (n - half), lambda: kernels.add_distances_to(samples, rows, to, workspace, row_sums, stop)
 
 
-def thread_scaling(n: int, d: int, k: int, dtype: str, rounds: int) -> dict[str, list[float]]:
+def thread_scaling(n: int, d: int, k: int, largest: float, dtype: str, rounds: int) -> dict[str, list[float]]:
     """Seconds of a call on two threads, and of two processes that do the same call on one thread at once."""
-    arguments = json.dumps({"n": n, "d": d, "k": k, "dtype": dtype})
+    arguments = json.dumps({"n": n, "d": d, "k": k, "largest": largest, "dtype": dtype})
     command = [sys.executable, "-m", "benchmarks.probes", "threads", arguments]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1, "cwd": ROOT}
     seconds: dict[str, list[float]] = {"two threads": [], "two processes": [], "one thread": []}

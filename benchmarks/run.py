@@ -199,12 +199,14 @@ def _kernel_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, A
 
 def _thread_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
     n = options.samples or (50_000 if options.full else 20_000)
-    for (d, k), dtype in product(((128, 10), (128, 100)), options.dtype):
-        measured = rates.thread_scaling(n, d, k, dtype, options.rounds)
+    # Of equal clusters, few and many; nine tenths of the samples in one; clusters of ten.
+    shapes = ((128, 10, 0.0), (128, 100, 0.0), (128, 10, 0.9), (128, n // 10, 0.0))
+    for (d, k, largest), dtype in product(shapes, options.dtype):
+        measured = rates.thread_scaling(n, d, k, largest, dtype, options.rounds)
         times = {name: float(np.median(values)) for name, values in measured.items()}
         # Two processes do two calls in their time, two threads one call in theirs.
         share = paired_ratio(measured["two processes"], [2 * value for value in measured["two threads"]])
-        case = f"n={n} d={d} k={k}"
+        case = f"n={n} d={d} k={k}" + (f", {largest:.0%} in one" if largest else "")
         yield f"{case} {dtype}", {"case": case, "dtype": dtype, "seconds": times, **share}
 
 

@@ -6,29 +6,45 @@ any number of threads.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from fastsil.kernels import moments as kernels
-from fastsil.kernels.bounds import ClusterBounds
+from fastsil.kernels.bounds import ClusterBounds, SharedBasis
 from fastsil.parallel import in_batches, run_tasks
-from fastsil.partition import Partition
 from fastsil.scaling import ScaledData
 
 # Samples of a piece.
 _PIECE = 8192
-# Leading directions of a cluster's covariance, by its size. A direction costs a product of n_features for each
-# candidate pair, a candidate costs as many as the cluster has members. With the skew, the directions fill a micro
-# block. They need not be exact: what they leave out is bounded, not neglected. Measured, seconds with 31 and with 15:
-# n = 100,000, d = 128, k = 100: 0.362 and 0.336; n = 50,000, d = 768, k = 30: 1.125 and 1.176.
-_DIRECTIONS = ((1536, 31), (64, 15))
-# With so few features the whole spectrum is known, for clusters of any size.
-_ALL_DIRECTIONS = 8
-# Members that the search looks at, and its rounds.
+# Directions of the bases that all clusters share, from the first to the last: each is made where it saves more than it
+# costs. With no more features than directions the covariances are known in full.
+SHARED_DIRECTIONS = (32, 128)
+# Their forms, p² numbers for each cluster, take at most so many bytes; p is cut to multiples of 16.
+_FORMS_BYTES = 16 << 20
+_UNIT = 16
+# Samples that a search looks at, and its rounds.
 _SEARCH_MEMBERS = 2048
 _SEARCH_ROUNDS = 2
+_SEARCH_PIECES = 8
+# Candidates that are left in the end on data of all kinds.
+_CANDIDATES_LEFT = 1.3
+# What a product of the loops over covariances costs, in products of a tile; a candidate costs so many, and half a
+# product for each entry of its form (float32, one core: 0.04 µs with 32 directions, 0.12 with 128).
+_LOOP_COST = 2
+_CANDIDATE_COST = 3000
+# Products of covariances with a basis are kept for so many bytes of clusters at a time.
+_PRODUCTS_BYTES = 16 << 20
+
+
+class Load(NamedTuple):
+    """What bounds leave to be computed."""
+
+    candidates: float  # a sample
+    pairs: float  # a sample
 
 
 def cluster_centers(data: ScaledData, n_jobs: int) -> NDArray[np.float64]:
@@ -76,7 +92,6 @@ def radial_bounds(
     Returns
     -------
     bounds : ClusterBounds
-        Without tables.
     skew : ndarray of shape (n_clusters, n_features)
         Mean of r² (y - center) over the members y.
     """
@@ -88,11 +103,10 @@ def radial_bounds(
 
     sums = _sum_over_members(data, add_radial, n_features + 2, n_jobs) / sizes[:, None]
     variance, fourth, skew = np.ascontiguousarray(sums[:, 0]), sums[:, 1], sums[:, 2:]
-    spectral = np.array(variance)
-    if n_features > _ALL_DIRECTIONS:
-        # The products that the norm was summed from are rounded, by at most `rounding` of the product of the norms.
-        frobenius = np.sqrt(squared_products) / sizes
-        spectral = np.minimum(spectral, np.sqrt((frobenius + rounding * variance) ** 2 + (rounding * variance) ** 2))
+    # The products that the norm was summed from are rounded, by at most `rounding` of the product of the norms.
+    frobenius = np.sqrt(squared_products) / sizes
+    frobenius = np.sqrt((frobenius + rounding * variance) ** 2 + (rounding * variance) ** 2)
+    spectral = np.where(squared_products > 0, np.minimum(variance, frobenius), variance)
     bounds = ClusterBounds(
         centers=centers,
         center_rounding=2.0**-48 * np.linalg.norm(centers, axis=1) + 1e-12 * np.sqrt(variance),
@@ -101,82 +115,141 @@ def radial_bounds(
         variance_r2=np.maximum(fourth - variance**2, 0.0) + 1e-12 * fourth,
         skew_norm=np.linalg.norm(skew, axis=1),
         spectral=spectral * (1 + 1e-9),
-        table=np.full(len(sizes), -1, dtype=np.int64),
-        vectors=np.empty((0, 1, n_features), dtype=data.dtype),
-        theta=np.empty((0, 0)),
-        leak=np.empty(0),
-        rest=np.empty(0),
     )
     return bounds, skew
 
 
-def directions_are_worth_it(data: ScaledData, count_candidates: Callable[[], float]) -> bool:
-    """Whether leading directions save more distances than they cost, given the candidates a sample that remain without.
+def directions_worth_it(data: ScaledData, most: int, load: Load) -> int:
+    """How many directions a basis that all clusters share should have, given what is left without; 0 for no basis.
 
-    Counted in products of n_features a sample. The directions leave about 1.3 candidates on data of all kinds, and
-    the loops that find them run at a third of the rate of the tiles.
+    Counted in products of n_features a sample. A basis is expected to exclude half of what can be excluded, two thirds
+    if it is of all directions.
     """
-    chosen, n_vectors = _clusters_with_table(data.partition.sizes, data.X.shape[1])
-    if n_vectors == data.X.shape[1]:
-        return True
-    if len(chosen) == 0:
-        return False
-    candidates_per_sample = count_candidates()
-    size = _typical_size(data.partition.sizes)
-    rounds = _SEARCH_ROUNDS * min(1.0, _SEARCH_MEMBERS / size)
-    cost = 3 * n_vectors * 2 * (1 + rounds) + candidates_per_sample * n_vectors
-    return (candidates_per_sample - 1.3) * size > cost
+    n_samples, n_features = data.X.shape
+    room = int(np.sqrt(_FORMS_BYTES / (data.dtype.itemsize * data.partition.n_clusters)))
+    n_vectors = min(most, -(-n_features // _UNIT) * _UNIT, room // _UNIT * _UNIT)
+    search = 0.0 if n_features <= n_vectors else _SEARCH_ROUNDS * min(1.0, _SEARCH_MEMBERS / n_samples)
+    cost = n_vectors * (1 + 2 * _LOOP_COST * (1 + search))
+    cost += load.candidates * (_CANDIDATE_COST + n_vectors**2 / 2) / n_features
+    share = 1 / 2 if n_features > n_vectors else 2 / 3
+    saved = share * (load.pairs - _CANDIDATES_LEFT * _typical_size(data.partition.sizes))
+    return n_vectors if saved > cost else 0
 
 
-def add_directions(data: ScaledData, bounds: ClusterBounds, skew: NDArray[np.float64], *, n_jobs: int) -> ClusterBounds:
-    """The same bounds with a table of leading directions for every cluster that is large enough.
+def shared_basis(
+    data: ScaledData,
+    bounds: ClusterBounds,
+    skew: NDArray[np.float64],
+    origin: NDArray[np.floating],
+    n_vectors: int,
+    first: int,
+    *,
+    n_jobs: int,
+) -> tuple[NDArray[np.floating], SharedBasis]:
+    """Leading directions of the scatter within clusters, and what is known of each cluster along them.
 
     Parameters
     ----------
-    data : ScaledData
-        Samples and partition.
-    bounds : ClusterBounds
-        From :func:`radial_bounds`.
-    skew : ndarray of shape (n_clusters, n_features)
-        Likewise.
-    n_jobs : int
-        Number of threads.
+    data, bounds, skew, origin, n_jobs
+        As for and from :func:`radial_bounds`.
+    n_vectors : int
+        How many directions, a multiple of 16; those beyond n_features are 0.
+    first : int
+        Column of components where those of this basis begin.
+
+    Returns
+    -------
+    vectors : ndarray of shape (n_vectors, n_features)
+        The basis.
+    shared : SharedBasis
     """
-    chosen, n_vectors = _clusters_with_table(data.partition.sizes, data.X.shape[1])
-    basis = _leading_directions(data, bounds.centers, chosen, n_vectors, n_jobs)
-    products = _covariance_products(data, bounds.centers, chosen, basis, n_jobs)
-    basis, theta, leak, inside = _ritz(basis, products, n_jobs)
-    if n_vectors == data.X.shape[1]:
-        rest = np.zeros(len(chosen))
-    else:
-        # So far, λ is the Frobenius norm of the covariance (or its trace, which is not less).
-        frobenius2 = bounds.spectral[chosen] ** 2
-        rest = np.sqrt(np.maximum(frobenius2 - inside, 0.0) + 1e-12 * frobenius2)
-    # Largest eigenvalue of [[θ1, ε], [ε, ρ]]: nothing in or outside the basis can be more.
-    half = (theta.max(axis=1, initial=0.0) - rest) / 2
-    spectral = bounds.spectral.copy()
-    spectral[chosen] = np.minimum(spectral[chosen], (rest + half + np.sqrt(half**2 + leak**2)) * (1 + 1e-9))
-    table = bounds.table.copy()
-    table[chosen] = np.arange(len(chosen))
-    return bounds._replace(
-        spectral=spectral,
-        table=table,
-        vectors=np.concatenate([basis, skew[chosen, None]], axis=1).astype(data.dtype),
-        theta=theta,
-        leak=leak,
-        rest=rest,
+    n_clusters, n_features = bounds.centers.shape
+    basis = _zeros((n_vectors, n_features), np.float64)
+    basis[:] = _shared_directions(data, bounds.centers, n_vectors, n_jobs)
+    forms = np.empty((n_clusters, n_vectors, n_vectors), dtype=data.dtype)
+    form_norms, rest = np.empty(n_clusters), np.zeros(n_clusters)
+    step = max(1, _PRODUCTS_BYTES // (8 * n_vectors * max(n_features, 4 * n_vectors)))
+    for start in range(0, n_clusters, step):
+        some = np.arange(start, min(start + step, n_clusters))
+        products = _covariance_products(data, bounds.centers, some, basis, n_jobs)
+        exact, rest[some] = _forms(basis, products, bounds.variance[some], bounds.spectral[some], n_jobs)
+        form_norms[some] = np.sqrt((exact**2).sum(axis=(1, 2))) * (1 + 1e-6)
+        forms[some] = exact
+    inside, skew_inside = np.empty((2, n_clusters, n_vectors))
+    kernels.fill_inner_products(bounds.centers - origin, basis, inside)
+    kernels.fill_inner_products(skew, basis, skew_inside)
+    skew_rest = np.sqrt(np.maximum((skew**2).sum(axis=1) - (skew_inside**2).sum(axis=1), 0.0))
+    shared = SharedBasis(
+        first=first,
+        centers=inside,
+        forms=forms,
+        form_norms=form_norms,
+        rest=rest if n_features > n_vectors else np.zeros(n_clusters),
+        skew=skew_inside.astype(data.dtype),
+        skew_rest=skew_rest + 1e-7 * bounds.skew_norm,
     )
+    return basis.astype(data.dtype), shared
 
 
-def _clusters_with_table(sizes: NDArray[np.intp], n_features: int) -> tuple[NDArray[np.intp], int]:
-    """Clusters that get directions, and how many."""
-    if n_features <= _ALL_DIRECTIONS:
-        return np.arange(len(sizes)), n_features
-    typical = _typical_size(sizes)
-    for least, n_vectors in _DIRECTIONS:
-        if typical >= least:
-            return np.flatnonzero(sizes >= _DIRECTIONS[-1][0]), min(n_vectors, n_features)
-    return np.arange(0), 0
+def _shared_directions(
+    data: ScaledData, centers: NDArray[np.float64], n_vectors: int, n_jobs: int
+) -> NDArray[np.float64]:
+    """Orthonormal rows near the leading eigenvectors of the scatter within clusters, by subspace iteration."""
+    n_samples, n_features = data.X.shape
+    if n_features <= n_vectors:
+        return np.eye(n_vectors, n_features)
+    codes, order = data.partition.codes, data.partition.order
+    looked_at = order[:: -(-n_samples // _SEARCH_MEMBERS)]
+    start = looked_at[np.linspace(0, len(looked_at) - 1, n_vectors).astype(np.intp)]
+    vectors = data.X[start].astype(np.float64) * data.scale - centers[codes[start]]
+    cuts = np.linspace(0, len(looked_at), _SEARCH_PIECES + 1).astype(np.intp)
+    for _ in range(_SEARCH_ROUNDS):
+        basis = _zeros(vectors.shape, data.dtype)
+        basis[:] = vectors / (np.abs(vectors).max() or 1.0)
+        products = _zeros((_SEARCH_PIECES, *basis.shape), data.dtype)
+
+        def add(piece: int, stop: NDArray[np.uint8]) -> None:
+            rows = looked_at[cuts[piece] : cuts[piece + 1]]
+            kernels.add_covariance_products(data.X, rows, data.scale, centers, codes, basis, products[piece])  # noqa: B023
+
+        run_tasks(add, range(_SEARCH_PIECES), [1.0] * _SEARCH_PIECES, n_jobs=n_jobs)
+        vectors = products.sum(axis=0, dtype=np.float64)
+    kernels.orthonormalize_rows(vectors)
+    return vectors
+
+
+def _forms(
+    basis: NDArray[np.float64],
+    products: NDArray[np.float64],
+    variance: NDArray[np.float64],
+    frobenius: NDArray[np.float64],
+    n_jobs: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """M and ρ + 1/α of some clusters, from Σ times the basis: see :mod:`fastsil.kernels.bounds`."""
+    n_vectors = len(basis)
+    # QᵀΣQ, QᵀΣΣQ, and the part of the latter that stays inside.
+    inner, lengths, twice = np.empty((3, len(products), n_vectors, n_vectors))
+
+    def multiply(batch: range, stop: NDArray[np.uint8]) -> None:
+        for index in batch:
+            kernels.fill_inner_products(basis, products[index], inner[index])
+            kernels.fill_inner_products(products[index], products[index], lengths[index])
+            kernels.fill_inner_products(inner[index], inner[index], twice[index])
+
+    batches = in_batches(len(products), n_jobs=n_jobs)
+    run_tasks(multiply, batches, [len(batch) for batch in batches], n_jobs=n_jobs)
+    length2, inner2 = np.einsum("cvv->c", lengths), np.einsum("cvv->c", twice)
+    # What is not quite symmetric, what cancels, and all other rounding, is less than these shares of the whole.
+    identity = np.eye(n_vectors)
+    forms = (inner + np.swapaxes(inner, 1, 2)) / 2 + 1e-11 * np.sqrt(inner2)[:, None, None] * identity
+    crossing = lengths - twice + 1e-13 * length2[:, None, None] * identity
+    # α is best where α |Ez|² = |w|² / α; the typical u is taken to be spread as the members are.
+    outside = np.maximum(variance - np.einsum("cvv->c", forms), 0.0) + 1e-9 * variance
+    typical = np.einsum("cvw,cvw->c", crossing, forms) + 1e-12 * variance * frobenius**2
+    alpha = np.sqrt(np.divide(outside, typical, out=np.zeros_like(outside), where=typical > 0))
+    back = np.divide(1.0, alpha, out=np.zeros_like(outside), where=alpha > 0)
+    rest = np.sqrt(np.maximum(frobenius**2 - 2 * length2 + inner2, 0.0) + 1e-12 * frobenius**2)
+    return forms + alpha[:, None, None] * crossing, rest + back
 
 
 def _typical_size(sizes: NDArray[np.intp]) -> float:
@@ -184,86 +257,23 @@ def _typical_size(sizes: NDArray[np.intp]) -> float:
     return float(np.sum(sizes.astype(np.float64) ** 2) / sizes.sum())
 
 
-def _leading_directions(
+def _covariance_products(
     data: ScaledData,
     centers: NDArray[np.float64],
     chosen: NDArray[np.intp],
-    n_vectors: int,
+    basis: NDArray[np.float64],
     n_jobs: int,
 ) -> NDArray[np.float64]:
-    """Orthonormal vectors near the leading eigenvectors, (n_chosen, n_vectors, n_features), by subspace iteration."""
-    n_features = data.X.shape[1]
-    basis = np.zeros((len(chosen), n_vectors, n_features))
-    if n_vectors == n_features:
-        basis[:] = np.eye(n_features)
-        return basis
-
-    def search(index: int, stop: NDArray[np.uint8]) -> None:
-        cluster = chosen[index]
-        members = _members(data.partition, cluster)
-        # Spread over the members, not random: a result then never depends on a seed.
-        start = members[np.linspace(0, len(members) - 1, n_vectors).astype(np.intp)]
-        vectors = data.X[start].astype(np.float64) * data.scale - centers[cluster]
-        looked_at = members[:: -(-len(members) // _SEARCH_MEMBERS)]
-        for _ in range(_SEARCH_ROUNDS):
-            vectors = (vectors / (np.abs(vectors).max() or 1.0)).astype(data.dtype)
-            products = np.zeros_like(vectors)
-            kernels.add_covariance_products(data.X, looked_at, data.scale, centers[cluster], vectors, products)
-            vectors = products
-        basis[index] = vectors
-        kernels.orthonormalize_rows(basis[index])
-
-    run_tasks(search, range(len(chosen)), np.ones(len(chosen)), n_jobs=n_jobs)
-    return basis
-
-
-def _covariance_products(
-    data: ScaledData, centers: NDArray[np.float64], chosen: NDArray[np.intp], basis: NDArray[np.float64], n_jobs: int
-) -> NDArray[np.float64]:
-    """Covariance times basis, (n_chosen, n_vectors, n_features)."""
-    table = {int(cluster): index for index, cluster in enumerate(chosen)}
-    shape = basis.shape[1:]
+    """Covariance times basis for each chosen cluster, (n_chosen, n_vectors, n_features)."""
 
     def add(rows: NDArray[np.intp], cluster: int, sums: NDArray[np.float64]) -> None:
         kernels.add_covariance_products(
-            data.X, rows, data.scale, centers[cluster], basis[table[cluster]], sums.reshape(shape)
+            data.X, rows, data.scale, centers, data.partition.codes, basis, sums.reshape(basis.shape)
         )
 
-    sums = _sum_over_members(data, add, shape[0] * shape[1], n_jobs, clusters=chosen)
-    return sums.reshape(basis.shape) / data.partition.sizes[chosen, None, None]
-
-
-def _ritz(
-    basis: NDArray[np.float64], products: NDArray[np.float64], n_jobs: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Turn a basis so that QᵀΣQ is diagonal.
-
-    Returns the basis, θ, ε = the Frobenius norm of the part of ΣQ outside Q, and the squared Frobenius norm of the
-    part of Σ that touches Q.
-    """
-    n_tables, n_vectors, _ = basis.shape
-    inner = np.empty((n_tables, n_vectors, n_vectors))
-    turned = np.empty_like(basis)
-    theta = np.empty((n_tables, n_vectors))
-
-    def turn(table: int, stop: NDArray[np.uint8]) -> None:
-        kernels.fill_inner_products(basis[table], products[table], inner[table])
-        diagonal = (inner[table] + inner[table].T) / 2
-        vectors = np.empty_like(diagonal)
-        kernels.diagonalize(diagonal, vectors)
-        kernels.combine_rows(vectors, basis[table], turned[table])
-        # What is not quite diagonal is less than this share of the whole.
-        theta[table] = np.maximum(np.diagonal(diagonal), 0.0) + 1e-11 * np.sqrt((inner[table] ** 2).sum())
-
-    run_tasks(turn, range(n_tables), [1.0] * n_tables, n_jobs=n_jobs)
-    length2 = np.einsum("tvf,tvf->t", products, products)
-    inner2 = np.einsum("tvw,tvw->t", inner, inner)
-    leak = np.sqrt(np.maximum(length2 - inner2, 0.0) + 1e-13 * length2)
-    return turned, theta, leak, 2 * length2 - inner2
-
-
-def _members(partition: Partition, cluster: int) -> NDArray[np.intp]:
-    return partition.order[partition.offsets[cluster] : partition.offsets[cluster + 1]]
+    sums = _sum_over_members(data, add, basis.size, n_jobs, clusters=chosen)
+    sums /= data.partition.sizes[chosen, None]
+    return sums.reshape(-1, *basis.shape)
 
 
 def _sum_over_members(
@@ -281,7 +291,7 @@ def _sum_over_members(
     sizes = partition.sizes[clusters]
     n_pieces = np.maximum(-(-sizes // _PIECE), 1)
     first = np.concatenate([[0], np.cumsum(n_pieces)])
-    sums = np.zeros((first[-1], width))
+    sums = _zeros((int(first[-1]), width), np.float64)
     owner = np.repeat(np.arange(len(clusters)), n_pieces)
 
     def add_pieces(batch: range, stop: NDArray[np.uint8]) -> None:
@@ -298,3 +308,12 @@ def _sum_over_members(
     if len(owner) == len(clusters):
         return sums
     return np.add.reduceat(sums, first[:-1], axis=0)
+
+
+def _zeros(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """Zeros that begin with a line of the cache: see :func:`fastsil.kernels.moments.add_covariance_products`."""
+    itemsize = np.dtype(dtype).itemsize
+    size = math.prod(shape)
+    room = np.zeros(size + 64 // itemsize, dtype)
+    first = -room.ctypes.data % 64 // itemsize
+    return room[first : first + size].reshape(shape)

@@ -229,10 +229,12 @@ def add_distances_by_groups(rows, columns, row_groups, column_groups, n_groups):
     return of_rows, of_columns
 
 
-def fill_squares_to_centers(rows, centers, origin):
-    """(squared distances to the centers, squared distances to the origin)."""
+def fill_squares_to_centers(rows, centers, vectors, origin):
+    """(squared distances to the centers, squared distances to the origin, components of x - origin)."""
     rows = np.asarray(rows).astype(WIDE)
-    return np.stack([sqeuclidean_row(row, centers) for row in rows]), ((rows - origin) ** 2).sum(axis=1)
+    u = rows - origin
+    squares = np.stack([sqeuclidean_row(row, centers) for row in rows])
+    return squares, (u**2).sum(axis=1), u @ np.asarray(vectors).astype(WIDE).T
 
 
 def fill_components(rows, center, vectors):
@@ -268,17 +270,17 @@ def bound_mean_distance(x, members):
     return euclidean_row(np.asarray(x).astype(WIDE), np.asarray(members).astype(WIDE)).mean()
 
 
-def bound_by_basis(x, members):
-    """The mean distance itself."""
-    return bound_mean_distance(x, members)
-
-
 def select_by_centers(x, own, X, codes):
     """The nearest other cluster, which has to be among the candidates, and the mean distance to it."""
     means = [
         np.inf if code == own else bound_mean_distance(x, X[codes == code]) for code in range(int(codes.max()) + 1)
     ]
     return int(np.argmin(means)), min(means)
+
+
+def exclude_by_shared_basis(x, own, X, codes):
+    """As select_by_centers."""
+    return select_by_centers(x, own, X, codes)
 
 
 # Twins of fastsil.kernels.approximation

@@ -17,6 +17,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,9 +25,16 @@ from numpy.typing import NDArray
 
 from fastsil.kernels import bounds as bound_kernels
 from fastsil.kernels import euclidean as tile_kernels
-from fastsil.moments import add_directions, cluster_centers, directions_are_worth_it, radial_bounds
+from fastsil.moments import (
+    SHARED_DIRECTIONS,
+    Load,
+    cluster_centers,
+    directions_worth_it,
+    radial_bounds,
+    shared_basis,
+)
 from fastsil.pairs import PairSums, worthwhile_threads
-from fastsil.parallel import Tick, in_batches, part_of, run_tasks
+from fastsil.parallel import Tick, part_of, run_tasks
 from fastsil.partition import Partition
 from fastsil.scaling import ScaledData, scale_data
 from fastsil.terms import SilhouetteTerms, Work
@@ -48,7 +56,7 @@ _ROUND_BYTES = 32 << 20
 _CANDIDATE_BYTES = 64
 _ROUND_SAMPLES = (1 << 14, 1 << 18)
 _BLOCK_ENTRIES = 1 << 20
-# Samples whose candidates are counted before leading directions are looked for.
+# Samples whose candidates are counted before more bounds are prepared.
 _PROBE_SAMPLES = 1024
 # A computed mean distance is off by less than this share; a candidate whose bound is within it is computed.
 _MARGIN = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-11}
@@ -127,20 +135,33 @@ class _Search:
         self._pairs = pairs
         self._n_jobs = n_jobs
         self._seconds = seconds
+        self._rooms: SimpleQueue[bound_kernels.Candidates] = SimpleQueue()
         n_features = data.X.shape[1]
         # Worst case of a sum of products that is taken DEPTH at a time.
         self._rounding = float(np.finfo(data.dtype).eps) * (tile_kernels.DEPTH + n_features / tile_kernels.DEPTH + 16)
         with _timed(seconds, "bounds"):
-            self._bounds, skew = radial_bounds(
-                data,
-                centers,
-                squared_products,
-                pairs.samples.origins[-1],
-                rounding=self._rounding,
-                n_jobs=n_jobs,
-            )
-            if directions_are_worth_it(data, self._probe):
-                self._bounds = add_directions(data, self._bounds, skew, n_jobs=n_jobs)
+            self._prepare_bounds(centers, squared_products)
+
+    def _prepare_bounds(self, centers: NDArray[np.float64], squared_products: NDArray[np.float64]) -> None:
+        """The first bounds; then those that save more than they cost, judged by what some samples still leave."""
+        data, origin = self._data, self._pairs.samples.origins[-1]
+        self._vectors = np.empty((0, data.X.shape[1]), dtype=data.dtype)
+        self._shared: list[bound_kernels.SharedBasis] = []
+        self._bounds, skew = radial_bounds(
+            data, centers, squared_products, origin, rounding=self._rounding, n_jobs=self._n_jobs
+        )
+        if float(len(data.X)) ** 2 * data.X.shape[1] < _SMALL_PRODUCTS:
+            return
+        for most in SHARED_DIRECTIONS:
+            n_vectors = directions_worth_it(data, most, self._probe())
+            if n_vectors > 0:
+                vectors, shared = shared_basis(
+                    data, self._bounds, skew, origin, n_vectors, len(self._vectors), n_jobs=self._n_jobs
+                )
+                self._vectors = np.vstack([self._vectors, vectors])
+                self._shared.append(shared)
+            if n_vectors >= data.X.shape[1]:
+                return
 
     def nearest(self, tick: Tick) -> tuple[str, _Nearest]:
         """Strategy that was taken, and the nearest other clusters."""
@@ -151,9 +172,9 @@ class _Search:
         while start < n_samples:
             end = min(start + step, n_samples)
             with _timed(self._seconds, "bounds"):
-                candidates, least_upper = self._candidates(start, end)
+                candidates = self._candidates(start, end)
                 step = _round_samples(len(candidates.row) / (end - start))
-                candidates, best = self._tighten(start, candidates, least_upper)
+                best = _index_of_least(candidates.row - start, candidates.guess, end - start)
             if start == 0 and self._symmetry_is_less_work(best, candidates):
                 with _timed(self._seconds, "other clusters"):
                     return "symmetric", _nearest_by_symmetry(self._pairs, partition, tick)
@@ -163,105 +184,76 @@ class _Search:
             start = end
         return "pruned", nearest
 
-    def _probe(self) -> float:
-        """Candidates a sample that the first bounds leave, from some samples of every part of the data."""
+    def _probe(self) -> Load:
+        """What the bounds so far leave, from some samples of every part of the data."""
         partition = self._partition
         step = self._block_rows()
         rows = partition.order[:: max(1, partition.n_samples // _PROBE_SAMPLES)]
-        found = [len(self._select(rows[low : low + step])[0].row) for low in range(0, len(rows), step)]
-        return sum(found) / len(rows)
+        found = [self._select(rows[low : low + step]).cluster for low in range(0, len(rows), step)]
+        sizes = partition.sizes
+        return Load(sum(map(len, found)) / len(rows), sum(sizes[clusters].sum() for clusters in found) / len(rows))
 
     def _block_rows(self) -> int:
         return int(np.clip(_BLOCK_ENTRIES // self._partition.n_clusters, 16, tile_kernels.ROWS))
 
-    def _select(self, rows: NDArray[np.intp]) -> tuple[bound_kernels.Candidates, NDArray[np.float64]]:
-        """Candidates of a block of samples after the first bounds; least upper bound of each sample."""
+    def _select(self, rows: NDArray[np.intp]) -> bound_kernels.Candidates:
+        """Candidates of a block of samples."""
         n_clusters = self._partition.n_clusters
         block = bound_kernels.Block(
             codes=self._partition.codes[rows],
             squares=np.empty((len(rows), n_clusters), self._data.dtype),
             norms=np.empty(len(rows), self._data.dtype),
+            components=np.empty((len(rows), len(self._vectors)), self._data.dtype),
         )
         with self._pairs.workspace() as workspace:
             tile_kernels.fill_squares_to_centers(
                 self._pairs.samples,
                 rows,
                 self._bounds.centers,
+                self._vectors,
                 n_clusters,
                 workspace,
-                block.squares,
-                block.norms,
+                block,
             )
-        room = block.squares.size
-        found = bound_kernels.Candidates(
-            np.empty(room, np.intp), np.empty(room, np.int32), np.empty(room), np.empty(room)
-        )
-        least_upper = np.empty(len(rows))
-        n_found = bound_kernels.select_by_centers(block, self._bounds, self._rounding, least_upper, found)
-        return bound_kernels.Candidates(*(part[:n_found].copy() for part in found)), least_upper
+        with self._lend_room() as found:
+            least_upper = np.empty(len(rows))
+            n_found = bound_kernels.select_by_centers(block, self._bounds, self._rounding, least_upper, found)
+            for shared in self._shared:
+                n_found = bound_kernels.exclude_by_shared_basis(
+                    block, self._bounds, shared, self._rounding, least_upper, found, n_found
+                )
+            return bound_kernels.Candidates(*(part[:n_found].copy() for part in found))
 
-    def _candidates(self, start: int, end: int) -> tuple[bound_kernels.Candidates, NDArray[np.float64]]:
-        """Candidates of a range of positions after the first bounds, sorted by cluster; least upper bounds."""
+    @contextmanager
+    def _lend_room(self) -> Iterator[bound_kernels.Candidates]:
+        """Lend room for all candidates of a block: pages that are new for each block cost more than the bounds."""
+        try:
+            room = self._rooms.get_nowait()
+        except Empty:
+            size = self._block_rows() * self._partition.n_clusters
+            room = bound_kernels.Candidates(
+                np.empty(size, np.intp), np.empty(size, np.int32), np.empty(size), np.empty(size)
+            )
+        try:
+            yield room
+        finally:
+            self._rooms.put(room)
+
+    def _candidates(self, start: int, end: int) -> bound_kernels.Candidates:
+        """Candidates of a range of positions, sorted by cluster."""
         step = self._block_rows()
         starts = range(start, end, step)
-        least_upper = np.empty(end - start)
         found: list[Any] = [None] * len(starts)
 
         def select(index: int, stop: NDArray[np.uint8]) -> None:
             low, high = starts[index], min(starts[index] + step, end)
-            found[index], least_upper[low - start : high - start] = self._select(self._partition.order[low:high])
+            found[index] = self._select(self._partition.order[low:high])
             found[index].row[:] += low
 
         run_tasks(select, range(len(starts)), [1.0] * len(starts), n_jobs=self._n_jobs)
         candidates = bound_kernels.Candidates(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
         by_cluster = np.argsort(_narrow(candidates.cluster, self._partition.n_clusters), kind="stable")
-        return bound_kernels.Candidates(*(part[by_cluster] for part in candidates)), least_upper
-
-    def _tighten(
-        self, start: int, candidates: bound_kernels.Candidates, least_upper: NDArray[np.float64]
-    ) -> tuple[bound_kernels.Candidates, NDArray[np.intp]]:
-        """Candidates that the second bounds leave, and for each sample the index of its most promising one."""
-        partition = self._partition
-        ends = np.searchsorted(candidates.cluster, np.arange(partition.n_clusters), side="right")
-        blocks = [
-            (cluster, low, min(low + tile_kernels.ROWS, int(ends[cluster])))
-            for cluster in np.flatnonzero(self._bounds.table >= 0).tolist()
-            for low in range(int(ends[cluster - 1]) if cluster else 0, int(ends[cluster]), tile_kernels.ROWS)
-        ]
-
-        def bound(cluster: int, low: int, high: int) -> None:
-            vectors = self._bounds.vectors[self._bounds.table[cluster]]
-            components = np.empty((high - low, len(vectors)), self._data.dtype)
-            squares = np.empty(high - low, self._data.dtype)
-            with self._pairs.workspace() as workspace:
-                tile_kernels.fill_components(
-                    self._pairs.samples,
-                    partition.order[candidates.row[low:high]],
-                    self._bounds.centers[cluster],
-                    vectors,
-                    workspace,
-                    components,
-                    squares,
-                )
-            bound_kernels.bound_by_basis(
-                components,
-                squares,
-                cluster,
-                self._bounds,
-                self._rounding,
-                candidates.lower[low:high],
-                candidates.guess[low:high],
-            )
-
-        def bound_blocks(batch: range, stop: NDArray[np.uint8]) -> None:
-            for index in batch:
-                bound(*blocks[index])
-
-        batches = in_batches(len(blocks), n_jobs=self._n_jobs)
-        run_tasks(bound_blocks, batches, [len(batch) for batch in batches], n_jobs=self._n_jobs)
-        left = np.flatnonzero(candidates.lower <= least_upper[candidates.row - start])
-        candidates = bound_kernels.Candidates(*(part[left] for part in candidates))
-        return candidates, _index_of_least(candidates.row - start, candidates.guess, len(least_upper))
+        return bound_kernels.Candidates(*(part[by_cluster] for part in candidates))
 
     def _symmetry_is_less_work(self, best: NDArray[np.intp], candidates: bound_kernels.Candidates) -> bool:
         partition = self._partition

@@ -11,11 +11,15 @@ and the mean distance lies in
     √m · (1 - V / (2 m²))  <=  E √Z  <=  √m,     |u| <= E √Z:
 
 the upper bound and the last one are Jensen's inequality, the first follows from √t >= 1 + (t-1)/2 - (t-1)²/2
-for t = Z/m >= 0. uᵀΣu is bounded twice. First by λ|u|² for some λ >= λmax(Σ). Then, with an orthonormal basis Q of
-some leading directions, T = QᵀΣQ = diag(θ), z = Qᵀu, w = u - Qz, the norm ε of the part of ΣQ outside Q, and the
-norm ρ of Σ outside Q:
+for t = Z/m >= 0. uᵀΣu is bounded by λ|u|² for some λ >= λmax(Σ), and then, with an orthonormal basis Q of some
+directions, T = QᵀΣQ, z = Qᵀu, w = u - Qz, E the part of ΣQ outside Q, and the norm ρ of Σ outside Q, by
 
-    uᵀΣu  <=  Σ θ_v z_v²  +  2 ε |z| |w|  +  ρ |w|².
+    uᵀΣu  <=  zᵀTz  +  2 |Ez| |w|  +  ρ |w|².
+
+All clusters share Q, so that z comes with the distances to the centers. For any α > 0, 2 |Ez| |w| is at most
+α |Ez|² + |w|² / α, and with M = T + α EᵀE
+
+    uᵀΣu  <=  zᵀMz  +  (ρ + 1/α) |w|².
 
 Every bound is widened by the rounding of what it is computed from.
 """
@@ -38,19 +42,27 @@ class ClusterBounds(NamedTuple):
     variance_r2: np.ndarray  # (n_clusters,) Var r²
     skew_norm: np.ndarray  # (n_clusters,) |g|
     spectral: np.ndarray  # (n_clusters,) λ >= λmax(Σ)
-    table: np.ndarray  # (n_clusters,) row in the arrays below, or -1: bounded by λ only
-    vectors: np.ndarray  # (n_tables, n_vectors + 1, n_features) Qᵀ, and g last
-    theta: np.ndarray  # (n_tables, n_vectors) θ
-    leak: np.ndarray  # (n_tables,) ε
-    rest: np.ndarray  # (n_tables,) ρ
+
+
+class SharedBasis(NamedTuple):
+    """What is known of each cluster in a basis Q that all share; n_vectors is a multiple of 4."""
+
+    first: int  # column of Block.components where those of this basis begin
+    centers: np.ndarray  # (n_clusters, n_vectors) Qᵀ(μ - origin)
+    forms: np.ndarray  # (n_clusters, n_vectors, n_vectors) M, in the type that distances are computed in
+    form_norms: np.ndarray  # (n_clusters,) |M|
+    rest: np.ndarray  # (n_clusters,) ρ + 1/α
+    skew: np.ndarray  # (n_clusters, n_vectors) Qᵀg, in the same type
+    skew_rest: np.ndarray  # (n_clusters,) norm of g outside Q
 
 
 class Block(NamedTuple):
-    """A block of samples and its distances to the clusters' centers."""
+    """A block of samples, its distances to the clusters' centers, and its components in shared bases."""
 
     codes: np.ndarray  # (n_rows,) own cluster
     squares: np.ndarray  # (n_rows, n_clusters) |x - μ|², rounded
     norms: np.ndarray  # (n_rows,) |x - origin|²
+    components: np.ndarray  # (n_rows, n_vectors of all bases) Qᵀ(x - origin), rounded
 
 
 class Candidates(NamedTuple):
@@ -138,38 +150,120 @@ def _bound_by_spectral_norm(
 
 
 @njit(**_FLAGS)
-def bound_by_basis(
-    components,  # IN (n_rows, n_vectors + 1) z, and u·g last
-    squares,  # IN (n_rows,) |u|²
-    cluster,  # IN the cluster; it has a table
+def exclude_by_shared_basis(
+    block,  # IN Block
     clusters,  # IN ClusterBounds
+    shared,  # IN SharedBasis
     rounding,  # IN rounding of inner products, relative to the product of the norms
-    lower,  # OUT (n_rows,) lower bound on the mean distance
-    guess,  # OUT (n_rows,) what the mean distance probably is
+    least_upper,  # IN (n_rows,) least upper bound on the mean distance to another cluster
+    found,  # INOUT Candidates, by row of the block; those that stay move to the front
+    n_found,  # IN how many they are
 ):
-    """Tighter bounds on the mean distance from some samples to one cluster."""
-    t = clusters.table[cluster]
-    n_vectors = clusters.theta.shape[1]
-    variance = clusters.variance[cluster]
-    wander = clusters.center_rounding[cluster]
-    for i in range(squares.shape[0]):
-        square = np.float64(squares[i])
-        inside, quadratic = 0.0, 0.0
-        for v in range(n_vectors):
-            component = np.float64(components[i, v]) * components[i, v]
-            inside += component
-            quadratic += clusters.theta[t, v] * component
-        outside = max(square - inside, 0.0)
-        quadratic += 2.0 * clusters.leak[t] * np.sqrt(inside * outside) + clusters.rest[t] * outside
-        spread = 4.0 * quadratic + clusters.variance_r2[cluster] - 4.0 * np.float64(components[i, n_vectors])
-        spread = max(spread, 0.0)
-        mean = square + variance
-        guess[i] = np.sqrt(mean) * (1.0 - spread / (8.0 * mean * mean)) if mean > _SMALLEST else 0.0
-        # Each of the components may be off by rounding · |u|, and |u|² by that of a sum of squares.
-        distance = np.sqrt(square)
-        spread += rounding * (
-            (16.0 + 4.0 * n_vectors) * clusters.spectral[cluster] * square
-            + 4.0 * distance * clusters.skew_norm[cluster]
-        )
-        slack = rounding * square + 2.0 * distance * wander + wander * wander
-        lower[i], _ = bound_mean_distance(square, slack, variance * (1.0 + _EXACT), spread)
+    """Tighter bounds on the mean distances of candidates; returns how many candidates they leave."""
+    order = _by_cluster(found.cluster, n_found, clusters.variance.shape[0])
+    z = np.empty((4, shared.skew.shape[1]), shared.forms.dtype)
+    forms = np.empty(4, z.dtype)
+    start = 0
+    while start < n_found:
+        # Four candidates of a cluster at a time: M is loaded once for them, and stays in the cache for the next four.
+        c = found.cluster[order[start]]
+        end = start + 1
+        while end < min(start + 4, n_found) and found.cluster[order[end]] == c:
+            end += 1
+        for k in range(4):
+            components = block.components[found.row[order[min(start + k, end - 1)]]]
+            for v in range(z.shape[1]):
+                z[k, v] = components[shared.first + v] - shared.centers[c, v]
+        _fill_quadratic_forms(shared.forms[c], z, forms)
+        for k in range(end - start):
+            e = order[start + k]
+            _bound_by_form(block, clusters, shared, rounding, z[k], np.float64(forms[k]), e, found)
+        start = end
+    n_left = 0
+    for e in range(n_found):
+        if found.lower[e] <= least_upper[found.row[e]]:
+            found.row[n_left] = found.row[e]
+            found.cluster[n_left] = found.cluster[e]
+            found.lower[n_left] = found.lower[e]
+            found.guess[n_left] = found.guess[e]
+            n_left += 1
+    return n_left
+
+
+@njit(**_FLAGS)
+def _by_cluster(
+    cluster,  # IN (>= n_found,)
+    n_found,  # IN scalar
+    n_clusters,  # IN scalar
+):
+    """Indices of candidates, sorted by cluster."""
+    places = np.zeros(n_clusters + 1, np.intp)
+    for e in range(n_found):
+        places[cluster[e] + 1] += 1
+    for c in range(n_clusters):
+        places[c + 1] += places[c]
+    order = np.empty(n_found, np.intp)
+    for e in range(n_found):
+        order[places[cluster[e]]] = e
+        places[cluster[e]] += 1
+    return order
+
+
+@njit(**_FLAGS)
+def _fill_quadratic_forms(
+    matrix,  # IN (n_vectors, n_vectors); n_vectors is a multiple of 4
+    z,  # IN (4, n_vectors)
+    forms,  # OUT (4,) zᵀ matrix z
+):
+    """Quadratic forms of four vectors, in their type."""
+    za, zb, zc, zd = z[0], z[1], z[2], z[3]
+    zero = z.dtype.type(0.0)
+    a, b, c, d = zero, zero, zero, zero
+    for v in range(0, z.shape[1], 4):
+        m0, m1, m2, m3 = matrix[v], matrix[v + 1], matrix[v + 2], matrix[v + 3]
+        a0, a1, a2, a3 = za[v], za[v + 1], za[v + 2], za[v + 3]
+        b0, b1, b2, b3 = zb[v], zb[v + 1], zb[v + 2], zb[v + 3]
+        c0, c1, c2, c3 = zc[v], zc[v + 1], zc[v + 2], zc[v + 3]
+        d0, d1, d2, d3 = zd[v], zd[v + 1], zd[v + 2], zd[v + 3]
+        for w in range(z.shape[1]):
+            a += (a0 * m0[w] + a1 * m1[w] + a2 * m2[w] + a3 * m3[w]) * za[w]
+            b += (b0 * m0[w] + b1 * m1[w] + b2 * m2[w] + b3 * m3[w]) * zb[w]
+            c += (c0 * m0[w] + c1 * m1[w] + c2 * m2[w] + c3 * m3[w]) * zc[w]
+            d += (d0 * m0[w] + d1 * m1[w] + d2 * m2[w] + d3 * m3[w]) * zd[w]
+    forms[0], forms[1], forms[2], forms[3] = a, b, c, d
+
+
+@njit(**_FLAGS)
+def _bound_by_form(
+    block,  # IN Block
+    clusters,  # IN ClusterBounds
+    shared,  # IN SharedBasis
+    rounding,  # IN scalar
+    z,  # IN (n_vectors,) Qᵀu, rounded
+    quadratic,  # IN zᵀMz, rounded
+    e,  # IN which candidate
+    found,  # INOUT Candidates: its lower bound and guess
+):
+    """Tighter bound on one mean distance."""
+    i, c = found.row[e], found.cluster[e]
+    norm = np.float64(block.norms[i])
+    square = max(np.float64(block.squares[i, c]), 0.0)
+    off = clusters.center_rounding[c]
+    slack = rounding * (norm + clusters.center_norms[c]) + 2.0 * np.sqrt(square) * off + off * off
+    # Each component is off by rounding · |x - origin|, from its vector and from the product.
+    wander = 2.0 * rounding * np.sqrt(z.shape[0] * norm) + off
+    along, inside = 0.0, 0.0
+    skew = shared.skew[c]
+    for v in range(z.shape[0]):
+        along += np.float64(z[v]) * np.float64(skew[v])
+        inside += np.float64(z[v]) * np.float64(z[v])
+    length = np.sqrt(inside)
+    outside = max(square + slack - max(length - wander, 0.0) ** 2, 0.0)
+    quadratic += shared.rest[c] * outside
+    spread = clusters.variance_r2[c] + 4.0 * (quadratic - along + shared.skew_rest[c] * np.sqrt(outside))
+    spread = max(spread, 0.0)
+    mean = square + clusters.variance[c]
+    found.guess[e] = np.sqrt(mean) * (1.0 - spread / (8.0 * mean * mean)) if mean > _SMALLEST else 0.0
+    off = wander + rounding * length
+    spread += 4.0 * off * (shared.form_norms[c] * (2.0 * length + wander) + clusters.skew_norm[c])
+    found.lower[e], _ = bound_mean_distance(square, slack, clusters.variance[c] * (1.0 + _EXACT), spread)

@@ -255,25 +255,32 @@ def fill_squares_to_centers(
     samples,  # IN Samples
     rows,  # IN (<= ROWS,) samples
     centers,  # IN (n_clusters, n_features) float64, scaled
+    vectors,  # IN (n_vectors, n_features), of length 1 or 0
     origin,  # IN row of samples.origins, near the middle of the data
     workspace,  # WORK Workspace
-    squares,  # OUT (n_rows, n_clusters) |x - center|², off by rounding of |x - origin|² + |center - origin|²
-    norms,  # OUT (n_rows,) |x - origin|²
+    block,  # OUT squares: (n_rows, n_clusters) |x - center|², off by rounding of |x - origin|² + |center - origin|²;
+    # norms: (n_rows,) |x - origin|²; components: (n_rows, n_vectors) (x - origin)·vector
 ):
-    """Squared distances of a block of samples to all centers, by one matrix product."""
+    """Squared distances of a block of samples to all centers, and its components along some vectors, by products."""
     middle = samples.origins[origin]
     tile = workspace.tile
-    two = tile.dtype.type(2.0)
+    one, two = tile.dtype.type(1.0), tile.dtype.type(2.0)
     left = Side(samples.X, rows, middle, samples.scale)
     for c in range(0, centers.shape[0], COLUMNS):
         columns = np.arange(c, min(c + COLUMNS, centers.shape[0]))
-        right = Side(centers, columns, middle, tile.dtype.type(1.0))
-        _multiply_sides(left, right, len(rows), c > 0, workspace)
+        _multiply_sides(left, Side(centers, columns, middle, one), len(rows), c > 0, workspace)
         for i in range(len(rows)):
             for j in range(len(columns)):
-                squares[i, c + j] = workspace.row_norms[i] + workspace.column_norms[j] - two * tile[i, j]
+                block.squares[i, c + j] = workspace.row_norms[i] + workspace.column_norms[j] - two * tile[i, j]
     for i in range(len(rows)):
-        norms[i] = workspace.row_norms[i]
+        block.norms[i] = workspace.row_norms[i]
+    zero = np.zeros(vectors.shape[1], tile.dtype)
+    for v in range(0, vectors.shape[0], COLUMNS):
+        columns = np.arange(v, min(v + COLUMNS, vectors.shape[0]))
+        _multiply_sides(left, Side(vectors, columns, zero, one), len(rows), True, workspace)
+        for i in range(len(rows)):
+            for j in range(len(columns)):
+                block.components[i, v + j] = tile[i, j]
 
 
 @njit(**_FLAGS)

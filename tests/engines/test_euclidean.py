@@ -8,6 +8,7 @@ import pytest
 
 import reference
 from assertions import assert_terms_close
+from fastsil.engines import euclidean
 from fastsil.engines.euclidean import compute_terms
 from fastsil.parallel import ignore_progress
 from fastsil.partition import partition_from_codes
@@ -101,7 +102,10 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_nothing_near_is_excluded(case, dtype):
+def test_nothing_near_is_excluded(case, dtype, monkeypatch):
+    # All the bounds there are, on data for which the engine itself would not prepare them.
+    monkeypatch.setattr(euclidean, "_SMALL_PRODUCTS", 0)
+    monkeypatch.setattr(euclidean, "directions_worth_it", lambda data, most, load: most)
     rng = np.random.default_rng(0)
     codes = codes_of(SIZES, rng)
     X = case(rng, codes).astype(dtype)

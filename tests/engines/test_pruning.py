@@ -13,6 +13,11 @@ from fastsil.partition import partition_from_codes
 ROUNDING = {np.float32: 2e-6, np.float64: 1e-12}
 
 
+def all_directions(data, most, load):
+    """Every basis, however little there is to exclude."""
+    return min(most, -(-data.X.shape[1] // 16) * 16)
+
+
 def terms_of(X, codes, strategy, monkeypatch):
     """Terms by one of the two ways, whatever the cost model says."""
     codes = np.unique(codes, return_inverse=True)[1]
@@ -21,6 +26,8 @@ def terms_of(X, codes, strategy, monkeypatch):
     monkeypatch.setattr(euclidean, "_ALWAYS_SYMMETRIC", few)
     monkeypatch.setattr(euclidean, "_SMALL_SYMMETRIC", few)
     monkeypatch.setattr(euclidean, "_SYMMETRIC_CLUSTERS", (0, 0))
+    monkeypatch.setattr(euclidean, "_SMALL_PRODUCTS", 0)
+    monkeypatch.setattr(euclidean, "directions_worth_it", all_directions)
     terms = euclidean.compute_terms(X, partition, n_jobs=2, tick=ignore_progress)
     assert strategy in terms.work.strategy
     return terms

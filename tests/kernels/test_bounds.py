@@ -57,25 +57,14 @@ def moments_of(members):
     return Moments(center, r2.mean(), r2.var(), r2 @ u / len(u), u.T @ u / len(u))
 
 
-def ritz(covariance, n_vectors, rng):
-    """Basis Q of a random subspace with QᵀΣQ diagonal; its diagonal, and the norms of what it leaves out."""
-    basis = np.linalg.qr(rng.normal(size=(len(covariance), n_vectors)))[0]
-    theta, turn = np.linalg.eigh(basis.T @ covariance @ basis)
-    basis = basis @ turn
-    outside = np.eye(len(covariance)) - basis @ basis.T
-    leak = np.linalg.norm(outside @ covariance @ basis, 2)
-    return basis.T, theta, leak, np.linalg.norm(outside @ covariance @ outside, 2)
-
-
 class Case:
     """Four clusters of one shape, and what the kernels need to know of them, from naive moments."""
 
-    def __init__(self, shape, n_features, n_vectors=1, seed=0):
+    def __init__(self, shape, n_features, seed=0):
         rng = np.random.default_rng(seed)
         self.codes = np.repeat(np.arange(4), 40)
         self.X = np.concatenate([shape(rng, n_features) + 2 * rng.normal(size=n_features) for _ in range(4)])
-        moments = [moments_of(self.X[self.codes == code]) for code in range(4)]
-        bases, theta, leak, rest = zip(*(ritz(m.covariance, n_vectors, rng) for m in moments), strict=True)
+        self.moments = moments = [moments_of(self.X[self.codes == code]) for code in range(4)]
         self.centers = np.stack([m.center for m in moments])
         self.squares = ((self.X[:, None] - self.centers) ** 2).sum(axis=2)
         self.clusters = kernels.ClusterBounds(
@@ -86,12 +75,53 @@ class Case:
             variance_r2=np.array([m.variance_r2 for m in moments]) * (1 + 1e-12),
             skew_norm=np.array([np.linalg.norm(m.skew) for m in moments]),
             spectral=np.array([np.linalg.norm(m.covariance, 2) for m in moments]) * (1 + 1e-12),
-            table=np.arange(4),
-            vectors=np.stack([np.vstack([basis, m.skew]) for basis, m in zip(bases, moments, strict=True)]),
-            theta=np.stack(theta),
-            leak=np.array(leak) + 1e-13,
-            rest=np.array(rest) + 1e-13,
         )
+
+    def block(self, components):
+        return kernels.Block(self.codes, self.squares, (self.X**2).sum(axis=1), components)
+
+    def selected(self, block):
+        """Candidates that the first bounds leave, their number, and the least upper bounds."""
+        room = 4 * len(self.X)
+        found = kernels.Candidates(np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room), np.empty(room))
+        least_upper = np.empty(len(self.X))
+        return found, kernels.select_by_centers(block, self.clusters, ROUNDING, least_upper, found), least_upper
+
+    def assert_valid(self, found, n_found, twin):
+        """The nearest cluster is there, and lower bounds are below the truth."""
+        rows, clusters = found.row[:n_found], found.cluster[:n_found]
+        for i in range(len(self.X)):
+            nearest, _ = twin(self.X[i], self.codes[i], self.X, self.codes)
+            candidates = clusters[rows == i]
+            assert nearest in candidates
+            assert self.codes[i] not in candidates
+            for cluster, lower in zip(candidates, found.lower[:n_found][rows == i], strict=True):
+                truth = reference.bound_mean_distance(self.X[i], self.X[self.codes == cluster])
+                assert lower <= truth * (1 + 1e-11) + 1e-14
+
+
+def shared_basis(moments, n_vectors, alpha, rng):
+    """A random basis of up to so many directions, filled up with 0, and the forms of each cluster in it."""
+    n_features = len(moments[0].center)
+    basis = np.zeros((n_vectors, n_features))
+    used = min(n_vectors, n_features)
+    basis[:used] = np.linalg.qr(rng.normal(size=(n_features, used)))[0].T
+    outside = np.eye(n_features) - basis.T @ basis
+    leaks = [outside @ m.covariance @ basis.T for m in moments]
+    pairs = zip(moments, leaks, strict=True)
+    forms = np.stack([basis @ m.covariance @ basis.T + alpha * leak.T @ leak for m, leak in pairs])
+    forms += 1e-13 * np.linalg.norm(forms) * np.eye(n_vectors)
+    rest = np.array([np.linalg.norm(outside @ m.covariance @ outside, 2) for m in moments])
+    return basis, kernels.SharedBasis(
+        first=2,
+        centers=np.stack([basis @ m.center for m in moments]),
+        forms=forms,
+        form_norms=np.linalg.norm(forms, axis=(1, 2)),
+        # With all directions nothing leaks.
+        rest=rest + 1e-13 + (1 / alpha if used < n_features else 0.0),
+        skew=np.stack([basis @ m.skew for m in moments]),
+        skew_rest=np.array([np.linalg.norm(outside @ m.skew) for m in moments]) + 1e-13,
+    )
 
 
 @shapes
@@ -122,22 +152,12 @@ def test_bounds_close_far_away():
 @features
 def test_select_by_centers(shape, n_features):
     case = Case(shape, n_features)
-    n_rows = len(case.X)
-    block = kernels.Block(case.codes, case.squares, (case.X**2).sum(axis=1))
-    room = 4 * n_rows
-    found = kernels.Candidates(np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room), np.empty(room))
-    least_upper = np.empty(n_rows)
-    n_found = kernels.select_by_centers(block, case.clusters, ROUNDING, least_upper, found)
-    rows, clusters = found.row[:n_found], found.cluster[:n_found]
-    for i in range(n_rows):
-        nearest, mean = reference.select_by_centers(case.X[i], case.codes[i], case.X, case.codes)
-        candidates = clusters[rows == i]
-        assert nearest in candidates
-        assert case.codes[i] not in candidates
-        assert mean <= least_upper[i]
-        for cluster, lower in zip(candidates, found.lower[:n_found][rows == i], strict=True):
-            truth = reference.bound_mean_distance(case.X[i], case.X[case.codes == cluster])
-            assert lower <= truth * (1 + 1e-11) + 1e-14
+    found, n_found, least_upper = case.selected(case.block(np.empty((len(case.X), 0))))
+    case.assert_valid(found, n_found, reference.select_by_centers)
+    means = [
+        reference.select_by_centers(x, own, case.X, case.codes)[1] for x, own in zip(case.X, case.codes, strict=True)
+    ]
+    assert (means <= least_upper).all()
 
 
 def test_clusters_far_away_are_excluded():
@@ -146,25 +166,34 @@ def test_clusters_far_away_are_excluded():
     X = case.X + shift
     centers = case.centers + np.array([0, 5, 100, 1000])[:, None]
     clusters = case.clusters._replace(centers=centers, center_norms=(centers**2).sum(axis=1))
-    block = kernels.Block(case.codes[:40], ((X[:40, None] - centers) ** 2).sum(axis=2), (X[:40] ** 2).sum(axis=1))
+    squares = ((X[:40, None] - centers) ** 2).sum(axis=2)
+    block = kernels.Block(case.codes[:40], squares, (X[:40] ** 2).sum(axis=1), np.empty((40, 0)))
     found = kernels.Candidates(np.empty(160, np.int32), np.empty(160, np.int32), np.empty(160), np.empty(160))
     n_found = kernels.select_by_centers(block, clusters, ROUNDING, np.empty(40), found)
     np.testing.assert_array_equal(found.cluster[:n_found], np.ones(40))
 
 
 @shapes
-@features
-@pytest.mark.parametrize("n_vectors", [1, 2, 9])
-def test_bound_by_basis(shape, n_features, n_vectors):
-    n_vectors = min(n_vectors, n_features)
-    case = Case(shape, n_features, n_vectors)
-    for cluster in range(4):
-        components, squares = reference.fill_components(case.X, case.centers[cluster], case.clusters.vectors[cluster])
-        lower, guess = np.empty(len(case.X)), np.empty(len(case.X))
-        kernels.bound_by_basis(
-            components.astype(float), squares.astype(float), cluster, case.clusters, ROUNDING, lower, guess
-        )
-        members = case.X[case.codes == cluster]
-        truth = np.array([float(reference.bound_by_basis(x, members)) for x in case.X])
-        assert (lower <= truth * (1 + 1e-11) + 1e-14).all()
-        assert np.isfinite(guess).all()
+@pytest.mark.parametrize("n_features", [1, 2, 9, 60])
+@pytest.mark.parametrize("n_vectors", [4, 12])
+@pytest.mark.parametrize("alpha", [1e-3, 1.0])
+def test_exclude_by_shared_basis(shape, n_features, n_vectors, alpha):
+    case = Case(shape, n_features)
+    basis, shared = shared_basis(case.moments, n_vectors, alpha, np.random.default_rng(3))
+    # Columns of another basis stand before.
+    block = case.block(np.hstack([np.full((len(case.X), 2), np.nan), case.X @ basis.T]))
+    found, n_found, least_upper = case.selected(block)
+    n_left = kernels.exclude_by_shared_basis(block, case.clusters, shared, ROUNDING, least_upper, found, n_found)
+    assert n_left <= n_found
+    case.assert_valid(found, n_left, reference.exclude_by_shared_basis)
+    assert np.isfinite(found.guess[:n_left]).all()
+
+
+def test_the_whole_covariance_excludes_more_than_its_norm():
+    case = Case(sticks, 8)
+    basis, shared = shared_basis(case.moments, 8, 1.0, np.random.default_rng(3))
+    block = case.block(np.hstack([np.zeros((len(case.X), 2)), case.X @ basis.T]))
+    found, n_found, least_upper = case.selected(block)
+    assert (
+        kernels.exclude_by_shared_basis(block, case.clusters, shared, ROUNDING, least_upper, found, n_found) < n_found
+    )

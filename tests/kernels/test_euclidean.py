@@ -7,6 +7,7 @@ from numba import config
 import reference
 from assertions import tolerance_of
 from fastsil.kernels import euclidean as kernels
+from fastsil.kernels.bounds import Block
 
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 interpreted = pytest.mark.skipif(config.DISABLE_JIT, reason="whole tiles are slow without compilation")
@@ -172,13 +173,20 @@ def test_add_distances_by_groups_between_many_columns(dtype):
 def test_fill_squares_to_centers(n_features, n_centers, dtype):
     tiles = Tiles(9, n_features, dtype, scale=0.5)
     centers = np.random.default_rng(2).normal(size=(n_centers, n_features))
-    squares, norms = np.empty((9, n_centers), dtype), np.empty(9, dtype)
-    kernels.fill_squares_to_centers(tiles.samples, tiles.order, centers, 1, tiles.workspace, squares, norms)
-    expected_squares, expected_norms = reference.fill_squares_to_centers(tiles.sorted, centers, tiles.origins[1])
+    vectors = np.linalg.qr(np.random.default_rng(3).normal(size=(n_features, min(n_features, 3))))[0].T.astype(dtype)
+    block = Block(
+        codes=np.zeros(9, np.int32),
+        squares=np.empty((9, n_centers), dtype),
+        norms=np.empty(9, dtype),
+        components=np.empty((9, len(vectors)), dtype),
+    )
+    kernels.fill_squares_to_centers(tiles.samples, tiles.order, centers, vectors, 1, tiles.workspace, block)
+    squares, norms, components = reference.fill_squares_to_centers(tiles.sorted, centers, vectors, tiles.origins[1])
     rounding = np.finfo(dtype).eps * (kernels.DEPTH + 16)
-    reach = expected_norms[:, None] + ((centers - tiles.origins[1]) ** 2).sum(axis=1)
-    assert (np.abs(squares - expected_squares) <= rounding * reach).all()
-    np.testing.assert_allclose(norms, expected_norms.astype(float), rtol=rounding)
+    reach = norms[:, None] + ((centers - tiles.origins[1]) ** 2).sum(axis=1)
+    assert (np.abs(block.squares - squares) <= rounding * reach).all()
+    np.testing.assert_allclose(block.norms, norms.astype(float), rtol=rounding)
+    assert (np.abs(block.components - components) <= rounding * np.sqrt(norms)[:, None]).all()
 
 
 @dtypes

@@ -37,10 +37,15 @@ def test_add_radial_moments(data):
 
 def test_add_covariance_products(data):
     X, rows, scale, center = data
-    basis = np.random.default_rng(1).normal(size=(3, 7))
-    products = np.ones((3, 7))
-    kernels.add_covariance_products(X, rows, scale, center, basis, products)
-    expected = reference.add_covariance_products(X[rows], scale, center, basis).astype(float)
+    basis = np.random.default_rng(1).normal(size=(4, 7))
+    products = np.ones((4, 7))
+    # Samples of two clusters, each relative to its own center.
+    codes = np.arange(len(X)) % 2
+    centers = np.stack([center, center + 1])
+    kernels.add_covariance_products(X, rows, scale, centers, codes, basis, products)
+    expected = sum(
+        reference.add_covariance_products(X[rows[codes[rows] == code]], scale, centers[code], basis) for code in (0, 1)
+    ).astype(float)
     np.testing.assert_allclose(products - 1, expected, rtol=1e-10, atol=1e-12)
 
 
