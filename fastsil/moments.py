@@ -92,6 +92,7 @@ def radial_bounds(
     Returns
     -------
     bounds : ClusterBounds
+        No cluster has a basis of its own.
     skew : ndarray of shape (n_clusters, n_features)
         Mean of r² (y - center) over the members y.
     """
@@ -115,6 +116,11 @@ def radial_bounds(
         variance_r2=np.maximum(fourth - variance**2, 0.0) + 1e-12 * fourth,
         skew_norm=np.linalg.norm(skew, axis=1),
         spectral=spectral * (1 + 1e-9),
+        table=np.full(len(sizes), -1, dtype=np.int64),
+        vectors=np.empty((0, 1, n_features), dtype=data.dtype),
+        theta=np.empty((0, 0)),
+        leak=np.empty(0),
+        rest=np.empty(0),
     )
     return bounds, skew
 

@@ -137,12 +137,12 @@ class Approximator:
             codes=self._codes[rows],
             squares=np.empty((len(rows), self._n_clusters), self._dtype),
             norms=np.empty(len(rows), self._dtype),
+            components=np.empty((len(rows), 0), self._dtype),
         )
         bounds = self._table.bounds
         with self._workspace() as workspace:
-            tile_kernels.fill_squares_to_centers(
-                self._samples, rows, bounds.centers, 0, workspace, block.squares, block.norms
-            )
+            no_vectors = np.empty((0, bounds.centers.shape[1]), self._dtype)
+            tile_kernels.fill_squares_to_centers(self._samples, rows, bounds.centers, no_vectors, 0, workspace, block)
         room = block.squares.size
         found = bound_kernels.Candidates(
             np.empty(room, np.intp), np.empty(room, np.int32), np.empty(room), np.empty(room)

@@ -201,7 +201,8 @@ def _candidates(
     rounding = float(np.finfo(np.float64).eps) * (n_features + 16)
     z, centers = X - frame.origin, frame.centers - frame.origin
     norms = np.einsum("ij,ij->i", z, z)
-    block = bound_kernels.Block(codes, norms[:, None] + bounds.center_norms - 2.0 * (z @ centers.T), norms)
+    squares = norms[:, None] + bounds.center_norms - 2.0 * (z @ centers.T)
+    block = bound_kernels.Block(codes, squares, norms, np.empty((len(X), 0)))
     room = len(X) * n_clusters
     found = bound_kernels.Candidates(np.empty(room, np.intp), np.empty(room, np.int32), np.empty(room), np.empty(room))
     least_upper = np.empty(len(X))

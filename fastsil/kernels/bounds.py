@@ -16,10 +16,12 @@ directions, T = QᵀΣQ, z = Qᵀu, w = u - Qz, E the part of ΣQ outside Q, and
 
     uᵀΣu  <=  zᵀTz  +  2 |Ez| |w|  +  ρ |w|².
 
-All clusters share Q, so that z comes with the distances to the centers. For any α > 0, 2 |Ez| |w| is at most
+Where all clusters share Q, z comes with the distances to the centers. For any α > 0, 2 |Ez| |w| is at most
 α |Ez|² + |w|² / α, and with M = T + α EᵀE
 
     uᵀΣu  <=  zᵀMz  +  (ρ + 1/α) |w|².
+
+A cluster may also have a basis of its own, in which T is diagonal; there |Ez| <= ε |z|.
 
 Every bound is widened by the rounding of what it is computed from.
 """
@@ -42,6 +44,11 @@ class ClusterBounds(NamedTuple):
     variance_r2: np.ndarray  # (n_clusters,) Var r²
     skew_norm: np.ndarray  # (n_clusters,) |g|
     spectral: np.ndarray  # (n_clusters,) λ >= λmax(Σ)
+    table: np.ndarray  # (n_clusters,) row in the arrays below, or -1: bounded by λ only
+    vectors: np.ndarray  # (n_tables, n_vectors + 1, n_features) Qᵀ of a basis of the cluster's own, and g last
+    theta: np.ndarray  # (n_tables, n_vectors) θ: T = diag(θ) in that basis
+    leak: np.ndarray  # (n_tables,) ε: |Ez| <= ε |z|
+    rest: np.ndarray  # (n_tables,) ρ
 
 
 class SharedBasis(NamedTuple):
@@ -267,3 +274,41 @@ def _bound_by_form(
     off = wander + rounding * length
     spread += 4.0 * off * (shared.form_norms[c] * (2.0 * length + wander) + clusters.skew_norm[c])
     found.lower[e], _ = bound_mean_distance(square, slack, clusters.variance[c] * (1.0 + _EXACT), spread)
+
+
+@njit(**_FLAGS)
+def bound_by_basis(
+    components,  # IN (n_rows, n_vectors + 1) z, and u·g last
+    squares,  # IN (n_rows,) |u|²
+    cluster,  # IN the cluster; it has a table
+    clusters,  # IN ClusterBounds
+    rounding,  # IN rounding of inner products, relative to the product of the norms
+    lower,  # OUT (n_rows,) lower bound on the mean distance
+    guess,  # OUT (n_rows,) what the mean distance probably is
+):
+    """Tighter bounds on the mean distance from some samples to one cluster."""
+    t = clusters.table[cluster]
+    n_vectors = clusters.theta.shape[1]
+    variance = clusters.variance[cluster]
+    wander = clusters.center_rounding[cluster]
+    for i in range(squares.shape[0]):
+        square = np.float64(squares[i])
+        inside, quadratic = 0.0, 0.0
+        for v in range(n_vectors):
+            component = np.float64(components[i, v]) * components[i, v]
+            inside += component
+            quadratic += clusters.theta[t, v] * component
+        outside = max(square - inside, 0.0)
+        quadratic += 2.0 * clusters.leak[t] * np.sqrt(inside * outside) + clusters.rest[t] * outside
+        spread = 4.0 * quadratic + clusters.variance_r2[cluster] - 4.0 * np.float64(components[i, n_vectors])
+        spread = max(spread, 0.0)
+        mean = square + variance
+        guess[i] = np.sqrt(mean) * (1.0 - spread / (8.0 * mean * mean)) if mean > _SMALLEST else 0.0
+        # Each of the components may be off by rounding · |u|, and |u|² by that of a sum of squares.
+        distance = np.sqrt(square)
+        spread += rounding * (
+            (16.0 + 4.0 * n_vectors) * clusters.spectral[cluster] * square
+            + 4.0 * distance * clusters.skew_norm[cluster]
+        )
+        slack = rounding * square + 2.0 * distance * wander + wander * wander
+        lower[i], _ = bound_mean_distance(square, slack, variance * (1.0 + _EXACT), spread)
