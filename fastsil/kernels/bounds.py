@@ -257,8 +257,8 @@ def _bound_by_form(
     square = max(np.float64(block.squares[i, c]), 0.0)
     off = clusters.center_rounding[c]
     slack = rounding * (norm + clusters.center_norms[c]) + 2.0 * np.sqrt(square) * off + off * off
-    # Each component is off by rounding · |x - origin|, from its vector and from the product.
-    wander = 2.0 * rounding * np.sqrt(z.shape[0] * norm) + off
+    # Each component is off by rounding · |x - origin|, from its vector and from the product, and by the center's.
+    wander = rounding * (2.0 * np.sqrt(z.shape[0] * norm) + np.sqrt(clusters.center_norms[c])) + off
     along, inside = 0.0, 0.0
     skew = shared.skew[c]
     for v in range(z.shape[0]):
