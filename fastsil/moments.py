@@ -36,6 +36,7 @@ _CANDIDATES_LEFT = 1.3
 # product for each entry of its form (float32, one core: 0.04 µs with 32 directions, 0.12 with 128).
 _LOOP_COST = 2
 _CANDIDATE_COST = 3000
+_INNER_COST = 12
 # Products of covariances with a basis are kept for so many bytes of clusters at a time.
 _PRODUCTS_BYTES = 16 << 20
 
@@ -136,6 +137,8 @@ def directions_worth_it(data: ScaledData, most: int, load: Load) -> int:
     n_vectors = min(most, -(-n_features // _UNIT) * _UNIT, room // _UNIT * _UNIT)
     search = 0.0 if n_features <= n_vectors else _SEARCH_ROUNDS * min(1.0, _SEARCH_MEMBERS / n_samples)
     cost = n_vectors * (1 + 2 * _LOOP_COST * (1 + search))
+    # Its inner products with Σ times itself, for each cluster.
+    cost += _INNER_COST * n_vectors**2 * data.partition.n_clusters / n_samples
     cost += load.candidates * (_CANDIDATE_COST + n_vectors**2 / 2) / n_features
     share = 1 / 2 if n_features > n_vectors else 2 / 3
     saved = share * (load.pairs - _CANDIDATES_LEFT * _typical_size(data.partition.sizes))
@@ -233,29 +236,37 @@ def _forms(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """M and ρ + 1/α of some clusters, from Σ times the basis: see :mod:`fastsil.kernels.bounds`."""
     n_vectors = len(basis)
-    # QᵀΣQ, QᵀΣΣQ, and the part of the latter that stays inside.
-    inner, lengths, twice = np.empty((3, len(products), n_vectors, n_vectors))
+    forms, rest = np.empty((len(products), n_vectors, n_vectors)), np.empty(len(products))
 
-    def multiply(batch: range, stop: NDArray[np.uint8]) -> None:
+    def form(batch: range, stop: NDArray[np.uint8]) -> None:
         for index in batch:
-            kernels.fill_inner_products(basis, products[index], inner[index])
-            kernels.fill_inner_products(products[index], products[index], lengths[index])
-            kernels.fill_inner_products(inner[index], inner[index], twice[index])
+            forms[index], rest[index] = _form(basis, products[index], variance[index], frobenius[index])
 
     batches = in_batches(len(products), n_jobs=n_jobs)
-    run_tasks(multiply, batches, [len(batch) for batch in batches], n_jobs=n_jobs)
-    length2, inner2 = np.einsum("cvv->c", lengths), np.einsum("cvv->c", twice)
+    run_tasks(form, batches, [len(batch) for batch in batches], n_jobs=n_jobs)
+    return forms, rest
+
+
+def _form(
+    basis: NDArray[np.float64], products: NDArray[np.float64], variance: float, frobenius: float
+) -> tuple[NDArray[np.float64], float]:
+    # QᵀΣQ, QᵀΣΣQ, and the part of the latter that stays inside.
+    inner, lengths, twice = np.empty((3, len(basis), len(basis)))
+    kernels.fill_inner_products(basis, products, inner)
+    kernels.fill_inner_products(products, products, lengths)
+    kernels.fill_inner_products(inner, inner, twice)
+    length2, inner2 = np.trace(lengths), np.trace(twice)
     # What is not quite symmetric, what cancels, and all other rounding, is less than these shares of the whole.
-    identity = np.eye(n_vectors)
-    forms = (inner + np.swapaxes(inner, 1, 2)) / 2 + 1e-11 * np.sqrt(inner2)[:, None, None] * identity
-    crossing = lengths - twice + 1e-13 * length2[:, None, None] * identity
+    identity = np.eye(len(basis))
+    form = (inner + inner.T) / 2 + 1e-11 * np.sqrt(inner2) * identity
+    crossing = lengths - twice + 1e-13 * length2 * identity
     # α is best where α |Ez|² = |w|² / α; the typical u is taken to be spread as the members are.
-    outside = np.maximum(variance - np.einsum("cvv->c", forms), 0.0) + 1e-9 * variance
-    typical = np.einsum("cvw,cvw->c", crossing, forms) + 1e-12 * variance * frobenius**2
-    alpha = np.sqrt(np.divide(outside, typical, out=np.zeros_like(outside), where=typical > 0))
-    back = np.divide(1.0, alpha, out=np.zeros_like(outside), where=alpha > 0)
-    rest = np.sqrt(np.maximum(frobenius**2 - 2 * length2 + inner2, 0.0) + 1e-12 * frobenius**2)
-    return forms + alpha[:, None, None] * crossing, rest + back
+    outside = max(variance - np.trace(form), 0.0) + 1e-9 * variance
+    typical = (crossing * form).sum() + 1e-12 * variance * frobenius**2
+    alpha = np.sqrt(outside / typical) if typical > 0 else 0.0
+    back = 1.0 / alpha if alpha > 0 else 0.0
+    rest = np.sqrt(max(frobenius**2 - 2 * length2 + inner2, 0.0) + 1e-12 * frobenius**2)
+    return form + alpha * crossing, float(rest + back)
 
 
 def _typical_size(sizes: NDArray[np.intp]) -> float:
