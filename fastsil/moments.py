@@ -32,11 +32,12 @@ _SEARCH_ROUNDS = 2
 _SEARCH_PIECES = 8
 # Candidates that are left in the end on data of all kinds.
 _CANDIDATES_LEFT = 1.3
-# What a product of the loops over covariances costs, in products of a tile; a candidate costs so many, and half a
-# product for each entry of its form (float32, one core: 0.04 µs with 32 directions, 0.12 with 128).
-_LOOP_COST = 2
+# What a product of the loops over covariances costs, in products of a tile; what a candidate costs beside a product for
+# each entry of its form; and what the loops that make a cluster's form cost for each entry. Set so that they give what
+# was measured at n = 100,000, d = 128, k = 100 in float32: 128 directions there save 0.09 s in the tiles and cost 0.2.
+_LOOP_COST = 3
 _CANDIDATE_COST = 3000
-_INNER_COST = 12
+_INNER_COST = 30
 # Products of covariances with a basis are kept for so many bytes of clusters at a time.
 _PRODUCTS_BYTES = 16 << 20
 
@@ -139,7 +140,7 @@ def directions_worth_it(data: ScaledData, most: int, load: Load) -> int:
     cost = n_vectors * (1 + 2 * _LOOP_COST * (1 + search))
     # Its inner products with Σ times itself, for each cluster.
     cost += _INNER_COST * n_vectors**2 * data.partition.n_clusters / n_samples
-    cost += load.candidates * (_CANDIDATE_COST + n_vectors**2 / 2) / n_features
+    cost += load.candidates * (_CANDIDATE_COST + n_vectors**2) / n_features
     share = 1 / 2 if n_features > n_vectors else 2 / 3
     saved = share * (load.pairs - _CANDIDATES_LEFT * _typical_size(data.partition.sizes))
     return n_vectors if saved > cost else 0
