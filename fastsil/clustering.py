@@ -8,7 +8,8 @@ for Mahalanobis.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,19 +23,17 @@ from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
 from fastsil.geometry import apply_map, directions, mahalanobis_map, seuclidean_map
+from fastsil.kmeans import KMeansPath, SharedKMeans, check_n_init, chunks_of, sum_of_squares_about
 from fastsil.validation import Metric
 
 # Clusterers known to call BLAS in many small steps only (k-means++ seeds with products of a few rows), where
 # its threads cost more than they save: k = 8 of 20,000 x 128 took 2.5 s with them and 0.1 s without on a
 # busy machine of two cores, 15 fits of digits (1,797 x 64) 7.6 s and 0.14 s.
-_K_MEANS = (KMeans, MiniBatchKMeans, BisectingKMeans)
+_K_MEANS = (KMeans, MiniBatchKMeans, BisectingKMeans, SharedKMeans)
 
 # Passes of k-means of less work than this (samples x features x clusters: about 2 ms) run on one thread of
 # OpenMP too, whose threads meet after each pass.
 _SMALL_PASS = 100_000_000
-
-# Rows of data looked at at a time where float64 copies are needed.
-_CHUNK_BYTES = 8 << 20
 
 
 def check_n_clusters(n_clusters: Any, n_samples: int) -> tuple[int, ...]:
@@ -144,35 +143,51 @@ def geometry_of(X: Any, metric: Metric, params: dict[str, Any]) -> Geometry:
     return _ROW_MAPS.get(name, AsIs())
 
 
-def make_clusterers(prototype: Any, ks: Sequence[int], random_state: Any) -> list[Any]:
+def seed_of(random_state: Any) -> int:
+    """The seed that everything in a sweep is drawn by: an int as it is, of another state one is drawn.
+
+    Parameters
+    ----------
+    random_state : int, RandomState or None
+        As scikit-learn takes it; None stands for NumPy's global state.
+    """
+    if isinstance(random_state, (int, np.integer)):
+        check_random_state(random_state)
+        return int(random_state)
+    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+
+
+def make_clusterers(prototype: Any, ks: Sequence[int], seed: int, *, n_init: Any = 10) -> list[Any]:
     """One unfitted clusterer for each k, in the order of ``ks``.
 
     Parameters
     ----------
-    prototype : clusterer
-        To be cloned.
+    prototype : clusterer or None
+        To be cloned. None: k-means, with work that the fits share.
     ks : sequence of int
         Numbers of clusters.
-    random_state : int, RandomState or None
-        For clusterers that have a random state and leave it open. An int goes to each as it is; another
-        state is drawn from.
+    seed : int
+        For clusterers that have a random state and leave it open.
+    n_init : int or "auto"
+        Seedings of k-means; read where no prototype is given.
 
     Raises
     ------
     TypeError
         If the prototype has no parameter ``n_clusters``.
+    ValueError
+        If n_init is wrong.
     """
+    if prototype is None:
+        return [SharedKMeans(k, n_init=check_n_init(n_init), random_state=seed) for k in ks]
     params = prototype.get_params() if hasattr(prototype, "get_params") else {}
     if "n_clusters" not in params:
         raise TypeError(
             f"estimator={prototype!r} has no parameter n_clusters; pass a clusterer that has one, such as "
             "sklearn.cluster.MiniBatchKMeans() or AgglomerativeClustering()."
         )
-    clusterers = [clone(prototype).set_params(n_clusters=k) for k in ks]
-    if "random_state" in params and params["random_state"] is None:
-        for clusterer, seed in zip(clusterers, _seeds(random_state, len(ks)), strict=True):
-            clusterer.set_params(random_state=seed)
-    return clusterers
+    open_state = {"random_state": seed} if "random_state" in params and params["random_state"] is None else {}
+    return [clone(prototype).set_params(n_clusters=k, **open_state) for k in ks]
 
 
 def generator_for(purpose: str, random_state: Any) -> np.random.Generator:
@@ -193,36 +208,100 @@ def generator_for(purpose: str, random_state: Any) -> np.random.Generator:
     return np.random.default_rng(check_random_state(random_state).randint(np.iinfo(np.int32).max, size=4))
 
 
-def fit_clusterer(clusterer: Any, X: Any, *, n_jobs: int) -> tuple[Any, float]:
-    """Fit once, in place, and return the labels and the inertia of that fit.
+class Fitter:
+    """Fits clusterers to one set of samples, those of k-means for rising k.
 
     Parameters
     ----------
-    clusterer : clusterer
-        Unfitted.
     X : ndarray or CSR matrix of shape (n_samples, n_features)
         Samples, in the geometry to cluster in.
     n_jobs : int
         Threads at most, for k-means; a small fit takes one. Other clusterers have their own ways.
-
-    Returns
-    -------
-    labels : array of shape (n_samples,)
-    inertia : float
-        The clusterer's own, or else the sum of squares about the clusters' means in the space of X.
     """
-    with threadpool_limits(_thread_limits(clusterer, X.shape, n_jobs)):
-        clusterer.fit(X)
-    labels = labels_of(clusterer)
-    inertia = getattr(clusterer, "inertia_", None)
-    return labels, float(sum_of_squares_within(X, labels) if inertia is None else inertia)
+
+    def __init__(self, X: Any, *, n_jobs: int) -> None:
+        self._X = X
+        self._n_jobs = n_jobs
+        self._path: KMeansPath | None = None
+
+    def fit(self, clusterer: Any) -> tuple[Any, float]:
+        """Fit once, in place.
+
+        Parameters
+        ----------
+        clusterer : clusterer
+            Unfitted.
+
+        Returns
+        -------
+        labels : array of shape (n_samples,)
+        inertia : float
+            The clusterer's own, or else the sum of squares about the clusters' means in the space of X.
+        """
+        with threadpool_limits(_thread_limits(clusterer, self._X.shape, self._n_jobs)):
+            if isinstance(clusterer, SharedKMeans):
+                path = self._path_of(clusterer)
+                clusterer.kmeans_ = path.fit(clusterer.n_clusters)
+            else:
+                clusterer.fit(self._X)
+        labels = labels_of(clusterer)
+        inertia = getattr(fitted_by(clusterer), "inertia_", None)
+        return labels, float(sum_of_squares_within(self._X, labels) if inertia is None else inertia)
+
+    def restore(self, clusterer: Any, state: Mapping[str, NDArray[Any]]) -> None:
+        """Make an unfitted clusterer the one that :func:`state_of` was asked about, and go on from it."""
+        if isinstance(clusterer, SharedKMeans):
+            clusterer.kmeans_ = KMeans(clusterer.n_clusters, init=state["init"], n_init=1)
+            self._path_of(clusterer).go_on_from(clusterer.kmeans_)
+        fitted = fitted_by(clusterer)
+        vars(fitted).update(json.loads(str(state["plain"])))
+        learned = {name: values for name, values in state.items() if name.startswith(_LEARNED)}
+        vars(fitted).update({name.removeprefix(_LEARNED): values for name, values in learned.items()})
+
+    def _path_of(self, clusterer: SharedKMeans) -> KMeansPath:
+        if self._path is None:
+            self._path = KMeansPath(self._X, n_init=clusterer.n_init, seed=clusterer.random_state)
+        return self._path
+
+
+def state_of(fitted: Any) -> dict[str, NDArray[Any]] | None:
+    """What a clusterer learned, as plain arrays; None if some of it is neither arrays nor plain values.
+
+    Parameters
+    ----------
+    fitted : clusterer
+        Fitted, as :func:`fitted_by` gives it.
+    """
+    learned = {name: value for name, value in vars(fitted).items() if name not in fitted.get_params(deep=False)}
+    arrays = {name: value for name, value in learned.items() if isinstance(value, np.ndarray) and value.dtype != object}
+    plain = {name: _as_plain(value) for name, value in learned.items() if name not in arrays}
+    if any(value is _NOT_PLAIN for value in plain.values()):
+        return None
+    state = {_LEARNED + name: value for name, value in arrays.items()} | {"plain": np.array(json.dumps(plain))}
+    init = getattr(fitted, "init", None)
+    return state | {"init": init} if isinstance(init, np.ndarray) else state
+
+
+def _as_plain(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    return value if value is None or isinstance(value, (bool, int, float, str)) else _NOT_PLAIN
+
+
+_NOT_PLAIN = object()
+_LEARNED = "learned."
+
+
+def fitted_by(clusterer: Any) -> Any:
+    """What a user is given after a fit: the clusterer itself, or the k-means behind the description of one."""
+    return clusterer.kmeans_ if isinstance(clusterer, SharedKMeans) else clusterer
 
 
 def labels_of(clusterer: Any) -> Any:
     """Labels of the samples that the clusterer was fitted to."""
-    if not hasattr(clusterer, "labels_"):
-        raise TypeError(f"{type(clusterer).__name__} has no labels_ after fit; a sweep needs a clusterer that has.")
-    return clusterer.labels_
+    fitted = fitted_by(clusterer)
+    if not hasattr(fitted, "labels_"):
+        raise TypeError(f"{type(fitted).__name__} has no labels_ after fit; a sweep needs a clusterer that has.")
+    return fitted.labels_
 
 
 def sum_of_squares_within(X: Any, labels: Any) -> float:
@@ -236,11 +315,11 @@ def sum_of_squares_within(X: Any, labels: Any) -> float:
     """
     classes, codes = np.unique(labels, return_inverse=True)
     sums = np.zeros((len(classes), X.shape[1]))
-    for rows, chunk in _chunks(X):
+    for rows, chunk in chunks_of(X):
         one_per_row = (np.ones(len(chunk)), (codes[rows], np.arange(len(chunk))))
         sums += csr_matrix(one_per_row, shape=(len(classes), len(chunk))) @ chunk
     means = sums / np.bincount(codes)[:, None]
-    return sum(float(np.square(chunk - means[codes[rows]]).sum()) for rows, chunk in _chunks(X))
+    return sum_of_squares_about(X, means, codes)
 
 
 def centre_indices(X: Any, labels: Any) -> tuple[float, float]:
@@ -268,7 +347,7 @@ def fits_at_once(clusterers: Sequence[Any], n_jobs: int) -> Iterator[int]:
     Parameters
     ----------
     clusterers : sequence of clusterer
-        What will be fitted, each on one thread (``fit_clusterer(..., n_jobs=1)``).
+        What will be fitted, each by a :class:`Fitter` of one thread.
     n_jobs : int
         Threads that may be used.
     """
@@ -286,18 +365,3 @@ def _thread_limits(clusterer: Any, shape: tuple[int, int], n_jobs: int) -> dict[
         return None
     small = shape[0] * shape[1] * clusterer.n_clusters < _SMALL_PASS
     return {"blas": 1, "openmp": 1 if small else n_jobs}
-
-
-def _seeds(random_state: Any, count: int) -> list[int | None]:
-    if random_state is None or isinstance(random_state, (int, np.integer)):
-        return [None if random_state is None else int(random_state)] * count
-    return [int(seed) for seed in check_random_state(random_state).randint(np.iinfo(np.int32).max, size=count)]
-
-
-def _chunks(X: Any) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    sparse = bool(issparse(X))
-    step = max(1, _CHUNK_BYTES // (8 * X.shape[1]))
-    for start in range(0, X.shape[0], step):
-        rows = slice(start, min(start + step, X.shape[0]))
-        chunk = X[rows].toarray() if sparse else X[rows]
-        yield rows, chunk.astype(np.float64, copy=False)

@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.base import clone
 
+from fastsil.checkpoint import Arrays, Recall, forget
 from fastsil.clustering import fits_at_once, sum_of_squares_within
 from fastsil.diagnosis import NullReference
 from fastsil.parallel import Tick, ignore_progress, part_of, run_tasks
-from fastsil.search import Space, SweepRow, with_columns
+from fastsil.results import SweepRow, with_columns
+from fastsil.search import Space
 
 REFERENCES = ("gaussian", "uniform")
 
@@ -232,6 +234,7 @@ def compare_with_null(
     random: np.random.Generator,
     n_jobs: int,
     tick: Tick = ignore_progress,
+    recall: Recall = forget,
 ) -> NullComparison:
     """Cluster and score null sets, and the data at the same number of samples.
 
@@ -258,6 +261,8 @@ def compare_with_null(
         Threads; the result does not depend on it.
     tick : callable
         Told the share of the work that has been finished.
+    recall : callable
+        Keeps what each set scores, and has it of an earlier run.
     """
     rows = np.arange(X.shape[0])
     if X.shape[0] > null_size:
@@ -272,16 +277,24 @@ def compare_with_null(
     if len(subset) == X.shape[0]:
         silhouette, inertia = (np.array([column[place] for place in usable], dtype=np.float64) for column in known)
     else:
-        silhouette, inertia = _scores(subset_space, clusterers)
+        kept = recall("null-data", lambda: _as_arrays(*_scores(subset_space, clusterers)))
+        assert kept is not None
+        silhouette, inertia = kept["silhouettes"], kept["inertias"]
     tick(1 / (n_null + 1))
     null_silhouettes, null_inertias = (np.full((n_null, len(clusterers)), np.nan) for _ in range(2))
     null_totals = np.full(n_null, np.nan)
     generators = random.spawn(n_null)
 
     def score_set(number: int, stop: NDArray[np.uint8]) -> None:
-        space = space_of(draw(generators[number]))
-        null_totals[number] = _total(space)
-        null_silhouettes[number], null_inertias[number] = _scores(space, clusterers, stop)
+        def compute() -> Arrays | None:
+            space = space_of(draw(generators[number]))
+            scores = _as_arrays(*_scores(space, clusterers, stop)) | {"total": np.array(_total(space))}
+            return None if stop[0] else scores
+
+        kept = recall(f"null-{number}", compute)
+        if kept is not None:
+            null_totals[number] = kept["total"]
+            null_silhouettes[number], null_inertias[number] = kept["silhouettes"], kept["inertias"]
 
     with fits_at_once(clusterers, n_jobs) as threads:
         run_tasks(score_set, range(n_null), [1.0] * n_null, n_jobs=threads, tick=part_of(tick, n_null / (n_null + 1)))
@@ -408,6 +421,10 @@ def _scores(
         profiles = space.score(list(partitions.values()), ignore_progress)
         silhouettes[list(partitions)] = [profile.score for profile in profiles]
     return silhouettes, inertias
+
+
+def _as_arrays(silhouettes: NDArray[np.float64], inertias: NDArray[np.float64]) -> Arrays:
+    return {"silhouettes": silhouettes, "inertias": inertias}
 
 
 def _total(space: Space) -> float:

@@ -349,6 +349,11 @@ def _rounded(intervals: NDArray[np.float64], column: int, dtype: np.dtype[Any]) 
     return np.asarray(np.where(intervals[:, 0] == intervals[:, 2], bound, np.clip(outside, -1, 1)))
 
 
+def terms_of(profile: SilhouetteProfile) -> SilhouetteTerms:
+    """What an engine answered when the record was made."""
+    return SilhouetteTerms(profile.a, profile.b, profile._neighbor_codes, profile.work)
+
+
 def with_ignored(profile: SilhouetteProfile, kept: NDArray[np.bool_], label: Any) -> SilhouetteProfile:
     """The profile of the samples in ``kept`` as that of all of them; the others have the label ``label``."""
     # All came out of one array of labels, whose type holds this one as well.

@@ -124,6 +124,48 @@ def _stability_columns(results: Mapping[str, NDArray[Any]]) -> list[Column]:
     return [Column("stability", tuple(f"{value:.2f}" if np.isfinite(value) else "-" for value in results["stability"]))]
 
 
+def side_by_side(tables: Mapping[str, Mapping[str, NDArray[Any]]]) -> list[Column]:
+    """Columns for reading of the mean silhouettes of several sweeps of the same k, one beside the other.
+
+    Parameters
+    ----------
+    tables : mapping of str to mapping of str to ndarray of shape (n_tried,)
+        For each name, the results of a sweep; of one that was cut short, those of the first k.
+
+    Examples
+    --------
+    >>> side_by_side({"cosine": {"n_clusters": np.array([2, 3]), "silhouette": np.array([0.5, 0.8])}})
+    [Column(title='k', cells=('2', '3')), Column(title='cosine', cells=('0.5000', '0.8000'))]
+    """
+    longest = max(tables.values(), key=lambda results: len(results["n_clusters"]))["n_clusters"]
+    columns = [Column("k", tuple(f"{k}" for k in longest))]
+    for name, results in tables.items():
+        rest = ("-",) * (len(longest) - len(results["n_clusters"]))
+        columns.append(Column(name.replace(",", ""), tuple(map(_score, results["silhouette"])) + rest))
+        columns += [Column("null z", column.cells + rest) for column in _null_columns(results)[1:]]
+    return columns
+
+
+def geometry_columns(sweeps: Sequence[Any]) -> list[Column]:
+    """Columns for reading of what sweeps in several geometries found.
+
+    Parameters
+    ----------
+    sweeps : sequence
+        With the attributes of :class:`fastsil.sweep.GeometrySweep`.
+    """
+    columns = [
+        Column("geometry", tuple(sweep.name for sweep in sweeps)),
+        Column("best k", tuple(f"{sweep.best_k}" for sweep in sweeps)),
+        Column("mean silhouette", tuple(_score(sweep.best_score) for sweep in sweeps)),
+    ]
+    if any(sweep.null is not None for sweep in sweeps):
+        z = tuple(f"{sweep.highest_z:+.1f}" if np.isfinite(sweep.highest_z) else "-" for sweep in sweeps)
+        p = tuple(f"{sweep.p_value:.3f}" if np.isfinite(sweep.p_value) else "-" for sweep in sweeps)
+        columns += [Column("highest null z", z), Column("p", p)]
+    return columns
+
+
 def cluster_columns(clusters: Any) -> list[Column]:
     """Columns for reading of a table of clusters (attributes as :class:`fastsil.profile.ClusterTable` has)."""
     everywhere = np.ones(len(clusters.size), dtype=bool)

@@ -6,121 +6,31 @@ wait have taken as long as it will, so that scoring stays below clustering, and 
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import clone
 
-from fastsil.clustering import Geometry, LinearMap, centre_indices, fit_clusterer
+from fastsil.checkpoint import Arrays, Recall, forget
+from fastsil.clustering import Fitter, Geometry, LinearMap, centre_indices, fitted_by, labels_of, state_of
 from fastsil.dispatch import compute_terms_many, seconds_of_shared_pass
+from fastsil.kmeans import SharedKMeans, seconds_of
 from fastsil.parallel import Tick
 from fastsil.partition import Partition
-from fastsil.profile import SilhouetteProfile, profile_of
+from fastsil.profile import SilhouetteProfile, profile_of, terms_of
+from fastsil.progress import Listener, SweepEvent
+from fastsil.results import SweepRow
+from fastsil.terms import SilhouetteTerms, Work
 from fastsil.validation import Metric, check_labels, name_of_metric
 
 # A pass of fewer seconds is not worth waiting for.
 _SHORT_PASS = 0.05
-
-
-@dataclass(frozen=True)
-class SweepRow:
-    """What was found for one number of clusters.
-
-    Attributes
-    ----------
-    n_clusters : int
-        The k asked for.
-    inertia : float
-        Within-cluster sum of squares, in the units of the geometry that was clustered in, squared.
-    silhouette, macro_silhouette : float
-        Mean over samples, and mean of the clusters' means. NaN for k = 1.
-    n_negative, n_zero, n_positive : int
-        Samples with a silhouette below, at and above 0.
-    calinski_harabasz, davies_bouldin : float
-        scikit-learn's indices of those names, in the geometry that was clustered in: a high Calinski-Harabasz index
-        is good, and a low Davies-Bouldin index. NaN for k = 1 and for sparse data.
-    null_score : float
-        Mean silhouette of the data at the number of samples of the null sets: that of all samples, or of those drawn.
-    null_mean, null_std, null_z, null_p : float
-        Mean and standard deviation of the null sets' mean silhouettes, how many of these ``null_score`` lies above,
-        and ``(r + 1) / (n_null + 1)``, r of them being as high. NaN where no null sets were drawn.
-    gap, gap_error : float
-        Gap statistic (logarithm of the inertia, null less data) and its standard error.
-    stability, stability_std : float
-        Mean and standard deviation of the agreement of clusterings of two random parts of the data: adjusted Rand
-        index, 1 at most. NaN where it was not asked for.
-    fit_seconds, score_seconds : float
-        Wall-clock time of the clustering and of the exact scores; of a pass that served several k, an equal share.
-    error : str
-        Empty, or why there is no result.
-    """
-
-    n_clusters: int
-    inertia: float = np.nan
-    silhouette: float = np.nan
-    macro_silhouette: float = np.nan
-    n_negative: int = 0
-    n_zero: int = 0
-    n_positive: int = 0
-    calinski_harabasz: float = np.nan
-    davies_bouldin: float = np.nan
-    null_score: float = np.nan
-    null_mean: float = np.nan
-    null_std: float = np.nan
-    null_z: float = np.nan
-    null_p: float = np.nan
-    gap: float = np.nan
-    gap_error: float = np.nan
-    stability: float = np.nan
-    stability_std: float = np.nan
-    fit_seconds: float = np.nan
-    score_seconds: float = np.nan
-    error: str = ""
-
-
-def columns_of(rows: Sequence[SweepRow]) -> dict[str, NDArray[Any]]:
-    """Rows as columns, the shape of ``sweep_results_``."""
-    return {field.name: np.array([getattr(row, field.name) for row in rows]) for field in fields(SweepRow)}
-
-
-def with_columns(
-    rows: Sequence[SweepRow], n_clusters: NDArray[Any], columns: Mapping[str, NDArray[Any]]
-) -> list[SweepRow]:
-    """Rows with further values for those k that are among ``n_clusters``, the k of the columns' entries."""
-    place = {int(k): at for at, k in enumerate(n_clusters)}
-
-    def of_row(row: SweepRow) -> dict[str, Any]:
-        return {name: float(column[place[row.n_clusters]]) for name, column in columns.items()}
-
-    return [replace(row, **of_row(row)) if row.n_clusters in place else row for row in rows]
-
-
-@dataclass(frozen=True)
-class SweepEvent:
-    """What a callable given as ``progress`` is told.
-
-    Attributes
-    ----------
-    n_clusters : int
-        The k at work; of several that are scored together the last. 0 where it is all of them.
-    stage : str
-        ``"clustering"``, ``"scoring"``, ``"done"``, or ``"null sets"``.
-    share : float
-        Share of the whole sweep that is done, 0 to 1.
-    row : SweepRow or None
-        The result, once it is there (stage ``"done"``).
-    """
-
-    n_clusters: int
-    stage: str
-    share: float
-    row: SweepRow | None = None
-
-
-Listener = Callable[[SweepEvent], None]
 
 
 class Space:
@@ -139,24 +49,39 @@ class Space:
         self._metric_name = name_of_metric(metric)
         self._dtype = X.dtype
         self._n_jobs = n_jobs
+        self._fitter = Fitter(self.clustered, n_jobs=n_jobs)
 
     def fit(self, clusterer: Any) -> tuple[Any, float]:
-        """Fit once; labels and inertia."""
-        return fit_clusterer(clusterer, self.clustered, n_jobs=self._n_jobs)
+        """Fit once, in place; labels and inertia. k-means is fitted for rising k."""
+        return self._fitter.fit(clusterer)
+
+    def restore(self, clusterer: Any, state: Mapping[str, Any]) -> None:
+        """Take a fit of an earlier run for this one's."""
+        self._fitter.restore(clusterer, state)
 
     def partition(self, labels: Any) -> Partition:
         """Labels, checked, as samples grouped by cluster."""
         return check_labels(labels, self.scored.shape[0])
 
     def seconds_of_pass(self) -> float:
-        """Rough time of a pass for several labelings; 0 if none is to be had."""
-        return seconds_of_shared_pass(self.scored, self._metric, self._metric_params, n_jobs=self._n_jobs)
+        """Rough time of a pass for several labelings on one core; 0 if none is to be had."""
+        return seconds_of_shared_pass(self.scored, self._metric, self._metric_params, n_jobs=1)
+
+    def seconds_of_fit(self, asked: Any, fitted: Any, measured: float) -> float:
+        """Time of a fit on one core: by its iterations if they are known, since no clock gives the same twice."""
+        if isinstance(asked, SharedKMeans):
+            return seconds_of(fitted, self.clustered.shape[0], asked.n_init)
+        return measured * self._n_jobs
 
     def score(self, partitions: Sequence[Partition], tick: Tick) -> list[SilhouetteProfile]:
         """Exact silhouettes of each partition."""
         terms = compute_terms_many(
             self.scored, partitions, self._metric, self._metric_params, n_jobs=self._n_jobs, tick=tick
         )
+        return self.profiles(terms, partitions)
+
+    def profiles(self, terms: Sequence[SilhouetteTerms], partitions: Sequence[Partition]) -> list[SilhouetteProfile]:
+        """Records of mean distances that have been computed."""
         return [
             profile_of(of_one, partition, dtype=self._dtype, metric=self._metric_name)
             for of_one, partition in zip(terms, partitions, strict=True)
@@ -165,15 +90,29 @@ class Space:
 
 @dataclass(frozen=True)
 class Finding:
-    """A row, and the objects behind it (None if it failed, or has no score)."""
+    """A row, and the objects behind it (None if it failed, or has no score); ``asked`` is the clusterer, unfitted."""
 
     row: SweepRow
+    asked: Any
     clusterer: Any = None
     profile: SilhouetteProfile | None = None
 
 
-def search(space: Space, clusterers: Sequence[Any], listen: Listener) -> tuple[list[Finding], bool]:
+def search(
+    space: Space, clusterers: Sequence[Any], listen: Listener, recall: Recall = forget
+) -> tuple[list[Finding], bool]:
     """Findings for each clusterer, and whether Ctrl-C cut them short.
+
+    Parameters
+    ----------
+    space : Space
+        The samples.
+    clusterers : sequence of clusterer
+        One for each k, rising; they are cloned.
+    listen : callable
+        Told every event.
+    recall : callable
+        Keeps fits and scores, and has those of an earlier run.
 
     Raises
     ------
@@ -182,7 +121,7 @@ def search(space: Space, clusterers: Sequence[Any], listen: Listener) -> tuple[l
     KeyboardInterrupt
         If it comes before anything is found.
     """
-    run = _Run(space, len(clusterers), listen)
+    run = _Run(space, len(clusterers), listen, recall)
     interrupted = False
     try:
         for clusterer in clusterers:
@@ -205,36 +144,65 @@ def search(space: Space, clusterers: Sequence[Any], listen: Listener) -> tuple[l
 class _Run:
     """What is found as it goes, and which fits wait for their scores."""
 
-    def __init__(self, space: Space, total: int, listen: Listener) -> None:
+    def __init__(self, space: Space, total: int, listen: Listener, recall: Recall) -> None:
         self.findings: dict[int, Finding] = {}
         self.failures: list[Exception] = []
         self._space = space
         self._progress = _Progress(total, listen)
+        self._recall = recall
+        self._asked: dict[int, Any] = {}
         self._waiting: dict[int, Partition] = {}
+        self._waited = 0.0
         self._pass_seconds = space.seconds_of_pass()
 
-    def fit(self, clusterer: Any) -> None:
-        k = clusterer.get_params()["n_clusters"]
+    def fit(self, asked: Any) -> None:
+        k = asked.get_params()["n_clusters"]
+        self._asked[k] = asked
         self._progress.tell(k, "clustering")
         try:
-            started = time.perf_counter()
-            labels, inertia = self._space.fit(clusterer)
-            row = SweepRow(k, inertia=inertia, fit_seconds=time.perf_counter() - started)
+            clusterer, row = self._fitted(asked, k)
             if k > 1:
-                partition = self._space.partition(labels)
-                calinski_harabasz, davies_bouldin = centre_indices(self._space.clustered, labels)
-                row = replace(row, calinski_harabasz=calinski_harabasz, davies_bouldin=davies_bouldin)
-                self._waiting[k] = partition
-            self.findings[k] = Finding(row, clusterer)
+                self._waiting[k] = self._space.partition(labels_of(clusterer))
+                self._waited += self._space.seconds_of_fit(asked, fitted_by(clusterer), row.fit_seconds)
+            self.findings[k] = Finding(row, asked, fitted_by(clusterer))
         except Exception as error:
             self._fail(k, error)
         self._progress.add(1)
         if k not in self._waiting:
             self._finish(k)
 
+    def _fitted(self, asked: Any, k: int) -> tuple[Any, SweepRow]:
+        """The clusterer after its fit, or after that of an earlier run."""
+        clusterer = clone(asked)
+        numbers: NDArray[np.float64] | None = None
+
+        def fit() -> Arrays | None:
+            nonlocal numbers
+            started = time.perf_counter()
+            labels, inertia = self._space.fit(clusterer)
+            seconds = time.perf_counter() - started
+            indices = centre_indices(self._space.clustered, labels) if k > 1 else (np.nan, np.nan)
+            numbers = np.array([inertia, seconds, *indices])
+            state = state_of(fitted_by(clusterer))
+            return None if state is None else state | {"numbers": numbers}
+
+        kept = self._recall(f"fit-{k}", fit)
+        if numbers is None:
+            assert kept is not None
+            self._space.restore(clusterer, kept)
+            numbers = kept["numbers"]
+        inertia, seconds, calinski_harabasz, davies_bouldin = numbers.tolist()
+        row = SweepRow(
+            k,
+            inertia=inertia,
+            fit_seconds=seconds,
+            calinski_harabasz=calinski_harabasz,
+            davies_bouldin=davies_bouldin,
+        )
+        return clusterer, row
+
     def is_pass_due(self) -> bool:
-        waited = sum(self.findings[k].row.fit_seconds for k in self._waiting)
-        return self._pass_seconds < _SHORT_PASS or waited >= self._pass_seconds
+        return self._pass_seconds < _SHORT_PASS or self._waited >= self._pass_seconds
 
     def score_waiting(self) -> None:
         if not self._waiting:
@@ -252,22 +220,59 @@ class _Run:
 
     def _score(self, ks: list[int]) -> None:
         self._progress.tell(ks[-1], "scoring")
-        started = time.perf_counter()
-        profiles = self._space.score([self._waiting[k] for k in ks], self._progress.part(ks[-1], "scoring", len(ks)))
-        seconds = (time.perf_counter() - started) / len(ks)
+        profiles, seconds = self._scored(ks)
         for k, profile in zip(ks, profiles, strict=True):
-            row = _with_scores(self.findings[k].row, profile, seconds)
+            row = _with_scores(self.findings[k].row, profile, seconds / len(ks))
             self.findings[k] = replace(self.findings[k], row=row, profile=profile)
             self._finish(k)
 
+    def _scored(self, ks: list[int]) -> tuple[list[SilhouetteProfile], float]:
+        """The scores of a pass, or those of an earlier run, and how long the pass took."""
+        partitions = [self._waiting[k] for k in ks]
+        # A pass has one file, since its last digits depend on who shares it; the name is that of its labelings.
+        name = f"scores-{ks[0]}-{ks[-1]}-{_digest(partitions)}"
+        found: list[SilhouetteProfile] = []
+
+        def score() -> Arrays:
+            started = time.perf_counter()
+            found.extend(self._space.score(partitions, self._progress.part(ks[-1], "scoring", len(ks))))
+            return _as_arrays(ks, found) | {"seconds": np.array(time.perf_counter() - started)}
+
+        kept = self._recall(name, score)
+        assert kept is not None
+        return found or self._space.profiles(_from_arrays(ks, kept), partitions), float(kept["seconds"])
+
     def _fail(self, k: int, error: Exception) -> None:
         self.failures.append(error)
-        self.findings[k] = Finding(SweepRow(k, error=f"{type(error).__name__}: {error}"))
+        self.findings[k] = Finding(SweepRow(k, error=f"{type(error).__name__}: {error}"), self._asked[k])
 
     def _finish(self, k: int) -> None:
         self._waiting.pop(k, None)
+        self._waited = self._waited if self._waiting else 0.0
         self._progress.add(1)
         self._progress.tell(k, "done", self.findings[k].row)
+
+
+def _digest(partitions: Sequence[Partition]) -> str:
+    return hashlib.sha256(b"".join(partition.codes.tobytes() for partition in partitions)).hexdigest()[:12]
+
+
+def _as_arrays(ks: Sequence[int], profiles: Sequence[SilhouetteProfile]) -> Arrays:
+    arrays: Arrays = {}
+    for k, profile in zip(ks, profiles, strict=True):
+        terms = terms_of(profile)
+        arrays |= {f"a-{k}": terms.a, f"b-{k}": terms.b, f"neighbor-{k}": terms.neighbor}
+        arrays[f"work-{k}"] = np.array(json.dumps(asdict(terms.work)))
+    return arrays
+
+
+def _from_arrays(ks: Sequence[int], arrays: Arrays) -> list[SilhouetteTerms]:
+    return [
+        SilhouetteTerms(
+            arrays[f"a-{k}"], arrays[f"b-{k}"], arrays[f"neighbor-{k}"], Work(**json.loads(str(arrays[f"work-{k}"])))
+        )
+        for k in ks
+    ]
 
 
 def _with_scores(row: SweepRow, profile: SilhouetteProfile, seconds: float) -> SweepRow:

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.metrics import adjusted_rand_score
 
+from fastsil.checkpoint import Arrays, Recall, forget
 from fastsil.clustering import fits_at_once
 from fastsil.parallel import Tick, ignore_progress, run_tasks
-from fastsil.search import Space, SweepRow, with_columns
+from fastsil.results import SweepRow, with_columns
+from fastsil.search import Space
 
 # Share of the samples in each part: two parts then have 64 % of them in common.
 _SHARE = 0.8
@@ -100,6 +102,7 @@ def measure_stability(
     random: np.random.Generator,
     n_jobs: int,
     tick: Tick = ignore_progress,
+    recall: Recall = forget,
 ) -> Stability:
     """Cluster pairs of random parts of the data, and compare each pair where it overlaps.
 
@@ -119,6 +122,8 @@ def measure_stability(
         Threads; the result does not depend on it.
     tick : callable
         Told the share of the work that has been finished.
+    recall : callable
+        Keeps how far each pair agrees, and has it of an earlier run.
     """
     size = _part_size(X.shape[0])
     clusterers = [clusterer for clusterer in clusterers if clusterer.get_params()["n_clusters"] < size]
@@ -126,22 +131,40 @@ def measure_stability(
     generators = random.spawn(n_stability)
 
     def compare(pair: int, stop: NDArray[np.uint8]) -> None:
-        first, second = _draw_parts(X.shape[0], size, generators[pair])
-        shared, in_first, in_second = np.intersect1d(first, second, assume_unique=True, return_indices=True)
-        spaces = space_of(X[first]), space_of(X[second])
-        for place, clusterer in enumerate(clusterers):
-            if stop[0] or not len(shared):
-                return
-            try:
-                labels, others = (space.fit(clone(clusterer))[0] for space in spaces)
-            except Exception:  # as in the sweep itself: a k that fails leaves the others
-                continue
-            scores[pair, place] = adjusted_rand_score(labels[in_first], others[in_second])
+        def compute() -> Arrays | None:
+            agreement = _agreement(X, space_of, clusterers, _draw_parts(X.shape[0], size, generators[pair]), stop)
+            return None if stop[0] else {"scores": agreement}
+
+        kept = recall(f"stability-{pair}", compute)
+        if kept is not None:
+            scores[pair] = kept["scores"]
 
     with fits_at_once(clusterers, n_jobs) as threads:
         run_tasks(compare, range(n_stability), [1.0] * n_stability, n_jobs=threads, tick=tick)
     ks = np.array([clusterer.get_params()["n_clusters"] for clusterer in clusterers])
     return Stability(ks, size, scores)
+
+
+def _agreement(
+    X: Any,
+    space_of: Callable[[Any], Space],
+    clusterers: Sequence[Any],
+    parts: tuple[NDArray[np.intp], NDArray[np.intp]],
+    stop: NDArray[np.uint8],
+) -> NDArray[np.float64]:
+    """Adjusted Rand index of the clusterings of two parts for each clusterer; NaN where one fails."""
+    scores = np.full(len(clusterers), np.nan)
+    shared, in_first, in_second = np.intersect1d(*parts, assume_unique=True, return_indices=True)
+    spaces = [space_of(X[rows]) for rows in parts]
+    for place, clusterer in enumerate(clusterers):
+        if stop[0] or not len(shared):
+            break
+        try:
+            labels, others = (space.fit(clone(clusterer))[0] for space in spaces)
+        except Exception:  # as in the sweep itself: a k that fails leaves the others
+            continue
+        scores[place] = adjusted_rand_score(labels[in_first], others[in_second])
+    return scores
 
 
 def with_stability_columns(rows: Sequence[SweepRow], stability: Stability) -> list[SweepRow]:

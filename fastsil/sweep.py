@@ -1,47 +1,52 @@
 """One clustering for each number of clusters, each scored exactly: :class:`KMeansSweep`.
 
-The way of a fit: check the data once, map it into the geometry of the metric, then search: for every k one fit
-and one exact score of the very labels of that fit. What has been found for a k is one :class:`SweepRow`;
-the arrays of ``sweep_results_`` are the columns of those rows.
+The way of a fit: check the data once, then sweep in the geometry of each metric: for every k one fit and one exact
+score of the very labels of that fit. What has been found for a k is one :class:`SweepRow`; the arrays of
+``sweep_results_`` are the columns of those rows.
 """
 
 from __future__ import annotations
 
-import contextlib
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClusterMixin
-from sklearn.cluster import KMeans
 from sklearn.exceptions import FitFailedWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fastsil.clustering import check_n_clusters, generator_for, geometry_of, labels_of, make_clusterers
+from fastsil.checkpoint import Checkpoint, Recall, described, digest_of, forget
+from fastsil.clustering import check_n_clusters, labels_of, make_clusterers, seed_of
 from fastsil.diagnosis import Diagnosis
-from fastsil.null import NullComparison, check_null, compare_with_null, with_null_columns
-from fastsil.parallel import Tick, progress_bar, resolve_n_jobs
-from fastsil.search import Finding, Listener, Space, SweepEvent, SweepRow, columns_of, search
-from fastsil.sklearn_compat import available_if
-from fastsil.stability import (
-    Stability,
-    check_n_stability,
-    measure_stability,
-    share_of_samples,
-    with_stability_columns,
+from fastsil.geometry_sweep import (
+    Components,
+    Effort,
+    Frame,
+    GeometrySweep,
+    check_metrics,
+    check_pca,
+    choose_geometry,
+    frames_for,
+    long_table,
+    sweep_in,
 )
-from fastsil.validation import Metric, check_data, check_metric
+from fastsil.null import check_null
+from fastsil.parallel import resolve_n_jobs
+from fastsil.progress import Listener, SweepEvent, listener_of
+from fastsil.results import SweepRow
+from fastsil.sklearn_compat import available_if
+from fastsil.stability import check_n_stability
+from fastsil.validation import Metric, check_data
 from fastsil.verdict import choose_k, judge, lowest_k
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["KMeansSweep", "SweepEvent", "SweepRow"]
+__all__ = ["GeometrySweep", "KMeansSweep", "SweepEvent", "SweepRow"]
 
 _DEFAULT_N_CLUSTERS = tuple(range(2, 17))
 
@@ -65,18 +70,28 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
     n_clusters : int or iterable of int, default=(2, 3, ..., 16)
         Numbers of clusters to try, each from 1 to n_samples - 1. (For 1 there is an inertia, no silhouette.)
     estimator : clusterer, optional
-        Any clusterer with a parameter ``n_clusters``; it is cloned for each k. By default
-        ``KMeans(n_init=n_init)``.
+        Any clusterer with a parameter ``n_clusters``; it is cloned for each k and fitted as it is. By default k-means
+        with work that the fits share: see ``n_init``.
     metric : str or callable, default="euclidean"
         Metric of the silhouettes, and by it the geometry of the clustering: rows of length 1 for
         ``"cosine"`` (centred first for ``"correlation"``), whitened features for ``"mahalanobis"``,
         features of unit variance for ``"seuclidean"``; the data as they are for ``"euclidean"`` and every
         other metric, in which k-means has no meaning of its own.
+    metrics : sequence of str or callable, optional
+        Several metrics, instead of ``metric``: the data are clustered and scored in the geometry of each.
     metric_params : dict, optional
-        Keywords of the metric, such as ``{"V": covariance}`` for ``"mahalanobis"``.
+        Keywords of the metric, such as ``{"V": covariance}`` for ``"mahalanobis"``; with ``metrics``, such keywords by
+        metric.
+    pca : int, float, None or sequence of these, default=None
+        Principal components to keep before, or the share of the variance that they have at least; None: the data as
+        they are. Of several, each is tried with every metric.
     n_init : int or "auto", default=10
-        Restarts of k-means for each k, of which the one of least inertia is kept. Ignored if ``estimator``
-        is given. Fewer are faster and leave more luck in the curves.
+        Restarts of k-means for each k. So many orders of points, drawn as k-means++ does, seed every k by their first
+        k points; they compete, for a few iterations and on 4,096 rows or somewhat more, with the centres of the k
+        before and a point added. The best one is improved by moving centres, and goes on as a fit of
+        :class:`sklearn.cluster.KMeans` to all rows. The inertia is about that of ``KMeans(n_init=n_init)``, and
+        never rises from one k to the next. Fewer are faster and leave more luck in the curves. Ignored if
+        ``estimator`` is given.
     n_null : int, default=0
         Number of data sets without clusters that are clustered and scored as the data are, to tell whether the data
         score higher: each costs a sweep of ``null_size`` samples. A test at 5 % needs 19, of whom not one may then
@@ -89,9 +104,14 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
     n_stability : int, default=0
         Number of pairs of random parts (80 % of the samples each, 10,000 at most) that are clustered apart and compared
         where they overlap, for every k. Each pair costs two fits of every k on such a part.
+    checkpoint : str or Path, optional
+        Folder that every fit, every pass of scores and every null set is written to as it is done, and taken from by
+        another call with the same data and parameters, which then goes on where this one was ended. The result is that
+        of a run in one go, bit for bit with one thread or two. ``n_null``, ``n_stability`` and ``n_jobs`` may change.
+        Fits of a clusterer that learns more than arrays and numbers, such as ``BisectingKMeans``, are repeated.
     random_state : int, RandomState or None, default=None
-        Given to each fit: an int as it is, so that a row is what ``KMeans(k, random_state=...)`` gives. An
-        ``estimator`` that has a random state of its own keeps it. Draws the null sets and the random parts too.
+        The same int gives the same sweep. An ``estimator`` that leaves its random state open is given it as it is, so
+        that a row is what ``KMeans(k, random_state=...)`` gives; of another state, one int is drawn.
     n_jobs : int, optional
         Threads. By default all cores that the process may use. Small fits use one.
     progress : bool or callable, default=False
@@ -141,7 +161,12 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
     FitFailedWarning
         If some k failed.
     UserWarning
-        If the sweep was interrupted.
+        If the sweep was interrupted, or if a file of the checkpoint is damaged.
+
+    Notes
+    -----
+    It is a clusterer, not a transformer: it has no ``transform``, and so no ``get_feature_names_out``. ``fit`` refuses
+    a ``sample_weight``: k-means would follow it, and silhouettes, which have no weights, would judge something else.
 
     Examples
     --------
@@ -152,7 +177,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
     >>> sweep.best_k_
     3
     >>> sweep.sweep_results_["silhouette"].round(2)
-    array([0.6 , 0.79, 0.64, 0.48])
+    array([0.6 , 0.79, 0.64, 0.49])
     >>> sweep.predict([[9.0, 0.0]]) == sweep.labels_[X[:, 0].argmax()]
     array([ True])
     >>> sweep.verdict_.structure, sweep.verdict_.k, sweep.verdict_.tested
@@ -165,12 +190,15 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         *,
         estimator: Any = None,
         metric: Metric = "euclidean",
+        metrics: Sequence[Metric] | None = None,
         metric_params: dict[str, Any] | None = None,
+        pca: Components | Sequence[Components] = None,
         n_init: int | str = 10,
         n_null: int = 0,
         null_size: int = 1000,
         null_reference: str = "gaussian",
         n_stability: int = 0,
+        checkpoint: str | Path | None = None,
         random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,
         progress: bool | Listener = False,
@@ -178,17 +206,20 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         self.n_clusters = n_clusters
         self.estimator = estimator
         self.metric = metric
+        self.metrics = metrics
         self.metric_params = metric_params
+        self.pca = pca
         self.n_init = n_init
         self.n_null = n_null
         self.null_size = null_size
         self.null_reference = null_reference
         self.n_stability = n_stability
+        self.checkpoint = checkpoint
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.progress = progress
 
-    def fit(self, X: ArrayLike, y: object = None) -> Self:
+    def fit(self, X: ArrayLike, y: object = None, **params: object) -> Self:
         """Cluster and score for every k.
 
         Parameters
@@ -197,6 +228,8 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
             Samples.
         y : object
             Ignored.
+        **params : object
+            Refused; ``sample_weight`` among them.
 
         Returns
         -------
@@ -206,102 +239,72 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         Raises
         ------
         ValueError
-            If an argument is not what it should be, or if every k failed.
+            If an argument is not what it should be, if every k failed, or if the checkpoint is of another sweep.
+        TypeError
+            If there is a further argument, such as ``sample_weight``.
         KeyboardInterrupt
             If the sweep is interrupted before any k is finished.
         """
-        if check_metric(self.metric) == "precomputed":
-            raise ValueError(
-                "metric='precomputed' leaves a sweep no samples to cluster; pass the samples and their metric, or "
-                "score labels that you have with silhouette_profile(distances, labels, metric='precomputed')."
-            )
+        _refuse(params)
+        metrics, params_of = check_metrics(self.metric, self.metrics, self.metric_params)
         check_null(self.n_null, self.null_size, self.null_reference)
         check_n_stability(self.n_stability)
         data: Any = check_data(X)
         validate_data(self, X, skip_check_array=True)
         ks = check_n_clusters(self.n_clusters, data.shape[0])
-        prototype = KMeans(n_init=self.n_init) if self.estimator is None else self.estimator
-        clusterers = make_clusterers(prototype, ks, self.random_state)
-        params = self.metric_params or {}
-        geometry = geometry_of(data, self.metric, params)
-
-        threads = resolve_n_jobs(self.n_jobs)
-
-        def space_of(samples: Any, n_jobs: int = 1) -> Space:
-            return Space(samples, geometry, self.metric, params, n_jobs)
-
-        null_work = self.n_null and (self.n_null + 1) * min(self.null_size, data.shape[0]) / data.shape[0]
-        stability_work = 2 * self.n_stability * share_of_samples(data.shape[0])
-        with _listener(self.progress) as listen:
-            stages = _Stages(listen, {"sweep": 1.0, "null sets": null_work, "stability": stability_work})
-            findings, interrupted = search(space_of(data, threads), clusterers, stages.listener("sweep"))
-            null, stability = None, None
-            if not interrupted:
-                null, stability, interrupted = self._compare(data, space_of, findings, stages)
-        self._geometry = geometry
-        self._keep(findings, null, stability, interrupted)
+        pcas = check_pca(self.pca, data.shape)
+        frames = frames_for(data, metrics, params_of, pcas)
+        checkpoint, seed = self._opened_checkpoint(data, ks)
+        clusterers = make_clusterers(self.estimator, ks, seed, n_init=self.n_init)
+        n_jobs = resolve_n_jobs(self.n_jobs)
+        effort = Effort(self.n_null, self.null_size, self.null_reference, self.n_stability, seed, n_jobs)
+        with listener_of(self.progress) as listen:
+            sweeps = _sweep_each(frames, data, clusterers, effort, listen, checkpoint)
+        self._keep(sweeps, complete=len(sweeps) == len(frames))
         self._judge(data)
-        wanted = {"null sets": (self.n_null, null), "stability": (self.n_stability, stability)}
-        _warn_of_gaps(findings, ks, interrupted, [name for name, (n, found) in wanted.items() if n and found is None])
+        _warn_of_gaps(sweeps, frames, ks, effort)
         return self
 
-    def _compare(
-        self, data: Any, space_of: Callable[[Any], Space], findings: Sequence[Finding], stages: _Stages
-    ) -> tuple[NullComparison | None, Stability | None, bool]:
-        """What was asked for beyond the sweep, and whether Ctrl-C cut it short; None also if no k has a score."""
-        scored = [finding for finding in findings if finding.profile is not None]
-        clusterers = [finding.clusterer for finding in scored]
-        n_jobs = resolve_n_jobs(self.n_jobs)
-        null, stability = None, None
-        try:
-            if self.n_null and scored:
-                null = compare_with_null(
-                    data,
-                    space_of,
-                    clusterers,
-                    ([finding.row.silhouette for finding in scored], [finding.row.inertia for finding in scored]),
-                    n_null=self.n_null,
-                    null_size=self.null_size,
-                    reference=self.null_reference,
-                    random=generator_for("null sets", self.random_state),
-                    n_jobs=n_jobs,
-                    tick=stages.tick("null sets"),
-                )
-            if self.n_stability and scored:
-                stability = measure_stability(
-                    data,
-                    space_of,
-                    clusterers,
-                    n_stability=self.n_stability,
-                    random=generator_for("stability", self.random_state),
-                    n_jobs=n_jobs,
-                    tick=stages.tick("stability"),
-                )
-        except KeyboardInterrupt:
-            return null, stability, True
-        return null, stability, False
+    def _opened_checkpoint(self, data: Any, ks: Sequence[int]) -> tuple[Checkpoint | None, int]:
+        """The folder to go on from, if there is one, and the seed of the sweep, which a folder may know."""
+        seed = seed_of(self.random_state)
+        if self.checkpoint is None:
+            return None, seed
+        state = self.random_state
+        known = state is None or isinstance(state, (int, np.integer))
+        parameters = {
+            "n_clusters": described(list(ks)),
+            "random_state": described(state if known else seed),
+        }
+        for name in ("estimator", "metric", "metrics", "metric_params", "pca", "n_init", "null_size", "null_reference"):
+            parameters[name] = described(getattr(self, name))
+        checkpoint = Checkpoint(self.checkpoint, data=digest_of(data), parameters=parameters, seed=seed)
+        return checkpoint, checkpoint.seed
 
     def _judge(self, data: Any) -> None:
-        """Set the diagnosis and the verdict."""
-        k, lowest = choose_k(self.sweep_results_, self.null_), lowest_k(self.sweep_results_)
-        looked_at = [each for each in self.profiles_ if each in (k, lowest)]
-        diagnoses = {each: self._diagnose(each, data) for each in looked_at}
+        """Set the diagnosis and the verdict, of the chosen geometry."""
+        chosen = self.best_geometry_
+        reduced = chosen.frame.reduce(data)
+        k, lowest = choose_k(chosen.results, chosen.null), lowest_k(chosen.results)
+        looked_at = [each for each in chosen.profiles if each in (k, lowest)]
+        diagnoses = {each: self._diagnose(each, reduced) for each in looked_at}
         found = {each: diagnosis.findings for each, diagnosis in diagnoses.items()}
         self.diagnosis_ = diagnoses.get(k)
         self.verdict_ = judge(
-            self.sweep_results_,
+            chosen.results,
             k,
-            n_features=self.n_features_in_,
-            null=self.null_,
+            n_features=reduced.shape[1],
+            null=chosen.null,
             findings=found.get(k, ()),
             lowest_findings=() if lowest is None else found[lowest],
         )
 
     def _diagnose(self, k: int, data: Any) -> Diagnosis:
+        chosen = self.best_geometry_
         # A profile knows a callable only by its name, with which nothing can be measured.
-        looked_at = None if callable(self.metric) else data
-        reference = None if self.null_ is None else self.null_.reference_at(k)
-        return self.profiles_[k].diagnose(looked_at, null=reference, **(self.metric_params or {}))
+        looked_at = None if callable(chosen.frame.metric) else data
+        reference = None if chosen.null is None else chosen.null.reference_at(k)
+        return chosen.profiles[k].diagnose(looked_at, null=reference, **chosen.frame.params)
 
     @available_if(_best_can_predict)
     def predict(self, X: ArrayLike) -> NDArray[Any]:
@@ -327,10 +330,10 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         check_is_fitted(self)
         data: Any = check_data(X)
         validate_data(self, X, reset=False, skip_check_array=True)
-        return np.asarray(self.best_estimator_.predict(self._geometry.apply(data)))
+        return np.asarray(self.best_estimator_.predict(self.best_geometry_.frame.apply(data)))
 
     def to_frame(self) -> pd.DataFrame:
-        """``sweep_results_`` as a pandas frame, one row for each k.
+        """``sweep_results_`` as a pandas frame, one row for each k of each geometry.
 
         Raises
         ------
@@ -345,7 +348,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         return pd.DataFrame(self.sweep_results_)
 
     def plot(self, axes: Any = None) -> NDArray[Any]:
-        """Draw the elbow and the silhouettes against k.
+        """Draw the elbow and the silhouettes against k, in the chosen geometry.
 
         Parameters
         ----------
@@ -364,7 +367,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         check_is_fitted(self)
         from fastsil.plots import draw_sweep
 
-        return draw_sweep(self.sweep_results_, best_k=self.best_k_, chosen_k=self.verdict_.k, axes=axes)
+        return draw_sweep(self.best_geometry_.results, best_k=self.best_k_, chosen_k=self.verdict_.k, axes=axes)
 
     def report(self, path: str | Path, X: ArrayLike | None = None, *, name: str = "") -> Path:
         """Write all that the sweep found as one HTML page that needs nothing else: no network, no other files.
@@ -407,11 +410,11 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         content = SweepContent(
             name=name,
             n_features=self.n_features_in_,
-            results=self.sweep_results_,
+            results=self.best_geometry_.results,
             best_k=self.best_k_,
             verdict=self.verdict_,
             profiles=self.profiles_,
-            coordinates=None if data is None else self._geometry.apply(data),
+            coordinates=None if data is None else self.best_geometry_.frame.apply(data),
             diagnosis=self.diagnosis_,
         )
         write_sweep_page(Path(path), content)
@@ -422,89 +425,88 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         tags.input_tags.sparse = True
         return tags
 
-    def _keep(
-        self,
-        findings: Sequence[Finding],
-        null: NullComparison | None,
-        stability: Stability | None,
-        interrupted: bool,
-    ) -> None:
+    def _keep(self, sweeps: Sequence[GeometrySweep], *, complete: bool) -> None:
         """Set the fitted attributes."""
-        rows = [finding.row for finding in findings]
-        self.null_ = null
-        self.p_value_ = np.nan if null is None else null.p_value
-        if null is not None:
-            rows = with_null_columns(rows, null)
-        self.stability_ = stability
-        if stability is not None:
-            rows = with_stability_columns(rows, stability)
-        fitted = {finding.row.n_clusters: finding for finding in findings if not finding.row.error}
-        # max() keeps the first of equals: the smallest k. A lone k = 1 has no score, yet is the best there is.
-        best = max(fitted.values(), key=lambda finding: np.nan_to_num(finding.row.silhouette, nan=-2.0))
-        self.sweep_results_ = columns_of(rows)
-        self.estimators_ = {k: finding.clusterer for k, finding in fitted.items()}
-        self.profiles_ = {k: finding.profile for k, finding in fitted.items() if finding.profile is not None}
-        self.best_k_ = best.row.n_clusters
-        self.best_score_ = best.row.silhouette
-        self.best_estimator_ = best.clusterer
-        self.labels_ = np.asarray(labels_of(best.clusterer))
-        self.interrupted_ = interrupted
+        chosen = sweeps[choose_geometry(sweeps) if complete else 0]
+        self.geometries_ = tuple(sweeps)
+        self.best_geometry_ = chosen
+        self.sweep_results_ = chosen.results if complete and len(sweeps) == 1 else long_table(sweeps)
+        self.estimators_ = chosen.estimators
+        self.profiles_ = chosen.profiles
+        self.null_ = chosen.null
+        self.p_value_ = chosen.p_value
+        self.stability_ = chosen.stability
+        self.best_k_ = chosen.best_k
+        self.best_score_ = chosen.best_score
+        self.best_estimator_ = chosen.estimators[chosen.best_k]
+        self.labels_ = np.asarray(labels_of(self.best_estimator_))
+        self.interrupted_ = not complete or any(sweep.interrupted for sweep in sweeps)
 
 
-@contextlib.contextmanager
-def _listener(progress: bool | Listener) -> Iterator[Listener]:
-    if callable(progress):
-        yield progress
-        return
-    with progress_bar("sweep", enabled=progress) as tick:
-        shown = 0.0
-
-        def listen(event: SweepEvent) -> None:
-            nonlocal shown
-            tick(event.share - shown)
-            shown = event.share
-
-        yield listen
+def _refuse(params: Iterable[str]) -> None:
+    """Further arguments of ``fit``; a Pipeline or a search would pass them on."""
+    for name in params:
+        reason = (
+            "k-means would follow the weights, and silhouettes have none: they would judge another clustering. "
+            "Repeat rows instead, or score the labels of your own weighted fit with silhouette_profile."
+            if name == "sample_weight"
+            else "pass parameters to KMeansSweep(...) itself."
+        )
+        raise TypeError(f"KMeansSweep.fit takes no {name}; {reason}")
 
 
-class _Stages:
-    """Progress of work in stages, one after the other, each of a known part of the whole."""
-
-    def __init__(self, listen: Listener, work: Mapping[str, float]) -> None:
-        self._listen = listen
-        ends = np.cumsum(list(work.values())) / sum(work.values())
-        self._spans = dict(zip(work, pairwise([0.0, *ends.tolist()]), strict=True))
-
-    def listener(self, name: str) -> Listener:
-        """Of the stage that tells its own events; the first one."""
-        end = self._spans[name][1]
-        return lambda event: self._listen(replace(event, share=event.share * end))
-
-    def tick(self, name: str) -> Tick:
-        """Of a further stage."""
-        done, end = self._spans[name]
-        whole = end - done
-
-        def tick(part: float) -> None:
-            nonlocal done
-            done = min(end, done + part * whole)
-            self._listen(SweepEvent(0, name, done))
-
-        return tick
+def _sweep_each(
+    frames: Sequence[Frame],
+    data: Any,
+    clusterers: Sequence[Any],
+    effort: Effort,
+    listen: Listener,
+    checkpoint: Checkpoint | None,
+) -> list[GeometrySweep]:
+    """The sweep in each geometry; fewer if Ctrl-C came between."""
+    sweeps: list[GeometrySweep] = []
+    for place, frame in enumerate(frames):
+        recall: Recall = forget if checkpoint is None else checkpoint.recall(f"{place}-")
+        name = frame.name if len(frames) > 1 else ""
+        try:
+            sweeps.append(sweep_in(frame, data, clusterers, effort, _part_of(listen, place, len(frames), name), recall))
+        except KeyboardInterrupt:
+            if not sweeps:
+                raise
+            break
+        if sweeps[-1].interrupted:
+            break
+    return sweeps
 
 
-def _warn_of_gaps(findings: Sequence[Finding], ks: Sequence[int], interrupted: bool, missing: Sequence[str]) -> None:
-    failed = [finding.row for finding in findings if finding.row.error]
-    if failed:
-        what = "; ".join(f"k={row.n_clusters}: {row.error}" for row in failed)
-        warnings.warn(f"{len(failed)} of {len(ks)} clusterings failed. {what}", FitFailedWarning, stacklevel=3)
-    if interrupted:
-        kept = [finding.row for finding in findings if not finding.row.error]
+def _part_of(listen: Listener, place: int, count: int, geometry: str) -> Listener:
+    """Progress of one geometry of several, all alike."""
+    return lambda event: listen(replace(event, share=(place + event.share) / count, geometry=geometry))
+
+
+def _warn_of_gaps(sweeps: Sequence[GeometrySweep], frames: Sequence[Frame], ks: Sequence[int], effort: Effort) -> None:
+    """Say which k failed, and what an interruption left out."""
+    for sweep in sweeps:
+        where = f"{sweep.name}: " if len(frames) > 1 else ""
+        failed = [row for row in sweep.rows if row.error]
+        if failed:
+            what = "; ".join(f"k={row.n_clusters}: {row.error}" for row in failed)
+            warnings.warn(
+                f"{where}{len(failed)} of {len(ks)} clusterings failed. {what}", FitFailedWarning, stacklevel=3
+            )
+    last = sweeps[-1]
+    where = f" in {last.name}" if len(frames) > 1 else ""
+    never = ", ".join(frame.name for frame in frames[len(sweeps) :])
+    if last.interrupted or never:
+        kept = [row for row in last.rows if not row.error]
         waiting = [row for row in kept if row.n_clusters > 1 and np.isnan(row.silhouette)]
+        wanted = {"null sets": (effort.n_null, last.null), "stability": (effort.n_stability, last.stability)}
+        missing = [name for name, (n, found) in wanted.items() if n and found is None]
         warnings.warn(
-            f"interrupted: {len(findings)} of {len(ks)} clusterings are finished and kept (k = {_listed(kept)})"
+            f"interrupted: {len(last.rows)} of {len(ks)} clusterings{where} are finished and kept (k = {_listed(kept)})"
             + (f", those of k = {_listed(waiting)} without a score" if waiting else "")
-            + (f", without {' and '.join(missing)}." if missing else "."),
+            + (f", without {' and '.join(missing)}." if missing else ".")
+            + (f" Not begun: {never}." if never else ""),
             UserWarning,
             stacklevel=3,
         )

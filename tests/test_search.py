@@ -63,6 +63,7 @@ def test_fits_that_are_short_beside_a_pass_are_scored_together(passes):
 
 def test_a_pass_runs_once_the_fits_took_as_long(passes, monkeypatch):
     monkeypatch.setattr(search.Space, "seconds_of_pass", lambda self: 5.0)
+    monkeypatch.setattr(search.Space, "seconds_of_fit", lambda self, asked, fitted, measured: measured)
     clock = iter(range(0, 1000, 2))  # every look at the clock comes 2 s after the last: so long is a fit
     monkeypatch.setattr(search.time, "perf_counter", lambda: float(next(clock)))
     KMeansSweep(range(2, 9), estimator=CutAt()).fit(IRIS)
@@ -109,7 +110,7 @@ def test_if_a_pass_fails_each_is_scored_alone(monkeypatch):
 
 
 def test_indices_are_scikit_learns_in_the_geometry_that_was_clustered_in():
-    sweep = KMeansSweep(range(1, 5), metric="seuclidean", random_state=0).fit(IRIS)
+    sweep = KMeansSweep(range(1, 5), estimator=KMeans(n_init=10), metric="seuclidean", random_state=0).fit(IRIS)
     scaled = (IRIS - IRIS.mean(0)) / IRIS.std(0, ddof=1)
     results = sweep.sweep_results_
     for row, k in enumerate(results["n_clusters"]):

@@ -111,7 +111,7 @@ def test_an_interrupt_keeps_the_sweep(monkeypatch):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fastsil.sweep.measure_stability", interrupt)
+    monkeypatch.setattr("fastsil.geometry_sweep.measure_stability", interrupt)
     with pytest.warns(UserWarning, match="2 of 2 .* without stability"):
         sweep = KMeansSweep(range(2, 4), n_init=1, n_stability=2, random_state=0).fit(BLOBS)
     assert sweep.interrupted_

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler, normalize
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_info
 
-from fastsil import KMeansSweep, clustering, silhouette_samples
+from fastsil import KMeansSweep, clustering, kmeans, silhouette_samples
 from fastsil.sweep import SweepEvent
 
 IRIS = load_iris().data
@@ -49,7 +49,7 @@ def test_it_finds_the_number_of_blobs(blobs):
 
 @pytest.mark.parametrize("k", [2, 3, 7])
 def test_a_row_is_what_kmeans_and_scikit_learns_silhouettes_say(k):
-    sweep = KMeansSweep(range(2, 8), n_init=3, random_state=5).fit(IRIS)
+    sweep = KMeansSweep(range(2, 8), estimator=KMeans(n_init=3), random_state=5).fit(IRIS)
     kmeans = KMeans(k, n_init=3, random_state=5).fit(IRIS)
     row = _row(sweep, k)
     assert row["inertia"] == pytest.approx(kmeans.inertia_, rel=1e-12)
@@ -133,7 +133,9 @@ def test_it_clusters_in_the_geometry_that_it_scores_in(metric, map_):
 @pytest.mark.parametrize("metric", ["euclidean", "cosine", "correlation", "seuclidean", "mahalanobis"])
 def test_predict_maps_new_samples_as_it_mapped_the_old(metric):
     sweep = KMeansSweep([3], metric=metric, random_state=0).fit(IRIS)
-    np.testing.assert_array_equal(sweep.predict(IRIS), sweep.best_estimator_.predict(sweep._geometry.apply(IRIS)))
+    np.testing.assert_array_equal(
+        sweep.predict(IRIS), sweep.best_estimator_.predict(sweep.best_geometry_.frame.apply(IRIS))
+    )
     one_by_one = np.concatenate([sweep.predict(row[None]) for row in IRIS])
     np.testing.assert_array_equal(one_by_one, sweep.predict(IRIS))
     assert np.mean(one_by_one == sweep.labels_) > 0.98
@@ -229,7 +231,7 @@ def test_small_fits_of_k_means_keep_to_one_thread():
 def test_sum_of_squares_is_the_same_chunk_by_chunk_and_sparse(monkeypatch):
     labels = np.arange(len(IRIS)) % 7
     expected = sum(((IRIS[labels == c] - IRIS[labels == c].mean(axis=0)) ** 2).sum() for c in range(7))
-    monkeypatch.setattr(clustering, "_CHUNK_BYTES", 8 * IRIS.shape[1] * 11)
+    monkeypatch.setattr(kmeans, "_CHUNK_BYTES", 8 * IRIS.shape[1] * 11)
     for X in (IRIS, csr_matrix(IRIS)):
         assert clustering.sum_of_squares_within(X, labels) == pytest.approx(expected, rel=1e-12)
 

@@ -1,4 +1,4 @@
-"""The commands: ``demo``, ``sweep``, ``score``, ``info``."""
+"""The commands: ``demo``, ``sweep``, ``score``, ``info``; their arguments."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ import typer
 from fastsil import __version__
 from fastsil.cli import folder as results_folder
 from fastsil.cli import screen
+from fastsil.cli.sweeping import CLUSTERERS, Asked, Settings, one_of, run_sweep, show_written
 from fastsil.files import DataFile, read_data, read_labels
 from fastsil.parallel import resolve_n_jobs
 from fastsil.planning import plan
@@ -27,10 +28,8 @@ from fastsil.report import (
     count_sentence,
     many_features_sentence,
     score_sentence,
-    sweep_columns,
 )
 from fastsil.scores import silhouette_profile
-from fastsil.sweep import KMeansSweep
 from fastsil.validation import check_data, check_metric
 
 app = typer.Typer(
@@ -41,11 +40,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-# A score of so few products (samples² x features) takes well under a second; if it takes more than this, numba
-# has been compiling.
-_SMALL_SCORE = 10**10
-_COMPILING_SECONDS = 2.0
 
 # The fewest null sets that can tell structure from none. For 15 numbers of clusters and 64 features they take 7 s on
 # one core, whatever the number of samples; without them the question that brings people here stays open.
@@ -90,19 +84,23 @@ _DATASETS = {
     "breast-cancer": _Dataset("load_breast_cancer", "cells of tumours, measured"),
 }
 
-_CLUSTERERS: dict[str, str | None] = {
-    "kmeans": None,
-    "minibatch": "MiniBatchKMeans",
-    "bisecting": "BisectingKMeans",
-    "agglomerative": "AgglomerativeClustering",
-}
-
 KOption = Annotated[
     str, typer.Option("--k", help="Numbers of clusters: 2:16 (both included), 2:64:2 (every other), or 2,5,10.")
 ]
-MetricOption = Annotated[
-    str,
-    typer.Option(help="euclidean, cosine, mahalanobis, or any metric of scikit-learn. k-means works in its geometry."),
+MetricOption = Annotated[str, typer.Option(help="euclidean, cosine, mahalanobis, or any metric of scikit-learn.")]
+MetricsOption = Annotated[
+    list[str],
+    typer.Option(
+        help="euclidean, cosine, mahalanobis, or any metric of scikit-learn. k-means works in its geometry. "
+        "Repeat it to compare several."
+    ),
+]
+PcaOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Principal components to keep before: a number, a share of the variance such as 0.9, or none. "
+        "Repeat it to compare several."
+    ),
 ]
 OutOption = Annotated[
     Path | None, typer.Option("--out", "-o", help="Folder for the results (sweep, demo: fastsil-NAME if not given).")
@@ -120,7 +118,11 @@ NullOption = Annotated[
 StabilityOption = Annotated[
     int, typer.Option(min=0, help="Pairs of random parts of the data to cluster apart, to see whether they agree.")
 ]
-ClustererOption = Annotated[str, typer.Option(help=f"One of: {', '.join(_CLUSTERERS)}.")]
+ClustererOption = Annotated[str, typer.Option(help=f"One of: {', '.join(CLUSTERERS)}.")]
+ResumeOption = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Go on with a sweep that was ended, in the folder of its results."),
+]
 JobsOption = Annotated[int | None, typer.Option("--n-jobs", "-j", help="Threads (default: all cores).")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 KeyOption = Annotated[
@@ -136,7 +138,8 @@ DropOption = Annotated[
 def demo(
     data: Annotated[str, typer.Argument(help=f"One of: {', '.join(_DATASETS)}.")] = "digits",
     k: KOption = "2:16",
-    metric: MetricOption = "euclidean",
+    metric: MetricsOption = ["euclidean"],  # noqa: B006 - typer copies it
+    pca: PcaOption = None,
     out: OutOption = None,
     clusterer: ClustererOption = "kmeans",
     n_init: RestartsOption = 10,
@@ -149,25 +152,30 @@ def demo(
     """Cluster a data set that comes with scikit-learn, and say which k fits it."""
     from sklearn import datasets
 
-    dataset = _DATASETS[_one_of(data, _DATASETS, "data")]
+    dataset = _DATASETS[one_of(data, _DATASETS, "data")]
     X, truth = getattr(datasets, dataset.loader)(return_X_y=True)
-    settings = _Settings(data, k, metric, clusterer, n_init, n_null, n_stability, seed, n_jobs, quiet)
+    settings = Settings(data, k, metric, pca or ["none"], clusterer, n_init, n_null, n_stability, seed)
     screen.show_heading(data, f"{_shape(X)} ({dataset.what}, from scikit-learn)")
-    interrupted = _run_sweep(X, settings, out)
-    if not interrupted:
-        _compare_with_truth(X, truth, metric, n_jobs)
+    code = run_sweep(X, settings, out or Path(f"fastsil-{data}"), n_jobs=n_jobs, quiet=quiet)
+    if code == 0:
+        _compare_with_truth(X, truth, metric[0], n_jobs)
         screen.show_sentences(["", "Your own data: fastsil sweep FILE  (.npy, .npz, .csv or .parquet)"])
-    raise typer.Exit(130 if interrupted else 0)
+    raise typer.Exit(code)
 
 
 @app.command()
 @_in_plain_words
 def sweep(
+    context: typer.Context,
     file: Annotated[
-        str, typer.Argument(help="Samples: .npy, .npz, .csv, .csv.gz, .tsv, .parquet, .arrow, or a folder of such.")
-    ],
+        str | None,
+        typer.Argument(
+            help="Samples: .npy, .npz, .csv, .csv.gz, .tsv, .parquet, .arrow, or a folder of such. Not for --resume."
+        ),
+    ] = None,
     k: KOption = "2:16",
-    metric: MetricOption = "euclidean",
+    metric: MetricsOption = ["euclidean"],  # noqa: B006 - typer copies it
+    pca: PcaOption = None,
     out: OutOption = None,
     clusterer: ClustererOption = "kmeans",
     n_init: RestartsOption = 10,
@@ -176,16 +184,40 @@ def sweep(
     seed: SeedOption = 0,
     key: KeyOption = None,
     drop: DropOption = None,
+    resume: ResumeOption = None,
     n_jobs: JobsOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Cluster your data for each k, score each clustering exactly, and say which k fits."""
-    found = read_data(file, key=key, drop=drop or ())
-    name = Path(file).name.split(".")[0] or "data"
-    settings = _Settings(name, k, metric, clusterer, n_init, n_null, n_stability, seed, n_jobs, quiet)
-    _show_data(file, found)
-    interrupted = _run_sweep(found.X, settings, out)
-    raise typer.Exit(130 if interrupted else 0)
+    if resume is not None:
+        asked = _asked_before(context, resume, file)
+    elif file is None:
+        raise ValueError("sweep needs a FILE of samples, or --resume DIR to go on with a sweep that was ended.")
+    else:
+        name = Path(file).name.split(".")[0] or "data"
+        settings = Settings(name, k, metric, pca or ["none"], clusterer, n_init, n_null, n_stability, seed)
+        asked = Asked(file, key, drop or [], settings)
+    found = read_data(asked.file, key=asked.key, drop=asked.drop)
+    _show_data(asked.file, found)
+    folder = resume or out or Path(f"fastsil-{asked.settings.name}")
+    raise typer.Exit(run_sweep(found.X, asked.settings, folder, asked=asked, n_jobs=n_jobs, quiet=quiet))
+
+
+def _asked_before(context: typer.Context, folder: Path, file: str | None) -> Asked:
+    """What the sweep in a folder was asked; the file may have moved, everything else stays."""
+    changed = [
+        name
+        for name in context.params
+        if name not in ("file", "resume", "n_jobs", "quiet")
+        and getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+    ]
+    if changed:
+        raise ValueError(
+            f"--resume goes on with the settings of {folder}; leave out --{changed[0].replace('_', '-')}, or begin a "
+            "sweep of its own with --out."
+        )
+    asked = Asked.from_record(results_folder.read_asked(folder), folder)
+    return asked if file is None else asked._replace(file=file)
 
 
 @app.command()
@@ -219,7 +251,7 @@ def score(
         _show_profile(profile, time.perf_counter() - started, found.X.shape[1])
         if out is not None:
             record = {"data": file, "labels": labels or labels_column, "metric": metric}
-            _show_written(out, lambda pictures: results_folder.write_score(out, profile, record, pictures=pictures))
+            show_written(out, lambda pictures: results_folder.write_score(out, profile, record, pictures=pictures))
 
 
 @app.command()
@@ -243,96 +275,6 @@ def info(
     if labels is not None:
         planned = plan(found.X, read_labels(labels), metric=check_metric(metric), n_jobs=n_jobs)
         screen.show_sentences(["", str(planned)])
-
-
-class _Settings(NamedTuple):
-    """What a sweep on the command line was told."""
-
-    name: str
-    k: str
-    metric: str
-    clusterer: str
-    n_init: int
-    n_null: int
-    n_stability: int
-    seed: int
-    n_jobs: int | None
-    quiet: bool
-
-
-def _run_sweep(X: Any, settings: _Settings, out: Path | None) -> bool:
-    """Sweep, print, write; return whether Ctrl-C cut it short."""
-    ks = _parse_k(settings.k)
-    out = Path(f"fastsil-{settings.name}") if out is None else out
-    estimator = _clusterer(settings)
-    check_metric(settings.metric)
-    with results_folder.prepared(out):
-        with screen.watching(ks, quiet=settings.quiet) as listen:
-            sweep = KMeansSweep(
-                ks,
-                estimator=estimator,
-                metric=settings.metric,
-                n_init=settings.n_init,
-                n_null=settings.n_null,
-                n_stability=settings.n_stability,
-                random_state=settings.seed,
-                n_jobs=settings.n_jobs,
-                progress=listen,
-            ).fit(X)
-        _show_sweep(sweep, X.shape[1])
-        record = {**settings._asdict(), "n_samples": X.shape[0], "n_features": X.shape[1]}
-        _show_written(out, lambda pictures: results_folder.write_sweep(out, sweep, X, record, pictures=pictures))
-        if not results_folder.pictures_missing() and (no_page := results_folder.page_missing()):
-            screen.remark(f"no report: {no_page}", style="yellow")
-    return bool(sweep.interrupted_)
-
-
-def _show_sweep(sweep: KMeansSweep, n_features: int) -> None:
-    results = sweep.sweep_results_
-    chosen = int(np.flatnonzero(results["n_clusters"] == (sweep.verdict_.k or sweep.best_k_))[0])
-    screen.show_table(sweep_columns(results), marked=chosen)
-    screen.show_verdict(sweep.verdict_)
-    slow = results["n_clusters"][results["score_seconds"] > _COMPILING_SECONDS]
-    if len(slow) and len(sweep.labels_) ** 2 * n_features < _SMALL_SCORE:
-        screen.remark(f"Most of the seconds at k = {', '.join(map(str, slow))} went into compiling, once a machine.")
-
-
-def _show_written(out: Path, write: Callable[[bool], dict[str, str]]) -> None:
-    no_pictures = results_folder.pictures_missing()
-    screen.show_written(f"{out}/", write(not no_pictures))
-    if no_pictures:
-        screen.remark(f"no pictures: {no_pictures}", style="yellow")
-
-
-def _clusterer(settings: _Settings) -> Any:
-    from sklearn import cluster
-
-    name = _CLUSTERERS[_one_of(settings.clusterer, _CLUSTERERS, "--clusterer")]
-    if name is None:
-        return None
-    estimator = getattr(cluster, name)()
-    return estimator.set_params(n_init=settings.n_init) if "n_init" in estimator.get_params() else estimator
-
-
-def _parse_k(text: str) -> list[int]:
-    """Numbers of clusters from ``2:16``, ``2:64:2`` or ``2,5,10``."""
-    try:
-        if ":" in text:
-            first, last, *step = (int(part) for part in text.split(":"))
-            ks = list(range(first, last + 1, *step))
-        else:
-            ks = [int(part) for part in text.split(",")]
-    except (ValueError, TypeError):
-        raise ValueError(f"--k {text} is not understood; write 2:16, 2:64:2 or 2,5,10.") from None
-    if not ks:
-        raise ValueError(f"--k {text} has no number in it; write the smaller one first, as in 2:16.")
-    return ks
-
-
-def _one_of(name: str, table: dict[str, Any], what: str) -> str:
-    if name not in table:
-        raise ValueError(f"{what} {name} is not known; choose one of: {', '.join(table)}.")
-    return name
 
 
 def _show_data(file: str, found: DataFile) -> None:

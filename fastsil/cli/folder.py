@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 _RECORD = "fastsil.json"
 
+# What is left of a sweep that was cut short, and what it was asked.
+_CHECKPOINT = "checkpoint"
+_ASKED = "asked.json"
+
 
 @contextlib.contextmanager
 def prepared(folder: Path | None) -> Iterator[None]:
@@ -54,6 +58,51 @@ def prepared(folder: Path | None) -> Iterator[None]:
         raise
 
 
+@contextlib.contextmanager
+def resumable(folder: Path, asked: Mapping[str, Any] | None) -> Iterator[Path | None]:
+    """The place of finished pieces in a folder, and a record of what was asked; None if nothing is to be kept.
+
+    They stay until :func:`drop_checkpoint`; if the work fails before there is a piece, they go again.
+    """
+    if asked is None:
+        yield None
+        return
+    place = folder / _CHECKPOINT
+    place.mkdir(exist_ok=True)
+    if not (place / _ASKED).exists():
+        write_json(place / _ASKED, asked, durable=True)
+    try:
+        yield place
+    finally:
+        if not list(place.glob("*.npz")):
+            drop_checkpoint(folder)
+
+
+def read_asked(folder: Path) -> dict[str, Any]:
+    """What the sweep was asked that was cut short in this folder.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    asked = read_json(folder / _CHECKPOINT / _ASKED)
+    if asked:
+        return asked
+    if read_json(folder / _RECORD).get("kind") == "sweep":
+        raise ValueError(f"the sweep in {folder} is finished; there is nothing to go on with.")
+    raise ValueError(f"there is no sweep in {folder} to go on with; name the folder of its results.")
+
+
+def drop_checkpoint(folder: Path) -> None:
+    """Remove the pieces of a sweep; nothing else that may be there."""
+    place = folder / _CHECKPOINT
+    for path in (*place.glob("*.npz"), *place.glob(".*.npz"), place / _ASKED, place / "checkpoint.json"):
+        path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        place.rmdir()
+
+
 def pictures_missing() -> str:
     """Empty, or why there will be no pictures."""
     try:
@@ -76,8 +125,8 @@ def write_sweep(
     folder: Path, sweep: KMeansSweep, X: Any, settings: Mapping[str, Any], *, pictures: bool
 ) -> dict[str, str]:
     """Write a sweep's results; return what each file is for, by name."""
-    results, best = sweep.sweep_results_, sweep.best_k_
-    write_csv(folder / "sweep.csv", results)
+    results, best = sweep.best_geometry_.results, sweep.best_k_
+    write_csv(folder / "sweep.csv", sweep.sweep_results_)
     files = {"sweep.csv": "the table"}
     columns = _sample_columns(sweep.profiles_)
     if columns:
@@ -89,7 +138,13 @@ def write_sweep(
         sweep.report(folder / "report.html", X, name=settings["name"])
         files = {"report.html": "everything on one page, to open in a browser"} | files
     verdict = {"structure": sweep.verdict_.structure, "k": sweep.verdict_.k, "tested": sweep.verdict_.tested}
-    settings = {**settings, "best_k": best, "verdict": verdict, "n_clusters": results["n_clusters"].tolist()}
+    settings = {
+        **settings,
+        "geometry": sweep.best_geometry_.name,
+        "best_k": best,
+        "verdict": verdict,
+        "n_clusters": results["n_clusters"].tolist(),
+    }
     return _finish(folder, "sweep", settings, files)
 
 
@@ -119,7 +174,7 @@ def _sample_columns(profiles: Mapping[int, SilhouetteProfile]) -> dict[str, Any]
 
 
 def _draw_sweep(folder: Path, sweep: KMeansSweep) -> dict[str, str]:
-    results, best, chosen = sweep.sweep_results_, sweep.best_k_, sweep.verdict_.k
+    results, best, chosen = sweep.best_geometry_.results, sweep.best_k_, sweep.verdict_.k
     elbow, scores = new_figure(), new_figure()
     draw_sweep_elbow(results, best_k=best, chosen_k=chosen, ax=elbow.subplots())
     _save(folder / "elbow.png", elbow)

@@ -15,8 +15,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from fastsil.progress import SweepEvent
 from fastsil.report import Column, sweep_columns
-from fastsil.search import SweepEvent, SweepRow, columns_of
+from fastsil.results import SweepRow, columns_of
 from fastsil.verdict import Verdict
 
 # Wide enough for every table when the output is a file or a pipe, which have no width of their own.
@@ -107,7 +108,11 @@ def _write_line(event: SweepEvent) -> None:
         return
     row = event.row
     result = row.error or f"inertia {row.inertia:.6g}, mean silhouette {row.silhouette:.4f}"
-    remark(f"{event.share:4.0%}  k = {event.n_clusters}: {result}", style="")
+    remark(f"{event.share:4.0%}  {_where(event)}k = {event.n_clusters}: {result}", style="")
+
+
+def _where(event: SweepEvent) -> str:
+    return f"{event.geometry}: " if event.geometry else ""
 
 
 class _Watch:
@@ -115,6 +120,7 @@ class _Watch:
 
     def __init__(self, ks: Sequence[int], console: Console) -> None:
         self._rows: list[SweepRow] = []
+        self._geometry = ""
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -135,9 +141,11 @@ class _Watch:
         self._live.stop()
 
     def __call__(self, event: SweepEvent) -> None:
+        if event.geometry != self._geometry:
+            self._geometry, self._rows = event.geometry, []
         first = event.stage == "scoring" and not self._rows
         hint = " (compiling, if it is the first time)" if first else ""
-        what = f"k = {event.n_clusters}: {event.stage}" if event.n_clusters else event.stage
+        what = _where(event) + (f"k = {event.n_clusters}: {event.stage}" if event.n_clusters else event.stage)
         self._bar.update(self._task, completed=event.share, description=f"{what}{hint}")
         if event.row is not None:
             self._rows.append(event.row)

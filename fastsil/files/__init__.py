@@ -134,11 +134,17 @@ def read_labels(source: str | Path, *, key: str | None = None) -> NDArray[Any]:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A place to write to that becomes ``path`` when the block ends well, and vanishes when it does not."""
+def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """A place to write to that becomes ``path`` when the block ends well, and vanishes when it does not.
+
+    ``durable``: on the disk before it becomes ``path``, so that no crash of the machine leaves an empty file there.
+    """
     draft = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         yield draft
+        if durable:
+            with draft.open("rb+") as file:
+                os.fsync(file.fileno())
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
@@ -169,9 +175,9 @@ def write_columns(stem: Path, columns: Mapping[str, NDArray[Any]]) -> Path:
     return path
 
 
-def write_json(path: Path, record: Mapping[str, Any]) -> None:
+def write_json(path: Path, record: Mapping[str, Any], *, durable: bool = False) -> None:
     """Write a record of plain values."""
-    with replacing(path) as draft:
+    with replacing(path, durable=durable) as draft:
         draft.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

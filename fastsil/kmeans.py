@@ -1,0 +1,362 @@
+"""k-means for rising numbers of clusters, with work that the fits share.
+
+Separate fits seed and restart again for every k, and become the wait of a sweep, whose scores share one pass over the
+pairs of samples. Here the starts of a k compete on some of the rows, and the best one alone goes on to all of them:
+
+* seedings, as by greedy k-means++: orders of points of which the first k seed every k;
+* the solution of the k before with a point added where that lowers the sum of squares most;
+* the best of these, with centres moved from where they are missed least to where they help most.
+
+The last step is one fit of scikit-learn's KMeans from the centres that won. From one k to the next the inertia never
+rises: should it, the solution of the k before with a point added goes on to all rows, too, and cannot end higher.
+
+References
+----------
+D. Arthur, S. Vassilvitskii (2007), "k-means++: the advantages of careful seeding", SODA 2007, 1027-1035.
+A. Likas, N. Vlassis, J. J. Verbeek (2003), "The global k-means clustering algorithm", Pattern Recognition 36, 451-461.
+P. Fränti, J. Kivijärvi (2000), "Randomised local search algorithm for the clustering problem", Pattern Analysis &
+Applications 3, 358-369.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csc_matrix, issparse
+from sklearn.base import BaseEstimator
+from sklearn.cluster import KMeans
+from sklearn.metrics import pairwise_distances_argmin_min
+from sklearn.utils.extmath import row_norms
+
+# Rows that starts compete on: so many, and so many more for each cluster.
+_ROWS = 4096
+_ROWS_PER_CLUSTER = 64
+
+# Starts are compared after so many iterations. The best one goes on until an iteration takes less than this share off
+# the inertia, or for so many at most.
+_HEAT = 5
+_SETTLED = 1e-4
+_MOST = 100
+
+# Points tried for each place of a seeding and for an added centre; more with the logarithm of k, as in scikit-learn.
+_TRIALS = 2
+
+# Multiplications of rows and centres a second on one core, that fits are reckoned at.
+_RATE = 1.5e10
+# The competition of the starts as iterations on its rows for each restart, moves and settling included.
+_ITERATIONS_PER_RESTART = 10
+
+# Products of rows and centres held at a time.
+_PRODUCT_BYTES = 8 << 20
+
+# Rows of data looked at at a time where float64 copies are needed.
+_CHUNK_BYTES = 8 << 20
+
+
+class SharedKMeans(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """One k of a :class:`KMeansPath`, as a description that clones.
+
+    Parameters
+    ----------
+    n_clusters : int
+        Number of clusters.
+    n_init : int
+        Seedings that compete.
+    random_state : int
+        Seed, the same for every k of a path.
+
+    Attributes
+    ----------
+    kmeans_ : KMeans
+        The fit.
+    """
+
+    kmeans_: KMeans
+
+    def __init__(self, n_clusters: int = 2, *, n_init: int = 10, random_state: int = 0) -> None:
+        self.n_clusters = n_clusters
+        self.n_init = n_init
+        self.random_state = random_state
+
+
+def check_n_init(n_init: Any) -> int:
+    """The number of seedings; 1 for ``"auto"``, as in scikit-learn.
+
+    Raises
+    ------
+    ValueError
+        If it is neither a positive integer nor ``"auto"``.
+    """
+    if isinstance(n_init, str) and n_init == "auto":
+        return 1
+    if isinstance(n_init, bool) or not isinstance(n_init, (int, np.integer)) or n_init < 1:
+        raise ValueError(f"n_init={n_init!r} is no number of restarts; pass a positive integer or 'auto'.")
+    return int(n_init)
+
+
+class KMeansPath:
+    """Fits of k-means to one set of samples, for rising k.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        Samples, float32 or float64.
+    n_init : int
+        Seedings that compete for every k.
+    seed : int
+        Of all that is drawn: the same seed gives the same fits.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> path = KMeansPath(np.array([[0.0], [1.0], [8.0], [9.0]]), n_init=2, seed=0)
+    >>> [float(path.fit(k).inertia_) for k in (1, 2, 3)]
+    [65.0, 1.0, 0.5]
+    """
+
+    def __init__(self, X: Any, *, n_init: int, seed: int) -> None:
+        self._X = X
+        self._n_init = n_init
+        self._seed = seed
+        self._last: KMeans | None = None
+        self._arena: tuple[_Rows, _Seedings] | None = None
+
+    def fit(self, k: int) -> KMeans:
+        """Fit for k, which must be larger than that of the fit before.
+
+        Returns
+        -------
+        KMeans
+            Fitted; its ``init`` are the centres that it began from.
+        """
+        random = np.random.default_rng([self._seed, 1, k])
+        rows, seedings = self._rows_for(k)
+        starts = [seedings.first(k)]
+        if self._last is not None:
+            before = rows.from_data(self._last.cluster_centers_)
+            starts += [rows.grown(before, k, random)[None] for _ in range(self._n_moves)]
+        best = rows.settled(rows.winner(np.concatenate(starts)))
+        if k > 1:
+            moved = rows.winner(np.stack([rows.moved(best.centres, random) for _ in range(self._n_moves)]))
+            best = rows.settled(moved) if moved.inertia < best.inertia else best
+        fitted = self._fit_all(rows.to_data(best.centres))
+        if self._last is not None and fitted.inertia_ > self._last.inertia_:
+            fitted = self._fit_all(_with_drawn_rows(self._X, self._last.cluster_centers_, k, random))
+        self._keep(fitted)
+        return fitted
+
+    def go_on_from(self, fitted: KMeans) -> None:
+        """Take a fit of an earlier run as the last one, as if it had been made here."""
+        self._keep(fitted)
+
+    def _keep(self, fitted: KMeans) -> None:
+        # One cluster is where nobody needs to begin: the fits are the same whether it is among those asked for or not.
+        if fitted.n_clusters > 1:
+            self._last = fitted
+
+    @property
+    def _n_moves(self) -> int:
+        return (self._n_init + 1) // 2
+
+    def _rows_for(self, k: int) -> tuple[_Rows, _Seedings]:
+        # More rows at powers of two only, and drawn anew: a path that goes on from an earlier run meets the same.
+        n_rows = min(self._X.shape[0], _ROWS + _ROWS_PER_CLUSTER * (1 << k.bit_length()))
+        if self._arena is None or len(self._arena[0].norms) != n_rows:
+            rows = _Rows(self._X, n_rows, np.random.default_rng([self._seed, 0, n_rows]))
+            self._arena = rows, _Seedings(rows, self._n_init, np.random.default_rng([self._seed, 0, n_rows, 1]))
+        return self._arena
+
+    def _fit_all(self, centres: NDArray[Any]) -> KMeans:
+        fitted = KMeans(len(centres), init=centres, n_init=1).fit(self._X)
+        if self._X.dtype == np.float32:  # whose sum scikit-learn rounds at every sample
+            fitted.inertia_ = sum_of_squares_about(self._X, fitted.cluster_centers_, fitted.labels_)
+        return fitted
+
+
+def seconds_of(fitted: KMeans, n_samples: int, n_init: int) -> float:
+    """Rough time of a fit of a path on one core, by its iterations: the same on every run, as a clock is not.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(500, 8))
+    >>> 0 < seconds_of(KMeansPath(X, n_init=2, seed=0).fit(3), 500, 2) < 0.01
+    True
+    """
+    on_all = n_samples * (fitted.n_iter_ + 1)
+    on_some = min(n_samples, _ROWS) * _ITERATIONS_PER_RESTART * n_init
+    return float((on_all + on_some) * fitted.cluster_centers_.size / _RATE)
+
+
+class _Solution(NamedTuple):
+    """Centres and their inertia, both of the rows that starts compete on."""
+
+    centres: NDArray[Any]
+    inertia: float
+
+
+class _Rows:
+    """The rows that starts compete on, about their mean if they are dense, and iterations of k-means on them."""
+
+    def __init__(self, X: Any, n_rows: int, random: np.random.Generator) -> None:
+        drawn: Any = X
+        if n_rows < X.shape[0]:
+            drawn = X[np.sort(random.choice(X.shape[0], n_rows, replace=False))]
+        self._sparse: bool = issparse(X)
+        self.shift = np.zeros(X.shape[1]) if self._sparse else drawn.mean(axis=0, dtype=np.float64)
+        self.X: Any = drawn if self._sparse else np.asarray(drawn - self.shift, dtype=X.dtype)
+        self.norms: NDArray[Any] = row_norms(self.X, squared=True)
+
+    def from_data(self, centres: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(centres - self.shift, dtype=self.X.dtype)
+
+    def to_data(self, centres: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(centres + self.shift, dtype=self.X.dtype)
+
+    def at(self, rows: Any) -> NDArray[Any]:
+        """These rows, dense."""
+        return np.asarray(self.X[rows].toarray() if self._sparse else self.X[rows])
+
+    def squares(self, points: NDArray[Any]) -> NDArray[Any]:
+        """Squared distances from points to all rows, of shape (n_points, n_rows)."""
+        products: Any = (self.X @ points.T).T if self._sparse else points @ self.X.T
+        squares = self.norms + row_norms(points, squared=True)[:, None] - 2 * products
+        return np.asarray(np.maximum(squares, 0, out=squares))
+
+    def drawn(self, nearest: NDArray[Any], trials: int, random: np.random.Generator) -> tuple[int, NDArray[Any]]:
+        """The best of some rows drawn in proportion to ``nearest``, and what it makes of ``nearest``.
+
+        ``nearest`` are squared distances of all rows to their nearest centres; the best one takes most off their sum.
+        """
+        cumulated = np.cumsum(nearest, dtype=np.float64)
+        rows = np.searchsorted(cumulated, random.uniform(size=trials) * cumulated[-1])
+        rows = np.minimum(rows, len(nearest) - 1)
+        squares = np.minimum(self.squares(self.at(rows)), nearest)
+        best = int(squares.sum(axis=1).argmin())
+        return int(rows[best]), squares[best]
+
+    def grown(self, centres: NDArray[Any], k: int, random: np.random.Generator) -> NDArray[Any]:
+        """The centres and more of them, k in all."""
+        nearest = self.squares(centres).min(axis=0)
+        added = []
+        for _ in range(len(centres), k):
+            row, nearest = self.drawn(nearest, _trials(k), random)
+            added.append(row)
+        return np.concatenate([centres, self.at(added)])
+
+    def moved(self, centres: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
+        """The centres, the one that is missed least moved to where it helps most."""
+        squares = self.squares(centres)
+        own, second = np.partition(squares, 1, axis=0)[:2]
+        nearest = squares.argmin(axis=0)
+        least = int(np.bincount(nearest, weights=second - own, minlength=len(centres)).argmin())
+        row, _ = self.drawn(np.where(nearest == least, second, own), _trials(len(centres)), random)
+        return np.concatenate([np.delete(centres, least, axis=0), self.at([row])])
+
+    def winner(self, starts: NDArray[Any]) -> _Solution:
+        """The best of several starts, of shape (n_starts, k, n_features), after a few iterations."""
+        at_once = max(1, _PRODUCT_BYTES // (len(self.norms) * starts.shape[1] * self.X.dtype.itemsize))
+        solutions: list[_Solution] = []
+        for low in range(0, len(starts), at_once):
+            centres = starts[low : low + at_once]
+            for _ in range(_HEAT):
+                centres, inertias = self._iterate(centres)
+            solutions += map(_Solution, centres, inertias.tolist())
+        return min(solutions, key=lambda solution: solution.inertia)
+
+    def settled(self, solution: _Solution) -> _Solution:
+        """The solution after iterations until they hardly improve it."""
+        for _ in range(_MOST):
+            centres, inertias = self._iterate(solution.centres[None])
+            better = _Solution(centres[0], float(inertias[0]))
+            if better.inertia >= (1 - _SETTLED) * solution.inertia:
+                return better
+            solution = better
+        return solution
+
+    def _iterate(self, starts: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """One iteration from each start: means of the rows nearest to each centre, and inertias about these means.
+
+        A centre that no row is nearest to stays.
+        """
+        n_starts, k, n_features = starts.shape
+        n_rows = len(self.norms)
+        flat = starts.reshape(-1, n_features)
+        closeness: NDArray[Any] = self.X @ flat.T - row_norms(flat, squared=True) / 2
+        nearest = np.empty((n_rows, n_starts), dtype=np.int32)
+        for start in range(n_starts):
+            columns = slice(start * k, start * k + k)
+            nearest[:, start] = closeness[:, columns].argmax(axis=1) + start * k
+        entries = np.ones(nearest.size, dtype=self.X.dtype)
+        members = csc_matrix((entries, nearest.ravel(), np.arange(n_rows + 1) * n_starts), shape=(n_starts * k, n_rows))
+        sums: Any = members @ self.X
+        sums = sums.toarray() if self._sparse else sums
+        counts = np.bincount(nearest.ravel(), minlength=n_starts * k)
+        means = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], flat).astype(self.X.dtype)
+        explained = row_norms(sums.astype(np.float64), squared=True) / np.maximum(counts, 1)
+        inertias = self.norms.sum(dtype=np.float64) - explained.reshape(n_starts, k).sum(axis=1)
+        return means.reshape(starts.shape), inertias
+
+
+class _Seedings:
+    """Orders of rows as greedy k-means++ draws them; longer ones are made from shorter ones."""
+
+    def __init__(self, rows: _Rows, n_orders: int, random: np.random.Generator) -> None:
+        self._rows = rows
+        self._random = random
+        first = random.integers(len(rows.norms), size=n_orders)
+        self._orders = first[:, None]
+        self._nearest = list(rows.squares(rows.at(first)))
+
+    def first(self, k: int) -> NDArray[Any]:
+        """The first k points of every order, of shape (n_orders, k, n_features)."""
+        while self._orders.shape[1] < k:
+            self._extend()
+        chosen = self._orders[:, :k]
+        return self._rows.at(chosen.ravel()).reshape(*chosen.shape, -1)
+
+    def _extend(self) -> None:
+        trials = _trials(self._orders.shape[1])
+        added = [self._rows.drawn(nearest, trials, self._random) for nearest in self._nearest]
+        self._orders = np.column_stack([self._orders, [row for row, _ in added]])
+        self._nearest = [nearest for _, nearest in added]
+
+
+def _trials(k: int) -> int:
+    return _TRIALS + int(np.log(k))
+
+
+def _with_drawn_rows(X: Any, centres: NDArray[Any], k: int, random: np.random.Generator) -> NDArray[Any]:
+    """The centres and rows of all data, k in all, drawn in proportion to the squared distance to the nearest centre."""
+    sparse = bool(issparse(X))
+    while len(centres) < k:
+        cumulated = np.cumsum(pairwise_distances_argmin_min(X, centres)[1] ** 2, dtype=np.float64)
+        row = min(int(np.searchsorted(cumulated, random.uniform() * cumulated[-1])), X.shape[0] - 1)
+        added: Any = X[[row]]
+        centres = np.concatenate([centres, added.toarray() if sparse else added])
+    return centres
+
+
+def sum_of_squares_about(X: Any, centres: NDArray[Any], codes: NDArray[Any]) -> float:
+    """Sum over the samples of ``|x - c|²``, c the centre of the sample's cluster; in float64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sum_of_squares_about(np.array([[0.0], [2.0], [7.0]]), np.array([[1.0], [7.0]]), np.array([0, 0, 1]))
+    2.0
+    """
+    return sum(float(np.square(chunk - centres[codes[rows]]).sum()) for rows, chunk in chunks_of(X))
+
+
+def chunks_of(X: Any) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """Rows of samples, some at a time, as float64."""
+    sparse = bool(issparse(X))
+    step = max(1, _CHUNK_BYTES // (8 * X.shape[1]))
+    for start in range(0, X.shape[0], step):
+        rows = slice(start, min(start + step, X.shape[0]))
+        chunk = X[rows].toarray() if sparse else X[rows]
+        yield rows, chunk.astype(np.float64, copy=False)

@@ -1,0 +1,83 @@
+"""What a sweep found, as a table: one row for each k."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class SweepRow:
+    """What was found for one number of clusters.
+
+    Attributes
+    ----------
+    n_clusters : int
+        The k asked for.
+    inertia : float
+        Within-cluster sum of squares, in the units of the geometry that was clustered in, squared.
+    silhouette, macro_silhouette : float
+        Mean over samples, and mean of the clusters' means. NaN for k = 1.
+    n_negative, n_zero, n_positive : int
+        Samples with a silhouette below, at and above 0.
+    calinski_harabasz, davies_bouldin : float
+        scikit-learn's indices of those names, in the geometry that was clustered in: a high Calinski-Harabasz index
+        is good, and a low Davies-Bouldin index. NaN for k = 1 and for sparse data.
+    null_score : float
+        Mean silhouette of the data at the number of samples of the null sets: that of all samples, or of those drawn.
+    null_mean, null_std, null_z, null_p : float
+        Mean and standard deviation of the null sets' mean silhouettes, how many of these ``null_score`` lies above,
+        and ``(r + 1) / (n_null + 1)``, r of them being as high. NaN where no null sets were drawn.
+    gap, gap_error : float
+        Gap statistic (logarithm of the inertia, null less data) and its standard error.
+    stability, stability_std : float
+        Mean and standard deviation of the agreement of clusterings of two random parts of the data: adjusted Rand
+        index, 1 at most. NaN where it was not asked for.
+    fit_seconds, score_seconds : float
+        Wall-clock time of the clustering and of the exact scores; of a pass that served several k, an equal share.
+    error : str
+        Empty, or why there is no result.
+    """
+
+    n_clusters: int
+    inertia: float = np.nan
+    silhouette: float = np.nan
+    macro_silhouette: float = np.nan
+    n_negative: int = 0
+    n_zero: int = 0
+    n_positive: int = 0
+    calinski_harabasz: float = np.nan
+    davies_bouldin: float = np.nan
+    null_score: float = np.nan
+    null_mean: float = np.nan
+    null_std: float = np.nan
+    null_z: float = np.nan
+    null_p: float = np.nan
+    gap: float = np.nan
+    gap_error: float = np.nan
+    stability: float = np.nan
+    stability_std: float = np.nan
+    fit_seconds: float = np.nan
+    score_seconds: float = np.nan
+    error: str = ""
+
+
+def columns_of(rows: Sequence[SweepRow]) -> dict[str, NDArray[Any]]:
+    """Rows as columns, the shape of ``sweep_results_``."""
+    return {field.name: np.array([getattr(row, field.name) for row in rows]) for field in fields(SweepRow)}
+
+
+def with_columns(
+    rows: Sequence[SweepRow], n_clusters: NDArray[Any], columns: Mapping[str, NDArray[Any]]
+) -> list[SweepRow]:
+    """Rows with further values for those k that are among ``n_clusters``, the k of the columns' entries."""
+    place = {int(k): at for at, k in enumerate(n_clusters)}
+
+    def of_row(row: SweepRow) -> dict[str, Any]:
+        return {name: float(column[place[row.n_clusters]]) for name, column in columns.items()}
+
+    return [replace(row, **of_row(row)) if row.n_clusters in place else row for row in rows]

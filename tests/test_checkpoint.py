@@ -1,0 +1,217 @@
+"""A folder to go on from: the same bits, nobody else's pieces, and what is damaged is computed again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+from sklearn.cluster import AgglomerativeClustering, BisectingKMeans, KMeans, MiniBatchKMeans
+from sklearn.datasets import load_iris, make_blobs
+
+from fastsil import KMeansSweep, checkpoint, search
+from fastsil.checkpoint import Checkpoint, described, digest_of
+
+IRIS = load_iris().data
+BLOBS = make_blobs(400, centers=7, n_features=5, cluster_std=2.0, random_state=1)[0].astype(np.float32)
+
+
+def swept(folder, X=BLOBS, **params):
+    return KMeansSweep(
+        range(2, 8), **{"n_init": 2, "n_null": 4, "n_stability": 2, "random_state": 0, "checkpoint": folder, **params}
+    ).fit(X)
+
+
+def assert_same_bits(one, other):
+    assert set(one.sweep_results_) == set(other.sweep_results_)
+    for name, column in one.sweep_results_.items():
+        if not name.endswith("seconds"):
+            np.testing.assert_array_equal(column, other.sweep_results_[name], err_msg=name)
+    for k, profile in one.profiles_.items():
+        for part in ("silhouettes", "a", "b", "neighbor", "labels"):
+            np.testing.assert_array_equal(getattr(profile, part), getattr(other.profiles_[k], part))
+    assert one.p_value_ == other.p_value_ or np.isnan(one.p_value_)
+
+
+@pytest.fixture
+def stop_after(monkeypatch):
+    """Ends a sweep by force after it has kept so many pieces."""
+    save = Checkpoint.save
+
+    def arm(pieces):
+        left = [pieces]
+
+        def limited(self, name, arrays):
+            if not left[0]:
+                raise SystemExit
+            left[0] -= 1
+            save(self, name, arrays)
+
+        monkeypatch.setattr(Checkpoint, "save", limited)
+
+    yield arm
+    monkeypatch.setattr(Checkpoint, "save", save)
+
+
+@pytest.mark.parametrize("pieces", [1, 4, 6, 9, 12])
+def test_a_sweep_that_goes_on_gives_the_bits_of_one_in_one_go(pieces, tmp_path, stop_after, monkeypatch):
+    monkeypatch.setattr(search.Space, "seconds_of_pass", lambda self: 0.06)  # so that scores wait for each other
+    whole = swept(None)
+    save = Checkpoint.save
+    stop_after(pieces)
+    with pytest.raises(SystemExit):
+        swept(tmp_path)
+    monkeypatch.setattr(Checkpoint, "save", save)
+    assert len(list(tmp_path.glob("*.npz"))) == pieces
+    again = swept(tmp_path)
+    assert_same_bits(again, whole)
+    np.testing.assert_array_equal(again.predict(BLOBS), whole.predict(BLOBS))
+
+
+def test_what_is_there_is_not_computed_again(tmp_path, monkeypatch):
+    first = swept(tmp_path)
+    monkeypatch.setattr(search.Space, "fit", None)
+    monkeypatch.setattr(search.Space, "score", None)
+    assert_same_bits(swept(tmp_path), first)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [KMeans(n_init=1), MiniBatchKMeans(n_init=1), BisectingKMeans(), AgglomerativeClustering()],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_other_clusterers_go_on_too(estimator, tmp_path):
+    first, again = (swept(tmp_path, estimator=estimator, n_null=0) for _ in range(2))
+    assert_same_bits(again, first)
+    if hasattr(first, "predict"):
+        np.testing.assert_array_equal(again.predict(BLOBS), first.predict(BLOBS))
+
+
+def test_several_geometries_go_on(tmp_path):
+    params = {"metrics": ["euclidean", "cosine"], "pca": [None, 2], "n_stability": 0}
+    first, again = (swept(tmp_path, **params) for _ in range(2))
+    assert_same_bits(again, first)
+
+
+def test_a_seed_that_was_drawn_is_kept(tmp_path):
+    first, again = (swept(tmp_path, random_state=None) for _ in range(2))
+    assert_same_bits(again, first)
+
+
+def test_more_null_sets_and_fewer_threads_go_on(tmp_path):
+    swept(tmp_path, n_null=3, n_jobs=2)
+    assert_same_bits(swept(tmp_path, n_null=6, n_jobs=1), swept(None, n_null=6))
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"X": BLOBS + 1}, "other data"),
+        ({"X": BLOBS.astype(np.float64)}, "other data"),
+        ({"n_init": 3}, "n_init was 2 and is 3"),
+        ({"metric": "cosine"}, "metric was 'euclidean' and is 'cosine'"),
+        ({"random_state": 1}, "random_state was 0 and is 1"),
+        ({"estimator": KMeans()}, "estimator was None"),
+        ({"pca": 2}, "pca was None and is 2"),
+    ],
+)
+def test_a_folder_of_another_sweep_is_refused(params, words, tmp_path):
+    swept(tmp_path, n_null=0, n_stability=0)
+    with pytest.raises(ValueError, match=words):
+        swept(tmp_path, **{"n_null": 0, "n_stability": 0, **params})
+
+
+@pytest.mark.parametrize(
+    "harm", [lambda data: data[:100], lambda data: b"", lambda data: data[:300] + b"x" + data[301:]]
+)
+def test_damaged_pieces_are_told_and_computed_again(harm, tmp_path):
+    first = swept(tmp_path, n_stability=0)
+    for name in ("0-fit-4", "0-null-2"):
+        path = tmp_path / f"{name}.npz"
+        path.write_bytes(harm(path.read_bytes()))
+    with pytest.warns(UserWarning, match=r"damaged; what it held is computed again"):
+        again = swept(tmp_path, n_stability=0)
+    assert_same_bits(again, first)
+
+
+def test_pieces_of_another_sweep_are_left_out(tmp_path):
+    folders = tmp_path / "a", tmp_path / "b"
+    first = swept(folders[0], n_null=0, n_stability=0)
+    swept(folders[1], X=BLOBS + 1, n_null=0, n_stability=0)
+    os.replace(folders[1] / "0-fit-3.npz", folders[0] / "0-fit-3.npz")
+    assert_same_bits(swept(folders[0], n_null=0, n_stability=0), first)
+
+
+def test_a_piece_is_whole_or_not_there(tmp_path, monkeypatch):
+    def tear(file, **arrays):
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    kept = Checkpoint(tmp_path, data="a", parameters={}, seed=0)
+    monkeypatch.setattr(checkpoint.np, "savez", tear)
+    with pytest.raises(KeyboardInterrupt):
+        kept.save("fit-2", {"labels": np.zeros(3)})
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.json"]
+
+
+def test_objects_are_not_read(tmp_path):
+    kept = Checkpoint(tmp_path, data="a", parameters={}, seed=0)
+    np.savez(tmp_path / "fit-2.npz", labels=np.array([object()]), identity=np.array("x"))
+    with pytest.warns(UserWarning, match="damaged"):
+        assert kept.load("fit-2") is None
+
+
+def test_digests_are_of_contents(monkeypatch):
+    monkeypatch.setattr(checkpoint, "_CHUNK", 256)
+    assert digest_of(IRIS) == digest_of(np.asfortranarray(IRIS)) == digest_of(IRIS.copy())
+    changed = IRIS.copy()
+    changed[149, 3] += 1e-9
+    assert digest_of(changed) != digest_of(IRIS)
+    assert digest_of(csr_matrix(IRIS)) != digest_of(csr_matrix(changed))
+    assert described({"V": IRIS}) != described({"V": changed})
+    assert described(KMeans(3)) != described(KMeans(4))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_command_goes_on(ending, tmp_path):
+    pytest.importorskip("typer")
+    pytest.importorskip("matplotlib")
+    pandas = pytest.importorskip("pandas")
+    X = np.random.default_rng(0).normal(size=(2500, 10))
+    np.save(tmp_path / "X.npy", X)
+    command = [sys.executable, "-m", "fastsil", "sweep"]
+    asked = ["X.npy", "--k", "2:9", "--n-init", "2", "--n-null", "19", "--metric", "euclidean", "--metric", "manhattan"]
+
+    def start(*args):
+        return subprocess.Popen(
+            [*command, *args], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    process = start(*asked, "-o", "there")
+    kept = tmp_path / "there" / "checkpoint"
+    deadline = time.monotonic() + 60
+    while not list(kept.glob("0-null-*.npz")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(ending)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == (143 if ending == signal.SIGTERM else -signal.SIGKILL), err
+    assert ("Go on with: fastsil sweep --resume there" in err) == (ending == signal.SIGTERM)
+    assert "Traceback" not in err
+    assert not (tmp_path / "there" / "sweep.csv").exists()
+
+    process = start("--resume", "there", "-q")
+    _, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
+    assert not kept.exists()
+    table = pandas.read_csv(tmp_path / "there" / "sweep.csv")
+    whole = KMeansSweep(
+        range(2, 10), metrics=["euclidean", "manhattan"], pca=[None], n_init=2, n_null=19, random_state=0
+    )
+    for name in ("inertia", "silhouette", "null_mean"):
+        np.testing.assert_allclose(table[name], whole.fit(X).sweep_results_[name], rtol=1e-13)

@@ -1,0 +1,186 @@
+"""Several geometries in one call: each as if it were the only one, and a choice that can be defended."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+from sklearn.base import clone
+from sklearn.datasets import load_digits, load_iris
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from fastsil import KMeansSweep
+from fastsil.geometry_sweep import choose_geometry
+from fastsil.report import geometry_columns, side_by_side
+
+IRIS = load_iris().data
+DIGITS = load_digits().data[:600]
+
+
+def stretched(seed=0, n=150):
+    """Two groups along a narrow direction, beside which another feature spreads widely: whitening shows them."""
+    random = np.random.default_rng(seed)
+    X = random.normal(size=(n, 2)) * [0.15, 12.0]
+    X[:, 0] += np.arange(n) % 2
+    return X
+
+
+def swept(X=IRIS, **params):
+    return KMeansSweep(range(2, 5), **{"n_init": 2, "random_state": 0, **params}).fit(X)
+
+
+def test_each_geometry_is_as_if_it_were_the_only_one():
+    together = swept(metrics=["euclidean", "cosine", "mahalanobis"], pca=[None, 3], n_null=3)
+    assert [sweep.name for sweep in together.geometries_] == [
+        f"{metric}{pca}" for metric in ("euclidean", "cosine", "mahalanobis") for pca in ("", ", pca 3")
+    ]
+    for sweep in together.geometries_:
+        alone = swept(metric=sweep.metric, pca=sweep.pca, n_null=3)
+        for name in ("silhouette", "inertia", "null_z", "gap"):
+            np.testing.assert_array_equal(sweep.results[name], alone.sweep_results_[name])
+
+
+def test_components_are_scikit_learns():
+    reduced = PCA(10, random_state=0).fit(DIGITS).transform(DIGITS)
+    ours, theirs = swept(DIGITS, pca=10, metric="cosine"), swept(reduced, metric="cosine")
+    np.testing.assert_allclose(
+        ours.sweep_results_["silhouette"], theirs.sweep_results_["silhouette"], rtol=0, atol=1e-9
+    )
+    np.testing.assert_array_equal(ours.predict(DIGITS), ours.labels_)
+    share = swept(DIGITS, pca=0.5).best_geometry_.frame.reduction.n_components_
+    assert share == PCA(0.5).fit(DIGITS).n_components_
+
+
+def test_one_geometry_has_the_table_of_one_and_several_a_long_one():
+    one, several = swept(pca=2), swept(pca=[None, 2])
+    assert "pca" not in one.sweep_results_
+    assert list(several.sweep_results_)[:3] == ["metric", "pca", "n_clusters"]
+    np.testing.assert_array_equal(several.sweep_results_["n_clusters"], [2, 3, 4] * 2)
+    np.testing.assert_array_equal(several.sweep_results_["pca"], [np.nan] * 3 + [2.0] * 3)
+    assert set(several.sweep_results_["metric"]) == {"euclidean"}
+    assert len({len(column) for column in several.sweep_results_.values()}) == 1
+
+
+def test_with_null_sets_the_geometry_furthest_above_them_is_chosen():
+    X = stretched()
+    sweep = swept(X, metrics=["euclidean", "mahalanobis"], n_null=19)
+    plain, whitened = sweep.geometries_
+    assert plain.highest_z < whitened.highest_z
+    assert sweep.best_geometry_ is whitened
+    assert len(set(zip(sweep.profiles_[2].labels, np.arange(len(X)) % 2, strict=True))) == 2
+    assert len(set(zip(plain.profiles[2].labels, np.arange(len(X)) % 2, strict=True))) == 4
+    np.testing.assert_array_equal(sweep.predict(X), sweep.labels_)
+    assert sweep.profiles_[2].metric == "mahalanobis"
+
+
+def test_without_null_sets_no_choice_is_claimed():
+    sweep = swept(stretched(), metrics=["euclidean", "mahalanobis"])
+    assert sweep.best_geometry_ is sweep.geometries_[0]
+    assert choose_geometry(sweep.geometries_) == 0
+
+
+def test_the_report_and_the_picture_are_of_the_chosen_geometry(tmp_path):
+    pytest.importorskip("jinja2")
+    matplotlib = pytest.importorskip("matplotlib")
+    X = stretched()
+    sweep = swept(X, metrics=["euclidean", "mahalanobis"], n_null=19)
+    assert "mahalanobis" in sweep.report(tmp_path / "report.html", X).read_text("utf-8")
+    np.testing.assert_array_equal(sweep.plot()[0].lines[0].get_xdata(), [2, 3, 4])
+    matplotlib.pyplot.close("all")
+
+
+def test_an_interrupt_keeps_the_geometries_that_are_done():
+    def stop(event):
+        if event.geometry == "cosine":
+            raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match=r"3 of 3 clusterings in euclidean .* Not begun: cosine, manhattan\."):
+        sweep = swept(metrics=["euclidean", "cosine", "manhattan"], progress=stop)
+    assert sweep.interrupted_
+    assert [one.name for one in sweep.geometries_] == ["euclidean"]
+    assert set(sweep.sweep_results_["metric"]) == {"euclidean"}
+
+
+def test_progress_runs_over_all_geometries():
+    events = []
+    swept(metrics=["euclidean", "cosine"], n_null=2, n_stability=1, progress=events.append)
+    shares = [event.share for event in events]
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1.0)
+    assert [event.geometry for event in events if event.n_clusters == 2 and event.stage == "done"] == [
+        "euclidean",
+        "cosine",
+    ]
+
+
+def test_metric_params_are_by_metric():
+    V = np.diag([1.0, 4.0, 9.0, 16.0])
+    sweep = swept(metrics=["euclidean", "mahalanobis"], metric_params={"mahalanobis": {"V": V}})
+    alone = swept(metric="mahalanobis", metric_params={"V": V})
+    np.testing.assert_array_equal(sweep.geometries_[1].results["silhouette"], alone.sweep_results_["silhouette"])
+
+
+def test_sparse_rows_are_reduced():
+    X = np.where(DIGITS > 8, DIGITS, 0)
+    dense, sparse = (swept(data, pca=5).sweep_results_["inertia"] for data in (X, csr_matrix(X)))
+    np.testing.assert_allclose(sparse, dense, rtol=1e-6)
+
+
+def test_it_clones_pickles_and_stands_in_a_pipeline():
+    sweep = swept(metrics=["euclidean", "cosine"], pca=[None, 2])
+    assert clone(sweep).get_params() == sweep.get_params()
+    fitted = pickle.loads(pickle.dumps(sweep))
+    np.testing.assert_array_equal(fitted.predict(IRIS), sweep.predict(IRIS))
+    piped = make_pipeline(StandardScaler(), KMeansSweep([2, 3], pca=[2, 3], random_state=0)).fit(IRIS)
+    np.testing.assert_array_equal(piped.predict(IRIS), piped[-1].labels_)
+
+
+def test_weights_are_refused_with_a_reason():
+    with pytest.raises(TypeError, match=r"takes no sample_weight; .* silhouettes have none"):
+        KMeansSweep([2]).fit(IRIS, sample_weight=np.ones(len(IRIS)))
+    with pytest.raises(TypeError, match="takes no sample_weight"):
+        make_pipeline(KMeansSweep([2])).fit(IRIS, kmeanssweep__sample_weight=np.ones(len(IRIS)))
+    with pytest.raises(TypeError, match="takes no weights"):
+        KMeansSweep([2]).fit_predict(IRIS, weights=1)
+
+
+def test_it_is_no_transformer():
+    assert not hasattr(KMeansSweep(), "get_feature_names_out")
+    assert not hasattr(KMeansSweep(), "transform")
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "words"),
+    [
+        ({"pca": 5}, ValueError, "pca=5 is out of range; pass 1 to 4 components"),
+        ({"pca": 0}, ValueError, "pca=0"),
+        ({"pca": 1.5}, ValueError, "pca=1.5"),
+        ({"pca": []}, ValueError, "pca is empty"),
+        ({"pca": "many"}, TypeError, "'many'"),
+        ({"pca": [2, True]}, TypeError, "True"),
+        ({"metrics": "cosine"}, TypeError, "metric='cosine'"),
+        ({"metrics": []}, ValueError, "metrics is empty"),
+        ({"metrics": ["cosine"], "metric": "manhattan"}, ValueError, "both metric and metrics"),
+        ({"metrics": ["euclidian"]}, ValueError, "Did you mean 'euclidean'"),
+        ({"metrics": ["euclidean", "precomputed"]}, ValueError, "no samples to cluster"),
+        ({"metrics": ["mahalanobis"], "metric_params": {"V": np.eye(4)}}, ValueError, "keywords by metric"),
+    ],
+)
+def test_wrong_parameters(params, error, words):
+    with pytest.raises(error, match=words):
+        swept(**params)
+
+
+def test_tables_for_reading():
+    sweeps = swept(metrics=["euclidean", "cosine"], n_null=3).geometries_
+    columns = side_by_side({one.name: one.results for one in sweeps})
+    assert [column.title for column in columns] == ["k", "euclidean", "null z", "cosine", "null z"]
+    assert {len(column.cells) for column in columns} == {3}
+    cut = {"whole": sweeps[0].results, "cut": {name: column[:1] for name, column in sweeps[1].results.items()}}
+    assert side_by_side(cut)[3].cells[1:] == ("-", "-")
+    assert [column.title for column in geometry_columns(sweeps)][-2:] == ["highest null z", "p"]
+    assert len(geometry_columns(swept(metrics=["euclidean", "cosine"]).geometries_)) == 3

@@ -1,0 +1,133 @@
+"""k-means for rising k: never a worse fit for more clusters, and as good as separate fits."""
+
+from __future__ import annotations
+
+import warnings
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given
+from scipy.sparse import csr_matrix
+from sklearn.base import clone
+from sklearn.cluster import KMeans
+from sklearn.datasets import load_digits, make_blobs
+from sklearn.exceptions import ConvergenceWarning
+
+from fastsil import KMeansSweep, kmeans
+from fastsil.kmeans import KMeansPath, sum_of_squares_about
+from strategies import points
+
+DIGITS = load_digits().data
+BLOBS = make_blobs(600, centers=12, n_features=6, cluster_std=2.0, random_state=0)[0]
+# Many features and no groups, as far as k-means is concerned.
+CLOUD = np.random.default_rng(0).normal(size=(1500, 30)) / np.arange(1, 31) ** 0.5
+
+
+def path_of(X, ks, *, n_init=10, seed=0):
+    path = KMeansPath(X, n_init=n_init, seed=seed)
+    return {k: path.fit(k) for k in ks}
+
+
+@st.composite
+def data_and_ks(draw):
+    X = draw(points(draw(st.integers(5, 30)), draw(st.integers(1, 5)), scales=st.just(0)))
+    ks = draw(st.lists(st.integers(1, len(X) - 1), min_size=2, max_size=5, unique=True))
+    return X.astype(draw(st.sampled_from([np.float32, np.float64]))), sorted(ks)
+
+
+@given(data_and_ks(), st.integers(1, 4), st.integers(0, 9))
+def test_inertia_never_rises_and_is_that_of_the_labels(drawn, n_init, seed):
+    X, ks = drawn
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # duplicates
+        fits = path_of(X, ks, n_init=n_init, seed=seed)
+    # Rounding is that of the largest squares there are, in the type that scikit-learn computes in.
+    rounding = 40 * np.finfo(X.dtype).eps * float(np.square(X.astype(np.float64)).sum() + 1e-30)
+    inertias = [fitted.inertia_ for fitted in fits.values()]
+    assert (np.diff(inertias) <= rounding).all(), inertias
+    for k, fitted in fits.items():
+        assert fitted.labels_.max() < k
+        own = sum_of_squares_about(X, fitted.cluster_centers_, fitted.labels_)
+        assert abs(fitted.inertia_ - own) <= rounding
+
+
+@pytest.mark.parametrize("X", [DIGITS, BLOBS, CLOUD], ids=["digits", "blobs", "cloud"])
+def test_inertia_is_that_of_separate_fits_with_ten_restarts(X):
+    ks = range(2, 13)
+    ours = [fitted.inertia_ for fitted in path_of(X, ks).values()]
+    separate = [KMeans(k, n_init=10, random_state=0).fit(X).inertia_ for k in ks]
+    ratios = np.array(ours) / separate
+    assert ratios.mean() < 1.002
+    assert ratios.max() < 1.015  # as much as another seed of the separate fits makes
+
+
+def test_a_start_that_ends_worse_than_one_cluster_less_is_refused(monkeypatch):
+    def poor(self, starts):
+        return kmeans._Solution(np.zeros_like(starts[0]) + 1e3 + np.arange(starts.shape[1])[:, None], np.inf)
+
+    before = path_of(BLOBS, range(2, 9))
+    monkeypatch.setattr(kmeans._Rows, "winner", poor)
+    monkeypatch.setattr(kmeans._Rows, "settled", lambda self, solution: solution)
+    path = KMeansPath(BLOBS, n_init=2, seed=0)
+    path.go_on_from(before[8])
+    assert path.fit(9).inertia_ < before[8].inertia_
+
+
+def test_a_fit_can_be_had_again_from_its_parameters():
+    fitted = path_of(BLOBS, range(2, 6))[5]
+    again = clone(fitted).fit(BLOBS)
+    np.testing.assert_array_equal(again.labels_, fitted.labels_)
+    assert again.inertia_ == fitted.inertia_
+
+
+def test_going_on_from_earlier_fits_gives_the_same_bits():
+    whole = path_of(DIGITS, range(2, 10), n_init=2)
+    path = KMeansPath(DIGITS, n_init=2, seed=0)
+    path.go_on_from(whole[6])
+    for k in range(7, 10):
+        fitted = path.fit(k)
+        assert fitted.cluster_centers_.tobytes() == whole[k].cluster_centers_.tobytes()
+        np.testing.assert_array_equal(fitted.labels_, whole[k].labels_)
+
+
+def test_starts_compete_on_some_of_the_rows_and_labels_are_of_all(monkeypatch):
+    monkeypatch.setattr(kmeans, "_ROWS", 600)
+    monkeypatch.setattr(kmeans, "_ROWS_PER_CLUSTER", 8)
+    fits = path_of(DIGITS.astype(np.float32), range(2, 9))
+    assert all(len(fitted.labels_) == len(DIGITS) for fitted in fits.values())
+    separate = [KMeans(k, n_init=10, random_state=0).fit(DIGITS).inertia_ for k in fits]
+    inertias = np.array([fitted.inertia_ for fitted in fits.values()])
+    assert (inertias / separate).max() < 1.02
+    assert (np.diff(inertias) <= 0).all()
+
+
+def test_products_are_held_for_some_starts_at_a_time(monkeypatch):
+    whole = path_of(BLOBS, range(2, 6))
+    monkeypatch.setattr(kmeans, "_PRODUCT_BYTES", 1)
+    for k, fitted in path_of(BLOBS, range(2, 6)).items():
+        assert fitted.inertia_ == pytest.approx(whole[k].inertia_, rel=1e-12)
+
+
+def test_sparse_rows():
+    X = np.where(DIGITS > 8, DIGITS, 0)[:400]
+    for k, fitted in path_of(csr_matrix(X), range(1, 6)).items():
+        assert fitted.inertia_ == pytest.approx(path_of(X, range(1, 6))[k].inertia_, rel=0.02)
+
+
+def test_fewer_points_than_clusters_is_scikit_learns_warning():
+    X = np.repeat([[0.0, 0.0], [5.0, 0.0], [0.0, 5.0]], 4, axis=0)
+    with pytest.warns(ConvergenceWarning, match=r"distinct clusters \(3\) found smaller than n_clusters \(4\)"):
+        fits = path_of(X, range(2, 5))
+    assert fits[3].inertia_ == fits[4].inertia_ == 0
+
+
+@pytest.mark.parametrize("n_init", [0, 2.5, "many", True])
+def test_wrong_numbers_of_restarts(n_init):
+    with pytest.raises(ValueError, match="n_init"):
+        KMeansSweep([2], n_init=n_init).fit(BLOBS)
+
+
+def test_auto_is_one_restart():
+    auto, one = (KMeansSweep(range(2, 6), n_init=n_init, random_state=0).fit(BLOBS) for n_init in ("auto", 1))
+    np.testing.assert_array_equal(auto.sweep_results_["inertia"], one.sweep_results_["inertia"])
