@@ -40,7 +40,7 @@ def folder(tmp_path, monkeypatch):
 
 def run(*args, exit_code=0):
     """Run the command, without null sets unless a test asks for some: they take a second."""
-    if args[0] in ("sweep", "demo") and "--n-null" not in args:
+    if args[0] in ("sweep", "demo") and not {"--n-null", "--resume"} & set(args):
         args = (*args, "--n-null", "0")
     result = CliRunner().invoke(app, list(args), catch_exceptions=False)
     assert result.exit_code == exit_code, result.output
