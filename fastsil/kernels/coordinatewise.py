@@ -165,7 +165,10 @@ def _distances(metric, rows, panel, weights, scratch):
     if len(metric) == 13:
         _count_unequal(rows, panel, scratch)
         return
-    _add_features(metric, rows, panel, weights, scratch[:ROWS])
+    if len(metric) == 9:
+        _add_powers(metric[0], rows, panel, scratch)
+    else:
+        _add_features(metric, rows, panel, weights, scratch[:ROWS])
     if len(metric) == 3:
         _add_features(_SIZES, rows, panel, weights, scratch[ROWS:])
     last = len(panel) - 1
@@ -192,6 +195,17 @@ def _add_features(metric, rows, panel, weights, totals):
             column = a[j], b[j], c[j], d[j]
             x_total[j] = _step(metric, x0, x1, x2, x3, column, w, x_total[j])
             y_total[j] = _step(metric, y0, y1, y2, y3, column, w, y_total[j])
+
+
+@njit(**_FLAGS)
+def _add_powers(p, rows, panel, totals):
+    """One power in a loop: several are too much code to become vectors."""
+    for f in range(len(panel) - 1):
+        a = panel[f]
+        for r in range(ROWS):
+            x, total = rows[r, f], totals[r]
+            for j in range(STRIP):
+                total[j] += _power(abs(x - a[j]), p)
 
 
 @njit(**_FLAGS)
@@ -280,10 +294,8 @@ def _ratio(x, y):
 
 @njit(**_FLAGS)
 def _power_of(metric, difference):
-    """|difference| to the power of a Minkowski metric."""
+    """|difference| to a whole or half power."""
     size = abs(difference)
-    if len(metric) == 9:
-        return _power(size, metric[0])
     square = size * size
     fourth = square * square
     # Factors that are not asked for are 1, without a branch.
