@@ -7,9 +7,16 @@ scikit-learn pieces that a program has loaded anyway.
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING
 
 from fastsil.forks import LOADING
+
+if sys.maxsize < 2**32 or sys.byteorder != "little":
+    raise ImportError(
+        "fastsil runs on 64-bit little-endian platforms only; this Python is "
+        f"{'32-bit' if sys.maxsize < 2**32 else '64-bit'} and {sys.byteorder}-endian."
+    )
 
 __version__ = "0.1.0"
 

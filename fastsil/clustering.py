@@ -22,7 +22,7 @@ from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score
 from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
-from fastsil.geometry import apply_map, directions, mahalanobis_map, seuclidean_map
+from fastsil.geometry import apply_map, directions, mahalanobis_map, seuclidean_map, typical_row
 from fastsil.kmeans import KMeansPath, SharedKMeans, check_n_init, chunks_of, sum_of_squares_about
 from fastsil.validation import Metric
 
@@ -103,8 +103,8 @@ class LinearMap:
     W: NDArray[np.float64]
 
     def apply(self, X: Any) -> Any:
-        # apply_map takes off the mean of the samples it is given; what is left is the way from there to ours.
-        shift = X.mean(axis=0, dtype=np.float64) - self.mean
+        # apply_map takes off a typical row of the samples it is given; what is left is the way from there to our mean.
+        shift = typical_row(X) - self.mean
         return apply_map(X, self.W) + (shift * self.W if self.W.ndim == 1 else shift @ self.W)
 
 

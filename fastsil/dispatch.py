@@ -18,8 +18,16 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.metrics import pairwise_distances
 
+from fastsil.extremes import Reach, within_range
 from fastsil.forks import LOADING
-from fastsil.geometry import apply_map, directions, factors_of_weights, mahalanobis_map, seuclidean_map
+from fastsil.geometry import (
+    apply_map,
+    directions,
+    factors_of_weights,
+    mahalanobis_map,
+    of_ordinary_size,
+    seuclidean_map,
+)
 from fastsil.parallel import Tick, part_of
 from fastsil.partition import Partition
 from fastsil.sklearn_compat import VALID_METRICS
@@ -48,6 +56,8 @@ class Route:
         Keywords with which the engine is always called.
     shared : str
         Engine that serves several partitions in one pass, if there is one.
+    reach : Reach, optional
+        What sizes of differences the engine can tell; None for engines that see to it themselves.
     """
 
     engine: str
@@ -57,29 +67,35 @@ class Route:
     power: float | None = None
     fixed: Mapping[str, Any] = field(default_factory=dict)
     shared: str = ""
+    reach: Reach | None = None
 
 
 def _whiten(X: NDArray[Any], V: Any = None, VI: Any = None) -> NDArray[np.float64]:
+    if V is None and VI is None:
+        X = of_ordinary_size(X)
     return apply_map(X, mahalanobis_map(X, V=V, VI=VI))
 
 
 def _standardise(X: NDArray[Any], V: Any = None) -> NDArray[np.float64]:
+    if V is None:
+        X = of_ordinary_size(X)
     return apply_map(X, seuclidean_map(X, V=V))
 
 
+_SQUARES = Reach(power=2, keeps_single=True)
 _ROUTES = {
-    "mahalanobis": Route("euclidean", params=("V", "VI"), prepare=_whiten, shared="shared"),
-    "seuclidean": Route("euclidean", params=("V",), prepare=_standardise, shared="shared"),
-    "euclidean": Route("euclidean", sparse="sparse", shared="shared"),
-    "l2": Route("euclidean", sparse="sparse", shared="shared"),
-    "sqeuclidean": Route("linear", sparse="linear", power=2, fixed={"metric": "sqeuclidean"}),
-    "cosine": Route("linear", sparse="linear", fixed={"metric": "cosine"}),
-    "correlation": Route("linear", sparse="linear", fixed={"metric": "correlation"}),
-    "manhattan": Route("manhattan", sparse="manhattan"),
-    "cityblock": Route("manhattan", sparse="manhattan"),
-    "l1": Route("manhattan", sparse="manhattan"),
+    "mahalanobis": Route("euclidean", params=("V", "VI"), prepare=_whiten, shared="shared", reach=_SQUARES),
+    "seuclidean": Route("euclidean", params=("V",), prepare=_standardise, shared="shared", reach=_SQUARES),
+    "euclidean": Route("euclidean", sparse="sparse", shared="shared", reach=_SQUARES),
+    "l2": Route("euclidean", sparse="sparse", shared="shared", reach=_SQUARES),
+    "sqeuclidean": Route("linear", sparse="linear", power=2, fixed={"metric": "sqeuclidean"}, reach=Reach(2, 2)),
+    "cosine": Route("linear", sparse="linear", fixed={"metric": "cosine"}, reach=Reach(0)),
+    "correlation": Route("linear", sparse="linear", fixed={"metric": "correlation"}, reach=Reach(0)),
+    "manhattan": Route("manhattan", sparse="manhattan", reach=Reach()),
+    "cityblock": Route("manhattan", sparse="manhattan", reach=Reach()),
+    "l1": Route("manhattan", sparse="manhattan", reach=Reach()),
     "precomputed": Route("precomputed", sparse="precomputed", shared="precomputed"),
-    "chebyshev": Route("coordinatewise", power=math.inf, fixed={"metric": "chebyshev"}),
+    "chebyshev": Route("coordinatewise", power=math.inf, fixed={"metric": "chebyshev"}, reach=Reach()),
     "hamming": Route("coordinatewise", power=0, fixed={"metric": "hamming"}),
     "canberra": Route("coordinatewise", power=0, fixed={"metric": "canberra"}),
     "braycurtis": Route("coordinatewise", power=1, fixed={"metric": "braycurtis"}),
@@ -123,15 +139,63 @@ def compute_terms_many(
     """Mean distances of every sample for several partitions; what does not depend on the partition is done once."""
     X = _dense_if_smaller(X, metric)
     given, route = _route_of(X, metric, metric_params)
+    tick = _only_once(tick)
     if route is None:
-        reference = _engine("reference")
-        part = part_of(tick, 1 / len(partitions))
-        return [
-            reference.compute_terms(X, partition, metric=metric, n_jobs=n_jobs, tick=part, metric_params=metric_params)
-            for partition in partitions
-        ]
-    data = X if route.prepare is None else route.prepare(X, **given)
-    return _run_route(route, data, partitions, n_jobs, tick)
+        reach = _reach_of_reference(metric, metric_params)
+
+        def compute(data: Any) -> list[SilhouetteTerms]:
+            return _run_reference(data, partitions, metric, metric_params, n_jobs, tick)
+    else:
+        reach = route.reach
+        X = X if route.prepare is None else route.prepare(X, **given)
+
+        def compute(data: Any) -> list[SilhouetteTerms]:
+            return _run_route(route, data, partitions, n_jobs, tick)
+
+    return compute(X) if reach is None else within_range(compute, X, partitions, reach)
+
+
+def _only_once(tick: Tick) -> Tick:
+    """Progress up to the whole, and no further where work is done again."""
+    done = 0.0
+
+    def limited(share: float) -> None:
+        nonlocal done
+        share = min(share, max(0.0, 1.0 - done)) if done + share > 1 + 1e-9 else share
+        done += share
+        tick(share)
+
+    return limited
+
+
+def _reach_of_reference(metric: Metric, metric_params: dict[str, Any]) -> Reach | None:
+    """For metrics of scikit-learn that grow with the data."""
+    if metric in ("euclidean", "l2", "nan_euclidean"):
+        return Reach(power=2)
+    if metric == "minkowski":
+        p = metric_params.get("p", 2)
+        return _reach_of_power(float(p)) if isinstance(p, (int, float, np.number)) else None
+    return None
+
+
+def _reach_of_power(p: float) -> Reach:
+    return Reach(power=min(max(p, 1.0), 100.0))
+
+
+def _run_reference(
+    X: Any,
+    partitions: Sequence[Partition],
+    metric: Metric,
+    metric_params: dict[str, Any],
+    n_jobs: int,
+    tick: Tick,
+) -> list[SilhouetteTerms]:
+    engine = _engine("reference")
+    part = part_of(tick, 1 / len(partitions))
+    return [
+        engine.compute_terms(X, partition, metric=metric, n_jobs=n_jobs, tick=part, metric_params=metric_params)
+        for partition in partitions
+    ]
 
 
 def as_euclidean(X: Any, metric: Metric, metric_params: dict[str, Any]) -> Any:
@@ -233,7 +297,8 @@ def _minkowski_route(p: Any) -> Route | None:
         return None
     if float(p) in _NAMED_POWERS:
         return replace(_ROUTES[_NAMED_POWERS[float(p)]], power=float(p))
-    return Route("coordinatewise", power=float(p), fixed={"metric": "minkowski", "p": float(p)})
+    fixed = {"metric": "minkowski", "p": float(p)}
+    return Route("coordinatewise", power=float(p), fixed=fixed, reach=_reach_of_power(float(p)))
 
 
 def _weighted_route(route: Route, power: float, w: Any, n_features: int) -> Route | None:

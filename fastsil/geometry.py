@@ -16,10 +16,17 @@ from scipy.sparse import issparse
 from scipy.spatial.distance import cdist
 from sklearn.preprocessing import normalize
 
+from fastsil.memory import require
+from fastsil.scaling import largest_magnitude, near_one
 from fastsil.sklearn_compat import InvalidParameterError
 
 # Below this share of the largest eigenvalue, an eigenvalue of a covariance is rounding.
 _SINGULAR = 1e-13
+_CHUNK_BYTES = 8 << 20
+# Samples that tell where the data lie.
+_TYPICAL_ROWS = 1001
+# Magnitudes whose differences have variances, and products of these, within the range of float64.
+_ORDINARY = (1e-60, 1e60)
 
 
 def unit_rows(X: NDArray[Any]) -> NDArray[Any]:
@@ -75,7 +82,7 @@ def mahalanobis_map(
         values, vectors = _spectrum(VI, "VI", n_features)
         return vectors * np.sqrt(np.maximum(values, 0.0))
     if V is None:
-        V = np.atleast_2d(np.cov(X, rowvar=False, dtype=np.float64))
+        V = _scatter(X, of_pairs=True) / (len(X) - 1)
         name = "the covariance of X"
     else:
         name = "V"
@@ -105,7 +112,7 @@ def seuclidean_map(X: NDArray[Any], *, V: NDArray[Any] | None = None) -> NDArray
         If V has the wrong shape or a value that is not positive.
     """
     given = V is not None
-    variances = np.asarray(V if given else np.var(X, axis=0, ddof=1, dtype=np.float64), dtype=np.float64)
+    variances = np.asarray(V if given else _scatter(X, of_pairs=False) / (len(X) - 1), dtype=np.float64)
     if variances.shape != (X.shape[1],):
         raise ValueError(f"V has shape {variances.shape}; pass one variance per feature, shape ({X.shape[1]},).")
     wrong = ~(np.isfinite(variances) & (variances > 0))
@@ -137,19 +144,52 @@ def factors_of_weights(w: NDArray[np.float64], power: float) -> NDArray[np.float
 
 
 def apply_map(X: NDArray[Any], W: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``(X - mean) W`` in float64, chunk by chunk. W of one dimension scales the features.
+    """``(X - centre) W`` in float64, chunk by chunk. W of one dimension scales the features.
 
-    The mean is taken off first: distances do not see it, and digits are kept that an offset costs.
+    What is taken off is not the mean but :func:`typical_row`: distances do not see it, and digits are kept that an
+    offset costs, or a mean that a few outliers draw away.
     """
     n_samples = len(X)
-    centre = X.mean(axis=0, dtype=np.float64)
+    centre = typical_row(X)
+    require(
+        8.0 * n_samples * W.shape[-1],
+        "X after the linear map of the metric",
+        "Score a part of it, or map and reduce the data yourself (by PCA, in float32) and take metric='euclidean'.",
+    )
     mapped = np.empty((n_samples, W.shape[-1]))
-    step = max(1, (8 << 20) // (8 * X.shape[1]))
+    step = max(1, _CHUNK_BYTES // (8 * X.shape[1]))
     for start in range(0, n_samples, step):
         rows = slice(start, start + step)
         centred = X[rows] - centre
         mapped[rows] = centred * W if W.ndim == 1 else centred @ W
     return mapped
+
+
+def _scatter(X: NDArray[Any], *, of_pairs: bool) -> NDArray[np.float64]:
+    """Sum over the samples of u uᵀ, or of u² only, for u = x - mean; chunk by chunk, in float64."""
+    # Relative to a typical row first: the mean of data far from 0 is rounded.
+    typical = typical_row(X)
+    step = max(1, _CHUNK_BYTES // (8 * X.shape[1]))
+    chunks = [slice(start, start + step) for start in range(0, len(X), step)]
+    mean = sum((X[rows] - typical).sum(axis=0) for rows in chunks) / len(X)
+    total = np.zeros((X.shape[1],) * (2 if of_pairs else 1))
+    for rows in chunks:
+        centred = (X[rows] - typical) - mean
+        total += centred.T @ centred if of_pairs else np.einsum("ij,ij->j", centred, centred)
+    return total
+
+
+def typical_row(X: NDArray[Any]) -> NDArray[np.float64]:
+    """Median of each feature over some of the samples."""
+    return np.asarray(np.median(X[:: -(-len(X) // _TYPICAL_ROWS)].astype(np.float64), axis=0))
+
+
+def of_ordinary_size(X: NDArray[Any]) -> NDArray[Any]:
+    """X, or if squares of its differences would leave the range of float64, X times a power of two."""
+    low, high = _ORDINARY
+    if X.dtype != np.float64 or low <= (largest_magnitude(X) or 1.0) <= high:
+        return X
+    return np.asarray(near_one(X)[0])
 
 
 def _spectrum(matrix: Any, name: str, n_features: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

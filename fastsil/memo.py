@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -131,7 +132,7 @@ def _size(terms: SilhouetteTerms) -> int:
 
 def _copy(terms: SilhouetteTerms) -> SilhouetteTerms:
     """Arrays of its own: callers may write to what they are given."""
-    return SilhouetteTerms(a=terms.a.copy(), b=terms.b.copy(), neighbor=terms.neighbor.copy(), work=terms.work)
+    return replace(terms, a=terms.a.copy(), b=terms.b.copy(), neighbor=terms.neighbor.copy())
 
 
 def _is_mapped(X: Any) -> bool:

@@ -328,8 +328,8 @@ def profile_of(
     silhouettes = np.ascontiguousarray(silhouettes, dtype=dtype)
     return SilhouetteProfile(
         silhouettes=silhouettes,
-        a=terms.a,
-        b=terms.b,
+        a=_in_units_of_X(terms.a, terms.exponent),
+        b=_in_units_of_X(terms.b, terms.exponent),
         labels=partition.classes[partition.codes],
         neighbor=partition.classes[terms.neighbor],
         lower=silhouettes if intervals is None else _rounded(intervals, 0, dtype),
@@ -352,6 +352,14 @@ def _rounded(intervals: NDArray[np.float64], column: int, dtype: np.dtype[Any]) 
 def terms_of(profile: SilhouetteProfile) -> SilhouetteTerms:
     """What an engine answered when the record was made."""
     return SilhouetteTerms(profile.a, profile.b, profile._neighbor_codes, profile.work)
+
+
+def _in_units_of_X(means: NDArray[np.float64], exponent: int) -> NDArray[np.float64]:
+    """Mean distances as they are: beyond the range of float64, infinite or 0."""
+    if exponent == 0:
+        return means
+    with np.errstate(over="ignore", under="ignore"):
+        return np.asarray(np.ldexp(means, -exponent))
 
 
 def with_ignored(profile: SilhouetteProfile, kept: NDArray[np.bool_], label: Any) -> SilhouetteProfile:

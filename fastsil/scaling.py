@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 from fastsil.partition import Partition
 
@@ -44,6 +45,10 @@ class ScaledData:
     dtype: np.dtype[Any]
     partition: Partition
 
+    @property
+    def exponent(self) -> int:
+        return math.frexp(self.scale)[1] - 1
+
 
 def scale_data(X: NDArray[Any], partition: Partition) -> ScaledData:
     """Choose the type and the scale for some data.
@@ -59,14 +64,14 @@ def scale_data(X: NDArray[Any], partition: Partition) -> ScaledData:
     scale = 1.0
     if X.dtype == np.float64:
         scale = scale_of(X)
-    elif not _is_ordinary(_largest_magnitude(X), _SINGLE_RANGE):
+    elif not _is_ordinary(largest_magnitude(X), _SINGLE_RANGE):
         dtype = np.dtype(np.float64)
     return ScaledData(X=as_writable(X), scale=scale, dtype=dtype, partition=partition)
 
 
 def scale_of(values: NDArray[np.float64]) -> float:
     """Power of two that brings the largest magnitude to about 1; 1 where all is of ordinary size already."""
-    largest = _largest_magnitude(values)
+    largest = largest_magnitude(values)
     if _is_ordinary(largest, _DOUBLE_RANGE):
         return 1.0
     # 2**1000 times the smallest subnormal is still far from overflow.
@@ -77,13 +82,24 @@ def _is_ordinary(largest: float, ordinary: tuple[float, float]) -> bool:
     return largest == 0 or ordinary[0] <= largest <= ordinary[1]
 
 
-def _largest_magnitude(X: NDArray[Any]) -> float:
-    step = max(1, _CHUNK_BYTES // (X.itemsize * (X.shape[1] if X.ndim == 2 else 1)))
+def largest_magnitude(X: Any) -> float:
+    """Largest absolute value in an array or a CSR matrix."""
+    sparse = bool(issparse(X))
+    values = X.data if sparse else X
+    step = max(1, _CHUNK_BYTES // (values.itemsize * (values.shape[1] if values.ndim == 2 else 1)))
     largest = 0.0
-    for start in range(0, len(X), step):
-        chunk = X[start : start + step]
+    for start in range(0, len(values), step):
+        chunk = values[start : start + step]
         largest = max(largest, float(chunk.max()), -float(chunk.min()))
     return largest
+
+
+def near_one(X: Any) -> tuple[Any, int]:
+    """X as float64 with its largest magnitude near 1, and the power of two that it was multiplied by."""
+    exponent = -math.frexp(largest_magnitude(X))[1]
+    # In two steps: 2**1074 is beyond float64.
+    half = exponent // 2
+    return X.astype(np.float64) * math.ldexp(1.0, half) * math.ldexp(1.0, exponent - half), exponent
 
 
 def as_writable(X: NDArray[Any]) -> NDArray[Any]:

@@ -22,6 +22,7 @@ from fastsil.dispatch import (
 from fastsil.estimate import silhouette_estimate
 from fastsil.forks import LOADING
 from fastsil.memo import MEMO
+from fastsil.memory import require
 from fastsil.parallel import progress_bar, resolve_n_jobs
 from fastsil.partition import Partition
 from fastsil.planning import LONG_SECONDS, may_be_long, plan_of
@@ -325,6 +326,11 @@ def silhouette_samples_many(
     array([0.777, 0.41 ])
     """
     data, partitions = _check_many(X, labelings, metric)
+    require(
+        28.0 * len(partitions) * data.shape[0],
+        f"What is kept of {data.shape[0]:,} samples in {len(partitions):,} labelings",
+        "Score fewer labelings at once.",
+    )
     terms = _compute_many(data, partitions, metric, metric_params, n_jobs=n_jobs, progress=progress)
     silhouettes = np.empty((len(partitions), data.shape[0]), _result_dtype(data))
     for row, of_labeling, partition in zip(silhouettes, terms, partitions, strict=True):

@@ -49,9 +49,13 @@ class SilhouetteTerms:
         Code of the cluster that gives ``b``; of clusters that tie, the first.
     work : Work
         What was computed.
+    exponent : int
+        ``a`` and ``b`` are 2**exponent times the mean distances: not 0 only where these would leave the range of
+        float64, or lose digits there.
     """
 
     a: NDArray[np.float64]
     b: NDArray[np.float64]
     neighbor: NDArray[np.int32]
     work: Work
+    exponent: int = 0

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.utils import check_array, column_or_1d
 
+from fastsil.memory import require
 from fastsil.partition import Partition, partition_from_codes
 from fastsil.sklearn_compat import VALID_METRICS, InvalidParameterError
 
@@ -21,6 +22,7 @@ Metric = str | Callable[..., float]
 
 # Rows checked for NaN and infinity at a time: small beside X, large beside the cost of a call.
 _FINITE_CHUNK_BYTES = 4 << 20
+_CONVERTED_BYTES = 16 << 20
 
 
 def check_metric(metric: Any) -> Metric:
@@ -88,9 +90,11 @@ def check_data(X: Any, *, metric: Metric = "euclidean", first_row: int = 0) -> A
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
         raise ValueError("X has masked entries; fill or drop them first (for example X.filled(0)).")
     X = cast(Any, check_array)(X, accept_sparse=["csr"], dtype="numeric", ensure_all_finite=False, input_name="X")
+    sparse = _is_sparse(X)
+    if not sparse and metric != "precomputed":
+        _check_room(X)
     # In the machine's byte order: NumPy's sums and numba's kernels want it, and >f4 is float32 all the same.
     X = X.astype(X.dtype.newbyteorder("="), copy=False)
-    sparse = _is_sparse(X)
     if metric == "precomputed":
         if X.shape[0] != X.shape[1]:
             raise ValueError(f"metric='precomputed' needs a square matrix of distances, got X of shape {X.shape}.")
@@ -99,7 +103,27 @@ def check_data(X: Any, *, metric: Metric = "euclidean", first_row: int = 0) -> A
     dtype = np.float32 if X.dtype == np.float32 else np.float64
     if sparse:
         return X.astype(dtype, copy=False)
-    return np.ascontiguousarray(X, dtype=dtype)
+    if X.dtype == dtype and X.flags.c_contiguous and X.flags.aligned:
+        return np.asarray(X)
+    # A block at a time, for Ctrl-C.
+    converted = np.empty(X.shape, dtype)
+    step = max(1, _CONVERTED_BYTES // (converted.itemsize * X.shape[1]))
+    for start in range(0, len(X), step):
+        converted[start : start + step] = X[start : start + step]
+    return converted
+
+
+def _check_room(X: NDArray[Any]) -> None:
+    """Raise a MemoryError, before anything is read, if X must be copied and the copy does not fit."""
+    wanted = np.dtype(np.float32 if X.dtype.newbyteorder("=") == np.float32 else np.float64)
+    if X.dtype == wanted and X.flags.c_contiguous:
+        return
+    order = "in C order" if X.flags.c_contiguous else f"in C order (it has strides {X.strides})"
+    require(
+        float(X.shape[0]) * X.shape[1] * wanted.itemsize,
+        f"A copy of X ({X.dtype}, shape {X.shape}) as {wanted} {order}",
+        "Give it as a float32 or float64 array in C order, which is read in place, in memory or from a file.",
+    )
 
 
 def check_finite(X: Any, *, first_row: int = 0) -> None:
@@ -252,6 +276,12 @@ def check_scored_labels(labels: Any, n_samples: int, ignore_label: Any) -> tuple
 
 def samples_at(X: Any, rows: NDArray[np.intp], metric: Metric) -> Any:
     """Some samples of checked data, copied; of distances, those between them."""
+    if not _is_sparse(X):
+        require(
+            float(len(rows)) * (len(rows) if metric == "precomputed" else X.shape[1]) * X.itemsize,
+            f"A copy of the {len(rows):,} samples that are scored",
+            "Leave out less, or draw fewer (sample_size).",
+        )
     if metric != "precomputed":
         return X[rows]
     # At once where NumPy can, so that only what is left is copied.

@@ -155,3 +155,17 @@ def test_public_names_are_all_there():
 
 def test_the_package_is_typed():
     assert (Path(fastsil.__path__[0]) / "py.typed").exists()
+
+
+@pytest.mark.parametrize(
+    ("unlike", "words"),
+    [("sys.maxsize = 2**31 - 1", "32-bit and little-endian"), ("sys.byteorder = 'big'", "64-bit and big-endian")],
+)
+def test_other_platforms_are_told(unlike, words):
+    code = f"import sys; {unlike}\nimport fastsil"
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    environment = {**os.environ, "PYTHONPATH": path}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    assert result.returncode != 0
+    assert words in result.stderr
+    assert "64-bit little-endian platforms only" in result.stderr

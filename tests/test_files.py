@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import os
 import pickle
 import re
+import subprocess
+import sys
+import time
+import zipfile
 
 import numpy as np
 import pytest
 
+from fastsil import files
 from fastsil.files import (
     DataFileError,
     arrow,
@@ -380,3 +386,123 @@ def test_parquet_needs_no_pandas(tmp_path, monkeypatch):
     FRAME.to_parquet(tmp_path / "x.parquet")
     monkeypatch.setitem(__import__("sys").modules, "pandas", None)
     np.testing.assert_array_equal(read_data(tmp_path / "x.parquet").X, X)
+
+
+def header_of(shape, descr="<f8", fortran=False):
+    header = repr({"descr": descr, "fortran_order": fortran, "shape": shape}).encode()
+    header += b" " * (63 - (len(header) + 10) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+
+
+ABSURD = [(2**40, 2**10), (2**62, 2**62), (-1, 3), (2**31, 2**31, 2), (10**30,), (4, 4)]
+
+
+@pytest.mark.parametrize("shape", ABSURD, ids=str)
+def test_absurd_headers_are_refused_before_memory_is_taken(shape, tmp_path):
+    contents = header_of(shape) + X.tobytes()  # 12 numbers
+    (tmp_path / "x.npy").write_bytes(contents)
+    refuses(lambda: read_data(tmp_path / "x.npy"), "x.npy")
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("X.npy", contents)
+    refuses(lambda: read_data(tmp_path / "x.npz"), "damaged|cannot be read|cut short")
+
+
+def test_what_is_no_array_in_an_npz(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("X.txt", "hello")
+    refuses(lambda: read_data(tmp_path / "x.npz"), "no array")
+    with zipfile.ZipFile(tmp_path / "y.npz", "w") as archive:
+        archive.writestr("X.npy", "hello, I am no array")
+    refuses(lambda: read_data(tmp_path / "y.npz"), "cannot be read")
+    np.savez(tmp_path / "z.npz", X=np.zeros(3, dtype=[("ä", "f8")]))
+    refuses(lambda: read_data(tmp_path / "z.npz"), "numbers")
+
+
+def test_bombs_are_refused_before_they_unpack(tmp_path, monkeypatch):
+    """Files that unpack to a hundred or a thousand times what they are, and more than the memory holds."""
+    np.savez_compressed(tmp_path / "x.npz", X=np.zeros((2_000_000, 4)))
+    row = b"0," * 9_999 + b"0\n"
+    with gzip.open(tmp_path / "x.csv.gz", "wb") as file:
+        for _ in range(1_000):
+            file.write(row)
+    with gzip.open(tmp_path / "line.csv.gz", "wb") as file:
+        file.write(b"0," * 10_000_000)
+    FRAME.to_parquet(tmp_path / "small.parquet")
+    (tmp_path / "l.txt").write_text("0\n" * 6_000_000)
+    monkeypatch.setattr(files, "available_bytes", lambda: 10_000_000)
+    for name in ("x.npz", "x.csv.gz", "line.csv.gz"):
+        started = time.perf_counter()
+        refuses(lambda name=name: read_data(tmp_path / name), name, "bytes of memory", "free")
+        assert time.perf_counter() - started < 2
+    refuses(lambda: read_labels(tmp_path / "l.txt"), "12,000,000 bytes", "10,000,000")
+    np.testing.assert_array_equal(read_data(tmp_path / "small.parquet").X, X)
+    monkeypatch.setattr(files, "_LONGEST_LINE", 1000)
+    monkeypatch.setattr(files, "available_bytes", lambda: None)
+    refuses(lambda: read_data(tmp_path / "line.csv.gz"), "line of more than 1,000 letters")
+
+
+def test_labels_and_columns_with_markup_stay_text(tmp_path):
+    (tmp_path / "x.csv").write_text('<script>alert(1)</script>,"b&c"\n1,2\n3,4\n5,7\n')
+    assert read_data(tmp_path / "x.csv").columns == ("<script>alert(1)</script>", "b&c")
+
+
+WRITE = """
+import os, resource, sys
+from pathlib import Path
+import numpy as np
+from fastsil.files import write_columns, write_csv, write_json
+
+folder = Path(sys.argv[1])
+columns = {"value": np.random.default_rng(0).normal(size=20_000)}
+
+def write_all():
+    write_csv(folder / "a.csv", columns)
+    write_json(folder / "b.json", {"values": columns["value"].tolist()})
+    write_columns(folder / "c", columns)
+
+if sys.argv[2] == "full":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+    import signal
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    failed = 0
+    for write in (
+        lambda: write_csv(folder / "a.csv", columns),
+        lambda: write_json(folder / "b.json", {"values": columns["value"].tolist()}),
+        lambda: write_columns(folder / "c", columns),
+    ):
+        try:
+            write()
+        except OSError:
+            failed += 1
+    print(failed)
+else:
+    write_all()
+    print("ready", flush=True)
+    while True:
+        write_all()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits and signals of POSIX")
+def test_a_full_disk_leaves_the_old_files(tmp_path):
+    for name in ("a.csv", "b.json", "c.parquet"):
+        (tmp_path / name).write_text("old")
+    command = [sys.executable, "-c", WRITE, str(tmp_path), "full"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout == "3\n"
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(
+        ("a.csv", "b.json", "c.parquet"), "old"
+    )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_a_kill_at_any_moment_leaves_whole_files(tmp_path):
+    for delay in (0.0, 0.01, 0.02, 0.035):
+        command = [sys.executable, "-c", WRITE, str(tmp_path), "for ever"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(delay)
+            process.kill()
+        assert len(pandas.read_csv(tmp_path / "a.csv")) == 20_000
+        assert len(read_json(tmp_path / "b.json")["values"]) == 20_000
+        assert len(pandas.read_parquet(tmp_path / "c.parquet")) == 20_000

@@ -70,6 +70,8 @@ def compute_terms(
     if metric == "minkowski":
         exponent = _scale_of_powers(X, p)
         X, unit = (X if exponent == 0 else np.ldexp(X.astype(np.float64), exponent)), math.ldexp(1.0, -exponent)
+    if metric in ("canberra", "braycurtis"):
+        X = _without_overflow(X, 4.0 * (X.shape[1] if metric == "braycurtis" else 1))
     loop = _loop_of(metric, X, p, w)
     if loop == kernels.HAMMING_BYTES:
         X = (X - X.min()).astype(np.uint8)
@@ -111,6 +113,14 @@ def _loop_of(metric: str, X: NDArray[Any], p: float, w: NDArray[np.float64] | No
     return kernels.CHEBYSHEV
 
 
+def _without_overflow(X: NDArray[Any], n_terms: float) -> NDArray[Any]:
+    """X, or where sums of so many values may overflow, X times a power of two: these distances are ratios."""
+    largest = max(float(X.max()), -float(X.min()))
+    if X.dtype == np.float32 or largest <= np.finfo(np.float64).max / n_terms:
+        return X
+    return as_writable(X / 2.0 ** np.ceil(np.log2(n_terms)))
+
+
 def _is_within(X: NDArray[Any], low: float, high: float) -> bool:
     """Whether all magnitudes but 0 are between two bounds."""
     for start in range(0, len(X), _CHUNK):
@@ -122,8 +132,9 @@ def _is_within(X: NDArray[Any], low: float, high: float) -> bool:
 
 def _fits_bytes(X: NDArray[Any]) -> bool:
     """Whether all values are whole numbers, no two more than a byte apart."""
-    if not X.max() - X.min() <= np.iinfo(np.uint8).max or abs(X.max()) > _WHOLE:
-        return False
+    with np.errstate(over="ignore"):
+        if not X.max() - X.min() <= np.iinfo(np.uint8).max or abs(X.max()) > _WHOLE:
+            return False
     return all(bool((chunk == np.rint(chunk)).all()) for chunk in np.array_split(X, -(-len(X) // _CHUNK)))
 
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from fastsil.kernels import bounds as bound_kernels
 from fastsil.kernels import euclidean as tile_kernels
+from fastsil.memory import require
 from fastsil.moments import (
     SHARED_DIRECTIONS,
     Load,
@@ -83,6 +84,11 @@ def compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: T
     tick : callable
         Told the share of the work that has been finished.
     """
+    require(
+        5 * 8.0 * partition.n_clusters * X.shape[1],
+        f"What is kept of {partition.n_clusters:,} clusters in {X.shape[1]:,} features",
+        "Take fewer clusters, or reduce the features (by PCA).",
+    )
     seconds: dict[str, float] = {}
     n_jobs = worthwhile_threads(X.shape, n_jobs)
     products = float(len(X)) ** 2 * X.shape[1]
@@ -324,10 +330,10 @@ def _finish(data: ScaledData, own_sums: NDArray[np.float64], nearest: _Nearest, 
     a, b = np.empty(partition.n_samples), np.empty(partition.n_samples)
     neighbor = np.empty(partition.n_samples, dtype=np.int32)
     a[partition.order] = own_sums
-    a /= np.maximum(partition.sizes - 1, 1)[partition.codes] * data.scale
-    b[partition.order] = nearest.mean / data.scale
+    a /= np.maximum(partition.sizes - 1, 1)[partition.codes]
+    b[partition.order] = nearest.mean
     neighbor[partition.order] = nearest.cluster
-    return SilhouetteTerms(a=a, b=b, neighbor=neighbor, work=work)
+    return SilhouetteTerms(a=a, b=b, neighbor=neighbor, work=work, exponent=data.exponent)
 
 
 @contextmanager

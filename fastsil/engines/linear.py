@@ -21,7 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsil.extremes import check_lengths
 from fastsil.kernels import linear as kernels
+from fastsil.memory import require
 from fastsil.parallel import Tick, enough_for_threads, ignore_progress, part_of, run_tasks
 from fastsil.partition import Partition
 from fastsil.summaries import ClusterSummaries, View, dense_rows, summarize, view_of
@@ -60,11 +62,18 @@ def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: Tick, metr
     ValueError
         If the metric is correlation and all entries of a row are equal.
     """
+    require(
+        5 * 8.0 * partition.n_clusters * X.shape[1],
+        f"What is kept of {partition.n_clusters:,} clusters in {X.shape[1]:,} features",
+        "Take fewer clusters, or reduce the features (by PCA).",
+    )
     view = view_of(X, metric)
     started = time.perf_counter()
     n_jobs = enough_for_threads(n_jobs, float(X.shape[0]) * X.shape[1] * partition.n_clusters, _WORTH_THREADS)
     summaries = summarize(view, partition, n_jobs=n_jobs, tick=part_of(tick, _SHARE_OF_MOMENTS))
     check_directions(view, metric)
+    if metric == "cosine":
+        check_lengths(X, view.without_direction())
     moments_done = time.perf_counter()
     terms = _terms(view, partition.codes, summaries, n_jobs, part_of(tick, 1 - _SHARE_OF_MOMENTS))
     seconds = {"moments": moments_done - started, "distances": time.perf_counter() - moments_done}

@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 _BYTES = 24 << 20
 _BYTES_A_SAMPLE = 16
 
-# A sorted feature keeps a float64 and an int32 a sample.
+# A sorted feature keeps a float64 and an int32 a sample (an int64 where int32 cannot count them).
 _BYTES_SORTED = 12
 
 # Clusters below which a walk costs the same for fewer.
@@ -95,6 +95,10 @@ def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: Tick) -> S
     return SilhouetteTerms(a=own, b=other, neighbor=which, work=work)
 
 
+def _index_type(n_samples: int) -> type[np.signedinteger[Any]]:
+    return np.int32 if n_samples <= np.iinfo(np.int32).max else np.int64
+
+
 def _is_sparse(X: Any) -> bool:
     return bool(issparse(X))
 
@@ -132,7 +136,7 @@ def _add_features(
 ) -> None:
     """Sort some features, then add their part to the sums of every range of clusters."""
     values = np.empty((len(features), partition.n_samples))
-    order = np.empty(values.shape, dtype=np.int32)
+    order = np.empty(values.shape, dtype=_index_type(partition.n_samples))
 
     def sort_feature(rank: int, interrupt: NDArray[np.uint8]) -> None:
         if not interrupt[0]:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
+from fastsil.extremes import check_given
 from fastsil.kernels import precomputed as kernels
 from fastsil.kernels.nearest import keep_nearest_transposed
 from fastsil.parallel import Tick, enough_for_threads, run_tasks
@@ -174,7 +175,10 @@ def compute_terms_many(X: Any, partitions: Sequence[Partition], *, n_jobs: int, 
         share=pairs / n_samples**2,
         seconds={"read": time.perf_counter() - started},
     )
-    return [SilhouetteTerms(a=each.own, b=each.other, neighbor=each.which, work=work) for each in groupings]
+    found = [SilhouetteTerms(a=each.own, b=each.other, neighbor=each.which, work=work) for each in groupings]
+    for each in found:
+        check_given(each)
+    return found
 
 
 class _Grouping:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import get_config
 
+from fastsil.memory import require
 from fastsil.moments import cluster_centers
 from fastsil.pairs import PairSums, piece_rows, worthwhile_threads
 from fastsil.parallel import Tick
@@ -92,6 +93,12 @@ def compute_terms_many(
     tick : callable
         Told the share of the work that has been finished.
     """
+    n_clusters = sum(partition.n_clusters for partition in partitions)
+    require(
+        8.0 * n_clusters * len(X),
+        f"Sums of distances from {len(X):,} samples to {n_clusters:,} clusters",
+        "Score fewer labelings at once, or lower scikit-learn's working_memory (sklearn.set_config).",
+    )
     started = time.perf_counter()
     n_jobs = worthwhile_threads(X.shape, n_jobs)
     blocks, cells = _blocks_and_cells(partitions)
@@ -109,7 +116,7 @@ def compute_terms_many(
         seconds={"all pairs": time.perf_counter() - started},
     )
     return [
-        _finish(partition, blocks.order, sums[first : first + partition.n_clusters], data.scale, work)
+        _finish(partition, blocks.order, sums[first : first + partition.n_clusters], data.exponent, work)
         for partition, first in zip(partitions, firsts, strict=False)
     ]
 
@@ -130,7 +137,7 @@ def _blocks_and_cells(partitions: Sequence[Partition]) -> tuple[Partition, NDArr
 
 
 def _finish(
-    partition: Partition, order: NDArray[np.intp], sums: NDArray[np.float64], scale: float, work: Work
+    partition: Partition, order: NDArray[np.intp], sums: NDArray[np.float64], exponent: int, work: Work
 ) -> SilhouetteTerms:
     """From sums by position (overwritten) to terms by row of X."""
     positions = np.arange(partition.n_samples)
@@ -141,7 +148,7 @@ def _finish(
     nearest = sums.argmin(axis=0).astype(np.int32)
     a, b = np.empty(partition.n_samples), np.empty(partition.n_samples)
     neighbor = np.empty(partition.n_samples, dtype=np.int32)
-    a[order] = own / scale
-    b[order] = sums[nearest, positions] / scale
+    a[order] = own
+    b[order] = sums[nearest, positions]
     neighbor[order] = nearest
-    return SilhouetteTerms(a=a, b=b, neighbor=neighbor, work=work)
+    return SilhouetteTerms(a=a, b=b, neighbor=neighbor, work=work, exponent=exponent)

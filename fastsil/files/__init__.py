@@ -11,19 +11,22 @@ from __future__ import annotations
 import contextlib
 import csv
 import gzip
+import io
 import json
+import math
 import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.files.arrow import ENDINGS, ending_in, read_arrow, read_arrow_labels
 from fastsil.files.records import LABEL_NAMES, DataFile, DataFileError, choose, listed
+from fastsil.memory import available_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +56,8 @@ _NPY_REASONS = {
     "EOF": "is cut short, within its header.",
     "empty file": "is empty: its array has no entries.",
 }
+# A line of text longer than this is no row of a table.
+_LONGEST_LINE = 64 << 20
 
 
 def read_data(
@@ -225,12 +230,22 @@ def _one_sentence(path: Path) -> Iterator[None]:
         raise DataFileError(f"{path} is damaged or cut short ({_first_line(error)}).") from error
     except UnicodeDecodeError as error:
         raise DataFileError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, OverflowError, RuntimeError, csv.Error) as error:
         raise DataFileError(f"{path} cannot be read: {_first_line(error)}") from error
 
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _check_room(path: Path, n_bytes: int) -> None:
+    """Refuse before anything is read what is larger, unpacked, than the memory that is free."""
+    available = available_bytes()
+    if available is not None and n_bytes > available:
+        raise DataFileError(
+            f"{path} holds {n_bytes:,} bytes once unpacked, but only {available:,} bytes of memory are free; "
+            "save a part of it, or an .npy file, which is read in place."
+        )
 
 
 def _check_samples(path: Path, X: NDArray[Any]) -> None:
@@ -250,6 +265,8 @@ def _load_npy(path: Path) -> NDArray[Any]:
             raise DataFileError(f"{path} is empty (0 bytes).")
         if magic != _NPY_MAGIC:
             raise DataFileError(f"{path} is no .npy file: it begins with {magic!r}; write it with numpy.save.")
+        file.seek(0)
+        _check_header(str(path), file, path.stat().st_size, exact=False)
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
     except ValueError as error:
@@ -264,12 +281,34 @@ def _load_npz(path: Path, key: str | None, names: Sequence[str]) -> NDArray[Any]
         raise DataFileError(f"{path} is no .npz file, or is cut short; write it with numpy.savez.")
     with np.load(path, allow_pickle=False) as archive:
         name = choose(path, archive.files, key, names, "array")
-        try:
-            return np.asarray(archive[name])
-        except ValueError as error:
-            if "allow_pickle" not in str(error):
-                raise
-            raise DataFileError(f"{path}:{name} {_NO_PICKLE}") from error
+        _check_member(path, archive.zip, name)
+        return np.asarray(archive[name])
+
+
+def _check_member(path: Path, archive: Any, name: str) -> None:
+    """Refuse an array whose header does not fit its bytes, or that does not fit the memory, which numpy takes first."""
+    if f"{name}.npy" not in archive.namelist():
+        raise DataFileError(f"{path}:{name} is no array; write arrays with numpy.savez.")
+    stored = archive.getinfo(f"{name}.npy").file_size
+    with archive.open(f"{name}.npy") as member:
+        _check_header(f"{path}:{name}", member, stored, exact=True)
+    _check_room(path, stored)
+
+
+def _check_header(name: str, file: Any, n_bytes: int, *, exact: bool) -> None:
+    """Refuse an array whose header promises other bytes than there are, before numpy makes room for them."""
+    version = np.lib.format.read_magic(file)
+    read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in read_header:
+        raise DataFileError(f"{name} has fields with names, and is no array of numbers.")
+    shape, _, dtype = read_header[version](file)
+    if dtype.hasobject:
+        raise DataFileError(f"{name} {_NO_PICKLE}")
+    promised, there = math.prod(shape) * dtype.itemsize, n_bytes - file.tell()
+    if promised > there and min(shape, default=0) >= 0:
+        raise DataFileError(f"{name} {_NPY_REASONS['mmap length']}")
+    if min(shape, default=0) < 0 or (exact and promised != there):
+        raise DataFileError(f"{name} is damaged: its header says {shape} of {dtype}, and {there:,} bytes follow.")
 
 
 def _read_npy(path: Path, key: str | None, labels_column: str | None, drop: tuple[str, ...]) -> DataFile:
@@ -348,6 +387,7 @@ def _read_label_npz(path: Path, key: str | None) -> NDArray[Any]:
 
 def _read_label_lines(path: Path, key: str | None) -> NDArray[Any]:
     _refuse_names(path, key=key)
+    _check_room(path, path.stat().st_size)
     lines = path.read_text(encoding="utf-8-sig").split("\n")
     words = [line.strip() for line in (lines[:-1] if lines[-1] == "" else lines)]
     if "" in words or not words:
@@ -366,17 +406,18 @@ def _load_frame(path: Path) -> pd.DataFrame:
     separator = "\t" if _suffix(path) == ".tsv" else ","
     try:
         first = _first_row(path, separator)
-        # index_col=False: else a line with one cell too many silently makes the first column an index.
-        frame = pd.read_csv(
-            path,
-            sep=separator,
-            encoding="utf-8-sig",
-            header=0 if _is_header(first) else None,
-            index_col=False,
-            low_memory=False,
-            on_bad_lines="error",
-            skipinitialspace=True,
-        )
+        with _unpacked(path) as text:
+            # index_col=False: else a line with one cell too many silently makes the first column an index.
+            frame = pd.read_csv(
+                text,
+                sep=separator,
+                encoding="utf-8-sig",
+                header=0 if _is_header(first) else None,
+                index_col=False,
+                low_memory=False,
+                on_bad_lines="error",
+                skipinitialspace=True,
+            )
     except pd.errors.EmptyDataError:
         raise DataFileError(f"{path} is empty.") from None
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
@@ -387,9 +428,55 @@ def _load_frame(path: Path) -> pd.DataFrame:
 
 
 def _first_row(path: Path, separator: str) -> list[str]:
-    opened = gzip.open if _suffix(path) == ".csv.gz" else open
-    with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
-        return next(csv.reader(file, delimiter=separator), [])
+    with _unpacked(path) as packed, io.TextIOWrapper(packed, encoding="utf-8-sig", newline="") as file:
+        return next(csv.reader(_lines(path, file), delimiter=separator), [])
+
+
+def _lines(path: Path, file: IO[str]) -> Iterator[str]:
+    while line := file.readline(_LONGEST_LINE):
+        if len(line) == _LONGEST_LINE:
+            raise DataFileError(f"{path} has a line of more than {_LONGEST_LINE:,} letters; is it a table?")
+        yield line
+
+
+@contextlib.contextmanager
+def _unpacked(path: Path) -> Iterator[io.BufferedReader]:
+    """The bytes of a text, unpacked, as long as they fit the memory that is free."""
+    _check_room(path, path.stat().st_size)
+    with gzip.open(path) if _suffix(path) == ".csv.gz" else path.open("rb") as packed:
+        limited = _Limited(packed, available_bytes())
+        try:
+            yield io.BufferedReader(limited)
+        except Exception:
+            # pandas has errors of its own for a file that fails.
+            if limited.is_over():
+                raise DataFileError(
+                    f"{path} unpacks to more than the {limited.most:,} bytes of memory that are free; save a part, "
+                    "or an .npy file, which is read in place."
+                ) from None
+            raise
+
+
+class _Limited(io.RawIOBase):
+    """A file that ends with an error where more has been read than there may be."""
+
+    def __init__(self, file: Any, most: int | None) -> None:
+        self.n_read = 0
+        self._file = file
+        self.most = most
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        read = int(self._file.readinto(buffer))
+        self.n_read += read
+        if self.is_over():
+            raise OSError("too large")
+        return read
+
+    def is_over(self) -> bool:
+        return self.most is not None and self.n_read > self.most
 
 
 def _is_header(cells: Sequence[str]) -> bool:

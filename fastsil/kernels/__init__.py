@@ -7,4 +7,47 @@ the compiled function: a helper or an option that changed in another file would 
 * ``moments``: moments of clusters, and ``bounds``: what they say of mean distances;
 * ``linear``: squared distances to centers; ``manhattan``: walks along sorted features;
 * ``coordinatewise``: distances that are sums or maxima over features; ``precomputed``: sums of given distances.
+
+What is compiled is cached where numba finds a place, and a cache is a convenience: without a place (no home, a folder
+that cannot be written to), on a full disk, or with files in it that are damaged, numba raises; kernels of this room are
+then compiled as if there were no cache.
 """
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from numba.core import caching, dispatcher
+
+
+class _KindCache(caching.FunctionCache):
+    """numba's cache of a function, which never stands in the way of compiling it."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:
+            # Damaged, or out of reach. Emptied if possible, or it would be met again when the new code is saved.
+            with contextlib.suppress(Exception):
+                self.flush()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with contextlib.suppress(Exception):
+            super().save_overload(sig, data)
+
+
+def _cache_of(py_func: Any) -> Any:
+    """A kind cache for functions of this room, numba's own for all others."""
+    if not py_func.__module__.startswith(f"{__name__}."):
+        return _numbas_cache(py_func)
+    try:
+        return _KindCache(py_func)
+    except Exception:
+        return caching.NullCache()
+
+
+# numba has no setting for it: a decorated function asks this name of its module for a cache.
+_numbas_cache = dispatcher.FunctionCache
+dispatcher.FunctionCache = _cache_of
