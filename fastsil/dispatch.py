@@ -174,7 +174,7 @@ def _reach_of_reference(metric: Metric, metric_params: dict[str, Any]) -> Reach 
         return Reach(power=2)
     if metric == "minkowski":
         p = metric_params.get("p", 2)
-        return _reach_of_power(float(p)) if isinstance(p, (int, float, np.number)) else None
+        return _reach_of_power(float(p)) if isinstance(p, (int, float, np.number)) and p > 0 else None
     return None
 
 

@@ -23,6 +23,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 rng = np.random.default_rng(0)
 X = rng.normal(size=(200_000, 64))
 few, many = rng.integers(3, size=len(X)), rng.integers(60, size=len(X))
+heaps = rng.integers(6000, size=len(X))
 distances = np.memmap(sys.argv[1], np.float64, "w+", shape=(30_000, 30_000))
 
 def samples(labels=few, **params):
@@ -40,8 +41,8 @@ RUNS = {
     "pruned": (samples(many), LARGE),
     "shared": (shared, LARGE),
     "coordinatewise": (samples(metric="chebyshev"), LARGE),
-    "linear": (samples(many * 100 + few, metric="sqeuclidean"), LARGE),
-    "manhattan": (samples(many * 100 + few, metric="manhattan"), LARGE),
+    "linear": (samples(heaps, metric="sqeuclidean"), LARGE),
+    "manhattan": (samples(heaps, metric="manhattan"), LARGE),
     "precomputed": (given, len(distances)),
     "scikit-learn's distances": (samples(metric="minkowski", p=3), LARGE),
 }

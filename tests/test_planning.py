@@ -20,7 +20,7 @@ def overlapping(n, d, k, seed=0):
 @pytest.fixture
 def small_probes(monkeypatch):
     """A run on few of the samples, so that something is predicted."""
-    monkeypatch.setattr(room, "_PROBE_SAMPLES", (2_000, 2_000))
+    monkeypatch.setattr(room, "_PROBE_SAMPLES", (4_000, 4_000))
     monkeypatch.setattr(room, "_PROBE_LEAST_PRODUCTS", 1.0)
     monkeypatch.setattr(room, "_PROBE_SLOW", 500)
 
