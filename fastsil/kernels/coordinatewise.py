@@ -221,8 +221,8 @@ def _count_unequal(rows, panel, totals):
             x0, x1, x2, x3 = x[f], x[f + 1], x[f + 2], x[f + 3]
             y0, y1, y2, y3 = y[f], y[f + 1], y[f + 2], y[f + 3]
             for j in range(STRIP):
-                x_count[j] += (x0 != a[j]) + (x1 != b[j]) + (x2 != c[j]) + (x3 != d[j])
-                y_count[j] += (y0 != a[j]) + (y1 != b[j]) + (y2 != c[j]) + (y3 != d[j])
+                x_count[j] += int(x0 != a[j]) + int(x1 != b[j]) + int(x2 != c[j]) + int(x3 != d[j])
+                y_count[j] += int(y0 != a[j]) + int(y1 != b[j]) + int(y2 != c[j]) + int(y3 != d[j])
         for r in range(ROWS):
             for j in range(STRIP):
                 totals[r, j] += counts[r, j]
