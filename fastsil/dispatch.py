@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 from sklearn.metrics import pairwise_distances
 
 from fastsil.extremes import Reach, within_range
@@ -30,6 +29,7 @@ from fastsil.geometry import (
 )
 from fastsil.parallel import Tick, part_of
 from fastsil.partition import Partition
+from fastsil.scaling import is_sparse
 from fastsil.sklearn_compat import VALID_METRICS
 from fastsil.terms import SilhouetteTerms
 from fastsil.validation import Metric, check_finite, samples_at
@@ -138,7 +138,7 @@ def compute_terms_many(
 ) -> list[SilhouetteTerms]:
     """Mean distances of every sample for several partitions; what does not depend on the partition is done once."""
     X = _dense_if_smaller(X, metric)
-    given, route = _route_of(X, metric, metric_params)
+    given, route = _route_of(X.shape[1], metric, metric_params, sparse=is_sparse(X))
     tick = _only_once(tick)
     if route is None:
         reach = _reach_of_reference(metric, metric_params)
@@ -201,17 +201,17 @@ def _run_reference(
 def as_euclidean(X: Any, metric: Metric, metric_params: dict[str, Any]) -> Any:
     """Data whose Euclidean distances are the distances of the metric; None where there are none."""
     X = _dense_if_smaller(X, metric)
-    given, route = _route_of(X, metric, metric_params)
-    if route is None or _engine_on(route, X) != "euclidean":
+    given, route = _route_of(X.shape[1], metric, metric_params, sparse=is_sparse(X))
+    if route is None or _engine_on(route, sparse=is_sparse(X)) != "euclidean":
         return None
     return X if route.prepare is None else route.prepare(X, **given)
 
 
 def engine_of(X: Any, metric: Metric, metric_params: dict[str, Any]) -> str:
     """Name of the engine that computes the metric for such data."""
-    X = _dense_if_smaller(X, metric)
-    route = _route_of(X, metric, metric_params)[1]
-    return "reference" if route is None else _engine_on(route, X)
+    sparse = is_sparse(X) and not _is_smaller_dense(X, metric)
+    route = _route_of(X.shape[1], metric, metric_params, sparse=sparse)[1]
+    return "reference" if route is None else _engine_on(route, sparse=sparse)
 
 
 def is_worth_remembering(metric: Metric) -> bool:
@@ -225,16 +225,17 @@ def is_worth_remembering(metric: Metric) -> bool:
 
 def seconds_of_shared_pass(X: Any, metric: Metric, metric_params: dict[str, Any], *, n_jobs: int) -> float:
     """Rough time of a pass that serves several partitions at once; 0 for a metric without an engine for it."""
-    route = _route_of(X, metric, metric_params)[1]
+    route = _route_of(X.shape[1], metric, metric_params, sparse=is_sparse(X))[1]
     if route is None or not _is_shared(route, X):
         return 0.0
     shared = _engine(route.shared)
     return float(shared.estimate_seconds(X.shape, n_jobs))
 
 
-def _route_of(X: Any, metric: Metric, metric_params: dict[str, Any]) -> tuple[dict[str, Any], Route | None]:
+def _route_of(
+    n_features: int, metric: Metric, metric_params: dict[str, Any], *, sparse: bool
+) -> tuple[dict[str, Any], Route | None]:
     """Keywords that the data are prepared with, and the route; without a route, the metric is scikit-learn's."""
-    sparse: bool = issparse(X)
     if metric == "precomputed":
         return {}, _ROUTES[metric]  # scikit-learn takes any keywords and uses none
     given = dict(metric_params)
@@ -243,7 +244,7 @@ def _route_of(X: Any, metric: Metric, metric_params: dict[str, Any]) -> tuple[di
         route = _minkowski_route(given.pop("p", 2))
     if route is not None and route.power is not None and "w" in given and not sparse:
         w = given.pop("w")
-        route = route if w is None else _weighted_route(route, route.power, w, X.shape[1])
+        route = route if w is None else _weighted_route(route, route.power, w, n_features)
     if route is None or not set(given) <= set(route.params) or (sparse and not route.sparse):
         return {}, None
     return {name: value for name, value in given.items() if value is not None}, route
@@ -251,11 +252,14 @@ def _route_of(X: Any, metric: Metric, metric_params: dict[str, Any]) -> tuple[di
 
 def _dense_if_smaller(X: Any, metric: Metric) -> Any:
     """A CSR matrix for the Euclidean engine as an array, if that takes no more memory than the matrix does."""
-    sparse: bool = issparse(X)
-    if not sparse or metric not in ("euclidean", "l2"):
-        return X
+    return X.toarray() if is_sparse(X) and _is_smaller_dense(X, metric) else X
+
+
+def _is_smaller_dense(X: Any, metric: Metric) -> bool:
+    if metric not in ("euclidean", "l2"):
+        return False
     held = X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
-    return X.toarray() if X.shape[0] * X.shape[1] * X.dtype.itemsize <= held else X
+    return bool(X.shape[0] * X.shape[1] * X.dtype.itemsize <= held)
 
 
 def _run_route(route: Route, X: Any, partitions: Sequence[Partition], n_jobs: int, tick: Tick) -> list[SilhouetteTerms]:
@@ -270,20 +274,18 @@ def _run_route(route: Route, X: Any, partitions: Sequence[Partition], n_jobs: in
     if together:
         found = shared.compute_terms_many(X, [partitions[place] for place in together], n_jobs=n_jobs, tick=part)
         terms.update(zip(together, found, strict=True))
-    engine = _engine(_engine_on(route, X))
+    engine = _engine(_engine_on(route, sparse=is_sparse(X)))
     for place in alone:
         terms[place] = engine.compute_terms(X, partitions[place], n_jobs=n_jobs, tick=part, **route.fixed)
     return [terms[place] for place in range(len(partitions))]
 
 
-def _engine_on(route: Route, X: Any) -> str:
-    sparse: bool = issparse(X)
+def _engine_on(route: Route, *, sparse: bool) -> str:
     return route.sparse if sparse else route.engine
 
 
 def _is_shared(route: Route, X: Any) -> bool:
-    sparse: bool = issparse(X)
-    return bool(route.shared) and (not sparse or route.shared == route.sparse)
+    return bool(route.shared) and (not is_sparse(X) or route.shared == route.sparse)
 
 
 def _engine(name: str) -> Any:
@@ -340,7 +342,7 @@ def distances_between_some(X: Any, metric: str, metric_params: dict[str, Any]) -
         return None, None
     rows = np.sort(np.random.default_rng(0).permutation(X.shape[0])[:_SOME])
     if metric == "precomputed":
-        sparse = bool(issparse(X))
+        sparse = is_sparse(X)
         drawn: Any = samples_at(X, rows, metric)
         check_finite(drawn)
         return rows, (drawn.astype(np.float64).toarray() if sparse else np.asarray(drawn, dtype=np.float64))

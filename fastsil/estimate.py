@@ -24,13 +24,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
+from fastsil.approximation import GUESS, LOWER, UPPER
 from fastsil.confidence import MeanInterval
 from fastsil.dispatch import NO_PAIRS, compute_terms, engine_of, silhouettes_of
 from fastsil.forks import LOADING
 from fastsil.parallel import Tick, part_of, progress_bar, resolve_n_jobs
 from fastsil.partition import Partition
 from fastsil.planning import exact_is_as_cheap
-from fastsil.rows import GUESS, LOWER, UPPER, Rows, open_rows
+from fastsil.rows import Rows, open_rows
 from fastsil.summaries import GEOMETRIES
 from fastsil.terms import SilhouetteTerms
 from fastsil.validation import (
@@ -297,7 +298,7 @@ def _all_of_them(
 
 def _without_doubt(terms: SilhouetteTerms, partition: Partition, request: _Request) -> SilhouetteEstimate:
     silhouettes = silhouettes_of(terms, partition)
-    means = np.bincount(partition.codes, weights=silhouettes) / partition.sizes
+    means = partition.means(silhouettes)
     score, macro, share = float(silhouettes.mean()), float(means.mean()), float((silhouettes < 0).mean())
     return SilhouetteEstimate(
         score=score,

@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 
 from fastsil.partition import Partition
-from fastsil.scaling import largest_magnitude, near_one
+from fastsil.scaling import is_sparse, largest_magnitude, near_one
 from fastsil.terms import SilhouetteTerms
 
 # Powers below this are about to lose digits.
@@ -103,7 +102,7 @@ def check_given(terms: SilhouetteTerms) -> None:
 def check_lengths(X: Any, without: NDArray[np.intp]) -> None:
     """Raise a ValueError if a row that was taken for one without a direction is not 0."""
     for row in without:
-        entries = X[[row]].data if _is_sparse(X) else X[row]
+        entries = X[[row]].data if is_sparse(X) else X[row]
         if np.any(entries):
             raise ValueError(f"row {row} of X is too short to have a direction in {X.dtype}; multiply X by 2.0**500.")
 
@@ -146,7 +145,7 @@ def _all_equal(X: Any, rows: NDArray[np.intp], others: NDArray[np.intp]) -> bool
     step = max(1, _CHUNK_BYTES // (8 * X.shape[1]))
     for start in range(0, len(rows), step):
         left, right = X[rows[start : start + step]], X[others[start : start + step]]
-        different = (left != right).nnz if _is_sparse(X) else (left != right).any()
+        different = (left != right).nnz if is_sparse(X) else (left != right).any()
         if different:
             return False
     return True
@@ -155,7 +154,3 @@ def _all_equal(X: Any, rows: NDArray[np.intp], others: NDArray[np.intp]) -> bool
 def _power_of_ten(value: float, exponent: int) -> str:
     """``value`` times a power of two, rounded to a power of ten, which may be beyond float64."""
     return f"1e{round(math.log10(value or 1.0) + exponent * math.log10(2)):+d}"
-
-
-def _is_sparse(X: Any) -> bool:
-    return bool(issparse(X))

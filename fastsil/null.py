@@ -22,6 +22,7 @@ from fastsil.diagnosis import NullReference
 from fastsil.parallel import Tick, ignore_progress, part_of, run_tasks
 from fastsil.results import SweepRow, with_columns
 from fastsil.search import Space
+from fastsil.validation import check_integer
 
 REFERENCES = ("gaussian", "uniform")
 
@@ -195,8 +196,7 @@ def check_null(n_null: Any, null_size: Any, reference: Any) -> None:
         If a number is not an integer.
     """
     for name, value in (("n_null", n_null), ("null_size", null_size)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-            raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}.")
+        check_integer(name, value)
     if n_null < 0 or n_null == 1:
         raise ValueError(f"n_null={n_null} gives no spread; pass 0 for none, or 19 or more for a test at 5 %.")
     if null_size < 3:

@@ -361,3 +361,19 @@ def _earlier_tasks_of_same_pieces(tasks: list[_Task]) -> list[list[int]]:
         after.append(sorted({last[piece] for piece in pieces if piece in last}))
         last.update(dict.fromkeys(pieces, index))
     return after
+
+
+def least(groups: NDArray[np.intp], values: NDArray[np.float64], n_groups: int) -> NDArray[np.float64]:
+    """The least value of each group."""
+    smallest = np.full(n_groups, np.inf)
+    np.minimum.at(smallest, groups, values)
+    return smallest
+
+
+def index_of_least(groups: NDArray[np.intp], values: NDArray[np.float64], n_groups: int) -> NDArray[np.intp]:
+    """For each group, the first index of its least value; every group occurs."""
+    indices = np.flatnonzero(values == least(groups, values, n_groups)[groups])
+    first = np.empty(n_groups, dtype=np.intp)
+    # Written from the last to the first, so that the first one stays.
+    first[groups[indices[::-1]]] = indices[::-1]
+    return first

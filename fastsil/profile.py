@@ -150,17 +150,13 @@ class SilhouetteProfile:
         """One row a cluster."""
         partition = self._partition
         sizes = partition.sizes
-
-        def mean_per_cluster(values: NDArray[Any]) -> NDArray[np.float64]:
-            return np.bincount(partition.codes, weights=self._scored(values), minlength=len(sizes)) / sizes
-
         negative = np.bincount(partition.codes[self._scored(self.silhouettes) < 0], minlength=len(sizes))
         return ClusterTable(
             label=partition.classes,
             size=sizes,
-            silhouette=mean_per_cluster(self.silhouettes),
-            a=mean_per_cluster(self.a),
-            b=mean_per_cluster(self.b),
+            silhouette=partition.means(self._scored(self.silhouettes)),
+            a=partition.means(self._scored(self.a)),
+            b=partition.means(self._scored(self.b)),
             negative=negative,
             neighbor=partition.classes[_most_common_per_cluster(partition, self._neighbor_codes)],
         )

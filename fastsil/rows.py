@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import pairwise_distances
 
-from fastsil.approximation import Approximation, EuclideanRows
+from fastsil.approximation import GUESS, LOWER, UPPER, Approximation, EuclideanRows
 from fastsil.dispatch import as_euclidean, silhouettes_from
 from fastsil.parallel import Tick, ignore_progress, part_of
 from fastsil.partition import Partition
@@ -23,8 +23,6 @@ from fastsil.validation import Metric, check_row_of_distances, name_of_metric
 _PROMISE = {np.dtype(np.float32): 2e-6, np.dtype(np.float64): 1e-10}
 # Distances of other metrics held at a time.
 _CHUNK_BYTES = 32 << 20
-
-LOWER, GUESS, UPPER = range(3)
 
 
 class Rows(Protocol):

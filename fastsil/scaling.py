@@ -69,6 +69,20 @@ def scale_data(X: NDArray[Any], partition: Partition) -> ScaledData:
     return ScaledData(X=as_writable(X), scale=scale, dtype=dtype, partition=partition)
 
 
+def is_sparse(X: Any) -> bool:
+    """Whether X is a matrix of SciPy."""
+    # SciPy's own guard narrows X to a class that declares next to nothing.
+    return bool(issparse(X))
+
+
+def without_repeats(X: Any) -> Any:
+    """A CSR matrix with sorted columns and no entry twice; a copy where that is not so."""
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
+
+
 def scale_of(values: NDArray[np.float64]) -> float:
     """Power of two that brings the largest magnitude to about 1; 1 where all is of ordinary size already."""
     largest = largest_magnitude(values)
@@ -84,8 +98,7 @@ def _is_ordinary(largest: float, ordinary: tuple[float, float]) -> bool:
 
 def largest_magnitude(X: Any) -> float:
     """Largest absolute value in an array or a CSR matrix."""
-    sparse = bool(issparse(X))
-    values = X.data if sparse else X
+    values = X.data if is_sparse(X) else X
     step = max(1, _CHUNK_BYTES // (values.itemsize * (values.shape[1] if values.ndim == 2 else 1)))
     largest = 0.0
     for start in range(0, len(values), step):

@@ -212,7 +212,7 @@ def silhouette_score(
     silhouettes = silhouettes_of(terms, partition)
     if average == "micro":
         return float(silhouettes.mean())
-    return float((np.bincount(partition.codes, weights=silhouettes) / partition.sizes).mean())
+    return float(partition.means(silhouettes).mean())
 
 
 def silhouette_profile(

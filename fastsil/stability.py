@@ -21,6 +21,7 @@ from fastsil.clustering import fits_at_once
 from fastsil.parallel import Tick, ignore_progress, run_tasks
 from fastsil.results import SweepRow, with_columns
 from fastsil.search import Space
+from fastsil.validation import check_integer
 
 # Share of the samples in each part: two parts then have 64 % of them in common.
 _SHARE = 0.8
@@ -82,8 +83,7 @@ def check_n_stability(n_stability: Any) -> None:
     TypeError
         If it is not an integer.
     """
-    if isinstance(n_stability, bool) or not isinstance(n_stability, (int, np.integer)):
-        raise TypeError(f"n_stability must be an integer, got {n_stability!r} of type {type(n_stability).__name__}.")
+    check_integer("n_stability", n_stability)
     if n_stability < 0:
         raise ValueError(f"n_stability={n_stability} is negative; pass 0 for none, or some pairs of parts, such as 5.")
 

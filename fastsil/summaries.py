@@ -26,11 +26,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 
 from fastsil.kernels import linear as kernels
 from fastsil.parallel import Tick, ignore_progress, part_of, run_tasks
 from fastsil.partition import Partition, partition_from_codes
+from fastsil.scaling import is_sparse, without_repeats
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -151,10 +151,6 @@ def view_of(X: Any, metric: str) -> View:
     return View(_readable(X), GEOMETRIES[metric], np.zeros(X.shape[0]), np.ones(X.shape[0]))
 
 
-def is_sparse(X: Any) -> bool:
-    return bool(issparse(X))
-
-
 def dense_rows(X: Any, members: Indices | slice) -> NDArray[Any]:
     """Some rows as a dense array, a view if it can be; read-only, so that kernels meet one type."""
     rows = X[members].toarray() if is_sparse(X) else X[members]
@@ -164,12 +160,7 @@ def dense_rows(X: Any, members: Indices | slice) -> NDArray[Any]:
 
 def _readable(X: Any) -> Any:
     """X as the engine reads it: a read-only view of a plain array; CSR without repeated entries."""
-    if not is_sparse(X):
-        return dense_rows(np.asarray(X), slice(None))
-    if not X.has_canonical_format:
-        X = X.copy()
-        X.sum_duplicates()
-    return X
+    return without_repeats(X) if is_sparse(X) else dense_rows(np.asarray(X), slice(None))
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 from sklearn.utils import check_array, column_or_1d
 
 from fastsil.memory import require
 from fastsil.partition import Partition, partition_from_codes
+from fastsil.scaling import is_sparse
 from fastsil.sklearn_compat import VALID_METRICS, InvalidParameterError
 
 Metric = str | Callable[..., float]
@@ -90,7 +90,7 @@ def check_data(X: Any, *, metric: Metric = "euclidean", first_row: int = 0) -> A
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
         raise ValueError("X has masked entries; fill or drop them first (for example X.filled(0)).")
     X = cast(Any, check_array)(X, accept_sparse=["csr"], dtype="numeric", ensure_all_finite=False, input_name="X")
-    sparse = _is_sparse(X)
+    sparse = is_sparse(X)
     if not sparse and metric != "precomputed":
         _check_room(X)
     # In the machine's byte order: NumPy's sums and numba's kernels want it, and >f4 is float32 all the same.
@@ -128,7 +128,7 @@ def _check_room(X: NDArray[Any]) -> None:
 
 def check_finite(X: Any, *, first_row: int = 0) -> None:
     """Raise a ValueError that says where, if X (an array or a CSR matrix) has a NaN or an infinity."""
-    sparse = _is_sparse(X)
+    sparse = is_sparse(X)
     # In the order of memory: a mapped file in Fortran order would be read page by page for every block of rows.
     flipped = not sparse and X.flags.f_contiguous and not X.flags.c_contiguous
     values = X.data if sparse else X.T if flipped else X
@@ -163,7 +163,7 @@ def _check_distances_between(X: Any, rows: NDArray[np.intp], drawn: Any) -> None
     drawn : ndarray or CSR matrix of shape (n_rows, n_rows)
         The distances between them.
     """
-    values = drawn.data if _is_sparse(drawn) else drawn
+    values = drawn.data if is_sparse(drawn) else drawn
     sizes = np.abs(drawn.diagonal().astype(np.float64))
     if values.size == 0 or (
         np.isfinite(values).all() and values.min() >= 0 and sizes.max() <= diagonal_tolerance(X.dtype)
@@ -187,7 +187,7 @@ def check_row_of_distances(X: Any, row: int, *, of: NDArray[np.intp] | None = No
     of : ndarray, optional
         Columns that are looked at, sorted; all by default.
     """
-    if _is_sparse(X):
+    if is_sparse(X):
         entries = slice(X.indptr[row], X.indptr[row + 1])
         values, columns = X.data[entries], X.indices[entries]
         diagonal = values[columns == row].sum(dtype=np.float64)
@@ -276,7 +276,7 @@ def check_scored_labels(labels: Any, n_samples: int, ignore_label: Any) -> tuple
 
 def samples_at(X: Any, rows: NDArray[np.intp], metric: Metric) -> Any:
     """Some samples of checked data, copied; of distances, those between them."""
-    if not _is_sparse(X):
+    if not is_sparse(X):
         require(
             float(len(rows)) * (len(rows) if metric == "precomputed" else X.shape[1]) * X.itemsize,
             f"A copy of the {len(rows):,} samples that are scored",
@@ -372,6 +372,12 @@ def check_undefined(undefined: Any) -> Any:
     return undefined
 
 
+def check_integer(name: str, value: Any) -> None:
+    """Raise a TypeError unless the argument of this name is an integer."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}.")
+
+
 def check_sample_size(sample_size: Any) -> int | None:
     """Return ``sample_size`` if it is None or a positive integer."""
     if sample_size is None:
@@ -410,11 +416,6 @@ def check_confidence(confidence: Any) -> float:
     if not number or not 0 < confidence < 1:
         raise InvalidParameterError(f"confidence={confidence!r} must be a number between 0 and 1, such as 0.99.")
     return float(confidence)
-
-
-def _is_sparse(X: Any) -> bool:
-    # SciPy's own guard narrows X to a class that declares next to nothing.
-    return bool(issparse(X))
 
 
 def _raise_not_finite(value: Any, row: int, column: int) -> None:

@@ -7,7 +7,7 @@ asked for exactly (:mod:`fastsil.approximation.exact`).
 """
 
 from fastsil.approximation.exact import EuclideanRows
-from fastsil.approximation.rows import Approximation, Approximator
+from fastsil.approximation.rows import GUESS, LOWER, UPPER, Approximation, Approximator
 from fastsil.approximation.table import (
     ClusterMoments,
     CovarianceSummary,
@@ -18,6 +18,9 @@ from fastsil.approximation.table import (
 )
 
 __all__ = [
+    "GUESS",
+    "LOWER",
+    "UPPER",
     "Approximation",
     "Approximator",
     "ClusterMoments",

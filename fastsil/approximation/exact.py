@@ -7,18 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.approximation.rows import (
-    GUESS,
-    LOWER,
-    UPPER,
-    Approximation,
-    Approximator,
-    Candidates,
-    index_of_least,
-    least,
-)
+from fastsil.approximation.rows import GUESS, LOWER, Approximation, Approximator, Candidates
 from fastsil.approximation.table import make_table, measure_clusters
-from fastsil.pairs import PairSums
+from fastsil.pairs import PairSums, index_of_least
 from fastsil.parallel import Tick, ignore_progress
 from fastsil.partition import Partition
 from fastsil.scaling import scale_data
@@ -77,22 +68,6 @@ class EuclideanRows:
             found.neighbor[start:end] = cluster
             tick((end - start) / n_rows)
         return found
-
-    def partners(self, positions: NDArray[np.intp]) -> NDArray[np.float64]:
-        """How many members of other clusters each of some samples would be compared with.
-
-        Of the candidates beyond the most promising one, half turn out to be excluded once that one is known.
-        """
-        sizes = self._partition.sizes
-        counts = np.zeros(len(positions))
-        for start, end, candidates in self._approximator.rounds(self._partition.order[positions]):
-            limit = least(candidates.row, candidates.means[:, UPPER], end - start)
-            kept = candidates.means[:, LOWER] <= limit[candidates.row]
-            weights = np.where(kept, sizes[candidates.cluster], 0)
-            of_all = np.bincount(candidates.row, weights=weights, minlength=end - start)
-            best = index_of_least(candidates.row, candidates.means[:, GUESS], end - start)
-            counts[start:end] = (of_all + sizes[candidates.cluster[best]]) / 2
-        return counts
 
     def _own_means(self, positions: NDArray[np.intp]) -> NDArray[np.float64]:
         codes = self._partition.codes[self._partition.order[positions]]

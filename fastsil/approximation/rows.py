@@ -18,7 +18,9 @@ from fastsil.approximation.table import MomentTable
 from fastsil.kernels import approximation as kernels
 from fastsil.kernels import bounds as bound_kernels
 from fastsil.kernels import euclidean as tile_kernels
+from fastsil.pairs import index_of_least, least
 from fastsil.parallel import Tick, ignore_progress, in_batches, run_tasks
+from fastsil.partition import sorted_by_cluster
 from fastsil.scaling import as_writable
 
 # Samples whose candidates are held at a time, and samples of a block times clusters.
@@ -126,9 +128,7 @@ class Approximator:
 
         run_tasks(select, range(len(starts)), [1.0] * len(starts), n_jobs=self._n_jobs)
         row, cluster = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        # NumPy sorts 16 bits in linear time.
-        narrow = cluster.astype(np.uint16) if self._n_clusters <= 1 << 16 else cluster
-        by_cluster = np.argsort(narrow, kind="stable")
+        by_cluster = sorted_by_cluster(cluster, self._n_clusters)
         return row[by_cluster], cluster[by_cluster]
 
     def _select(self, rows: NDArray[np.intp], first: int) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
@@ -187,19 +187,3 @@ class Approximator:
             yield workspace
         finally:
             self._workspaces.put(workspace)
-
-
-def least(groups: NDArray[np.intp], values: NDArray[np.float64], n_groups: int) -> NDArray[np.float64]:
-    """The least value of each group."""
-    smallest = np.full(n_groups, np.inf)
-    np.minimum.at(smallest, groups, values)
-    return smallest
-
-
-def index_of_least(groups: NDArray[np.intp], values: NDArray[np.float64], n_groups: int) -> NDArray[np.intp]:
-    """For each group, the first index of its least value; every group occurs."""
-    indices = np.flatnonzero(values == least(groups, values, n_groups)[groups])
-    first = np.empty(n_groups, dtype=np.intp)
-    # Written from the last to the first, so that the first one stays.
-    first[groups[indices[::-1]]] = indices[::-1]
-    return first

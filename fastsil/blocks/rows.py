@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.partition import Partition
-from fastsil.summaries import ClusterSummaries, is_sparse
+from fastsil.partition import Partition, sorted_by_cluster
+from fastsil.scaling import is_sparse
+from fastsil.summaries import ClusterSummaries
 from fastsil.validation import check_data, check_part_labels
 
 
@@ -75,8 +76,7 @@ def gather(X: Any, rows: NDArray[np.intp], dtype: Any) -> NDArray[Any]:
 def members_by_cluster(codes: NDArray[np.int32], n_clusters: int) -> list[tuple[int, NDArray[np.intp]]]:
     """The clusters that occur among some rows, each with its rows; rows of code -1 are in none."""
     shifted = codes + 1
-    # 16 bits are sorted in linear time.
-    order = np.argsort(shifted.astype(np.uint16) if n_clusters < 1 << 16 else shifted, kind="stable")
+    order = sorted_by_cluster(shifted, n_clusters + 1)
     edges = np.cumsum(np.bincount(shifted, minlength=n_clusters + 1))
     return [(int(c), order[edges[c] : edges[c + 1]]) for c in np.flatnonzero(np.diff(edges))]
 

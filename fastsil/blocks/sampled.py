@@ -9,7 +9,7 @@ import numpy as np
 from dask import delayed
 from numpy.typing import NDArray
 
-from fastsil.approximation import Approximation
+from fastsil.approximation import GUESS, LOWER, UPPER, Approximation
 from fastsil.blocks import euclidean, guesses
 from fastsil.blocks.arrays import blocks_of, check_array, check_label_array
 from fastsil.blocks.graph import add_arrays, as_euclidean_array, score_blocks, shape_blocks, tree
@@ -17,7 +17,7 @@ from fastsil.blocks.rows import Ignored
 from fastsil.dispatch import silhouettes_of_rows
 from fastsil.parallel import Tick, ignore_progress
 from fastsil.partition import Partition
-from fastsil.rows import GUESS, LOWER, UPPER, intervals_from
+from fastsil.rows import intervals_from
 from fastsil.summaries import GEOMETRIES
 from fastsil.terms import SilhouetteTerms, Work
 from fastsil.validation import Metric, check_scored_labels, name_of_metric

@@ -34,9 +34,9 @@ from fastsil.moments import (
     radial_bounds,
     shared_basis,
 )
-from fastsil.pairs import PairSums, worthwhile_threads
+from fastsil.pairs import PairSums, index_of_least, worthwhile_threads
 from fastsil.parallel import Tick, part_of, run_tasks
-from fastsil.partition import Partition
+from fastsil.partition import Partition, sorted_by_cluster
 from fastsil.scaling import ScaledData, scale_data
 from fastsil.terms import SilhouetteTerms, Work
 
@@ -180,7 +180,7 @@ class _Search:
             with _timed(self._seconds, "bounds"):
                 candidates = self._candidates(start, end)
                 step = _round_samples(len(candidates.row) / (end - start))
-                best = _index_of_least(candidates.row - start, candidates.guess, end - start)
+                best = index_of_least(candidates.row - start, candidates.guess, end - start)
             if start == 0 and self._symmetry_is_less_work(best, candidates):
                 with _timed(self._seconds, "other clusters"):
                     return "symmetric", _nearest_by_symmetry(self._pairs, partition, tick)
@@ -258,7 +258,7 @@ class _Search:
 
         run_tasks(select, range(len(starts)), [1.0] * len(starts), n_jobs=self._n_jobs)
         candidates = bound_kernels.Candidates(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
-        by_cluster = np.argsort(_narrow(candidates.cluster, self._partition.n_clusters), kind="stable")
+        by_cluster = sorted_by_cluster(candidates.cluster, self._partition.n_clusters)
         return bound_kernels.Candidates(*(part[by_cluster] for part in candidates))
 
     def _symmetry_is_less_work(self, best: NDArray[np.intp], candidates: bound_kernels.Candidates) -> bool:
@@ -292,7 +292,7 @@ class _Search:
         left = np.flatnonzero(others)
         means[left] = self._means(candidates, left)
         # Candidates are sorted by cluster, so that of clusters that tie the first is found.
-        least = _index_of_least(at, means, len(best))
+        least = index_of_least(at, means, len(best))
         nearest.mean[start : start + len(best)] = means[least]
         nearest.cluster[start : start + len(best)] = candidates.cluster[least]
 
@@ -306,22 +306,6 @@ class _Search:
 def _round_samples(candidates_per_sample: float) -> int:
     """Samples of a round of the pruned way."""
     return int(np.clip(_ROUND_BYTES / (_CANDIDATE_BYTES * candidates_per_sample), *_ROUND_SAMPLES))
-
-
-def _narrow(clusters: NDArray[np.int32], n_clusters: int) -> NDArray[Any]:
-    """The same numbers in 16 bits where they fit: NumPy sorts those in linear time."""
-    return clusters.astype(np.uint16) if n_clusters <= 1 << 16 else clusters
-
-
-def _index_of_least(groups: NDArray[np.intp], values: NDArray[np.float64], n_groups: int) -> NDArray[np.intp]:
-    """For each group, the first index of its least value; every group occurs."""
-    least = np.full(n_groups, np.inf)
-    np.minimum.at(least, groups, values)
-    indices = np.flatnonzero(values == least[groups])
-    first = np.empty(n_groups, dtype=np.intp)
-    # Written from the last to the first, so that the first one stays.
-    first[groups[indices[::-1]]] = indices[::-1]
-    return first
 
 
 def _finish(data: ScaledData, own_sums: NDArray[np.float64], nearest: _Nearest, work: Work) -> SilhouetteTerms:

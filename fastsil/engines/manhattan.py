@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 
 from fastsil.kernels import manhattan as kernels
 from fastsil.kernels.nearest import keep_nearest
 from fastsil.parallel import Tick, enough_for_threads, part_of, run_tasks
 from fastsil.partition import Partition
+from fastsil.scaling import is_sparse, without_repeats
 from fastsil.terms import SilhouetteTerms, Work
 
 Floats = NDArray[np.float64]
@@ -99,18 +99,9 @@ def _index_type(n_samples: int) -> type[np.signedinteger[Any]]:
     return np.int32 if n_samples <= np.iinfo(np.int32).max else np.int64
 
 
-def _is_sparse(X: Any) -> bool:
-    return bool(issparse(X))
-
-
 def _readable(X: Any) -> Any:
     """X as the engine reads it: a plain array, or CSR with sorted columns and without repeated entries."""
-    if not _is_sparse(X):
-        return np.asarray(X)
-    if not X.has_canonical_format:
-        X = X.copy()
-        X.sum_duplicates()
-    return X
+    return without_repeats(X) if is_sparse(X) else np.asarray(X)
 
 
 def _plan(n_samples: int, n_clusters: int, n_features: int, n_jobs: int) -> _Plan:
@@ -159,7 +150,7 @@ def _add_features(
 
 def _column(X: Any, feature: int) -> Floats:
     """One feature of all samples, float64."""
-    if not _is_sparse(X):
+    if not is_sparse(X):
         return np.asarray(X[:, feature], dtype=np.float64, order="C")
     column = np.empty(X.shape[0])
     kernels.gather_column_sparse(X.data, X.indices, X.indptr, feature, column)

@@ -18,14 +18,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 
 from fastsil.extremes import check_given
 from fastsil.kernels import precomputed as kernels
 from fastsil.kernels.nearest import keep_nearest_transposed
 from fastsil.parallel import Tick, enough_for_threads, run_tasks
 from fastsil.partition import Partition
-from fastsil.scaling import as_writable
+from fastsil.scaling import as_writable, is_sparse
 from fastsil.terms import SilhouetteTerms, Work
 from fastsil.validation import check_row_of_distances, diagonal_tolerance
 
@@ -65,7 +64,7 @@ class _Check:
 
     def __init__(self, X: Any) -> None:
         self._X = X
-        self._stored_diagonal = X.diagonal() if _is_sparse(X) else None
+        self._stored_diagonal = X.diagonal() if is_sparse(X) else None
         self._tolerance = diagonal_tolerance(X.dtype)
         self._lock = threading.Lock()
         self._row = X.shape[0]
@@ -147,7 +146,7 @@ def compute_terms_many(X: Any, partitions: Sequence[Partition], *, n_jobs: int, 
     """
     started = time.perf_counter()
     n_samples = partitions[0].n_samples
-    sparse = _is_sparse(X)
+    sparse = is_sparse(X)
     X = X if sparse else _plain(X)
     groupings = [_Grouping(partition) for partition in partitions]
     check = _Check(X)
@@ -198,7 +197,7 @@ class _Grouping:
 
 def _blocks(X: Any, groupings: Sequence[_Grouping], check: _Check) -> Callable[[slice, Bytes], None]:
     """A task that sums a block of rows: rows that stay in the cache from one grouping to the next."""
-    stored = _sparse_parts(X) if _is_sparse(X) else None
+    stored = _sparse_parts(X) if is_sparse(X) else None
     in_cache = max(kernels.ROWS, _CACHE_BYTES // (X.itemsize * X.shape[0])) if stored is None else 0
     step = in_cache // kernels.ROWS * kernels.ROWS if len(groupings) > 1 and stored is None else X.shape[0]
 
@@ -284,7 +283,7 @@ def _total(sums: NDArray[np.float64]) -> float:
 def _rows_of_block(X: Any, n_clusters: int, n_jobs: int) -> int:
     """Rows of a task: as many as fit the budget together with their sums, whole squares of the kernel."""
     n_samples = X.shape[0]
-    of_a_row = X.nnz / n_samples * 12 if _is_sparse(X) else n_samples * max(X.itemsize, 0 if _is_readable(X) else 8)
+    of_a_row = X.nnz / n_samples * 12 if is_sparse(X) else n_samples * max(X.itemsize, 0 if _is_readable(X) else 8)
     budget = min(_BLOCK_BYTES, _BYTES // max(1, n_jobs))
     of_a_row += 8 * n_clusters
     rows = min(int(budget / of_a_row), _share(n_samples, n_jobs))
@@ -293,10 +292,6 @@ def _rows_of_block(X: Any, n_clusters: int, n_jobs: int) -> int:
 
 def _share(n_samples: int, n_jobs: int) -> int:
     return -(-n_samples // (_TASKS_A_THREAD * max(1, n_jobs)))
-
-
-def _is_sparse(X: Any) -> bool:
-    return bool(issparse(X))
 
 
 def _is_readable(X: Array) -> bool:
