@@ -299,9 +299,7 @@ def check_ignored(labels: Any, n_samples: int, ignore_label: Any) -> tuple[NDArr
     if np.ndim(ignore_label) != 0:
         raise ValueError(f"ignore_label={ignore_label!r} must be one label (-1 for the noise of DBSCAN) or None.")
     labels = _check_label_array(labels, n_samples)
-    # As objects, since NumPy has no order for strings beside numbers.
-    comparable = labels if labels.dtype.kind in "iuf" and not isinstance(ignore_label, str) else labels.astype(object)
-    kept = np.asarray(comparable != ignore_label, dtype=bool)
+    kept = have_another_label(labels, ignore_label)
     left = np.count_nonzero(kept)
     if not left:
         raise ValueError(
@@ -316,6 +314,13 @@ def check_ignored(labels: Any, n_samples: int, ignore_label: Any) -> tuple[NDArr
                 "Valid values are 2 to the number of such samples - 1 (inclusive)."
             )
     return labels, kept
+
+
+def have_another_label(labels: NDArray[Any], ignore_label: Any) -> NDArray[np.bool_]:
+    """Which samples have another label than ``ignore_label``."""
+    # As objects, since NumPy has no order for strings beside numbers.
+    comparable = labels if labels.dtype.kind in "iuf" and not isinstance(ignore_label, str) else labels.astype(object)
+    return np.asarray(comparable != ignore_label, dtype=bool)
 
 
 def check_labelings(labelings: Any, n_samples: int) -> list[Partition]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fastsil.partition import Partition, sorted_by_cluster
 from fastsil.scaling import is_sparse
 from fastsil.summaries import ClusterSummaries
-from fastsil.validation import check_data, check_part_labels
+from fastsil.validation import check_data, check_part_labels, have_another_label
 
 
 class Ignored(NamedTuple):
@@ -107,5 +107,4 @@ def _scored(labels: Any, ignored: Ignored) -> tuple[NDArray[Any], NDArray[np.boo
     labels = np.asarray(labels).reshape(-1)
     if ignored.label is None:
         return labels, np.ones(len(labels), dtype=bool)
-    comparable = labels if labels.dtype.kind in "iuf" and not isinstance(ignored.label, str) else labels.astype(object)
-    return labels, np.asarray(comparable != ignored.label, dtype=bool)
+    return labels, have_another_label(labels, ignored.label)
