@@ -91,8 +91,11 @@ def test_many_callers_at_once():
 
 
 INTERRUPTED = """
-import time, threading
+import signal, time, threading
 from fastsil.parallel import run_tasks
+
+# Where the tests run in the background of a shell, signals of the keyboard are ignored, also by what they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def function(task, stop):
     if {at_once}:

@@ -1,5 +1,6 @@
 """``python -m fastsil SCRIPT``: a program runs as Python runs it, on fastsil."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -161,7 +162,11 @@ if __name__ == "__main__":
 def test_ctrl_c_ends_a_script_as_python_ends_it(folder):
     write(folder / "script.py", "import time\nprint('here', flush=True)\ntime.sleep(60)\n")
     command = [sys.executable, "-m", "fastsil", "script.py"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # Where the tests run in the background of a shell, signals of the keyboard are ignored, also by what they start.
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed
+    ) as process:
         assert process.stdout.readline() == "here\n"
         time.sleep(0.05)
         process.send_signal(signal.SIGINT)
