@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 
 import numpy as np
+import pytest
+
+from fastsil.files import DataFileError
 
 # Largest error of a silhouette against the reference, by the type of the input. Types that are not here
 # (float16, integers, bool) are computed as float64.
@@ -95,3 +99,13 @@ def assert_like_sklearn(ours, theirs, *, atol) -> None:
 def _kind_of(error):
     """What a caller would catch: scikit-learn's private subclasses count as their public bases."""
     return next(kind for kind in type(error).__mro__ if kind.__module__ in ("builtins", "numpy.linalg"))
+
+
+def assert_refused(reading, *words) -> None:
+    """A file is refused in one sentence of one line, which holds the words (regular expressions)."""
+    with pytest.raises(DataFileError) as caught:
+        reading()
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    for word in words:
+        assert re.search(word, sentence), sentence

@@ -9,6 +9,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from fastsil.memory import available_bytes
+
 LABEL_NAMES = ("label", "labels", "cluster", "clusters", "y")
 """Names that a column of labels is known by."""
 
@@ -59,3 +61,28 @@ def choose(path: Path, there: Sequence[str], key: str | None, names: Sequence[st
 def listed(names: Sequence[str] | Any) -> str:
     names = [str(name) for name in names]
     return ", ".join(names[:8]) + (f", … ({len(names)} in all)" if len(names) > 8 else "")
+
+
+def refuse_names(path: Path, **given: Any) -> None:
+    named = [name for name, value in given.items() if value]
+    if named:
+        raise DataFileError(f"{path} has no named columns, so {named[0].replace('_', ' ')} does not apply to it.")
+
+
+def check_room(path: Path, n_bytes: int) -> None:
+    """Refuse before anything is read what is larger, unpacked, than the memory that is free."""
+    available = available_bytes()
+    if available is not None and n_bytes > available:
+        raise DataFileError(
+            f"{path} holds {n_bytes:,} bytes once unpacked, but only {available:,} bytes of memory are free; "
+            "save a part of it, or an .npy file, which is read in place."
+        )
+
+
+def suffix_of(path: Path) -> str:
+    name = path.name.lower()
+    return ".csv.gz" if name.endswith(".csv.gz") else path.suffix.lower()
+
+
+def first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

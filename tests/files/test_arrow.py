@@ -1,0 +1,92 @@
+"""Parquet and Arrow files, and folders of them."""
+
+import numpy as np
+import pytest
+
+from assertions import assert_refused
+from fastsil.files import arrow, read_data, read_labels
+
+pandas = pytest.importorskip("pandas")
+pytest.importorskip("pyarrow")
+
+X = np.arange(12.0).reshape(4, 3) / 7
+FRAME = pandas.DataFrame(X, columns=["a", "b", "c"])
+
+
+def test_a_column_of_vectors_is_the_samples(tmp_path):
+    frame = pandas.DataFrame({"id": range(4), "embedding": list(X)})
+    frame.to_parquet(tmp_path / "x.parquet")
+    np.testing.assert_array_equal(read_data(tmp_path / "x.parquet").X, X)
+    frame.assign(other=list(X * 2)).rename(columns={"embedding": "e"}).to_parquet(tmp_path / "two.parquet")
+    assert_refused(lambda: read_data(tmp_path / "two.parquet"), "2 column", "e, other")
+    np.testing.assert_array_equal(read_data(f"{tmp_path}/two.parquet:other").X, X * 2)
+    frame["embedding"] = [row[: 2 + (i % 2)] for i, row in enumerate(X)]
+    frame.to_parquet(tmp_path / "x.parquet")
+    assert_refused(lambda: read_data(tmp_path / "x.parquet"), "different lengths")
+
+
+def write_folder(folder, frames, ending=".parquet"):
+    folder.mkdir()
+    for place, frame in enumerate(frames):
+        path = folder / f"part-{place}{ending}"
+        frame.to_parquet(path, row_group_size=2) if ending == ".parquet" else frame.to_feather(path)
+    (folder / "_SUCCESS").touch()
+    return folder
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".feather"])
+def test_a_folder_is_read_as_one_table(ending, tmp_path):
+    with_labels = FRAME.assign(who=list("dcba"))
+    parts = [with_labels.iloc[:3].reset_index(drop=True), with_labels.iloc[3:].reset_index(drop=True)]
+    folder = write_folder(tmp_path / "parts", parts, ending)
+    found = read_data(folder, labels_column="who")
+    np.testing.assert_array_equal(found.X, X)
+    assert found.columns == ("a", "b", "c")
+    assert list(found.labels) == list("dcba")
+    assert list(read_labels(folder, key="who")) == list("dcba")
+
+
+def test_a_folder_of_unlike_files_is_refused(tmp_path):
+    folder = write_folder(tmp_path / "parts", [FRAME, FRAME.rename(columns={"c": "d"})])
+    assert_refused(lambda: read_data(folder), r"part-1\.parquet has other columns", r"part-0\.parquet")
+    FRAME.to_feather(folder / "more.feather")
+    assert_refused(lambda: read_data(folder), "files of one kind", r"has \.feather and \.parquet files")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_large_tables_are_mapped_from_a_temporary_file(dtype, tmp_path, monkeypatch):
+    """What is large is a matter of one constant; batches are of one row here."""
+    values = np.arange(60).reshape(20, 3).astype(dtype)
+    pandas.DataFrame(values, columns=list("abc")).to_parquet(tmp_path / "x.parquet", row_group_size=7)
+    pandas.DataFrame({"vectors": list(values)}).to_parquet(tmp_path / "v.parquet")
+    held = [read_data(tmp_path / name).X for name in ("x.parquet", "v.parquet")]
+    monkeypatch.setattr(arrow, "_HELD_BYTES", 0)
+    monkeypatch.setattr(arrow, "_BATCH_BYTES", 1)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for name, expected in zip(("x.parquet", "v.parquet"), held, strict=True):
+        found = read_data(tmp_path / name)
+        assert isinstance(found.X, np.memmap)
+        assert found.X.dtype == expected.dtype
+        np.testing.assert_array_equal(found.X, expected)
+        assert "temporary file" in found.notes[-1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["v.parquet", "x.parquet"]
+
+
+def test_gaps_in_any_batch_are_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(arrow, "_BATCH_BYTES", 1)
+    frame = FRAME.assign(n=pandas.array([1, None, 3, None], dtype="Int64"), b=[0.0, 1.0, np.inf, -np.inf])
+    frame.to_parquet(tmp_path / "x.parquet")
+    assert_refused(lambda: read_data(tmp_path / "x.parquet"), "column 'n' has 2 empty or NaN cells, the first in row 2")
+
+
+def test_categories_and_missing_labels_of_parquet(tmp_path):
+    path = tmp_path / "y.parquet"
+    pandas.DataFrame({"y": pandas.Categorical(["b", "a", "b"]), "z": [1, 2, None]}).to_parquet(path)
+    assert list(read_labels(path)) == ["b", "a", "b"]
+    assert np.isnan(read_labels(path, key="z")[2])
+
+
+def test_parquet_needs_no_pandas(tmp_path, monkeypatch):
+    FRAME.to_parquet(tmp_path / "x.parquet")
+    monkeypatch.setitem(__import__("sys").modules, "pandas", None)
+    np.testing.assert_array_equal(read_data(tmp_path / "x.parquet").X, X)
