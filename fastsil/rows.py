@@ -16,6 +16,7 @@ from fastsil.approximation import GUESS, LOWER, UPPER, Approximation, EuclideanR
 from fastsil.dispatch import as_euclidean, silhouettes_from
 from fastsil.parallel import Tick, ignore_progress, part_of
 from fastsil.partition import Partition
+from fastsil.scaling import result_dtype
 from fastsil.terms import SilhouetteTerms, Work
 from fastsil.validation import Metric, check_row_of_distances, name_of_metric
 
@@ -148,7 +149,7 @@ class MomentRows:
         return SilhouetteTerms(a=a, b=b, neighbor=neighbor, work=work), by_row
 
 
-def intervals_from(found: Approximation, alone: NDArray[np.bool_], dtype: Any) -> NDArray[np.float64]:
+def intervals_from(found: Approximation, alone: NDArray[np.bool_], dtype: np.dtype[Any]) -> NDArray[np.float64]:
     """Intervals of silhouettes, (n_rows, 3), from those of mean distances.
 
     Parameters
@@ -160,7 +161,7 @@ def intervals_from(found: Approximation, alone: NDArray[np.bool_], dtype: Any) -
     dtype : dtype
         Type of the data that were given: silhouettes are as good as it promises.
     """
-    margin = _PROMISE[np.dtype(np.float32 if dtype == np.float32 else np.float64)]
+    margin = _PROMISE[result_dtype(dtype)]
     intervals = np.empty((len(found.a), 3))
     for column in (LOWER, GUESS, UPPER):
         # A silhouette falls with a and grows with b.

@@ -17,10 +17,9 @@ from scipy.sparse import issparse
 
 from fastsil.partition import Partition
 
-# Magnitudes whose fourth powers, summed over a million features, stay inside float32.
-_SINGLE_RANGE = (1e-7, 1e7)
-# The same for float64, with room for the smallest differences.
-_DOUBLE_RANGE = (1e-20, 1e60)
+# Magnitudes whose fourth powers, summed over a million features, stay inside the type; of float64 with room for the
+# smallest differences.
+_ORDINARY = {np.dtype(np.float32): (1e-7, 1e7), np.dtype(np.float64): (1e-20, 1e60)}
 _CHUNK_BYTES = 4 << 20
 
 
@@ -64,9 +63,14 @@ def scale_data(X: NDArray[Any], partition: Partition) -> ScaledData:
     scale = 1.0
     if X.dtype == np.float64:
         scale = scale_of(X)
-    elif not _is_ordinary(largest_magnitude(X), _SINGLE_RANGE):
+    elif not is_ordinary(largest_magnitude(X), X.dtype):
         dtype = np.dtype(np.float64)
     return ScaledData(X=as_writable(X), scale=scale, dtype=dtype, partition=partition)
+
+
+def result_dtype(given: np.dtype[Any]) -> np.dtype[Any]:
+    """Type of the silhouettes of data of some type: float32 for float32 in either byte order, else float64."""
+    return np.dtype(np.float32 if given.newbyteorder("=") == np.float32 else np.float64)
 
 
 def is_sparse(X: Any) -> bool:
@@ -86,14 +90,16 @@ def without_repeats(X: Any) -> Any:
 def scale_of(values: NDArray[np.float64]) -> float:
     """Power of two that brings the largest magnitude to about 1; 1 where all is of ordinary size already."""
     largest = largest_magnitude(values)
-    if _is_ordinary(largest, _DOUBLE_RANGE):
+    if is_ordinary(largest, values.dtype):
         return 1.0
     # 2**1000 times the smallest subnormal is still far from overflow.
     return math.ldexp(1.0, max(-1000, min(1000, -math.frexp(largest)[1])))
 
 
-def _is_ordinary(largest: float, ordinary: tuple[float, float]) -> bool:
-    return largest == 0 or ordinary[0] <= largest <= ordinary[1]
+def is_ordinary(largest: float, dtype: np.dtype[Any]) -> bool:
+    """Whether data with this largest magnitude can be computed in float32, or float64, as they are."""
+    smallest, most = _ORDINARY[dtype]
+    return largest == 0 or smallest <= largest <= most
 
 
 def largest_magnitude(X: Any) -> float:

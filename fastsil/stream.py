@@ -12,6 +12,7 @@ from fastsil.dispatch import silhouettes_of_rows
 from fastsil.engines.linear import check_directions, compute_terms_of_rows
 from fastsil.parallel import resolve_n_jobs
 from fastsil.partition import Partition
+from fastsil.scaling import result_dtype
 from fastsil.sklearn_compat import InvalidParameterError
 from fastsil.summaries import GEOMETRIES, ClusterSummaries, merge, summarize, view_of
 from fastsil.validation import check_average, check_data, check_n_classes, check_part_labels
@@ -205,7 +206,7 @@ class SilhouetteStream:
         codes = self._codes_of(partition)
         terms = compute_terms_of_rows(data, codes, summaries, n_jobs=resolve_n_jobs(self.n_jobs), metric=self.metric)
         silhouettes = silhouettes_of_rows(terms, summaries.sizes[codes])
-        return silhouettes.astype(np.float32 if data.dtype == np.float32 else np.float64, copy=False), codes
+        return silhouettes.astype(result_dtype(data.dtype), copy=False), codes
 
     def _check_batch(self, X: Any, labels: Any) -> tuple[Any, Partition]:
         data = check_data(X)

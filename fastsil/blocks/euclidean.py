@@ -18,12 +18,10 @@ from fastsil.blocks.rows import Ignored, gather, members_by_cluster
 from fastsil.blocks.shapes import ClusterShapes, bounds_of, shapes_of_rows
 from fastsil.kernels import bounds as bound_kernels
 from fastsil.kernels import euclidean as tile_kernels
+from fastsil.scaling import is_ordinary, result_dtype
 from fastsil.summaries import ClusterSummaries
 from fastsil.terms import SilhouetteTerms, Work
 
-# Magnitudes between which float32 squares neither overflow nor vanish, and float64 squares of squares.
-_SINGLE_RANGE = (1e-7, 1e7)
-_DOUBLE_RANGE = (1e-20, 1e60)
 # Rows of either side that are copied side by side for the kernel, and distances to centers that are kept at a time.
 _GATHERED = 4096
 _ENTRIES = 1 << 20
@@ -99,15 +97,16 @@ def frame_of(extent: Extent | None, dtype: np.dtype[Any], ignored: Ignored) -> F
     """
     summaries = check_summaries(None if extent is None else extent.summaries, ignored)
     largest = 0.0 if extent is None else extent.largest
-    single = dtype == np.float32 and (largest == 0 or _SINGLE_RANGE[0] <= largest <= _SINGLE_RANGE[1])
-    if largest and not _DOUBLE_RANGE[0] <= largest <= _DOUBLE_RANGE[1]:
+    double = np.dtype(np.float64)
+    if not is_ordinary(largest, double):
         raise ValueError(
             f"the largest magnitude in X is {largest:.3g}, where fourth powers leave the range of float64; multiply X "
             "by a power of two first (silhouettes do not change)."
         )
     centers = summaries.centers()
     origin = np.average(centers, axis=0, weights=summaries.sizes)
-    return Frame(summaries, centers, origin, np.dtype(np.float32 if single else np.float64))
+    given = result_dtype(dtype)
+    return Frame(summaries, centers, origin, given if is_ordinary(largest, given) else double)
 
 
 def shapes_of_block(X: Any, codes: NDArray[np.int32], frame: Frame) -> ClusterShapes | None:

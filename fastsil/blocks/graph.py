@@ -26,6 +26,7 @@ from fastsil.blocks.maps import LINEAR_MAPS, mapped_array
 from fastsil.blocks.rows import Ignored, codes_of_block, codes_of_rows, spread_rows
 from fastsil.blocks.shapes import merge_shapes
 from fastsil.dispatch import silhouettes_of_rows
+from fastsil.scaling import result_dtype
 from fastsil.summaries import GEOMETRIES, ClusterSummaries
 from fastsil.terms import SilhouetteTerms
 from fastsil.validation import Metric, check_ignored
@@ -62,7 +63,7 @@ def silhouettes_by_blocks(
         Samples with it are left out; their silhouettes are NaN.
     """
     X = check_array(X)
-    dtype = np.dtype(np.float32 if X.dtype == np.float32 else np.float64)
+    dtype = result_dtype(X.dtype)
     scored = score_blocks(X, labels, metric, metric_params, ignore_label)
     values = _silhouettes(scored, dtype)
     if not values:

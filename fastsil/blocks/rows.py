@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.partition import Partition, sorted_by_cluster
-from fastsil.scaling import is_sparse
+from fastsil.scaling import is_sparse, result_dtype
 from fastsil.summaries import ClusterSummaries
 from fastsil.validation import check_data, check_part_labels, have_another_label
 
@@ -64,7 +64,7 @@ def scored_rows(X: Any, labels: Any, ignored: Ignored) -> Any:
     """The rows of a checked block that are scored, as data for an engine."""
     kept = _scored(labels, ignored)[1]
     rows = X if kept.all() else X[kept]
-    dtype = np.float32 if X.dtype == np.float32 else np.float64
+    dtype = result_dtype(X.dtype)
     return rows.tocsr().astype(dtype, copy=False) if is_sparse(X) else np.ascontiguousarray(rows, dtype=dtype)
 
 

@@ -1,0 +1,82 @@
+"""All checks of user input, once, at the public functions. Below them arrays are right.
+
+Errors have scikit-learn's types and say which argument, what came, what is wanted, what to do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsil.partition import Partition
+from fastsil.validation.arguments import (
+    Metric,
+    check_average,
+    check_confidence,
+    check_integer,
+    check_metric,
+    check_refine_to,
+    check_sample_size,
+    check_space,
+    check_tol,
+    check_undefined,
+    name_of_metric,
+)
+from fastsil.validation.data import check_data, check_finite, is_dask_array, samples_at
+from fastsil.validation.distances import check_distances_between, check_row_of_distances, diagonal_tolerance
+from fastsil.validation.labels import (
+    check_ignored,
+    check_labelings,
+    check_labels,
+    check_n_classes,
+    check_part_labels,
+    check_scored_labels,
+    have_another_label,
+)
+
+__all__ = [
+    "Metric",
+    "check_average",
+    "check_confidence",
+    "check_data",
+    "check_finite",
+    "check_ignored",
+    "check_integer",
+    "check_labelings",
+    "check_labels",
+    "check_metric",
+    "check_n_classes",
+    "check_part_labels",
+    "check_refine_to",
+    "check_row_of_distances",
+    "check_sample_size",
+    "check_scored",
+    "check_scored_labels",
+    "check_space",
+    "check_tol",
+    "check_undefined",
+    "diagonal_tolerance",
+    "have_another_label",
+    "is_dask_array",
+    "name_of_metric",
+    "samples_at",
+]
+
+
+def check_scored(
+    X: Any, labels: Any, metric: Metric, ignore_label: Any
+) -> tuple[Any, Partition, NDArray[np.bool_] | None]:
+    """Return data and partition of the samples that are scored, and which these are (None for all)."""
+    check_metric(metric)
+    X = check_data(X, metric=metric)
+    partition, kept = check_scored_labels(labels, X.shape[0], ignore_label)
+    if kept is None:
+        return X, partition, None
+    rows = np.flatnonzero(kept)
+    drawn = samples_at(X, rows, metric)
+    if metric == "precomputed":
+        # Here, where rows have the numbers that the caller knows.
+        check_distances_between(X, rows, drawn)
+    return drawn, partition, kept

@@ -1,0 +1,140 @@
+"""Data: arrays and sparse matrices of samples, what of them is finite, and which of them is Dask's."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_array
+
+from fastsil.memory import require
+from fastsil.scaling import is_sparse, result_dtype
+from fastsil.validation.arguments import Metric
+from fastsil.validation.distances import raise_not_finite
+
+# Rows checked for NaN and infinity at a time: small beside X, large beside the cost of a call.
+_FINITE_CHUNK_BYTES = 4 << 20
+_CONVERTED_BYTES = 16 << 20
+
+
+def is_dask_array(X: Any) -> bool:
+    """Whether X is a Dask array, without importing Dask.
+
+    Raises
+    ------
+    TypeError
+        If it is another collection of Dask, which would silently be computed as a whole.
+    """
+    room = type(X).__module__.split(".")
+    if room[0] not in ("dask", "dask_expr") or not hasattr(X, "__dask_graph__"):
+        return False
+    if type(X).__name__ == "Array":
+        return True
+    raise TypeError(
+        f"X is a {room[0]} {type(X).__name__}; pass a Dask array, for example frame.to_dask_array(lengths=True)."
+    )
+
+
+def check_data(X: Any, *, metric: Metric = "euclidean", first_row: int = 0) -> Any:
+    """Return X as a C-contiguous float32 or float64 array (or CSR matrix), copied only if it must be.
+
+    Parameters
+    ----------
+    X : array-like or sparse matrix of shape (n_samples, n_features)
+        float32 stays float32; everything else that is a number becomes float64. Distances
+        (``metric="precomputed"``) and data for other engines than ours keep their type.
+    metric : str or callable
+        Only ``"precomputed"`` matters: distances must be square. Their values are checked by
+        :func:`check_row_of_distances`, in the pass that reads them.
+    first_row : int
+        Number of the first row, for messages, where X is a part of the data.
+
+    Raises
+    ------
+    TypeError
+        If X is a collection of Dask.
+    ValueError
+        If X is not a two-dimensional array of finite numbers with at least one row and column.
+    """
+    if is_dask_array(X):
+        raise TypeError(
+            "X is a Dask array, which would be computed as a whole here; pass X.compute(), or score it by "
+            "silhouette_samples, silhouette_score, silhouette_profile or silhouette_estimate."
+        )
+    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
+        raise ValueError("X has masked entries; fill or drop them first (for example X.filled(0)).")
+    X = cast(Any, check_array)(X, accept_sparse=["csr"], dtype="numeric", ensure_all_finite=False, input_name="X")
+    sparse = is_sparse(X)
+    if not sparse and metric != "precomputed":
+        _check_room(X)
+    # In the machine's byte order: NumPy's sums and numba's kernels want it, and >f4 is float32 all the same.
+    X = X.astype(X.dtype.newbyteorder("="), copy=False)
+    if metric == "precomputed":
+        if X.shape[0] != X.shape[1]:
+            raise ValueError(f"metric='precomputed' needs a square matrix of distances, got X of shape {X.shape}.")
+        return X
+    check_finite(X, first_row=first_row)
+    dtype = result_dtype(X.dtype)
+    if sparse:
+        return X.astype(dtype, copy=False)
+    if X.dtype == dtype and X.flags.c_contiguous and X.flags.aligned:
+        return np.asarray(X)
+    # A block at a time, for Ctrl-C.
+    converted = np.empty(X.shape, dtype)
+    step = max(1, _CONVERTED_BYTES // (converted.itemsize * X.shape[1]))
+    for start in range(0, len(X), step):
+        converted[start : start + step] = X[start : start + step]
+    return converted
+
+
+def _check_room(X: NDArray[Any]) -> None:
+    """Raise a MemoryError, before anything is read, if X must be copied and the copy does not fit."""
+    wanted = result_dtype(X.dtype)
+    if X.dtype == wanted and X.flags.c_contiguous:
+        return
+    order = "in C order" if X.flags.c_contiguous else f"in C order (it has strides {X.strides})"
+    require(
+        float(X.shape[0]) * X.shape[1] * wanted.itemsize,
+        f"A copy of X ({X.dtype}, shape {X.shape}) as {wanted} {order}",
+        "Give it as a float32 or float64 array in C order, which is read in place, in memory or from a file.",
+    )
+
+
+def check_finite(X: Any, *, first_row: int = 0) -> None:
+    """Raise a ValueError that says where, if X (an array or a CSR matrix) has a NaN or an infinity."""
+    sparse = is_sparse(X)
+    # In the order of memory: a mapped file in Fortran order would be read page by page for every block of rows.
+    flipped = not sparse and X.flags.f_contiguous and not X.flags.c_contiguous
+    values = X.data if sparse else X.T if flipped else X
+    if values.dtype.kind not in "fc":
+        return
+    step = max(1, _FINITE_CHUNK_BYTES // max(values.itemsize * (values.shape[1] if values.ndim == 2 else 1), 1))
+    for start in range(0, len(values), step):
+        chunk = values[start : start + step]
+        # NaN and infinity survive a sum (overflow makes one too, so a bad sum only means: look).
+        with np.errstate(over="ignore", invalid="ignore"):
+            suspect = not np.isfinite(chunk.sum(dtype=chunk.dtype))
+        if not suspect or np.isfinite(chunk).all():
+            continue
+        first, *second = (int(axis[0]) for axis in np.nonzero(~np.isfinite(chunk)))
+        place = (start + first, *second)
+        if sparse:
+            row, column = int(np.searchsorted(X.indptr, place[0], side="right")) - 1, int(X.indices[place[0]])
+        else:
+            row, column = reversed(place) if flipped else place
+        raise_not_finite(values[place], first_row + row, column)
+
+
+def samples_at(X: Any, rows: NDArray[np.intp], metric: Metric) -> Any:
+    """Some samples of checked data, copied; of distances, those between them."""
+    if not is_sparse(X):
+        require(
+            float(len(rows)) * (len(rows) if metric == "precomputed" else X.shape[1]) * X.itemsize,
+            f"A copy of the {len(rows):,} samples that are scored",
+            "Leave out less, or draw fewer (sample_size).",
+        )
+    if metric != "precomputed":
+        return X[rows]
+    # At once where NumPy can, so that only what is left is copied.
+    return X[np.ix_(rows, rows)] if isinstance(X, np.ndarray) else X[rows][:, rows]
