@@ -52,9 +52,9 @@ _ROOM_OF = {
     "plan": "fastsil.planning",
     "silhouette_estimate": "fastsil.estimate",
     "silhouette_profile": "fastsil.scores",
-    "silhouette_profiles": "fastsil.scores",
+    "silhouette_profiles": "fastsil.many",
     "silhouette_samples": "fastsil.scores",
-    "silhouette_samples_many": "fastsil.scores",
+    "silhouette_samples_many": "fastsil.many",
     "silhouette_score": "fastsil.scores",
     "unpatch_sklearn": "fastsil.patch",
 }
@@ -62,17 +62,12 @@ _ROOM_OF = {
 if TYPE_CHECKING:
     from fastsil.diagnosis import NullReference
     from fastsil.estimate import SilhouetteEstimate, silhouette_estimate
+    from fastsil.many import silhouette_profiles, silhouette_samples_many
     from fastsil.patch import patch_sklearn, unpatch_sklearn
     from fastsil.planning import Plan, plan
     from fastsil.profile import SilhouetteProfile
     from fastsil.scorer import SilhouetteScorer
-    from fastsil.scores import (
-        silhouette_profile,
-        silhouette_profiles,
-        silhouette_samples,
-        silhouette_samples_many,
-        silhouette_score,
-    )
+    from fastsil.scores import silhouette_profile, silhouette_samples, silhouette_score
     from fastsil.stream import SilhouetteStream
     from fastsil.sweep import KMeansSweep
 else:

@@ -1,10 +1,9 @@
-"""The public scoring functions: check, choose, compute, finish."""
+"""The public functions that score one labeling: check, choose, compute, finish."""
 
 from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +13,6 @@ from sklearn.utils import check_random_state
 from fastsil.dispatch import (
     NO_PAIRS,
     compute_terms,
-    compute_terms_many,
     engine_of,
     is_worth_remembering,
     silhouettes_of,
@@ -22,19 +20,17 @@ from fastsil.dispatch import (
 from fastsil.estimate import silhouette_estimate
 from fastsil.forks import LOADING
 from fastsil.memo import MEMO
-from fastsil.memory import require
 from fastsil.parallel import progress_bar, resolve_n_jobs
 from fastsil.partition import Partition
 from fastsil.planning import LONG_SECONDS, may_be_long, plan_of
 from fastsil.profile import SilhouetteProfile, profile_of, spread_out, with_ignored
 from fastsil.rows import guess_terms
+from fastsil.scaling import result_dtype
 from fastsil.terms import SilhouetteTerms
 from fastsil.validation import (
     Metric,
     check_average,
-    check_data,
     check_finite,
-    check_labelings,
     check_labels,
     check_metric,
     check_refine_to,
@@ -114,9 +110,9 @@ def silhouette_samples(
     if is_dask_array(X):
         found: NDArray[Any] = _blocks(metric).silhouettes_by_blocks(X, labels, metric, metric_params, ignore_label)
         return found
-    X, partition, kept = check_scored(X, labels, metric, ignore_label)
-    terms = _compute(X, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
-    silhouettes = silhouettes_of(terms, partition).astype(_result_dtype(X), copy=False)
+    data, partition, kept = check_scored(X, labels, metric, ignore_label)
+    terms = _compute(data, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
+    silhouettes = silhouettes_of(terms, partition).astype(result_dtype(data.dtype), copy=False)
     return silhouettes if kept is None else spread_out(silhouettes, kept)
 
 
@@ -263,122 +259,32 @@ def silhouette_profile(
     True
     """
     refine_to = check_refine_to(refine_to, exact=exact)
+    data: Any = X
     intervals = None
-    if is_dask_array(X):
+    if is_dask_array(data):
         terms, intervals, in_memory = _blocks(metric).terms_by_blocks(
-            X, labels, metric, metric_params, ignore_label, exact=exact, refine_to=refine_to
+            data, labels, metric, metric_params, ignore_label, exact=exact, refine_to=refine_to
         )
         partition, kept = check_scored_labels(in_memory, len(in_memory), ignore_label)
     else:
-        X, partition, kept = check_scored(X, labels, metric, ignore_label)
-        if exact or engine_of(X, metric, metric_params) in NO_PAIRS:
-            terms = _compute(X, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
+        data, partition, kept = check_scored(data, labels, metric, ignore_label)
+        if exact or engine_of(data, metric, metric_params) in NO_PAIRS:
+            terms = _compute(data, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
         else:
             with progress_bar("silhouettes", enabled=progress) as tick:
                 terms, intervals = guess_terms(
-                    X, partition, metric, metric_params, refine_to=refine_to, n_jobs=resolve_n_jobs(n_jobs), tick=tick
+                    data,
+                    partition,
+                    metric,
+                    metric_params,
+                    refine_to=refine_to,
+                    n_jobs=resolve_n_jobs(n_jobs),
+                    tick=tick,
                 )
-    profile = profile_of(terms, partition, dtype=_result_dtype(X), metric=name_of_metric(metric), intervals=intervals)
-    return profile if kept is None else with_ignored(profile, kept, ignore_label)
-
-
-def silhouette_samples_many(
-    X: ArrayLike,
-    labelings: Iterable[ArrayLike],
-    *,
-    metric: Metric = "euclidean",
-    n_jobs: int | None = None,
-    progress: bool = False,
-    **metric_params: Any,
-) -> NDArray[Any]:
-    """Silhouette of every sample in each of several labelings of the same samples, exactly.
-
-    What does not depend on the labels is done once for all of them. Euclidean distances (and their kin after a linear
-    map) are, as long as 8 bytes a sample and cluster fit scikit-learn's ``working_memory``; labelings beyond it, or
-    with so many clusters that few distances are needed, are scored one by one.
-
-    Parameters
-    ----------
-    X : array-like or sparse matrix of shape (n_samples, n_features) or (n_samples, n_samples)
-        Samples, or their distances for ``metric="precomputed"``.
-    labelings : sequence of array-like of shape (n_samples,)
-        Labels of every sample, one array for each labeling: the clusterings of a sweep over k, or any others.
-    metric, n_jobs, progress, **metric_params
-        As for :func:`silhouette_samples`.
-
-    Returns
-    -------
-    ndarray of shape (n_labelings, n_samples)
-        Row ``i`` holds the silhouettes for ``labelings[i]``, to the digits that :func:`silhouette_samples` promises.
-
-    Raises
-    ------
-    ValueError
-        If X or a labeling is not what it should be; the message says which and where.
-    TypeError
-        If labelings is no sequence, or a labeling mixes types that have no order.
-
-    Examples
-    --------
-    >>> from fastsil import silhouette_samples_many
-    >>> X = [[0.0], [1.0], [5.0], [6.0], [7.0]]
-    >>> silhouette_samples_many(X, [[0, 0, 1, 1, 1], [0, 0, 1, 2, 2]]).mean(axis=1).round(3)
-    array([0.777, 0.41 ])
-    """
-    data, partitions = _check_many(X, labelings, metric)
-    require(
-        28.0 * len(partitions) * data.shape[0],
-        f"What is kept of {data.shape[0]:,} samples in {len(partitions):,} labelings",
-        "Score fewer labelings at once.",
+    profile = profile_of(
+        terms, partition, dtype=result_dtype(data.dtype), metric=name_of_metric(metric), intervals=intervals
     )
-    terms = _compute_many(data, partitions, metric, metric_params, n_jobs=n_jobs, progress=progress)
-    silhouettes = np.empty((len(partitions), data.shape[0]), _result_dtype(data))
-    for row, of_labeling, partition in zip(silhouettes, terms, partitions, strict=True):
-        row[:] = silhouettes_of(of_labeling, partition)
-    return silhouettes
-
-
-def silhouette_profiles(
-    X: ArrayLike,
-    labelings: Iterable[ArrayLike],
-    *,
-    metric: Metric = "euclidean",
-    n_jobs: int | None = None,
-    progress: bool = False,
-    **metric_params: Any,
-) -> list[SilhouetteProfile]:
-    """Everything that one pass tells, for each of several labelings of the same samples.
-
-    Parameters
-    ----------
-    X, labelings, metric, n_jobs, progress, **metric_params
-        As for :func:`silhouette_samples_many`.
-
-    Returns
-    -------
-    list of SilhouetteProfile
-        One for each labeling. Where distances were shared, the ``work`` of each tells of the shared pass.
-
-    Raises
-    ------
-    ValueError
-        If X or a labeling is not what it should be; the message says which and where.
-    TypeError
-        If labelings is no sequence, or a labeling mixes types that have no order.
-
-    Examples
-    --------
-    >>> from fastsil import silhouette_profiles
-    >>> X = [[0.0], [1.0], [5.0], [6.0], [7.0]]
-    >>> [profile.n_clusters for profile in silhouette_profiles(X, [[0, 0, 1, 1, 1], [0, 0, 1, 2, 2]])]
-    [2, 3]
-    """
-    data, partitions = _check_many(X, labelings, metric)
-    terms = _compute_many(data, partitions, metric, metric_params, n_jobs=n_jobs, progress=progress)
-    return [
-        profile_of(of_labeling, partition, dtype=_result_dtype(data), metric=name_of_metric(metric))
-        for of_labeling, partition in zip(terms, partitions, strict=True)
-    ]
+    return profile if kept is None else with_ignored(profile, kept, ignore_label)
 
 
 def _blocks(metric: Metric) -> Any:
@@ -391,12 +297,6 @@ def _blocks(metric: Metric) -> Any:
         )
     with LOADING:
         return importlib.import_module("fastsil.blocks")
-
-
-def _check_many(X: Any, labelings: Any, metric: Metric) -> tuple[Any, list[Partition]]:
-    check_metric(metric)
-    X = check_data(X, metric=metric)
-    return X, check_labelings(labelings, X.shape[0])
 
 
 def _compute(
@@ -431,24 +331,6 @@ def _say_if_long(X: Any, partition: Partition, metric: Metric, metric_params: di
     found = plan_of(X, partition, metric, metric_params, n_jobs=n_jobs)
     if found.seconds > LONG_SECONDS:
         logging.getLogger("fastsil").warning("%s", found)
-
-
-def _compute_many(
-    X: Any,
-    partitions: list[Partition],
-    metric: Metric,
-    metric_params: dict[str, Any],
-    *,
-    n_jobs: int | None,
-    progress: bool,
-) -> list[SilhouetteTerms]:
-    threads = resolve_n_jobs(n_jobs)
-    with progress_bar("silhouettes", enabled=progress) as tick:
-        return compute_terms_many(X, partitions, metric, metric_params, n_jobs=threads, tick=tick)
-
-
-def _result_dtype(X: Any) -> np.dtype[Any]:
-    return np.dtype(np.float32 if X.dtype == np.float32 else np.float64)
 
 
 def _draw_subset(
