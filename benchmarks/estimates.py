@@ -66,7 +66,7 @@ class _Known:
 
 
 def _repeat(data: Data, tol: float, confidence: float, repetitions: int) -> dict[str, Any]:
-    from fastsil.estimate import _Request, _Rounds
+    from fastsil.estimate.rounds import Request, Rounds
     from fastsil.rows import open_rows
     from fastsil.validation import check_labels
 
@@ -77,8 +77,8 @@ def _repeat(data: Data, tol: float, confidence: float, repetitions: int) -> dict
     truths = np.array([silhouettes.mean(), means.mean(), (silhouettes < 0).mean(), *means])
     held, halves, computed, rounds = np.zeros(len(truths)), [], [], []
     for seed in range(repetitions):
-        request = _Request(tol, confidence, np.random.RandomState(seed), 1)
-        sampler = _Rounds(_Known(silhouettes), partition, request, intervals.copy())
+        request = Request(tol, confidence, np.random.RandomState(seed), 1)
+        sampler = Rounds(_Known(silhouettes), partition, request, intervals.copy())
         if not sampler.run():
             raise AssertionError("tol is so small that all samples would be computed: nothing is drawn")
         found = sampler.finish()

@@ -1,182 +1,43 @@
-"""A sweep in one geometry, and the choice among several.
+"""A sweep in one geometry, what it amounts to, and the choice among several.
 
-A geometry is a metric after an optional reduction by principal components. Data are clustered and scored in each as if
+Data are clustered and scored in each as if
 it were the only one. Mean silhouettes of different geometries do not compare: fewer dimensions or another metric raise
 or lower all of them, in data without clusters too. How far the data rise above such data does compare.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
+from sklearn.exceptions import FitFailedWarning
 
-from fastsil.checkpoint import Recall
-from fastsil.clustering import Geometry, generator_for, geometry_of
+from fastsil.checkpoint import Checkpoint, Recall, forget
+from fastsil.clustering import generator_for
+from fastsil.diagnosis import Diagnosis
+from fastsil.frames import Components, Frame
 from fastsil.null import NullComparison, compare_with_null, with_null_columns
 from fastsil.profile import SilhouetteProfile
 from fastsil.progress import Listener, Stages
 from fastsil.results import SweepRow, columns_of
 from fastsil.search import Finding, Space, search
 from fastsil.stability import Stability, measure_stability, share_of_samples, with_stability_columns
-from fastsil.validation import Metric, check_metric, name_of_metric
-
-Components = int | float | None
-
-
-@dataclass(frozen=True)
-class Frame:
-    """A geometry, made for some data.
-
-    Attributes
-    ----------
-    metric : str or callable
-        Metric of the silhouettes.
-    params : dict
-        Its keywords.
-    pca : int, float or None
-        Principal components kept before, or the share of the variance that they have at least.
-    reduction : PCA or None
-        Fitted.
-    geometry : Geometry
-        The map in front of the clusterer, after the reduction.
-    """
-
-    metric: Metric
-    params: dict[str, Any]
-    pca: Components
-    reduction: PCA | None
-    geometry: Geometry
-
-    @property
-    def name(self) -> str:
-        """Such as ``"cosine, pca 50"``."""
-        name = name_of_metric(self.metric)
-        return name if self.pca is None else f"{name}, pca {self.pca:g}"
-
-    def reduce(self, X: Any) -> Any:
-        """Samples as they are scored."""
-        return X if self.reduction is None else np.ascontiguousarray(self.reduction.transform(X))
-
-    def apply(self, X: Any) -> Any:
-        """Samples as they are clustered."""
-        return self.geometry.apply(self.reduce(X))
-
-
-def frames_for(
-    X: Any,
-    metrics: Sequence[Metric],
-    params_of: Callable[[Metric], dict[str, Any]],
-    pcas: Sequence[Components],
-) -> list[Frame]:
-    """Every metric after every reduction, in the order given.
-
-    Parameters
-    ----------
-    X : ndarray or CSR matrix of shape (n_samples, n_features)
-        The samples that will be clustered.
-    metrics : sequence of str or callable
-        Metrics of the silhouettes.
-    params_of : callable
-        Keywords of a metric.
-    pcas : sequence of int, float or None
-        Principal components to keep.
-
-    Raises
-    ------
-    ValueError
-        If a number of components is out of range, or a map does not exist for these data.
-    TypeError
-        If a number of components is no number.
-    """
-    reductions = {pca: _fitted_pca(X, pca) for pca in pcas}
-    frames = []
-    for metric, pca in product(metrics, pcas):
-        reduction = reductions[pca]
-        reduced = X if reduction is None else reduction.transform(X)
-        params = params_of(metric)
-        frames.append(Frame(metric, params, pca, reduction, geometry_of(reduced, metric, params)))
-    return frames
-
-
-def check_pca(pca: Any, shape: tuple[int, int]) -> list[Components]:
-    """Numbers of components as a list, as scikit-learn's PCA takes them.
-
-    Raises
-    ------
-    ValueError
-        If one is out of range, or there is none.
-    TypeError
-        If one is no number.
-    """
-    several = isinstance(pca, Iterable) and not isinstance(pca, str)
-    pcas = list(dict.fromkeys(pca if several else [pca]))
-    if not pcas:
-        raise ValueError("pca is empty; pass numbers of components, such as [None, 50].")
-    most = min(shape)
-    for one in pcas:
-        if one is None:
-            continue
-        if isinstance(one, bool) or not isinstance(one, (int, float, np.integer, np.floating)):
-            raise TypeError(f"pca has {one!r}; pass a number of components, a share of the variance under 1, or None.")
-        whole = isinstance(one, (int, np.integer))
-        if not (1 <= one <= most if whole else 0 < one < 1):
-            raise ValueError(
-                f"pca={one} is out of range; pass 1 to {most} components (X has {shape[0]} samples of {shape[1]} "
-                "features), a share of the variance between 0 and 1, or None for the data as they are."
-            )
-    return pcas
-
-
-def check_metrics(metric: Any, metrics: Any, params: Any) -> tuple[list[Metric], Callable[[Metric], dict[str, Any]]]:
-    """The metrics asked for, and what gives their keywords.
-
-    Raises
-    ------
-    ValueError
-        If a metric is not known or is precomputed, or if keywords belong to no metric.
-    TypeError
-        If ``metrics`` is no sequence.
-    """
-    if metrics is None:
-        asked = [metric]
-    elif callable(metric) or metric != "euclidean":
-        raise ValueError("both metric and metrics are given; pass all of them as metrics.")
-    elif isinstance(metrics, str) or not isinstance(metrics, Iterable):
-        raise TypeError(f"metrics={metrics!r} is no list; pass several, or a single one as metric={metrics!r}.")
-    else:
-        asked = list(dict.fromkeys(metrics))
-        if not asked:
-            raise ValueError("metrics is empty; pass some, such as ['euclidean', 'cosine'].")
-    if any(check_metric(one) == "precomputed" for one in asked):
-        raise ValueError(
-            "metric='precomputed' leaves a sweep no samples to cluster; pass the samples and their metric, or "
-            "score labels that you have with silhouette_profile(distances, labels, metric='precomputed')."
-        )
-    given: Mapping[Any, Any] = params or {}
-    if metrics is None:
-        return asked, lambda _: dict(given)
-    strangers = [name for name in given if name not in asked or not isinstance(given[name], Mapping)]
-    if strangers:
-        raise ValueError(
-            f"metric_params has {strangers[0]!r}; with metrics, pass keywords by metric: "
-            "metric_params={'mahalanobis': {'V': covariance}}."
-        )
-    return asked, lambda one: dict(given.get(one, {}))
+from fastsil.validation import name_of_metric
+from fastsil.verdict import Verdict, choose_k, judge, lowest_k
 
 
 @dataclass(frozen=True)
 class Effort:
-    """What a sweep does beside clustering and scoring, and with what.
+    """How much a sweep does, and with what.
 
     Attributes
     ----------
+    n_tried : int
+        Numbers of clusters.
     n_null, null_size, null_reference, n_stability
         As :class:`fastsil.KMeansSweep` has them.
     seed : int
@@ -185,6 +46,7 @@ class Effort:
         Threads.
     """
 
+    n_tried: int
     n_null: int
     null_size: int
     null_reference: str
@@ -269,6 +131,30 @@ class GeometrySweep:
         return float(np.nanmax(z)) if np.isfinite(z).any() else float(np.nan)
 
 
+def sweep_each(
+    frames: Sequence[Frame],
+    X: Any,
+    clusterers: Sequence[Any],
+    effort: Effort,
+    listen: Listener,
+    checkpoint: Checkpoint | None,
+) -> list[GeometrySweep]:
+    """The sweep in each geometry; fewer if Ctrl-C came between."""
+    sweeps: list[GeometrySweep] = []
+    for place, frame in enumerate(frames):
+        recall: Recall = forget if checkpoint is None else checkpoint.recall(f"{place}-")
+        name = frame.name if len(frames) > 1 else ""
+        try:
+            sweeps.append(sweep_in(frame, X, clusterers, effort, _part_of(listen, place, len(frames), name), recall))
+        except KeyboardInterrupt:
+            if not sweeps:
+                raise
+            break
+        if sweeps[-1].interrupted:
+            break
+    return sweeps
+
+
 def sweep_in(
     frame: Frame, X: Any, clusterers: Sequence[Any], effort: Effort, listen: Listener, recall: Recall
 ) -> GeometrySweep:
@@ -306,6 +192,38 @@ def sweep_in(
     )
 
 
+def judged(sweep: GeometrySweep, X: Any) -> tuple[Diagnosis | None, Verdict]:
+    """Diagnosis of the chosen k, if it has scores, and what the sweep amounts to.
+
+    Parameters
+    ----------
+    sweep : GeometrySweep
+        In one geometry.
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        The data as they were given.
+    """
+    reduced = sweep.frame.reduce(X)
+    # A profile knows a callable only by its name, with which nothing can be measured.
+    looked_at = None if callable(sweep.frame.metric) else reduced
+
+    def diagnose(k: int) -> Diagnosis:
+        reference = None if sweep.null is None else sweep.null.reference_at(k)
+        return sweep.profiles[k].diagnose(looked_at, null=reference, **sweep.frame.params)
+
+    k, lowest = choose_k(sweep.results, sweep.null), lowest_k(sweep.results)
+    diagnoses = {each: diagnose(each) for each in sweep.profiles if each in (k, lowest)}
+    found = {each: diagnosis.findings for each, diagnosis in diagnoses.items()}
+    verdict = judge(
+        sweep.results,
+        k,
+        n_features=reduced.shape[1],
+        null=sweep.null,
+        findings=found.get(k, ()),
+        lowest_findings=() if lowest is None else found[lowest],
+    )
+    return diagnoses.get(k), verdict
+
+
 def choose_geometry(sweeps: Sequence[GeometrySweep]) -> int:
     """Place of the geometry in which the data rise furthest above data without clusters; the first without these.
 
@@ -327,8 +245,42 @@ def long_table(sweeps: Sequence[GeometrySweep]) -> dict[str, NDArray[Any]]:
     }
 
 
-def _fitted_pca(X: Any, pca: Components) -> PCA | None:
-    return None if pca is None else PCA(pca, random_state=0).fit(X)
+def gaps_of(
+    sweeps: Sequence[GeometrySweep], frames: Sequence[Frame], effort: Effort
+) -> Iterator[tuple[str, type[Warning]]]:
+    """Which k failed, and what an interruption left out: words of warnings, and their kinds."""
+    several = len(frames) > 1
+    for sweep in sweeps:
+        where = f"{sweep.name}: " if several else ""
+        failed = [row for row in sweep.rows if row.error]
+        if failed:
+            what = "; ".join(f"k={row.n_clusters}: {row.error}" for row in failed)
+            yield f"{where}{len(failed)} of {effort.n_tried} clusterings failed. {what}", FitFailedWarning
+    last = sweeps[-1]
+    where = f" in {last.name}" if several else ""
+    never = ", ".join(frame.name for frame in frames[len(sweeps) :])
+    if last.interrupted or never:
+        kept = [row for row in last.rows if not row.error]
+        waiting = [row for row in kept if row.n_clusters > 1 and np.isnan(row.silhouette)]
+        wanted = {"null sets": (effort.n_null, last.null), "stability": (effort.n_stability, last.stability)}
+        missing = [name for name, (n, found) in wanted.items() if n and found is None]
+        yield (
+            f"interrupted: {len(last.rows)} of {effort.n_tried} clusterings{where} are finished and kept "
+            f"(k = {_listed(kept)})"
+            + (f", those of k = {_listed(waiting)} without a score" if waiting else "")
+            + (f", without {' and '.join(missing)}." if missing else ".")
+            + (f" Not begun: {never}." if never else ""),
+            UserWarning,
+        )
+
+
+def _listed(rows: Sequence[SweepRow]) -> str:
+    return ", ".join(str(row.n_clusters) for row in rows)
+
+
+def _part_of(listen: Listener, place: int, count: int, geometry: str) -> Listener:
+    """Progress of one geometry of several, all alike."""
+    return lambda event: listen(replace(event, share=(place + event.share) / count, geometry=geometry))
 
 
 def _work(effort: Effort, n_samples: int) -> dict[str, float]:

@@ -9,31 +9,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClusterMixin
-from sklearn.exceptions import FitFailedWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fastsil.checkpoint import Checkpoint, Recall, described, digest_of, forget
+from fastsil.checkpoint import Checkpoint, described, digest_of
 from fastsil.clustering import check_n_clusters, labels_of, make_clusterers, seed_of
-from fastsil.diagnosis import Diagnosis
-from fastsil.geometry_sweep import (
-    Components,
-    Effort,
-    Frame,
-    GeometrySweep,
-    check_metrics,
-    check_pca,
-    choose_geometry,
-    frames_for,
-    long_table,
-    sweep_in,
-)
+from fastsil.frames import Components, check_metrics, check_pca, frames_for
+from fastsil.geometry_sweep import Effort, GeometrySweep, choose_geometry, gaps_of, judged, long_table, sweep_each
 from fastsil.null import check_null
 from fastsil.parallel import resolve_n_jobs
 from fastsil.progress import Listener, SweepEvent, listener_of
@@ -41,7 +28,6 @@ from fastsil.results import SweepRow
 from fastsil.sklearn_compat import available_if
 from fastsil.stability import check_n_stability
 from fastsil.validation import Metric, check_data
-from fastsil.verdict import choose_k, judge, lowest_k
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -257,12 +243,13 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         checkpoint, seed = self._opened_checkpoint(data, ks)
         clusterers = make_clusterers(self.estimator, ks, seed, n_init=self.n_init)
         n_jobs = resolve_n_jobs(self.n_jobs)
-        effort = Effort(self.n_null, self.null_size, self.null_reference, self.n_stability, seed, n_jobs)
+        effort = Effort(len(ks), self.n_null, self.null_size, self.null_reference, self.n_stability, seed, n_jobs)
         with listener_of(self.progress) as listen:
-            sweeps = _sweep_each(frames, data, clusterers, effort, listen, checkpoint)
+            sweeps = sweep_each(frames, data, clusterers, effort, listen, checkpoint)
         self._keep(sweeps, complete=len(sweeps) == len(frames))
-        self._judge(data)
-        _warn_of_gaps(sweeps, frames, ks, effort)
+        self.diagnosis_, self.verdict_ = judged(self.best_geometry_, data)
+        for words, kind in gaps_of(sweeps, frames, effort):
+            warnings.warn(words, kind, stacklevel=2)
         return self
 
     def _opened_checkpoint(self, data: Any, ks: Sequence[int]) -> tuple[Checkpoint | None, int]:
@@ -280,31 +267,6 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
             parameters[name] = described(getattr(self, name))
         checkpoint = Checkpoint(self.checkpoint, data=digest_of(data), parameters=parameters, seed=seed)
         return checkpoint, checkpoint.seed
-
-    def _judge(self, data: Any) -> None:
-        """Set the diagnosis and the verdict, of the chosen geometry."""
-        chosen = self.best_geometry_
-        reduced = chosen.frame.reduce(data)
-        k, lowest = choose_k(chosen.results, chosen.null), lowest_k(chosen.results)
-        looked_at = [each for each in chosen.profiles if each in (k, lowest)]
-        diagnoses = {each: self._diagnose(each, reduced) for each in looked_at}
-        found = {each: diagnosis.findings for each, diagnosis in diagnoses.items()}
-        self.diagnosis_ = diagnoses.get(k)
-        self.verdict_ = judge(
-            chosen.results,
-            k,
-            n_features=reduced.shape[1],
-            null=chosen.null,
-            findings=found.get(k, ()),
-            lowest_findings=() if lowest is None else found[lowest],
-        )
-
-    def _diagnose(self, k: int, data: Any) -> Diagnosis:
-        chosen = self.best_geometry_
-        # A profile knows a callable only by its name, with which nothing can be measured.
-        looked_at = None if callable(chosen.frame.metric) else data
-        reference = None if chosen.null is None else chosen.null.reference_at(k)
-        return chosen.profiles[k].diagnose(looked_at, null=reference, **chosen.frame.params)
 
     @available_if(_best_can_predict)
     def predict(self, X: ArrayLike) -> NDArray[Any]:
@@ -453,64 +415,3 @@ def _refuse(params: Iterable[str]) -> None:
             else "pass parameters to KMeansSweep(...) itself."
         )
         raise TypeError(f"KMeansSweep.fit takes no {name}; {reason}")
-
-
-def _sweep_each(
-    frames: Sequence[Frame],
-    data: Any,
-    clusterers: Sequence[Any],
-    effort: Effort,
-    listen: Listener,
-    checkpoint: Checkpoint | None,
-) -> list[GeometrySweep]:
-    """The sweep in each geometry; fewer if Ctrl-C came between."""
-    sweeps: list[GeometrySweep] = []
-    for place, frame in enumerate(frames):
-        recall: Recall = forget if checkpoint is None else checkpoint.recall(f"{place}-")
-        name = frame.name if len(frames) > 1 else ""
-        try:
-            sweeps.append(sweep_in(frame, data, clusterers, effort, _part_of(listen, place, len(frames), name), recall))
-        except KeyboardInterrupt:
-            if not sweeps:
-                raise
-            break
-        if sweeps[-1].interrupted:
-            break
-    return sweeps
-
-
-def _part_of(listen: Listener, place: int, count: int, geometry: str) -> Listener:
-    """Progress of one geometry of several, all alike."""
-    return lambda event: listen(replace(event, share=(place + event.share) / count, geometry=geometry))
-
-
-def _warn_of_gaps(sweeps: Sequence[GeometrySweep], frames: Sequence[Frame], ks: Sequence[int], effort: Effort) -> None:
-    """Say which k failed, and what an interruption left out."""
-    for sweep in sweeps:
-        where = f"{sweep.name}: " if len(frames) > 1 else ""
-        failed = [row for row in sweep.rows if row.error]
-        if failed:
-            what = "; ".join(f"k={row.n_clusters}: {row.error}" for row in failed)
-            warnings.warn(
-                f"{where}{len(failed)} of {len(ks)} clusterings failed. {what}", FitFailedWarning, stacklevel=3
-            )
-    last = sweeps[-1]
-    where = f" in {last.name}" if len(frames) > 1 else ""
-    never = ", ".join(frame.name for frame in frames[len(sweeps) :])
-    if last.interrupted or never:
-        kept = [row for row in last.rows if not row.error]
-        waiting = [row for row in kept if row.n_clusters > 1 and np.isnan(row.silhouette)]
-        wanted = {"null sets": (effort.n_null, last.null), "stability": (effort.n_stability, last.stability)}
-        missing = [name for name, (n, found) in wanted.items() if n and found is None]
-        warnings.warn(
-            f"interrupted: {len(last.rows)} of {len(ks)} clusterings{where} are finished and kept (k = {_listed(kept)})"
-            + (f", those of k = {_listed(waiting)} without a score" if waiting else "")
-            + (f", without {' and '.join(missing)}." if missing else ".")
-            + (f" Not begun: {never}." if never else ""),
-            UserWarning,
-            stacklevel=3,
-        )
-
-
-def _listed(rows: Sequence[SweepRow]) -> str:
-    return ", ".join(str(row.n_clusters) for row in rows)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import fastsil.estimate as room
+import fastsil.estimate.rounds as room
 import reference
 from assertions import tolerance_of
 from fastsil import silhouette_estimate, silhouette_profile, silhouette_score
@@ -32,7 +32,7 @@ def heavy_tails(n, d, k, dtype=np.float64, seed=0):
 @pytest.fixture
 def always_estimate(monkeypatch):
     """Estimate even what is as soon computed."""
-    monkeypatch.setattr(room, "exact_is_as_cheap", lambda partition, n_features: False)
+    monkeypatch.setattr("fastsil.estimate.exact_is_as_cheap", lambda partition, n_features: False)
 
 
 def assert_holds(estimate, X, labels, **params):
@@ -159,8 +159,8 @@ def test_coverage(make, tol):
     repetitions, confidence = 150, 0.6
     missed = np.zeros(4)
     for seed in range(repetitions):
-        request = room._Request(tol, confidence, np.random.RandomState(seed), 1)
-        rounds = room._Rounds(known, partition, request, known.intervals())
+        request = room.Request(tol, confidence, np.random.RandomState(seed), 1)
+        rounds = room.Rounds(known, partition, request, known.intervals())
         assert rounds.run()
         estimate = rounds.finish()
         truths = [profile.score, profile.macro_score, profile.n_negative / 3000, profile.clusters.silhouette[2]]
@@ -202,8 +202,8 @@ def test_guesses_are_corrected_by_what_is_drawn(seed):
     truth = rng.uniform(-0.2, 0.6, n)
     intervals = np.stack([truth - rng.uniform(0.2, 0.4, n), truth - 0.15, truth + rng.uniform(0.0, 0.2, n)], axis=1)
     partition = partition_from_codes(np.arange(3), np.sort(np.arange(n) % 3))
-    rounds = room._Rounds(
-        Known(intervals, truth), partition, room._Request(0.03, 0.9999, np.random.RandomState(seed), 1), intervals
+    rounds = room.Rounds(
+        Known(intervals, truth), partition, room.Request(0.03, 0.9999, np.random.RandomState(seed), 1), intervals
     )
     if rounds.run():
         estimate = rounds.finish()

@@ -11,9 +11,8 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 from sklearn.metrics import silhouette_score
 
-from fastsil import null
 from fastsil.clustering import AsIs, make_clusterers
-from fastsil.null import NullComparison, compare_with_null, draw_gaussian, draw_uniform
+from fastsil.null import NullComparison, compare_with_null, draw_gaussian, draw_uniform, sets
 from fastsil.search import Space, search
 
 
@@ -59,7 +58,7 @@ def test_mean_and_covariance_are_those_of_the_data(n_samples, n_features, rank, 
 def test_a_rotation_keeps_no_trace_of_the_order_of_samples():
     """Uniform on the orthonormal matrices that sum to 0: E[q] = 0 and E[q qᵀ] = (I - 1/n) / (n - 1) for each column."""
     random = np.random.default_rng(0)
-    drawn = np.array([null._random_orthonormal(4, 2, random) for _ in range(20_000)])
+    drawn = np.array([sets._random_orthonormal(4, 2, random) for _ in range(20_000)])
     np.testing.assert_allclose(drawn.mean(axis=0), 0, atol=0.015)
     for column in (0, 1):
         second = np.einsum("si,sj->ij", drawn[:, :, column], drawn[:, :, column]) / len(drawn)

@@ -7,8 +7,9 @@ import pytest
 from sklearn.datasets import make_blobs
 from threadpoolctl import threadpool_info
 
-from fastsil import KMeansSweep, null
+from fastsil import KMeansSweep
 from fastsil.clustering import generator_for
+from fastsil.null import sets
 from fastsil.report import sweep_columns
 from fastsil.search import Space
 
@@ -157,5 +158,5 @@ def test_the_report_says_no_structure(tmp_path):
 
 
 def test_references_are_those_that_are_drawn():
-    for reference in null.REFERENCES:
-        assert null._drawer(BLOBS, reference)(np.random.default_rng(0)).shape == BLOBS.shape
+    for reference in sets.REFERENCES:
+        assert sets.drawer(BLOBS, reference)(np.random.default_rng(0)).shape == BLOBS.shape
