@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
@@ -19,6 +18,7 @@ from benchmarks import (
     contest,
     environments,
     estimates,
+    first_use,
     growth,
     harness,
     many,
@@ -231,76 +231,7 @@ def estimate(options: argparse.Namespace) -> list[str]:
 
 def start(options: argparse.Namespace) -> list[str]:
     """What a first call costs."""
-    recorder = _recorder("start", options)
-    rows = [*_imports(options.rounds), *_first_calls(options.rounds), _small_calls(options.rounds)]
-    for row in rows:
-        recorder.add(row["what"], **row)
-    _show("start", rows)
-    return ["start"]
-
-
-def _imports(rounds: int) -> list[dict[str, Any]]:
-    # The bare import loads nothing yet, which is true but flatters; a function's import is what a user waits for.
-    wanted = {
-        "`import fastsil`": {"module": "fastsil"},
-        "`from fastsil import silhouette_samples`": {"module": "fastsil", "name": "silhouette_samples"},
-        "`import sklearn.metrics`": {"module": "sklearn.metrics"},
-    }
-    taken: dict[str, list[float]] = {what: [] for what in wanted}
-    for turn, what in product(range(-1, max(5, rounds)), wanted):
-        value = run_probe("import_time", wanted[what])["seconds"]
-        if turn >= 0:  # the turn before fills the disk's cache
-            taken[what].append(value)
-    *ours, theirs = wanted
-    rows = []
-    for what in ours:
-        ratio = paired_ratio(taken[what], taken[theirs])["ratio"]
-        both = [table.seconds(float(np.median(taken[name]))) for name in (what, theirs)]
-        measured = f"{both[0]}, {ratio:.2f} times {theirs} ({both[1]})"
-        rows.append({"what": what, "measured": measured, "wanted": "<= 1.15 times", "met": ratio <= 1.15})
-    return rows
-
-
-def _first_calls(rounds: int) -> list[dict[str, Any]]:
-    shape = {"n": 2000, "d": 64, "k": 10, "dtype": "float32"}
-    cold, warm = [], []
-    for _ in range(rounds):
-        with tempfile.TemporaryDirectory() as folder:
-            cold.append(run_probe("first_call", shape, NUMBA_CACHE_DIR=folder)["first"])
-            times = run_probe("first_call", shape, NUMBA_CACHE_DIR=folder)
-            warm.append(times["first"] - times["again"])
-    first, over = float(np.median(cold)), float(np.median(warm))
-    return [
-        {
-            "what": "first call ever, empty cache of compiled code",
-            "measured": table.seconds(first),
-            "wanted": "<= 6 s",
-            "met": first <= 6,
-        },
-        {
-            "what": "first call in a process, full cache, over a later call",
-            "measured": table.seconds(over),
-            "wanted": "<= 0.3 s",
-            "met": over <= 0.3,
-        },
-    ]
-
-
-def _small_calls(rounds: int) -> dict[str, Any]:
-    data = cases.overlapping_groups(500, 64, 5, "float32")
-    entries = [harness.Entry(peer, data, 1.0) for peer in peers.PEERS]
-    taken = harness.time_in_turn(entries, rounds, budget=30.0).seconds
-    ratio = harness.against_sklearn(taken)
-    measured = (
-        f"{table.seconds(ratio['seconds']['fastsil'])}, scikit-learn {ratio['ratio']:.2f} times that "
-        f"({ratio['low']:.2f} to {ratio['high']:.2f}, {ratio['rounds']} rounds)"
-    )
-    return {
-        "what": "n=500 d=64 k=5, later calls",
-        "measured": measured,
-        "wanted": ">= 1 times",
-        "met": ratio["ratio"] >= 1,
-    }
+    return _collect("start", options, ((row["what"], row) for row in first_use.measure(options.rounds)))
 
 
 def contest_of_peers(options: argparse.Namespace) -> list[str]:

@@ -7,9 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from benchmarks.calibration import MEASURES
+from benchmarks import cells
 from benchmarks.harness import stored
 
 PATH = Path(__file__).parent / "RESULTS.md"
@@ -19,183 +17,6 @@ _HEAD = """# Measurements
 Each section is written by the command that it names, from a run on the machine that it names; nothing here is typed.
 Ratios are scikit-learn's time over fastsil's, so more is better.
 """
-
-
-def seconds(value: float) -> str:
-    return f"{value * 1e3:.3g} ms" if value < 1 else f"{value:.3g} s"
-
-
-def megabytes(value: float) -> str:
-    return f"{value / 2**20:.1f} MiB"
-
-
-def number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}"
-
-
-def verdict(met: bool | None) -> str:
-    return "" if met is None else "yes" if met else "**no**"
-
-
-def _speed(row: dict[str, Any]) -> list[str]:
-    return [*_ratio(row), f"{row['share']:.2%}"]
-
-
-def _ratio(row: dict[str, Any]) -> list[str]:
-    times = row["seconds"]
-    scaled = "" if row["peer_rows"] == row["n"] else f" (from {row['peer_rows']:,} samples)"
-    return [
-        row["case"],
-        row["dtype"],
-        seconds(times["fastsil"]),
-        *(seconds(times[name]) + scaled for name in ("scikit-learn", "scikit-learn, working_memory=32")),
-        f"{row['ratio']:.1f} ({row['low']:.1f} to {row['high']:.1f}, {row['rounds']} rounds)",
-        number(row["floor"]),
-        verdict(None if row["floor"] is None else row["ratio"] >= row["floor"]),
-    ]
-
-
-def _large(row: dict[str, Any]) -> list[str]:
-    return [row["case"], row["dtype"], seconds(row["seconds"])]
-
-
-def _memory(row: dict[str, Any]) -> list[str]:
-    shape = [f"{row[name]:,}" for name in ("n", "d", "k")]
-    return [
-        *shape,
-        row["dtype"],
-        *(megabytes(row[name]) for name in ("X", "extra", "again", "allowed")),
-        verdict(row["met"]),
-    ]
-
-
-def _calibration(row: dict[str, Any]) -> list[str]:
-    shares = {name: found / row["sets"] for name, found in row["found"].items()}
-    asked = row["asked"]
-    return [
-        row["case"],
-        str(row["n_null"]),
-        str(row["sets"]),
-        *(f"{shares[name]:.1%}" for name in MEASURES),
-        "" if asked is None else f"{asked[0]:.0%} to {asked[1]:.0%}",
-        verdict(None if asked is None else asked[0] <= shares[MEASURES[0]] <= asked[1]),
-    ]
-
-
-def _accuracy(row: dict[str, Any]) -> list[str]:
-    return [
-        row["case"],
-        row["dtype"],
-        row["way"],
-        *(f"{row[name]:.1e}" for name in ("fastsil", "scikit-learn", "promised")),
-        verdict(row["met"]),
-    ]
-
-
-_KERNELS = ("within", "between", "to")
-
-
-def _kernels(row: dict[str, Any]) -> list[str]:
-    rates = row["rates"]
-    shares = [
-        f"{rates[name]['rate']:.1f} ({rates[name]['ratio']:.0%}, {rates[name]['low']:.0%} to {rates[name]['high']:.0%})"
-        for name in _KERNELS
-    ]
-    return [str(row["d"]), row["dtype"], f"{rates['BLAS']['rate']:.1f}", *shares]
-
-
-def _threads(row: dict[str, Any]) -> list[str]:
-    times = [seconds(row["seconds"][name]) for name in ("one thread", "two threads", "two processes")]
-    return [row["case"], row["dtype"], *times, f"{row['ratio']:.0%} ({row['low']:.0%} to {row['high']:.0%})"]
-
-
-def _estimate(row: dict[str, Any]) -> list[str]:
-    return [
-        row["case"],
-        seconds(row["seconds"]),
-        f"±{row['half_width']:.1e}",
-        f"{row['tol']:g}",
-        f"{row['n_exact']:,}",
-        verdict(row["met"]),
-    ]
-
-
-def _coverage(row: dict[str, Any]) -> list[str]:
-    return [
-        row["case"],
-        f"{row['n']:,}",
-        f"{row['repetitions']:,}",
-        f"{row['confidence']:.0%}",
-        *(f"{row[name]:.1%}" for name in ("score", "macro", "negative", "clusters")),
-        f"{row['tol']:g}",
-        f"±{row['half_width']:.1e}",
-        f"{row['computed']:.1%} in {row['rounds']:.1f} rounds",
-        verdict(row["met"]),
-    ]
-
-
-_WAYS = ("fastsil", "every sample guessed", "silhouette_scalable", "sample_size", "root mean square")
-
-
-def _estimates(row: dict[str, Any]) -> list[str]:
-    cells = [row["case"]]
-    for way in _WAYS:
-        found = row["ways"].get(way)
-        if found is None:
-            cells.append("")
-            continue
-        error = "exact" if found["error"] < 1e-9 else f"{found['error']:.1e}"
-        largest = "" if found["largest"] != found["largest"] else f", samples {found['largest']:.1e}"
-        size = f", t={found['size']:.0f}" if "size" in found else ""
-        cells.append(f"{error}{largest} ({seconds(found['seconds'])}{size})")
-    return [*cells, number(row["ratio"]), verdict(row["met"])]
-
-
-def _plans(row: dict[str, Any]) -> list[str]:
-    times = (seconds(row[name]) for name in ("probe", "predicted", "measured"))
-    pairs = "" if row["pairs"] is None else f"{row['pairs']:.2f}"
-    return [row["case"], *times, f"{row['ratio']:.2f}", pairs, seconds(row["estimate"]), verdict(row["met"])]
-
-
-def _start(row: dict[str, Any]) -> list[str]:
-    return [row["what"], row["measured"], row["wanted"], verdict(row["met"])]
-
-
-def _peers(row: dict[str, Any]) -> list[str]:
-    name = row["name"] + ("" if row["is_exact"] else ", **not exact**")
-    head = [row["case"], f"{name} ({row['note']})" if row["note"] else name, row["version"], row["metric"]]
-    if "failed" in row:
-        return [*head, f"failed: {row['failed']}", "", "", "", "", ""]
-    return [
-        *head,
-        seconds(row["seconds"]),
-        seconds(row["fastsil"]),
-        f"{row['ratio']:.1f} ({row['low']:.1f} to {row['high']:.1f}, {row['rounds']} rounds)",
-        "not counted, in Java" if row["package"] == "pyspark" else megabytes(row["memory"]),
-        megabytes(row["fastsil_memory"]),
-        f"{row['error']:.1e}" + (" of the mean" if row["of_mean"] else ""),
-    ]
-
-
-def _growth(row: dict[str, Any]) -> list[str]:
-    times = row["seconds"]
-    cells = [seconds(float(np.median(times[name]))) if name in times else "" for name in _GROWTH]
-    one, all_threads = (np.median(times[name]) for name in ("fastsil, one thread", "fastsil"))
-    return [row["grows"], *(f"{row[name]:,}" for name in ("n", "d", "k")), *cells, f"{one / all_threads:.2f}"]
-
-
-_GROWTH = ("fastsil", "fastsil, one thread", "scikit-learn, working_memory=32", "torchdr")
-
-
-def _compare(row: dict[str, Any]) -> list[str]:
-    return [
-        row["case"],
-        row["dtype"],
-        row["metric"],
-        *map(seconds, row["seconds"]),
-        f"{row['ratio']:.2f} ({row['low']:.2f} to {row['high']:.2f}, {row['rounds']} rounds)",
-        f"{row['apart']:.1e}",
-    ]
 
 
 _RATIO = ("data", "dtype", "fastsil", "scikit-learn", "with working_memory=32", "ratio", "asked for", "met")
@@ -209,7 +30,7 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
         "«from N samples», scikit-learn ran on a random subset and its time is scaled by the square of the ratio of "
         "the numbers of samples; fastsil ran on all. Pairs: distances that fastsil computed, of all n² ordered pairs.",
         (*_RATIO, "pairs"),
-        _speed,
+        cells.of_speed,
     ),
     "many": (
         "A sweep's labelings in one call",
@@ -217,20 +38,20 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
         "scikit-learn's function called for each: timed for three of them, from a random subset, and scaled. Ratios as "
         "above.",
         _RATIO,
-        _ratio,
+        cells.of_ratio,
     ),
     "metrics": (
         "Other metrics and inputs",
         "As above, for `silhouette_samples` with the metric, on labels that are drawn with the data. Where a time is "
         "«from N samples», scikit-learn ran on a random subset and its time is scaled.",
         _RATIO,
-        _ratio,
+        cells.of_ratio,
     ),
     "large": (
         "Cosine at a million samples",
         "Median times of `silhouette_samples` on all cores.",
         ("data", "dtype", "fastsil"),
-        _large,
+        cells.of_large,
     ),
     "calibration": (
         "Calibration of the comparison with data without clusters",
@@ -238,7 +59,7 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
         "of silhouettes and inertia together, which is the one that counts, and by each alone. One restart of k-means "
         "for data without clusters, ten for blobs.",
         ("data", "null sets", "data sets", "found", "by silhouettes alone", "by inertia alone", "asked for", "met"),
-        _calibration,
+        cells.of_calibration,
     ),
     "memory": (
         "Memory",
@@ -247,28 +68,28 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
         "which is the one judged, and not in the second. Allowed: 100 bytes a sample, 32 bytes a cluster and feature, "
         "64 MiB.",
         ("n", "d", "k", "dtype", "X", "beyond X", "in a second call", "allowed", "met"),
-        _memory,
+        cells.of_memory,
     ),
     "accuracy": (
         "Accuracy",
         "Largest error of a silhouette against plain differences and sums in long double, from the same input.",
         ("data", "dtype", "way chosen", "fastsil", "scikit-learn", "promised", "met"),
-        _accuracy,
+        cells.of_accuracy,
     ),
     "kernels": (
         "Rate of the tile kernels",
         "GFLOP/s on one thread, and the share of a one-thread BLAS product of the same shape (median and extremes of "
         "paired rounds); 2 d operations a pair, each pair once. Corrections, square roots and sums count in the time, "
         "not in the operations.",
-        ("d", "dtype", "BLAS product", *_KERNELS),
-        _kernels,
+        ("d", "dtype", "BLAS product", *cells.KERNELS),
+        cells.of_kernels,
     ),
     "threads": (
         "Two threads",
         "A call on two threads against two processes that each do the call on one thread at the same time: the share "
         "of their joint rate that two threads reach.",
         ("data", "dtype", "one thread", "two threads", "two processes, each", "share"),
-        _threads,
+        cells.of_threads,
     ),
     "peers": (
         "Beside what else computes silhouettes",
@@ -290,28 +111,28 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
             "fastsil's memory",
             "apart",
         ),
-        _peers,
+        cells.of_peers,
     ),
     "growth": (
         "Growth",
         "Median times on float32 data with one of n, d and k growing (the picture is `docs/images/growth.png`), and "
         "the time on one thread over that on all cores.",
-        ("grows", "n", "d", "k", *_GROWTH, "one thread / all"),
-        _growth,
+        ("grows", "n", "d", "k", *cells.GROWTH, "one thread / all"),
+        cells.of_growth,
     ),
     "compare": (
         "Two commits",
         "Median times of both, in interleaved rounds, and the ratios of the first to the second within rounds: above 1 "
         "the second is faster. Apart: the largest difference of a silhouette.",
         ("data", "dtype", "metric", "first", "second", "ratio", "apart"),
-        _compare,
+        cells.of_compare,
     ),
     "estimate": (
         "An estimate of many samples",
         "`silhouette_estimate` on overlapping groups, float32, at its default tolerance and confidence; at most 10 s "
         "are asked for.",
         ("data", "time", "interval", "tol", "rows computed", "met"),
-        _estimate,
+        cells.of_estimate,
     ),
     "coverage": (
         "Coverage of intervals",
@@ -332,7 +153,7 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
             "computed",
             "met",
         ),
-        _coverage,
+        cells.of_coverage,
     ),
     "estimates": (
         "Errors of estimates",
@@ -353,7 +174,7 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
             "ratio",
             "met",
         ),
-        _estimates,
+        cells.of_estimates,
     ),
     "plans": (
         "Plans",
@@ -361,9 +182,9 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
         "predicted and measured, their ratio, that of the pairs, and seconds predicted of an estimate. Within a factor "
         "of 2 is asked for.",
         ("data", "plan", "predicted", "measured", "ratio", "pairs", "estimate", "met"),
-        _plans,
+        cells.of_plans,
     ),
-    "start": ("Start", "Medians, each in a new process.", ("what", "measured", "wanted", "met"), _start),
+    "start": ("Start", "Medians, each in a new process.", ("what", "measured", "wanted", "met"), cells.of_start),
 }
 
 

@@ -11,7 +11,7 @@ import pytest
 # Last, so that `fastsil` stays the package that the other tests meet.
 sys.path.append(str(Path(__file__).parent.parent))
 
-from benchmarks import calibration, cases, estimates, harness, many, metrics, peers, rates, table
+from benchmarks import calibration, cases, cells, estimates, harness, many, metrics, peers, rates, table
 
 N = 200
 
@@ -78,11 +78,11 @@ def test_a_study_counts_what_the_test_finds():
     clear = calibration.Study("clear", calibration.blobs(60, 2, apart=12.0), 19, 1, 3, True)
     row = calibration.run_study(clear, 2)
     assert row["found"] == dict.fromkeys(calibration.MEASURES, 2)
-    assert table._calibration(row)[-5:] == ["100.0%", "100.0%", "100.0%", "95% to 100%", "yes"]
-    assert table._calibration({**row, "found": dict.fromkeys(calibration.MEASURES, 1)})[-1] == "**no**"
+    assert cells.of_calibration(row)[-5:] == ["100.0%", "100.0%", "100.0%", "95% to 100%", "yes"]
+    assert cells.of_calibration({**row, "found": dict.fromkeys(calibration.MEASURES, 1)})[-1] == "**no**"
     total = calibration.total_of_alarms([row, row])
     assert (total["sets"], total["found"]["p_value"]) == (4, 4)
-    assert table._calibration(total)[-1] == "**no**"
+    assert cells.of_calibration(total)[-1] == "**no**"
 
 
 def test_estimates_are_compared_with_the_exact_values():
