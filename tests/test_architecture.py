@@ -7,8 +7,10 @@ import importlib
 import inspect
 import os
 import pkgutil
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,27 @@ def test_arrows_go_down_only():
     cli = pytest.importorskip("importlinter.cli", exc_type=ImportError)
     with contextlib.chdir(ROOT):
         assert cli.lint_imports(config_filename="pyproject.toml", no_cache=True) == 0
+
+
+def test_the_picture_is_the_contract():
+    """Rooms of the picture and of the table in ARCHITECTURE.md are those of the contract, in its order."""
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    picture = re.search(r"\n\n((?: {4}.+\n)+)", text)[1]
+    drawn = [set(re.findall(r"\w+", line.partition("engines:")[0])) for line in picture.splitlines()]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = [set(layer.split(" | ")) for layer in contracts[0]["layers"]]
+    assert [rooms for rooms in drawn if rooms] == layers
+    told = [room for row in re.findall(r"^\| (`.+?) \|", text, re.MULTILINE) for room in re.findall(r"`(\w+)`", row)]
+    assert sorted(told) == sorted(set.union(*layers))
+
+
+def test_long_modules_have_a_reason():
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    limit = int(re.search(r"A module has at most (\d+) lines", text)[1])
+    named = set(re.findall(r"^- `(\S+\.py)`:", text, re.MULTILINE))
+    paths = [path for pattern in ("fastsil/**/*.py", "tests/**/*.py", "*/*.py") for path in ROOT.glob(pattern)]
+    long = {path.relative_to(ROOT).as_posix() for path in paths if len(path.read_text().splitlines()) > limit}
+    assert long == named
 
 
 def dispatchers():
