@@ -1,8 +1,8 @@
 """A sweep in one geometry, what it amounts to, and the choice among several.
 
-Data are clustered and scored in each as if
-it were the only one. Mean silhouettes of different geometries do not compare: fewer dimensions or another metric raise
-or lower all of them, in data without clusters too. How far the data rise above such data does compare.
+Data are clustered and scored in each as if it were the only one. Mean silhouettes of different geometries do not
+compare: fewer dimensions or another metric raise or lower all of them, in data without clusters too. How far the data
+rise above such data does compare.
 """
 
 from __future__ import annotations

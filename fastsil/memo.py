@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 
 from fastsil.forks import lock_across_forks
 from fastsil.parallel import enough_for_threads, run_tasks
 from fastsil.partition import Partition
+from fastsil.scaling import is_sparse
 from fastsil.terms import SilhouetteTerms
 
 # A score, and its samples, in two metrics: what a script has in hand at a time.
@@ -145,7 +145,7 @@ def _is_mapped(X: Any) -> bool:
 
 def _description(X: Any, metric: str, params: dict[str, Any]) -> bytes | None:
     """Everything about a call but the contents of arrays; None if it cannot be told completely."""
-    about = [metric, "sparse" if issparse(X) else "dense", X.shape, X.dtype.str]
+    about = [metric, "sparse" if is_sparse(X) else "dense", X.shape, X.dtype.str]
     for name, value in sorted(params.items()):
         if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
             about += [name, value.shape, value.dtype.str]
@@ -157,9 +157,7 @@ def _description(X: Any, metric: str, params: dict[str, Any]) -> bytes | None:
 
 
 def _arrays_of(X: Any) -> list[NDArray[Any]]:
-    # SciPy's own guard narrows X to a class that declares next to nothing.
-    sparse = bool(issparse(X))
-    return [X.data, X.indices, X.indptr] if sparse else [X]
+    return [X.data, X.indices, X.indptr] if is_sparse(X) else [X]
 
 
 def _arrays_in(params: dict[str, Any]) -> list[NDArray[Any]]:

@@ -11,7 +11,14 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from fastsil.scores import silhouette_score
-from fastsil.validation import Metric, check_average, check_metric, check_space, check_undefined
+from fastsil.validation import (
+    Metric,
+    check_average,
+    check_metric,
+    check_space,
+    check_undefined,
+    have_another_label,
+)
 
 
 @dataclass(frozen=True)
@@ -115,7 +122,7 @@ class SilhouetteScorer:
         )
 
     def _have_silhouette(self, labels: NDArray[Any]) -> bool:
-        scored = labels if self.ignore_label is None else labels[labels != self.ignore_label]
+        scored = labels if self.ignore_label is None else labels[have_another_label(labels, self.ignore_label)]
         return 1 < len(np.unique(scored)) < len(scored)
 
 

@@ -250,7 +250,7 @@ def _close_pictures(profile: Profile, k: int) -> list[_Picture]:
             alt=f"Silhouette plot of k = {k}: the silhouettes of every cluster as sorted bars.",
             caption="Silhouette plot: one bar a sample, sorted within its cluster; on the right, the "
             "cluster's samples and their mean. Bars left of 0, in orange, are samples nearer to another cluster. A "
-            " cluster whose bars all end before the dashed mean is a poor one.",
+            "cluster whose bars all end before the dashed mean is a poor one.",
         ),
         _picture(
             lambda ax: draw_distribution(profile.silhouettes, score=profile.score, ax=ax),
