@@ -27,7 +27,7 @@ from fastsil.results import SweepRow, columns_of
 from fastsil.search import Finding, Space, search
 from fastsil.stability import Stability, measure_stability, share_of_samples, with_stability_columns
 from fastsil.validation import name_of_metric
-from fastsil.verdict import Verdict, choose_k, judge, lowest_k
+from fastsil.verdict import Verdict, choose_k, compare_geometries, judge, key_of, lowest_k
 
 
 @dataclass(frozen=True)
@@ -125,10 +125,15 @@ class GeometrySweep:
         return float(np.nan) if self.null is None else self.null.p_value
 
     @property
+    def furthest(self) -> SweepRow | None:
+        """The row at which the data rise furthest above data without clusters, in standard deviations of these."""
+        compared = [row for row in self.rows if np.isfinite(row.null_z)]
+        return max(compared, key=lambda row: row.null_z, default=None)
+
+    @property
     def highest_z(self) -> float:
-        """How far the data rise above data without clusters at most, in standard deviations of these; NaN without."""
-        z = self.results["null_z"]
-        return float(np.nanmax(z)) if np.isfinite(z).any() else float(np.nan)
+        """How many standard deviations that is; NaN without null sets."""
+        return float(np.nan) if self.furthest is None else self.furthest.null_z
 
 
 def sweep_each(
@@ -192,15 +197,17 @@ def sweep_in(
     )
 
 
-def judged(sweep: GeometrySweep, X: Any) -> tuple[Diagnosis | None, Verdict]:
+def judged(sweep: GeometrySweep, X: Any, sweeps: Sequence[GeometrySweep]) -> tuple[Diagnosis | None, Verdict]:
     """Diagnosis of the chosen k, if it has scores, and what the sweep amounts to.
 
     Parameters
     ----------
     sweep : GeometrySweep
-        In one geometry.
+        In the chosen geometry.
     X : ndarray or CSR matrix of shape (n_samples, n_features)
         The data as they were given.
+    sweeps : sequence of GeometrySweep
+        In all geometries.
     """
     reduced = sweep.frame.reduce(X)
     # A profile knows a callable only by its name, with which nothing can be measured.
@@ -220,6 +227,7 @@ def judged(sweep: GeometrySweep, X: Any) -> tuple[Diagnosis | None, Verdict]:
         null=sweep.null,
         findings=found.get(k, ()),
         lowest_findings=() if lowest is None else found[lowest],
+        geometries=compare_geometries(sweeps, sweep),
     )
     return diagnoses.get(k), verdict
 
@@ -231,7 +239,7 @@ def choose_geometry(sweeps: Sequence[GeometrySweep]) -> int:
     """
     if len(sweeps) == 1 or any(np.isnan(sweep.p_value) or np.isnan(sweep.highest_z) for sweep in sweeps):
         return 0
-    return max(range(len(sweeps)), key=lambda place: (-sweeps[place].p_value, sweeps[place].highest_z))
+    return max(range(len(sweeps)), key=lambda place: key_of(sweeps[place]))
 
 
 def long_table(sweeps: Sequence[GeometrySweep]) -> dict[str, NDArray[Any]]:

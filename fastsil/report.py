@@ -229,6 +229,32 @@ def many_features_sentence(score: float, n_features: int) -> str:
     )
 
 
+def told_apart(one: float, other: float) -> tuple[str, str]:
+    """Two scores with three decimals, or with as many more as make them differ; six at most.
+
+    Examples
+    --------
+    >>> told_apart(0.25, 0.1), told_apart(0.18912, 0.18871), told_apart(0.5, 0.5)
+    (('0.250', '0.100'), ('0.1891', '0.1887'), ('0.500', '0.500'))
+    """
+    for decimals in range(3, 7):
+        words = f"{one:.{decimals}f}", f"{other:.{decimals}f}"
+        if words[0] != words[1]:
+            return words
+    return f"{one:.3f}", f"{other:.3f}"
+
+
+def enumerated(words: Sequence[str]) -> str:
+    """Words with commas, and "and" before the last.
+
+    Examples
+    --------
+    >>> enumerated(["2", "3", "5"])
+    '2, 3 and 5'
+    """
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
 def _number(value: float) -> str:
     """Four digits, or all digits before the point."""
     if not np.isfinite(value):

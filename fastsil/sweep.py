@@ -247,7 +247,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         with listener_of(self.progress) as listen:
             sweeps = sweep_each(frames, data, clusterers, effort, listen, checkpoint)
         self._keep(sweeps, complete=len(sweeps) == len(frames))
-        self.diagnosis_, self.verdict_ = judged(self.best_geometry_, data)
+        self.diagnosis_, self.verdict_ = judged(self.best_geometry_, data, sweeps)
         for words, kind in gaps_of(sweeps, frames, effort):
             warnings.warn(words, kind, stacklevel=2)
         return self
@@ -331,6 +331,28 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
 
         return draw_sweep(self.best_geometry_.results, best_k=self.best_k_, chosen_k=self.verdict_.k, axes=axes)
 
+    def plot_geometries(self, axes: Any = None) -> NDArray[Any]:
+        """Draw all geometries side by side: mean silhouettes, and how far they lie above data without clusters.
+
+        Parameters
+        ----------
+        axes : sequence of two matplotlib Axes, optional
+            Where to draw; a new figure's by default.
+
+        Returns
+        -------
+        ndarray of two matplotlib Axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        check_is_fitted(self)
+        from fastsil.plots import draw_geometries
+
+        return draw_geometries({sweep.name: sweep.results for sweep in self.geometries_}, axes=axes)
+
     def report(self, path: str | Path, X: ArrayLike | None = None, *, name: str = "") -> Path:
         """Write all that the sweep found as one HTML page that needs nothing else: no network, no other files.
 
@@ -378,6 +400,8 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
             profiles=self.profiles_,
             coordinates=None if data is None else self.best_geometry_.frame.apply(data),
             diagnosis=self.diagnosis_,
+            geometries=self.geometries_,
+            geometry=self.best_geometry_.name,
         )
         write_sweep_page(Path(path), content)
         return Path(path)

@@ -83,13 +83,39 @@ def test_without_null_sets_no_choice_is_claimed():
     assert choose_geometry(sweep.geometries_) == 0
 
 
-def test_the_report_and_the_picture_are_of_the_chosen_geometry(tmp_path):
+def test_the_report_and_the_pictures_show_all_geometries(tmp_path):
     pytest.importorskip("jinja2")
     matplotlib = pytest.importorskip("matplotlib")
     X = stretched()
     sweep = swept(X, metrics=["euclidean", "mahalanobis"], n_null=19)
-    assert "mahalanobis" in sweep.report(tmp_path / "report.html", X).read_text("utf-8")
+    answer = "Yes: the data rise further above data without clusters in mahalanobis than in euclidean."
+    assert sweep.verdict_.geometries[0] == answer
+    page = sweep.report(tmp_path / "report.html", X).read_text("utf-8")
+    alone = swept(X, metric="mahalanobis", n_null=2).report(tmp_path / "alone.html", X).read_text("utf-8")
+    assert answer in page
+    assert page.count("<img") == alone.count("<img") + 2
+    assert "Would another geometry help?" not in alone
+    for one in sweep.geometries_:
+        for value in one.results["silhouette"]:
+            assert f"<td>{value:.4f}</td>" in page
     np.testing.assert_array_equal(sweep.plot()[0].lines[0].get_xdata(), [2, 3, 4])
+    scores, excess = sweep.plot_geometries()
+    for place, one in enumerate(sweep.geometries_):
+        np.testing.assert_array_equal(scores.lines[2 * place].get_ydata(), one.results["silhouette"])
+        np.testing.assert_array_equal(scores.lines[2 * place + 1].get_ydata(), one.results["null_mean"])
+        np.testing.assert_array_equal(excess.lines[place].get_ydata(), one.results["null_z"])
+    assert [text.get_text() for text in scores.get_legend().get_texts()] == [
+        "euclidean",
+        "mahalanobis",
+        "the same without clusters",
+    ]
+    matplotlib.pyplot.close("all")
+
+
+def test_pictures_of_geometries_without_null_sets_say_so():
+    matplotlib = pytest.importorskip("matplotlib")
+    excess = swept(stretched(), metrics=["euclidean", "cosine"]).plot_geometries()[1]
+    assert [text.get_text() for text in excess.texts] == ["no null sets were drawn"]
     matplotlib.pyplot.close("all")
 
 

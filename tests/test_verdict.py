@@ -14,7 +14,8 @@ from sklearn.datasets import make_blobs
 from fastsil import KMeansSweep
 from fastsil.diagnosis import Finding
 from fastsil.report import reading_of
-from fastsil.verdict import Verdict, choose_k, judge
+from fastsil.verdict import Verdict, choose_k, compare_geometries, judge
+from fastsil.verdict.geometries import geometry_options
 
 STRUCTURES = ["none", "weak", "reasonable", "strong"]
 
@@ -116,7 +117,9 @@ def test_the_choice_is_furthest_above_the_null_and_says_so():
     scores, null_mean = [0.6, 0.5, 0.3], [0.55, 0.2, 0.2]
     assert judged(scores, null=null_of(0.025), null_mean=null_mean).k == 3
     text = told(scores, null=null_of(0.025), null_mean=null_mean)
-    assert "k = 2 scores higher (0.600, not 0.500), but there data without clusters do so too (0.550)" in text
+    assert (
+        "k = 2 scores higher (0.600, not 0.500), but there data without clusters do so too (0.550, not 0.200)" in text
+    )
     assert "At k = 3 the data have a mean silhouette of 0.500, and 39 random sets" in text
     assert "no clusters 0.200 ± 0.010" in text
 
@@ -259,3 +262,66 @@ def test_a_sweep_tells_what_its_diagnosis_warns_of():
     verdict = KMeansSweep([2, 3], n_init=1, random_state=0).fit(X).verdict_
     assert any(reason.startswith("Warning: Feature 2") for reason in verdict.reasons)
     assert any("StandardScaler" in sentence for sentence in verdict.advice)
+
+
+def test_scores_that_differ_are_written_so_that_they_differ():
+    text = told([0.18912, 0.18871], null=null_of(0.025), null_mean=[0.18, 0.1])
+    assert "k = 2 scores higher (0.1891, not 0.1887)" in text
+    assert "a mean silhouette of 0.2104, and 39 random sets that spread like them but have no clusters 0.2101" in told(
+        [0.2104], null=null_of(0.6), null_mean=0.2101
+    )
+
+
+def geometry_of(name, *, z=np.nan, p=np.nan, score=0.3, n_null=39):
+    row = SimpleNamespace(n_clusters=4, null_score=score, null_mean=score - 0.1, null_z=z)
+    return SimpleNamespace(
+        name=name,
+        null=null_of(p, n_null),
+        best_k=3,
+        best_score=score,
+        p_value=p,
+        highest_z=z,
+        furthest=None if np.isnan(z) else row,
+    )
+
+
+def test_geometries_are_compared_by_numbers_and_the_question_is_answered():
+    plain, whitened = geometry_of("euclidean", z=3.0, p=0.025), geometry_of("mahalanobis", z=8.5, p=0.025, score=0.2)
+    cosine = geometry_of("cosine", z=2.0, p=0.025)
+    answer, *each, scales = compare_geometries([plain, whitened, cosine], whitened)
+    assert answer == "Yes: the data rise further above data without clusters in mahalanobis than in euclidean."
+    assert each == [
+        "euclidean: at k = 4 the data score 0.300 and data without clusters 0.200, z = +3.0; p = 0.025 over every k.",
+        "mahalanobis helps: at k = 4 the data score 0.200 and data without clusters 0.100, z = +8.5; p = 0.025 over "
+        "every k.",
+        "cosine does not help: at k = 4 the data score 0.300 and data without clusters 0.200, z = +2.0; p = 0.025 over "
+        "every k.",
+    ]
+    assert "the lowest of 3 p-values is 0.025 or less in up to 8% of data without clusters" in scales
+    assert compare_geometries([plain, cosine], plain)[0].startswith("No: the data rise furthest above")
+    nothing = [geometry_of("euclidean", z=0.1, p=0.6), geometry_of("cosine", z=0.0, p=0.7)]
+    assert compare_geometries(nothing, nothing[0])[0].startswith("No: in none of them do the data rise above")
+    assert "By chance" not in compare_geometries(nothing, nothing[0])[-1]
+
+
+def test_geometries_without_enough_null_sets_are_not_told_apart():
+    sweeps = [geometry_of("euclidean", score=0.3), geometry_of("cosine", score=0.5)]
+    scores, why = compare_geometries(sweeps, sweeps[0])
+    assert scores == "Highest mean silhouettes: euclidean 0.300 (k = 3) and cosine 0.500 (k = 3)."
+    assert "n_null=39; --n-null 39" in why
+    few = [geometry_of("euclidean", z=1.0, p=0.2, n_null=4), geometry_of("cosine", z=1.0, p=0.2, n_null=4)]
+    assert compare_geometries(few, few[0])[0].startswith("Highest mean silhouettes")
+    assert compare_geometries(sweeps[:1], sweeps[0]) == ()
+
+
+def test_advice_names_the_options_that_compare_geometries_unless_they_were_compared():
+    text = told([0.1, 0.2], null=null_of(0.025), null_mean=0.0, n_features=64)
+    assert "metrics=['euclidean', 'cosine', 'mahalanobis'], pca=[None, 50]" in text
+    assert "--metric mahalanobis --pca none --pca 50" in text
+    assert "pca" not in geometry_options(2)
+    assert "metrics=" in told([0.1, 0.2], null=null_of(0.5), null_mean=0.1)
+    table = results([0.1, 0.2], null_mean=0.0)
+    verdict = judge(table, 3, n_features=64, null=null_of(0.025), geometries=("Yes: so.",))
+    assert not any("metrics=" in sentence for sentence in verdict.advice)
+    assert "Would another geometry help?\n- Yes: so." in str(verdict)
+    assert "<li>Yes: so.</li>" in verdict._repr_html_()

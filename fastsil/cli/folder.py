@@ -179,6 +179,11 @@ def _draw_sweep(folder: Path, sweep: KMeansSweep) -> dict[str, str]:
     draw_sweep_elbow(results, best_k=best, chosen_k=chosen, ax=elbow.subplots())
     _save(folder / "elbow.png", elbow)
     files = {"elbow.png": "inertia against k"}
+    if len(sweep.geometries_) > 1:
+        both = new_figure(13)
+        sweep.plot_geometries(both.subplots(1, 2))
+        _save(folder / "geometries.png", both)
+        files["geometries.png"] = "all geometries side by side"
     if not sweep.profiles_:
         return files
     draw_sweep_scores(results, best_k=best, chosen_k=chosen, ax=scores.subplots())

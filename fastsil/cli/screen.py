@@ -69,8 +69,8 @@ def show_sentences(sentences: Sequence[str]) -> None:
 def show_verdict(verdict: Verdict) -> None:
     """Print what a sweep amounts to."""
     show_sentences([verdict.headline, "", *(f"- {reason}" for reason in verdict.reasons)])
-    if verdict.advice:
-        show_sentences(["", "What to try next:", *(f"- {sentence}" for sentence in verdict.advice)])
+    for title, sentences in verdict.lists():
+        show_sentences(["", title, *(f"- {sentence}" for sentence in sentences)])
 
 
 def show_pairs(pairs: Mapping[str, str]) -> None:

@@ -176,16 +176,7 @@ def _show_geometries(sweep: KMeansSweep) -> None:
     sweeps = sweep.geometries_
     screen.show_table(side_by_side({one.name: one.results for one in sweeps}))
     screen.show_table(geometry_columns(sweeps), marked=sweeps.index(sweep.best_geometry_))
-    compared = all(one.null is not None for one in sweeps)
-    screen.show_sentences(
-        [
-            f"{sweep.best_geometry_.name}: in it the data rise furthest above data without clusters."
-            if compared
-            else f"What follows is about {sweep.best_geometry_.name}, the first one.",
-            "Mean silhouettes of different geometries do not compare; how far they lie above those of data without "
-            + ("clusters does." if compared else "clusters does (--n-null 19)."),
-        ]
-    )
+    screen.show_sentences([f"What follows is about {sweep.best_geometry_.name}."])
 
 
 def _say_how_to_go_on(out: Path, asked: Asked | None) -> None:

@@ -10,7 +10,7 @@ import base64
 import functools
 import importlib.resources
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,6 +22,8 @@ from fastsil.files import replacing
 from fastsil.page.plane import Plane, principal_plane
 from fastsil.plots import (
     draw_distribution,
+    draw_geometry_excess,
+    draw_geometry_scores,
     draw_map,
     draw_silhouette_map,
     draw_stability,
@@ -31,7 +33,15 @@ from fastsil.plots import (
     new_figure,
     save_picture,
 )
-from fastsil.report import Column, cluster_columns, reading_of, readings, sweep_columns
+from fastsil.report import (
+    Column,
+    cluster_columns,
+    geometry_columns,
+    reading_of,
+    readings,
+    side_by_side,
+    sweep_columns,
+)
 from fastsil.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -62,6 +72,15 @@ class Profile(Protocol):
     def plot(self, ax: Any = None) -> Any: ...
 
 
+class Geometry(Protocol):
+    """What the page asks of a sweep in one geometry; :class:`fastsil.sweep.GeometrySweep` has it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def results(self) -> Mapping[str, NDArray[Any]]: ...
+
+
 @dataclass(frozen=True, eq=False)
 class SweepContent:
     """What a page of a sweep is made from.
@@ -84,6 +103,10 @@ class SweepContent:
         What was found about that clustering.
     verdict : Verdict
         What the sweep amounts to; its k is looked at closely, or ``best_k`` if it has none.
+    geometries : sequence of Geometry
+        All geometries that were tried; the rest is about the chosen one.
+    geometry : str
+        Name of that one.
     """
 
     name: str
@@ -94,6 +117,8 @@ class SweepContent:
     profiles: Mapping[int, Profile]
     coordinates: Any = None
     diagnosis: Any = None
+    geometries: Sequence[Geometry] = ()
+    geometry: str = ""
 
     @property
     def k(self) -> int:
@@ -134,6 +159,8 @@ def write_sweep_page(path: Path, content: SweepContent) -> None:
         verdict=content.verdict,
         facts=_facts(content),
         curves=_curves(content),
+        geometry=content.geometry,
+        geometries=_geometries(content),
         k=content.k,
         closer=[] if chosen is None else _close_pictures(chosen, content.k),
         maps=[] if chosen is None or plane is None else _maps(chosen, plane),
@@ -182,7 +209,7 @@ def _facts(content: SweepContent) -> list[tuple[str, str]]:
             ("mean silhouette", f"{profile.score:.3f}"),
             *([("mean silhouette of data without clusters", null)] if verdict.tested else []),
             ("samples with a negative silhouette", f"{profile.n_negative / n_samples:.1%}"),
-            ("metric", profile.metric),
+            ("metric", profile.metric) if content.geometry in ("", profile.metric) else ("geometry", content.geometry),
             ("samples", f"{n_samples:,}"),
         ]
     inertia = float(content.results["inertia"][row])
@@ -240,6 +267,37 @@ def _curves(content: SweepContent) -> list[_Picture]:
             )
         )
     return pictures
+
+
+def _geometries(content: SweepContent) -> dict[str, Any] | None:
+    """Tables and pictures of several geometries side by side; None for a single one."""
+    if len(content.geometries) < 2:
+        return None
+    tables = {one.name: one.results for one in content.geometries}
+    pictures = [
+        _picture(
+            lambda ax: draw_geometry_scores(tables, ax=ax),
+            alt="Curves of the mean silhouette against k, one for each geometry.",
+            caption="Mean silhouettes of each geometry. Their scales differ, so a higher curve is not a better one: "
+            "each counts only beside its own data without clusters.",
+        )
+    ]
+    compared = any(np.isfinite(results["null_z"]).any() for results in tables.values())
+    if compared:
+        pictures.append(
+            _picture(
+                lambda ax: draw_geometry_excess(tables, ax=ax),
+                alt="Curves of how far the scores lie above data without clusters, one for each geometry.",
+                caption="How far the scores lie above those of data without clusters, in standard deviations (“null "
+                "z”). Here the geometries do compare: the highest curve shows most structure.",
+            )
+        )
+    return {
+        "summary": _table(geometry_columns(content.geometries), marked=content.geometry),
+        "scores": _table(side_by_side(tables)),
+        "pictures": pictures,
+        "compared": compared,
+    }
 
 
 def _close_pictures(profile: Profile, k: int) -> list[_Picture]:
@@ -310,7 +368,7 @@ def _draw_bars(profile: Profile, ax: Axes) -> Axes:
     return ax
 
 
-def _table(columns: list[Column], *, marked: int | None = None) -> dict[str, Any]:
+def _table(columns: list[Column], *, marked: int | str | None = None) -> dict[str, Any]:
     rows = list(zip(*(column.cells for column in columns), strict=True))
     return {"titles": [column.title for column in columns], "rows": rows, "marked": str(marked)}
 

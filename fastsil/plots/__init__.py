@@ -1,5 +1,5 @@
 """Pictures: the silhouette plot, the distribution of silhouettes, the elbow, silhouettes and stability
-against k, a map.
+against k, several geometries side by side, a map.
 
 Functions of arrays that draw into matplotlib Axes and return them; they never show and never save. Colours are
 of Okabe and Ito's set, which colour-blind readers tell apart, and no picture says anything by colour alone.
@@ -14,12 +14,16 @@ from fastsil.plots.curves import (
     draw_sweep_elbow,
     draw_sweep_scores,
 )
+from fastsil.plots.geometries import draw_geometries, draw_geometry_excess, draw_geometry_scores
 from fastsil.plots.maps import draw_map, draw_silhouette_map
 from fastsil.plots.silhouettes import draw_distribution, draw_silhouettes, height_for
 
 __all__ = [
     "draw_distribution",
     "draw_elbow",
+    "draw_geometries",
+    "draw_geometry_excess",
+    "draw_geometry_scores",
     "draw_map",
     "draw_scores",
     "draw_silhouette_map",

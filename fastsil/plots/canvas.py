@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
+
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +20,8 @@ PURPLE = "#CC79A7"
 YELLOW = "#F0E442"
 INK = "#222222"
 GREY = "#8A8A8A"
+
+LegendPlace = Literal["best", "upper right", "lower left", "below"]
 
 _NEEDS_MATPLOTLIB = "pictures need matplotlib; install it with: pip install 'fastsil[plots]'"
 
@@ -63,3 +67,18 @@ def axes_for(ax: Axes | None, *, figsize: tuple[float, float]) -> Axes:
         ax = axes
     ax.spines[["top", "right"]].set_visible(False)
     return ax
+
+
+def finish_against_k(ax: Axes, n_clusters: NDArray[Any], *, place: LegendPlace = "best") -> None:
+    """What curves against k share: whole numbers below, faint lines across, and a legend."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.set_xlabel("number of clusters k")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=16))
+    ax.set_xlim(n_clusters.min() - 0.5, n_clusters.max() + 0.5)
+    ax.grid(axis="y", color="#DDDDDD", linewidth=0.7)
+    ax.set_axisbelow(True)
+    if place == "below":
+        ax.legend(loc="upper left", bbox_to_anchor=(0, -0.17), ncols=2, frameon=False, fontsize="small")
+    else:
+        ax.legend(loc=place, facecolor="white", edgecolor="none", framealpha=0.9, fontsize="small")

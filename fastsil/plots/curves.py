@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.plots.canvas import BLUE, GREY, INK, ORANGE, SKY, VERMILION, axes_for, pyplot
+from fastsil.plots.canvas import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    SKY,
+    VERMILION,
+    LegendPlace,
+    axes_for,
+    finish_against_k,
+    pyplot,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +71,7 @@ def draw_elbow(
         ax.yaxis.set_major_formatter("{x:,.0f}")
     ax.set_ylabel("inertia: squared distances to centres")
     ax.set_title("Elbow: look for a kink after which the curve flattens", loc="left", fontsize="medium")
-    _finish_against_k(ax, n_clusters, best_k, chosen_k)
+    _finish_with_choice(ax, n_clusters, best_k, chosen_k)
     return ax
 
 
@@ -112,7 +123,7 @@ def draw_scores(
     ax.set_ylim(low, high + _LEGEND_ROOM * (high - low))
     ax.set_ylabel("mean silhouette")
     ax.set_title("Silhouette: higher is better, 1 is perfect, 0 is on the border", loc="left", fontsize="medium")
-    _finish_against_k(ax, n_clusters, best_k, chosen_k, place="upper right")
+    _finish_with_choice(ax, n_clusters, best_k, chosen_k, place="upper right")
     return ax
 
 
@@ -156,7 +167,7 @@ def draw_stability(
     ax.set_ylim(min(-0.05, float(np.nanmin(stability, initial=0.0)) - 0.05), 1.05)
     ax.set_ylabel("adjusted Rand index")
     ax.set_title("Stability: 1 is the same clusters each time, 0 is chance", loc="left", fontsize="medium")
-    _finish_against_k(ax, n_clusters, best_k, chosen_k, place="lower left")
+    _finish_with_choice(ax, n_clusters, best_k, chosen_k, place="lower left")
     return ax
 
 
@@ -247,23 +258,16 @@ def _draw_null_band(ax: Axes, n_clusters: NDArray[Any], mean: NDArray[Any] | Non
         ax.fill_between(n_clusters[there], low, high, color=ORANGE, alpha=0.25, linewidth=0)
 
 
-def _finish_against_k(
+def _finish_with_choice(
     ax: Axes,
     n_clusters: NDArray[Any],
     best_k: int | None,
     chosen_k: int | None,
     *,
-    place: Literal["best", "upper right", "lower left"] = "best",
+    place: LegendPlace = "best",
 ) -> None:
-    from matplotlib.ticker import MaxNLocator
-
     if chosen_k is not None and chosen_k != best_k:
         ax.axvline(chosen_k, color=VERMILION, linewidth=1.4, label=f"choice: k = {chosen_k}")
     if best_k is not None:
         ax.axvline(best_k, color=VERMILION, linestyle=":", linewidth=1.6, label=f"highest silhouette: k = {best_k}")
-    ax.set_xlabel("number of clusters k")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=16))
-    ax.set_xlim(n_clusters.min() - 0.5, n_clusters.max() + 0.5)
-    ax.grid(axis="y", color="#DDDDDD", linewidth=0.7)
-    ax.set_axisbelow(True)
-    ax.legend(loc=place, facecolor="white", edgecolor="none", framealpha=0.9, fontsize="small")
+    finish_against_k(ax, n_clusters, place=place)

@@ -1,0 +1,16 @@
+"""What a sweep amounts to: is there structure, which k shows it best, why, and what to try next.
+
+Two measures are kept apart. Kaufman and Rousseeuw's table reads the height of a mean silhouette; it was made for few
+features, and k-means reaches some height in anything. The comparison with data without clusters tells whether there is
+structure at all, and at which k the data rise above them. Only that comparison may say that there is none.
+
+The ``choice`` is the k that is looked at, ``words`` say what there is and why, ``geometries`` compare what was tried
+side by side, and the ``record`` holds and prints all of it.
+"""
+
+from fastsil.verdict.choice import NullTest, choose_k, lowest_k
+from fastsil.verdict.geometries import compare_geometries, key_of
+from fastsil.verdict.record import Verdict
+from fastsil.verdict.words import judge
+
+__all__ = ["NullTest", "Verdict", "choose_k", "compare_geometries", "judge", "key_of", "lowest_k"]

@@ -1,0 +1,127 @@
+"""Several geometries side by side, in words: would another one help?
+
+Mean silhouettes of different geometries do not compare. How far the data rise above data without clusters, in standard
+deviations of these and by the p-value of one test for each geometry, does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from fastsil.report import enumerated, told_apart
+from fastsil.verdict.choice import LEVEL, NullTest, is_test
+
+# Components to suggest, where there are more features than that.
+_COMPONENTS = (50, 10)
+
+
+class Geometry(Protocol):
+    """What is asked of a sweep in one geometry; :class:`fastsil.sweep.GeometrySweep` has it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def null(self) -> NullTest | None: ...
+    @property
+    def best_k(self) -> int: ...
+    @property
+    def best_score(self) -> float: ...
+    @property
+    def p_value(self) -> float: ...
+    @property
+    def highest_z(self) -> float: ...
+    @property
+    def furthest(self) -> Furthest | None: ...
+
+
+class Furthest(Protocol):
+    """The k at which the data rise furthest above data without clusters, in standard deviations of these."""
+
+    @property
+    def n_clusters(self) -> int: ...
+    @property
+    def null_score(self) -> float: ...
+    @property
+    def null_mean(self) -> float: ...
+    @property
+    def null_z(self) -> float: ...
+
+
+def key_of(sweep: Geometry) -> tuple[float, float]:
+    """What the choice among geometries goes by, the greater the better: a low p-value, then a high z."""
+    return -sweep.p_value, sweep.highest_z
+
+
+def compare_geometries(sweeps: Sequence[Geometry], chosen: Geometry) -> tuple[str, ...]:
+    """Sentences on what each geometry shows, beside the one that was given first; none for a single one.
+
+    Parameters
+    ----------
+    sweeps : sequence of Geometry
+        In the order in which they were asked for.
+    chosen : Geometry
+        The one that the verdict is about.
+    """
+    if len(sweeps) < 2:
+        return ()
+    if not all(sweep.furthest is not None and is_test(sweep.null) for sweep in sweeps):
+        return _without_null(sweeps)
+    first = sweeps[0]
+    return (
+        _answer(first, chosen),
+        *(_beside(sweep, first) for sweep in sweeps),
+        "Compare z and p, not the mean silhouettes: those of different geometries have different scales."
+        + _of_several(chosen.p_value, len(sweeps)),
+    )
+
+
+def geometry_options(n_features: int) -> str:
+    """How to ask for several geometries in one call, in Python and on the command line."""
+    components = next((number for number in _COMPONENTS if number < n_features), None)
+    pca = "" if components is None else f", pca=[None, {components}]"
+    option = "" if components is None else f" --pca none --pca {components}"
+    return (
+        f"metrics=['euclidean', 'cosine', 'mahalanobis']{pca}; on the command line --metric euclidean --metric cosine "
+        f"--metric mahalanobis{option}"
+    )
+
+
+def _answer(first: Geometry, chosen: Geometry) -> str:
+    if chosen is first and first.p_value > LEVEL:
+        return f"No: in none of them do the data rise above data without clusters (p > {LEVEL})."
+    if chosen is first:
+        return f"No: the data rise furthest above data without clusters in {first.name}, the first one."
+    return f"Yes: the data rise further above data without clusters in {chosen.name} than in {first.name}."
+
+
+def _beside(sweep: Geometry, first: Geometry) -> str:
+    furthest = sweep.furthest
+    assert furthest is not None
+    data, null = told_apart(furthest.null_score, furthest.null_mean)
+    numbers = (
+        f"at k = {furthest.n_clusters} the data score {data} and data without clusters {null}, z = "
+        f"{furthest.null_z:+.1f}; p = {sweep.p_value:.3f} over every k."
+    )
+    if sweep is first:
+        return f"{sweep.name}: {numbers}"
+    return f"{sweep.name} {'helps' if key_of(sweep) > key_of(first) else 'does not help'}: {numbers}"
+
+
+def _of_several(p_value: float, n_sweeps: int) -> str:
+    """A warning where one low p-value among several may be chance."""
+    if p_value > LEVEL or n_sweeps * p_value <= LEVEL:
+        return ""
+    return (
+        f" By chance alone the lowest of {n_sweeps} p-values is {p_value:.3f} or less in up to "
+        f"{min(n_sweeps * p_value, 1.0):.0%} of data without clusters; more null sets make it sharper."
+    )
+
+
+def _without_null(sweeps: Sequence[Geometry]) -> tuple[str, ...]:
+    scores = [f"{sweep.name} {sweep.best_score:.3f} (k = {sweep.best_k})" for sweep in sweeps]
+    return (
+        f"Highest mean silhouettes: {enumerated(scores)}.",
+        "That does not tell: fewer dimensions or another metric raise or lower the scores of data without clusters "
+        "too. Null sets for each geometry do (n_null=39; --n-null 39).",
+    )
