@@ -27,7 +27,7 @@ from fastsil.results import SweepRow, columns_of
 from fastsil.search import Finding, Space, search
 from fastsil.stability import Stability, measure_stability, share_of_samples, with_stability_columns
 from fastsil.validation import name_of_metric
-from fastsil.verdict import Verdict, choose_k, compare_geometries, judge, key_of, lowest_k
+from fastsil.verdict import Verdict, choose_k, compare_geometries, furthest_geometry, furthest_k, judge, lowest_k
 
 
 @dataclass(frozen=True)
@@ -126,14 +126,16 @@ class GeometrySweep:
 
     @property
     def furthest(self) -> SweepRow | None:
-        """The row at which the data rise furthest above data without clusters, in standard deviations of these."""
-        compared = [row for row in self.rows if np.isfinite(row.null_z)]
-        return max(compared, key=lambda row: row.null_z, default=None)
+        """The row at which the data rise furthest above data without clusters."""
+        if not np.isfinite(self.results["null_excess"]).any():
+            return None
+        k = furthest_k(self.results)
+        return next(row for row in self.rows if row.n_clusters == k)
 
     @property
-    def highest_z(self) -> float:
-        """How many standard deviations that is; NaN without null sets."""
-        return float(np.nan) if self.furthest is None else self.furthest.null_z
+    def excess(self) -> float:
+        """How many standard deviations of the null sets' scores that is; NaN without null sets."""
+        return float(np.nan) if self.furthest is None else self.furthest.null_excess
 
 
 def sweep_each(
@@ -233,13 +235,10 @@ def judged(sweep: GeometrySweep, X: Any, sweeps: Sequence[GeometrySweep]) -> tup
 
 
 def choose_geometry(sweeps: Sequence[GeometrySweep]) -> int:
-    """Place of the geometry in which the data rise furthest above data without clusters; the first without these.
-
-    Of those with the lowest p-value, the one of the highest z.
-    """
-    if len(sweeps) == 1 or any(np.isnan(sweep.p_value) or np.isnan(sweep.highest_z) for sweep in sweeps):
+    """Place of the geometry in which the data rise furthest above data without clusters; the first without these."""
+    if len(sweeps) == 1 or any(np.isnan(sweep.p_value) or np.isnan(sweep.excess) for sweep in sweeps):
         return 0
-    return max(range(len(sweeps)), key=lambda place: key_of(sweeps[place]))
+    return furthest_geometry(sweeps)
 
 
 def long_table(sweeps: Sequence[GeometrySweep]) -> dict[str, NDArray[Any]]:

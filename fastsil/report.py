@@ -142,7 +142,9 @@ def side_by_side(tables: Mapping[str, Mapping[str, NDArray[Any]]]) -> list[Colum
     for name, results in tables.items():
         rest = ("-",) * (len(longest) - len(results["n_clusters"]))
         columns.append(Column(name.replace(",", ""), tuple(map(_score, results["silhouette"])) + rest))
-        columns += [Column("null z", column.cells + rest) for column in _null_columns(results)[1:]]
+        if np.isfinite(results.get("null_excess", np.nan)).any():
+            excess = tuple(f"{value:+.1f}" if np.isfinite(value) else "-" for value in results["null_excess"])
+            columns.append(Column("sd above null", excess + rest))
     return columns
 
 
@@ -160,9 +162,9 @@ def geometry_columns(sweeps: Sequence[Any]) -> list[Column]:
         Column("mean silhouette", tuple(_score(sweep.best_score) for sweep in sweeps)),
     ]
     if any(sweep.null is not None for sweep in sweeps):
-        z = tuple(f"{sweep.highest_z:+.1f}" if np.isfinite(sweep.highest_z) else "-" for sweep in sweeps)
+        excess = tuple(f"{sweep.excess:+.1f}" if np.isfinite(sweep.excess) else "-" for sweep in sweeps)
         p = tuple(f"{sweep.p_value:.3f}" if np.isfinite(sweep.p_value) else "-" for sweep in sweeps)
-        columns += [Column("highest null z", z), Column("p", p)]
+        columns += [Column("sd above null", excess), Column("p", p)]
     return columns
 
 

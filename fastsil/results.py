@@ -32,6 +32,9 @@ class SweepRow:
     null_mean, null_std, null_z, null_p : float
         Mean and standard deviation of the null sets' mean silhouettes, how many of these ``null_score`` lies above,
         and ``(r + 1) / (n_null + 1)``, r of them being as high. NaN where no null sets were drawn.
+    null_excess : float
+        How many of these standard deviations ``silhouette``, the score of all samples, lies above ``null_mean``. It
+        depends less on which samples were drawn than ``null_z``, and is not tested.
     gap, gap_error : float
         Gap statistic (logarithm of the inertia, null less data) and its standard error.
     stability, stability_std : float
@@ -57,6 +60,7 @@ class SweepRow:
     null_std: float = np.nan
     null_z: float = np.nan
     null_p: float = np.nan
+    null_excess: float = np.nan
     gap: float = np.nan
     gap_error: float = np.nan
     stability: float = np.nan

@@ -69,7 +69,7 @@ def test_with_null_sets_the_geometry_furthest_above_them_is_chosen():
     X = stretched()
     sweep = swept(X, metrics=["euclidean", "mahalanobis"], n_null=19)
     plain, whitened = sweep.geometries_
-    assert plain.highest_z < whitened.highest_z
+    assert plain.excess < whitened.excess
     assert sweep.best_geometry_ is whitened
     assert len(set(zip(sweep.profiles_[2].labels, np.arange(len(X)) % 2, strict=True))) == 2
     assert len(set(zip(plain.profiles[2].labels, np.arange(len(X)) % 2, strict=True))) == 4
@@ -103,7 +103,7 @@ def test_the_report_and_the_pictures_show_all_geometries(tmp_path):
     for place, one in enumerate(sweep.geometries_):
         np.testing.assert_array_equal(scores.lines[2 * place].get_ydata(), one.results["silhouette"])
         np.testing.assert_array_equal(scores.lines[2 * place + 1].get_ydata(), one.results["null_mean"])
-        np.testing.assert_array_equal(excess.lines[place].get_ydata(), one.results["null_z"])
+        np.testing.assert_array_equal(excess.lines[place].get_ydata(), one.results["null_excess"])
     assert [text.get_text() for text in scores.get_legend().get_texts()] == [
         "euclidean",
         "mahalanobis",
@@ -204,9 +204,9 @@ def test_wrong_parameters(params, error, words):
 def test_tables_for_reading():
     sweeps = swept(metrics=["euclidean", "cosine"], n_null=3).geometries_
     columns = side_by_side({one.name: one.results for one in sweeps})
-    assert [column.title for column in columns] == ["k", "euclidean", "null z", "cosine", "null z"]
+    assert [column.title for column in columns] == ["k", "euclidean", "sd above null", "cosine", "sd above null"]
     assert {len(column.cells) for column in columns} == {3}
     cut = {"whole": sweeps[0].results, "cut": {name: column[:1] for name, column in sweeps[1].results.items()}}
     assert side_by_side(cut)[3].cells[1:] == ("-", "-")
-    assert [column.title for column in geometry_columns(sweeps)][-2:] == ["highest null z", "p"]
+    assert [column.title for column in geometry_columns(sweeps)][-2:] == ["sd above null", "p"]
     assert len(geometry_columns(swept(metrics=["euclidean", "cosine"]).geometries_)) == 3

@@ -29,6 +29,8 @@ def test_columns_are_those_of_the_comparison(metric):
     np.testing.assert_array_equal(results["null_mean"][1:], sweep.null_.null_silhouettes.mean(axis=0))
     np.testing.assert_array_equal(results["null_std"][1:], sweep.null_.null_silhouettes.std(axis=0, ddof=1))
     np.testing.assert_array_equal(results["null_z"][1:], sweep.null_.z)
+    # No more samples than a null set has: the score that is tested is that of all of them.
+    np.testing.assert_allclose(results["null_excess"][1:], sweep.null_.z)
     np.testing.assert_array_equal(results["null_p"][1:], sweep.null_.p_values)
     np.testing.assert_array_equal(results["gap"][1:], sweep.null_.gap)
     np.testing.assert_array_equal(results["gap_error"][1:], sweep.null_.gap_error)

@@ -14,7 +14,7 @@ from sklearn.datasets import make_blobs
 from fastsil import KMeansSweep
 from fastsil.diagnosis import Finding
 from fastsil.report import reading_of
-from fastsil.verdict import Verdict, choose_k, compare_geometries, judge
+from fastsil.verdict import Verdict, choose_k, compare_geometries, furthest_geometry, judge
 from fastsil.verdict.geometries import geometry_options
 
 STRUCTURES = ["none", "weak", "reasonable", "strong"]
@@ -273,35 +273,41 @@ def test_scores_that_differ_are_written_so_that_they_differ():
 
 
 def geometry_of(name, *, z=np.nan, p=np.nan, score=0.3, n_null=39):
-    row = SimpleNamespace(n_clusters=4, null_score=score, null_mean=score - 0.1, null_z=z)
+    row = SimpleNamespace(n_clusters=4, silhouette=score, null_mean=score - 0.1, null_excess=z)
     return SimpleNamespace(
         name=name,
         null=null_of(p, n_null),
         best_k=3,
         best_score=score,
         p_value=p,
-        highest_z=z,
+        excess=z,
         furthest=None if np.isnan(z) else row,
     )
 
 
 def test_geometries_are_compared_by_numbers_and_the_question_is_answered():
     plain, whitened = geometry_of("euclidean", z=3.0, p=0.025), geometry_of("mahalanobis", z=8.5, p=0.025, score=0.2)
-    cosine = geometry_of("cosine", z=2.0, p=0.025)
+    cosine = geometry_of("cosine", z=1.0, p=0.025)
     answer, *each, scales = compare_geometries([plain, whitened, cosine], whitened)
     assert answer == "Yes: the data rise further above data without clusters in mahalanobis than in euclidean."
-    assert each == [
-        "euclidean: at k = 4 the data score 0.300 and data without clusters 0.200, z = +3.0; p = 0.025 over every k.",
-        "mahalanobis helps: at k = 4 the data score 0.200 and data without clusters 0.100, z = +8.5; p = 0.025 over "
-        "every k.",
-        "cosine does not help: at k = 4 the data score 0.300 and data without clusters 0.200, z = +2.0; p = 0.025 over "
-        "every k.",
+    assert [sentence.replace(" standard deviations; p = 0.025 over every k.", "") for sentence in each] == [
+        "euclidean: at k = 4 the data score 0.300 and data without clusters 0.200, +3.0",
+        "mahalanobis helps: at k = 4 the data score 0.200 and data without clusters 0.100, +8.5",
+        "cosine does not help: at k = 4 the data score 0.300 and data without clusters 0.200, +1.0",
     ]
     assert "the lowest of 3 p-values is 0.025 or less in up to 8% of data without clusters" in scales
-    assert compare_geometries([plain, cosine], plain)[0].startswith("No: the data rise furthest above")
+    assert compare_geometries([plain, cosine], plain)[0].startswith("No: in no other the data rise clearly further")
     nothing = [geometry_of("euclidean", z=0.1, p=0.6), geometry_of("cosine", z=0.0, p=0.7)]
     assert compare_geometries(nothing, nothing[0])[0].startswith("No: in none of them do the data rise above")
     assert "By chance" not in compare_geometries(nothing, nothing[0])[-1]
+
+
+def test_geometries_that_the_null_sets_do_not_tell_apart_are_called_alike():
+    first, near, far = (geometry_of(f"{z}", z=z, p=0.05, n_null=19) for z in (32.0, 35.0, 90.0))
+    assert furthest_geometry([first, near]) == 0
+    assert compare_geometries([first, near], first)[2].startswith("35.0 makes little difference")
+    assert furthest_geometry([first, near, far]) == 2
+    assert furthest_geometry([first, geometry_of("lower", z=1.0, p=0.01)]) == 1
 
 
 def test_geometries_without_enough_null_sets_are_not_told_apart():

@@ -173,6 +173,8 @@ class NullComparison:
 
 def with_null_columns(rows: Sequence[SweepRow], null: NullComparison) -> list[SweepRow]:
     """Rows of a sweep with what the comparison says of their k."""
+    score_of = {row.n_clusters: row.silhouette for row in rows}
+    scores = np.array([score_of[int(k)] for k in null.n_clusters])
     return with_columns(
         rows,
         null.n_clusters,
@@ -182,6 +184,7 @@ def with_null_columns(rows: Sequence[SweepRow], null: NullComparison) -> list[Sw
             "null_std": null.std,
             "null_z": null.z,
             "null_p": null.p_values,
+            "null_excess": _standardised(scores - null.mean, null.std),
             "gap": null.gap,
             "gap_error": null.gap_error,
         },

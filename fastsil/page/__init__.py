@@ -282,14 +282,14 @@ def _geometries(content: SweepContent) -> dict[str, Any] | None:
             "each counts only beside its own data without clusters.",
         )
     ]
-    compared = any(np.isfinite(results["null_z"]).any() for results in tables.values())
+    compared = any(np.isfinite(results["null_excess"]).any() for results in tables.values())
     if compared:
         pictures.append(
             _picture(
                 lambda ax: draw_geometry_excess(tables, ax=ax),
                 alt="Curves of how far the scores lie above data without clusters, one for each geometry.",
-                caption="How far the scores lie above those of data without clusters, in standard deviations (“null "
-                "z”). Here the geometries do compare: the highest curve shows most structure.",
+                caption="How far the scores lie above those of data without clusters, in standard deviations of "
+                "these. Here the geometries do compare: the highest curve shows most structure.",
             )
         )
     return {

@@ -130,9 +130,9 @@ def draw_geometry_excess(tables: Tables, *, ax: Axes | None = None) -> Axes:
     ax.axhspan(-2, 2, color=ORANGE, alpha=0.25, linewidth=0, label="data without clusters (± 2 sd)")
     compared = False
     for place, (name, results) in enumerate(tables.items()):
-        z = results.get("null_z", np.full(len(results["n_clusters"]), np.nan))
-        _draw(ax, results["n_clusters"], z, place, label=name)
-        compared |= bool(np.isfinite(z).any())
+        excess = results.get("null_excess", np.full(len(results["n_clusters"]), np.nan))
+        _draw(ax, results["n_clusters"], excess, place, label=name)
+        compared |= bool(np.isfinite(excess).any())
     if not compared:
         ax.annotate("no null sets were drawn", (0.5, 0.5), xycoords="axes fraction", ha="center", va="bottom")
     ax.axhline(0, color=INK, linewidth=0.8)

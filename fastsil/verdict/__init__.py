@@ -8,9 +8,18 @@ The ``choice`` is the k that is looked at, ``words`` say what there is and why, 
 side by side, and the ``record`` holds and prints all of it.
 """
 
-from fastsil.verdict.choice import NullTest, choose_k, lowest_k
-from fastsil.verdict.geometries import compare_geometries, key_of
+from fastsil.verdict.choice import NullTest, choose_k, furthest_k, lowest_k
+from fastsil.verdict.geometries import compare_geometries, furthest_geometry
 from fastsil.verdict.record import Verdict
 from fastsil.verdict.words import judge
 
-__all__ = ["NullTest", "Verdict", "choose_k", "compare_geometries", "judge", "key_of", "lowest_k"]
+__all__ = [
+    "NullTest",
+    "Verdict",
+    "choose_k",
+    "compare_geometries",
+    "furthest_geometry",
+    "furthest_k",
+    "judge",
+    "lowest_k",
+]

@@ -54,9 +54,21 @@ def choose_k(results: Mapping[str, NDArray[Any]], null: NullTest | None) -> int:
         return int(ks[0] if np.isnan(results["inertia"]).all() else ks[np.nanargmax(results["inertia"])])
     if null is None or not is_test(null) or null.p_value > LEVEL:
         return int(ks[np.nanargmax(scores)])
+    return furthest_k(results)
+
+
+def furthest_k(results: Mapping[str, NDArray[Any]]) -> int:
+    """The k whose mean silhouette is furthest above that of null sets; of several as far, the one that scores highest.
+
+    Parameters
+    ----------
+    results : mapping of str to ndarray of shape (n_tried,)
+        ``sweep_results_`` of a sweep with null sets.
+    """
     # The scores of all samples, not of those drawn for the comparison: they depend less on luck.
+    scores = results["silhouette"]
     above = np.nan_to_num(scores - results["null_mean"], nan=-np.inf)
-    return int(ks[np.nanargmax(np.where(above >= above.max() - NEAR, scores, np.nan))])
+    return int(results["n_clusters"][np.nanargmax(np.where(above >= above.max() - NEAR, scores, np.nan))])
 
 
 def lowest_k(results: Mapping[str, NDArray[Any]]) -> int | None:

@@ -1,13 +1,18 @@
 """Several geometries side by side, in words: would another one help?
 
-Mean silhouettes of different geometries do not compare. How far the data rise above data without clusters, in standard
-deviations of these and by the p-value of one test for each geometry, does.
+Mean silhouettes of different geometries do not compare. How far the data rise above data without clusters does: by the
+p-value of one test for each geometry, then in standard deviations of the null sets' scores, at the k that is furthest
+above these in silhouettes. (At whichever k is furthest in standard deviations, a few outliers among the samples drawn
+for the comparison would decide.) Of few null sets the standard deviation is not known well; what differs by less than
+that is called alike, and the geometry that was given first stays the main one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
+
+import numpy as np
 
 from fastsil.report import enumerated, told_apart
 from fastsil.verdict.choice import LEVEL, NullTest, is_test
@@ -30,27 +35,42 @@ class Geometry(Protocol):
     @property
     def p_value(self) -> float: ...
     @property
-    def highest_z(self) -> float: ...
+    def excess(self) -> float: ...
     @property
     def furthest(self) -> Furthest | None: ...
 
 
 class Furthest(Protocol):
-    """The k at which the data rise furthest above data without clusters, in standard deviations of these."""
+    """The k at which the data rise furthest above data without clusters."""
 
     @property
     def n_clusters(self) -> int: ...
     @property
-    def null_score(self) -> float: ...
+    def silhouette(self) -> float: ...
     @property
     def null_mean(self) -> float: ...
     @property
-    def null_z(self) -> float: ...
+    def null_excess(self) -> float: ...
 
 
-def key_of(sweep: Geometry) -> tuple[float, float]:
-    """What the choice among geometries goes by, the greater the better: a low p-value, then a high z."""
-    return -sweep.p_value, sweep.highest_z
+def furthest_geometry(sweeps: Sequence[Geometry]) -> int:
+    """Place of the geometry in which the data rise furthest above data without clusters.
+
+    Of those with the lowest p-value, the one of the highest excess; the first one, if it is much the same.
+    """
+    best = max(range(len(sweeps)), key=lambda place: (-sweeps[place].p_value, sweeps[place].excess))
+    return 0 if _beyond(sweeps[best], sweeps[0]) == 0 else best
+
+
+def _beyond(one: Geometry, other: Geometry) -> int:
+    """1 if the data rise further in the one, -1 if in the other, 0 if that cannot be told."""
+    if one.p_value != other.p_value:
+        return 1 if one.p_value < other.p_value else -1
+    assert one.null is not None
+    # Two standard errors of the logarithm of a ratio of standard deviations, each of so many normal values.
+    error = 2 / np.sqrt(one.null.n_null - 1) * max(abs(one.excess), abs(other.excess))
+    difference = one.excess - other.excess
+    return 0 if abs(difference) <= error else int(np.sign(difference))
 
 
 def compare_geometries(sweeps: Sequence[Geometry], chosen: Geometry) -> tuple[str, ...]:
@@ -71,7 +91,7 @@ def compare_geometries(sweeps: Sequence[Geometry], chosen: Geometry) -> tuple[st
     return (
         _answer(first, chosen),
         *(_beside(sweep, first) for sweep in sweeps),
-        "Compare z and p, not the mean silhouettes: those of different geometries have different scales."
+        "Compare standard deviations and p, not the mean silhouettes, whose scale differs from geometry to geometry."
         + _of_several(chosen.p_value, len(sweeps)),
     )
 
@@ -91,21 +111,22 @@ def _answer(first: Geometry, chosen: Geometry) -> str:
     if chosen is first and first.p_value > LEVEL:
         return f"No: in none of them do the data rise above data without clusters (p > {LEVEL})."
     if chosen is first:
-        return f"No: the data rise furthest above data without clusters in {first.name}, the first one."
+        return f"No: in no other the data rise clearly further above data without clusters than in {first.name}."
     return f"Yes: the data rise further above data without clusters in {chosen.name} than in {first.name}."
 
 
 def _beside(sweep: Geometry, first: Geometry) -> str:
     furthest = sweep.furthest
     assert furthest is not None
-    data, null = told_apart(furthest.null_score, furthest.null_mean)
+    data, null = told_apart(furthest.silhouette, furthest.null_mean)
     numbers = (
-        f"at k = {furthest.n_clusters} the data score {data} and data without clusters {null}, z = "
-        f"{furthest.null_z:+.1f}; p = {sweep.p_value:.3f} over every k."
+        f"at k = {furthest.n_clusters} the data score {data} and data without clusters {null}, "
+        f"{furthest.null_excess:+.1f} standard deviations; p = {sweep.p_value:.3f} over every k."
     )
     if sweep is first:
         return f"{sweep.name}: {numbers}"
-    return f"{sweep.name} {'helps' if key_of(sweep) > key_of(first) else 'does not help'}: {numbers}"
+    words = {1: "helps", 0: "makes little difference", -1: "does not help"}[_beyond(sweep, first)]
+    return f"{sweep.name} {words}: {numbers}"
 
 
 def _of_several(p_value: float, n_sweeps: int) -> str:
