@@ -56,6 +56,10 @@ SLAB = 1024
 # Rows stand so far apart: known when compiled, so that the micro kernel addresses all of them from one register, and
 # not a power of two, which would put them all into one set of the first-level cache.
 _ROW_STRIDE = SLAB + 16
+# Vectors that are asked for while as many are gathered, and bytes of a line of the cache. Rows that lie apart in 300 MB,
+# float32, one thread, in GFLOP/s: d = 128 141 -> 163, d = 512 176 -> 197, d = 768 186 -> 195.
+_AHEAD = 8
+_LINE = 64
 # Features summed in registers before they are added to the tile: a micro panel of 256 x 32 float32 fits the first-level
 # cache, and a sum of 256 products loses less than one of thousands.
 DEPTH = 256
@@ -388,6 +392,21 @@ def _gather(
 
 
 @njit(**_FLAGS)
+def _prefetch_rows(
+    side,  # IN Side
+    first,  # IN first of its vectors
+    last,  # IN one past the last; may be beyond the end
+    start,  # IN first feature
+    end,  # IN one past the last feature
+):
+    """Ask for chunks of vectors that are read soon: they lie anywhere in the memory, and no hardware foresees them."""
+    for i in range(first, min(last, len(side.indices))):
+        row = side.data[side.indices[i], start:end]
+        for f in range(0, end - start, _LINE // row.itemsize):
+            _prefetch(row, f)
+
+
+@njit(**_FLAGS)
 def _pack_rows(
     side,  # IN Side
     start,  # IN first feature
@@ -397,6 +416,8 @@ def _pack_rows(
     """Gather the rows of a tile; rows that fill up the last micro block are 0."""
     n_rows = len(side.indices)
     for i in range(n_rows):
+        if i % _AHEAD == 0:
+            _prefetch_rows(side, i + _AHEAD, i + 2 * _AHEAD, start, end)
         norm = _gather(side, i, start, end, workspace.rows[i])
         workspace.row_norms[i] = norm if start == 0 else workspace.row_norms[i] + norm
     for i in range(n_rows, -(-n_rows // _MICRO_ROWS) * _MICRO_ROWS):
@@ -422,6 +443,8 @@ def _pack_panel(
     n_columns = len(side.indices)
     for first in range(0, _padded(n_columns, width), lanes):
         for k in range(lanes):
+            if k % _AHEAD == 0:
+                _prefetch_rows(side, first + k + _AHEAD, first + k + 2 * _AHEAD, start, end)
             if first + k < n_columns:
                 norm = _gather(side, first + k, start, end, strip[k])
                 old = workspace.column_norms[first + k]
@@ -731,6 +754,9 @@ if config.DISABLE_JIT:
         r, c = divmod(tile_at, COLUMNS)
         tile[r : r + _MICRO_ROWS, c : c + width] += rows[i : i + _MICRO_ROWS, f : f + depth] @ right
 
+    def _prefetch(row, f):
+        """Nothing: NumPy has no way to say it."""
+
     def _transpose(strip, f, panel, at):
         """The same in NumPy, for runs without compilation."""
         lanes = strip.shape[0]
@@ -761,6 +787,23 @@ else:
                 arguments[4],
                 _pointer(context, builder, kinds[5], arguments[5], arguments[6]),
             )
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    @intrinsic
+    def _prefetch(typing_context, row, f):
+        """Ask for the line of the cache that holds an entry."""
+        signature = types.void(row, types.intp)
+
+        def generate(context, builder, signature, arguments):
+            byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+            prefetch = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(ir.VoidType(), [byte, word, word, word]), "llvm.prefetch.p0i8"
+            )
+            address = builder.bitcast(_pointer(context, builder, signature.args[0], *arguments), byte)
+            # To be read; into all caches; data.
+            builder.call(prefetch, [address, word(0), word(3), word(1)])
             return context.get_dummy_value()
 
         return signature, generate
