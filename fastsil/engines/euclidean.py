@@ -158,8 +158,8 @@ class _Search:
         )
         if float(len(data.X)) ** 2 * data.X.shape[1] < _SMALL_PRODUCTS:
             return
-        for most in SHARED_DIRECTIONS:
-            n_vectors = directions_worth_it(data, most, self._probe())
+        for choice in SHARED_DIRECTIONS:
+            n_vectors = directions_worth_it(data, choice, self._probe())
             if n_vectors > 0:
                 vectors, shared = shared_basis(
                     data, self._bounds, skew, origin, n_vectors, len(self._vectors), n_jobs=self._n_jobs
@@ -221,12 +221,13 @@ class _Search:
                 workspace,
                 block,
             )
+        samples = bound_kernels.Rows(self._data.X, rows, self._data.scale)
         with self._lend_room() as found:
             least_upper = np.empty(len(rows))
             n_found = bound_kernels.select_by_centers(block, self._bounds, self._rounding, least_upper, found)
             for shared in self._shared:
                 n_found = bound_kernels.exclude_by_shared_basis(
-                    block, self._bounds, shared, self._rounding, least_upper, found, n_found
+                    samples, block, self._bounds, shared, self._rounding, least_upper, found, n_found
                 )
             return bound_kernels.Candidates(*(part[:n_found].copy() for part in found))
 

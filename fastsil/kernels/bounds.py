@@ -60,7 +60,16 @@ class SharedBasis(NamedTuple):
     form_norms: np.ndarray  # (n_clusters,) |M|
     rest: np.ndarray  # (n_clusters,) ρ + 1/α
     skew: np.ndarray  # (n_clusters, n_vectors) Qᵀg, in the same type
-    skew_rest: np.ndarray  # (n_clusters,) norm of g outside Q
+    skew_outside: np.ndarray  # (n_clusters, n_features) the part of g outside Q, in the same type
+    skew_rest: np.ndarray  # (n_clusters,) its norm
+
+
+class Rows(NamedTuple):
+    """The samples of a block: ``X[indices[i]] * scale``."""
+
+    X: np.ndarray  # (n_samples, n_features)
+    indices: np.ndarray  # (n_rows,)
+    scale: float
 
 
 class Block(NamedTuple):
@@ -158,6 +167,7 @@ def _bound_by_spectral_norm(
 
 @njit(**_FLAGS)
 def exclude_by_shared_basis(
+    rows,  # IN Rows
     block,  # IN Block
     clusters,  # IN ClusterBounds
     shared,  # IN SharedBasis
@@ -168,23 +178,14 @@ def exclude_by_shared_basis(
 ):
     """Tighter bounds on the mean distances of candidates; returns how many candidates they leave."""
     order = _by_cluster(found.cluster, n_found, clusters.variance.shape[0])
-    z = np.empty((4, shared.skew.shape[1]), shared.forms.dtype)
-    forms = np.empty(4, z.dtype)
     start = 0
     while start < n_found:
-        # Four candidates of a cluster at a time: M is loaded once for them, and stays in the cache for the next four.
         c = found.cluster[order[start]]
         end = start + 1
-        while end < min(start + 4, n_found) and found.cluster[order[end]] == c:
+        while end < n_found and found.cluster[order[end]] == c:
             end += 1
-        for k in range(4):
-            components = block.components[found.row[order[min(start + k, end - 1)]]]
-            for v in range(z.shape[1]):
-                z[k, v] = components[shared.first + v] - shared.centers[c, v]
-        _fill_quadratic_forms(shared.forms[c], z, forms)
-        for k in range(end - start):
-            e = order[start + k]
-            _bound_by_form(block, clusters, shared, rounding, z[k], np.float64(forms[k]), e, found)
+        # A call for each cluster, not for each candidate: to pass all these arrays takes longer than a bound.
+        _bound_by_forms(rows, block, clusters, shared, rounding, least_upper, c, order[start:end], found)
         start = end
     n_left = 0
     for e in range(n_found):
@@ -241,39 +242,114 @@ def _fill_quadratic_forms(
 
 
 @njit(**_FLAGS)
-def _bound_by_form(
+def _bound_by_forms(
+    rows,  # IN Rows
     block,  # IN Block
     clusters,  # IN ClusterBounds
     shared,  # IN SharedBasis
     rounding,  # IN scalar
-    z,  # IN (n_vectors,) Qᵀu, rounded
-    quadratic,  # IN zᵀMz, rounded
-    e,  # IN which candidate
-    found,  # INOUT Candidates: its lower bound and guess
+    least_upper,  # IN (n_rows,)
+    c,  # IN cluster
+    entries,  # IN its candidates
+    found,  # INOUT Candidates: their lower bounds and guesses
 ):
-    """Tighter bound on one mean distance."""
-    i, c = found.row[e], found.cluster[e]
-    norm = np.float64(block.norms[i])
-    square = max(np.float64(block.squares[i, c]), 0.0)
-    off = clusters.center_rounding[c]
-    slack = rounding * (norm + clusters.center_norms[c]) + 2.0 * np.sqrt(square) * off + off * off
-    # Each component is off by rounding · |x - origin|, from its vector and from the product, and by the center's.
-    wander = rounding * (2.0 * np.sqrt(z.shape[0] * norm) + np.sqrt(clusters.center_norms[c])) + off
-    along, inside = 0.0, 0.0
-    skew = shared.skew[c]
-    for v in range(z.shape[0]):
-        along += np.float64(z[v]) * np.float64(skew[v])
-        inside += np.float64(z[v]) * np.float64(z[v])
-    length = np.sqrt(inside)
-    outside = max(square + slack - max(length - wander, 0.0) ** 2, 0.0)
-    quadratic += shared.rest[c] * outside
-    spread = clusters.variance_r2[c] + 4.0 * (quadratic - along + shared.skew_rest[c] * np.sqrt(outside))
-    spread = max(spread, 0.0)
-    mean = square + clusters.variance[c]
-    found.guess[e] = np.sqrt(mean) * (1.0 - spread / (8.0 * mean * mean)) if mean > _SMALLEST else 0.0
-    off = wander + rounding * length
-    spread += 4.0 * off * (shared.form_norms[c] * (2.0 * length + wander) + clusters.skew_norm[c])
-    found.lower[e], _ = bound_mean_distance(square, slack, clusters.variance[c] * (1.0 + _EXACT), spread)
+    """Tighter bounds on the mean distances to one cluster."""
+    variance, variance_r2 = clusters.variance[c], clusters.variance_r2[c]
+    center_norm, center_off, skew_norm = clusters.center_norms[c], clusters.center_rounding[c], clusters.skew_norm[c]
+    form_norm, rest, skew_rest = shared.form_norms[c], shared.rest[c], shared.skew_rest[c]
+    n_vectors = shared.skew.shape[1]
+    squares, norms, forms, along, inside, spread, off, slack, lower = np.empty((9, len(entries)))
+    _fill_terms_of_forms(block, shared, c, entries, found, squares, norms, forms, along, inside)
+    # All at once: roots and quotients of eight candidates take the time of one.
+    for k in range(len(entries)):
+        square, length = squares[k], np.sqrt(inside[k])
+        slack[k] = rounding * (norms[k] + center_norm) + 2.0 * np.sqrt(square) * center_off + center_off * center_off
+        # Each component is off by rounding · |x - origin|, from its vector and from the product, and by the center's.
+        wander = rounding * (2.0 * np.sqrt(n_vectors * norms[k]) + np.sqrt(center_norm)) + center_off
+        certain = max(length - wander, 0.0)
+        outside = max(square + slack[k] - certain * certain, 0.0)
+        spread[k] = variance_r2 + 4.0 * (forms[k] + rest * outside - along[k])
+        off[k] = 4.0 * (wander + rounding * length) * (form_norm * (2.0 * length + wander) + skew_norm)
+        beyond = 4.0 * skew_rest * np.sqrt(outside)
+        lower[k], _ = bound_mean_distance(
+            square, slack[k], variance * (1.0 + _EXACT), max(spread[k] + beyond, 0.0) + off[k]
+        )
+    for k in range(len(entries)):
+        e = entries[k]
+        if lower[k] <= least_upper[found.row[e]]:
+            # u·g outside Q is mostly noise, far below the product of the norms; the sample itself tells it.
+            spread[k] -= 4.0 * _component(rows, found.row[e], clusters.centers[c], shared.skew_outside[c])
+            off[k] += _SKEW_ROUNDING * skew_rest * np.sqrt(squares[k] + slack[k])
+            lower[k], _ = bound_mean_distance(
+                squares[k], slack[k], variance * (1.0 + _EXACT), max(spread[k], 0.0) + off[k]
+            )
+        found.lower[e] = lower[k]
+        found.guess[e] = _guess(squares[k] + variance, max(spread[k], 0.0))
+
+
+@njit(**_FLAGS)
+def _fill_terms_of_forms(
+    block,  # IN Block
+    shared,  # IN SharedBasis
+    c,  # IN cluster
+    entries,  # IN its candidates
+    found,  # IN Candidates
+    squares,  # OUT (n_entries,) |u|²
+    norms,  # OUT (n_entries,) |x - origin|²
+    forms,  # OUT (n_entries,) zᵀMz for z = Qᵀu
+    along,  # OUT (n_entries,) z·Qᵀg
+    inside,  # OUT (n_entries,) |z|²
+):
+    """What the bounds on the mean distances to one cluster are made of, for each candidate; all are rounded."""
+    skew, center = shared.skew[c], shared.centers[c]
+    z = np.empty((4, skew.shape[0]), shared.forms.dtype)
+    of_four = np.empty(4, z.dtype)
+    for start in range(0, len(entries), 4):
+        # Four candidates at a time: M is loaded once for them, and stays in the cache for the next four.
+        n_candidates = min(4, len(entries) - start)
+        for k in range(4):
+            components = block.components[found.row[entries[start + min(k, n_candidates - 1)]], shared.first :]
+            for v in range(z.shape[1]):
+                z[k, v] = components[v] - center[v]
+        _fill_quadratic_forms(shared.forms[c], z, of_four)
+        for k in range(n_candidates):
+            i = found.row[entries[start + k]]
+            squares[start + k] = max(np.float64(block.squares[i, c]), 0.0)
+            norms[start + k] = block.norms[i]
+            forms[start + k] = of_four[k]
+            z_k, total, length2 = z[k], 0.0, 0.0
+            for v in range(z.shape[1]):
+                total += np.float64(z_k[v]) * np.float64(skew[v])
+                length2 += np.float64(z_k[v]) * np.float64(z_k[v])
+            along[start + k], inside[start + k] = total, length2
+
+
+@njit(**_FLAGS)
+def _guess(
+    mean,  # IN E Z
+    spread,  # IN Var Z
+):
+    """What the mean distance probably is: the second-order expansion of E √Z."""
+    return np.sqrt(mean) * (1.0 - spread / (8.0 * mean * mean)) if mean > _SMALLEST else 0.0
+
+
+# Relative rounding of a product with g outside Q, which may be kept in float32, with room.
+_SKEW_ROUNDING = 1e-5
+
+
+@njit(**_FLAGS)
+def _component(
+    rows,  # IN Rows
+    i,  # IN row of the block
+    center,  # IN (n_features,) float64
+    vector,  # IN (n_features,)
+):
+    """Inner product of u with a vector, in float64."""
+    row = rows.X[rows.indices[i]]
+    total = 0.0
+    for f in range(len(center)):
+        total += (np.float64(row[f]) * rows.scale - center[f]) * np.float64(vector[f])
+    return total
 
 
 @njit(**_FLAGS)
@@ -303,7 +379,7 @@ def bound_by_basis(
         spread = 4.0 * quadratic + clusters.variance_r2[cluster] - 4.0 * np.float64(components[i, n_vectors])
         spread = max(spread, 0.0)
         mean = square + variance
-        guess[i] = np.sqrt(mean) * (1.0 - spread / (8.0 * mean * mean)) if mean > _SMALLEST else 0.0
+        guess[i] = _guess(mean, spread)
         # Each of the components may be off by rounding · |u|, and |u|² by that of a sum of squares.
         distance = np.sqrt(square)
         spread += rounding * (

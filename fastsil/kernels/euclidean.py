@@ -56,8 +56,8 @@ SLAB = 1024
 # Rows stand so far apart: known when compiled, so that the micro kernel addresses all of them from one register, and
 # not a power of two, which would put them all into one set of the first-level cache.
 _ROW_STRIDE = SLAB + 16
-# Vectors that are asked for while as many are gathered, and bytes of a line of the cache. Rows that lie apart in 300 MB,
-# float32, one thread, in GFLOP/s: d = 128 141 -> 163, d = 512 176 -> 197, d = 768 186 -> 195.
+# Vectors that are asked for while as many are gathered, and bytes of a line of the cache. For rows that lie apart in
+# 300 MB, float32, one thread, in GFLOP/s: d = 128 141 -> 163, d = 512 176 -> 197, d = 768 186 -> 195.
 _AHEAD = 8
 _LINE = 64
 # Features summed in registers before they are added to the tile: a micro panel of 256 x 32 float32 fits the first-level

@@ -105,7 +105,7 @@ CASES = [
 def test_nothing_near_is_excluded(case, dtype, monkeypatch):
     # All the bounds there are, on data for which the engine itself would not prepare them.
     monkeypatch.setattr(euclidean, "_SMALL_PRODUCTS", 0)
-    monkeypatch.setattr(euclidean, "directions_worth_it", lambda data, most, load: most)
+    monkeypatch.setattr(euclidean, "directions_worth_it", lambda data, choice, load: choice[0])
     rng = np.random.default_rng(0)
     codes = codes_of(SIZES, rng)
     X = case(rng, codes).astype(dtype)

@@ -13,9 +13,9 @@ from fastsil.partition import partition_from_codes
 ROUNDING = {np.float32: 2e-6, np.float64: 1e-12}
 
 
-def all_directions(data, most, load):
+def all_directions(data, choice, load):
     """Every basis, however little there is to exclude."""
-    return min(most, -(-data.X.shape[1] // 16) * 16)
+    return min(choice[-1], -(-data.X.shape[1] // 16) * 16)
 
 
 def terms_of(X, codes, strategy, monkeypatch):

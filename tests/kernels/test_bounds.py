@@ -27,11 +27,15 @@ def two_clumps(rng, n_features):
     return rng.choice([-1.0, 1.0], size=40)[:, None] + 1e-2 * rng.normal(size=(40, n_features))
 
 
+def one_sided_tails(rng, n_features):
+    return rng.exponential(size=(40, n_features)) ** 1.5
+
+
 def one_repeated_point(rng, n_features):
     return np.zeros((40, n_features))
 
 
-SHAPES = [round_clusters, sticks, heavy_tails, two_clumps, one_repeated_point]
+SHAPES = [round_clusters, sticks, heavy_tails, one_sided_tails, two_clumps, one_repeated_point]
 shapes = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
 features = pytest.mark.parametrize("n_features", [1, 2, 9])
 
@@ -93,6 +97,10 @@ class Case:
             rest=np.array(rest) + 1e-13,
         )
 
+    @property
+    def rows(self):
+        return kernels.Rows(self.X, np.arange(len(self.X)), 1.0)
+
     def block(self, components):
         return kernels.Block(self.codes, self.squares, (self.X**2).sum(axis=1), components)
 
@@ -136,6 +144,7 @@ def shared_basis(moments, n_vectors, alpha, rng):
         # With all directions nothing leaks.
         rest=rest + 1e-13 + (1 / alpha if used < n_features else 0.0),
         skew=np.stack([basis @ m.skew for m in moments]),
+        skew_outside=np.stack([outside @ m.skew for m in moments]),
         skew_rest=np.array([np.linalg.norm(outside @ m.skew) for m in moments]) + 1e-13,
     )
 
@@ -199,10 +208,33 @@ def test_exclude_by_shared_basis(shape, n_features, n_vectors, alpha):
     # Columns of another basis stand before.
     block = case.block(np.hstack([np.full((len(case.X), 2), np.nan), case.X @ basis.T]))
     found, n_found, least_upper = case.selected(block)
-    n_left = kernels.exclude_by_shared_basis(block, case.clusters, shared, ROUNDING, least_upper, found, n_found)
+    n_left = kernels.exclude_by_shared_basis(
+        case.rows, block, case.clusters, shared, ROUNDING, least_upper, found, n_found
+    )
     assert n_left <= n_found
     case.assert_valid(found, n_left, reference.exclude_by_shared_basis)
     assert np.isfinite(found.guess[:n_left]).all()
+
+
+def test_bounds_are_those_of_the_formula():
+    """Candidates that stay have been given all that is known, the part of g outside the basis among it."""
+    case = Case(one_sided_tails, 9)
+    basis, shared = shared_basis(case.moments, 4, 0.5, np.random.default_rng(3))
+    block = case.block(np.hstack([np.zeros((len(case.X), 2)), case.X @ basis.T]))
+    found, n_found, least_upper = case.selected(block)
+    n_left = kernels.exclude_by_shared_basis(
+        case.rows, block, case.clusters, shared, ROUNDING, least_upper, found, n_found
+    )
+    assert n_left > len(case.X)
+    for i, c, lower, guess in zip(*(part[:n_left] for part in found), strict=True):
+        m, u = case.moments[c], case.X[i] - case.centers[c]
+        z = basis @ u
+        spread = z @ shared.forms[c] @ z + shared.rest[c] * (u @ u - z @ z) - u @ m.skew
+        spread = m.variance_r2 + 4 * spread
+        naive, _ = kernels.bound_mean_distance(u @ u, 0.0, m.variance, spread)
+        np.testing.assert_allclose(lower, naive, rtol=1e-4)
+        mean = u @ u + m.variance
+        np.testing.assert_allclose(guess, np.sqrt(mean) * (1 - spread / (8 * mean**2)), rtol=1e-9)
 
 
 def test_the_whole_covariance_excludes_more_than_its_norm():
@@ -211,7 +243,8 @@ def test_the_whole_covariance_excludes_more_than_its_norm():
     block = case.block(np.hstack([np.zeros((len(case.X), 2)), case.X @ basis.T]))
     found, n_found, least_upper = case.selected(block)
     assert (
-        kernels.exclude_by_shared_basis(block, case.clusters, shared, ROUNDING, least_upper, found, n_found) < n_found
+        kernels.exclude_by_shared_basis(case.rows, block, case.clusters, shared, ROUNDING, least_upper, found, n_found)
+        < n_found
     )
 
 
