@@ -161,7 +161,9 @@ def of_peers(row: dict[str, Any]) -> list[str]:
         f"{row['ratio']:.1f} ({row['low']:.1f} to {row['high']:.1f}, {row['rounds']} rounds)",
         "not counted, in Java" if row["package"] == "pyspark" else megabytes(row["memory"]),
         megabytes(row["fastsil_memory"]),
-        f"{row['error']:.1e}" + (" of the mean" if row["of_mean"] else ""),
+        f"{row['error']:.1e}"
+        + (" of the mean" if row["of_mean"] else "")
+        + (f"; {row['error_alone']:.1f} of single samples" if row["error_alone"] > 0.01 else ""),
     ]
 
 

@@ -150,7 +150,7 @@ def hold(name: str, data: cases.Data, contenders: Sequence[Contender], *, rounds
                 with Worker(ours, folder) as fastsil, Worker(contender, folder) as other:
                     _take_turns(fastsil, other, rounds)
                     check(fastsil.answer(), data, contender.metric)
-                    error = np.abs(_comparable(fastsil.answer(), other.answer()) - other.answer()).max()
+                    apart = _apart(fastsil.answer(), other.answer(), data.labels)
             except RuntimeError as failure:
                 yield {**row, "failed": str(failure)}
                 continue
@@ -162,8 +162,7 @@ def hold(name: str, data: cases.Data, contenders: Sequence[Contender], *, rounds
                 "fastsil": float(np.median(fastsil.seconds)),
                 "memory": other.memory,
                 "fastsil_memory": fastsil.memory,
-                "error": float(error),
-                "of_mean": other.answer().ndim == 0,
+                **apart,
             }
 
 
@@ -189,8 +188,19 @@ def _take_turns(fastsil: Worker, other: Worker, rounds: int) -> None:
             worker.run()
 
 
-def _comparable(silhouettes: np.ndarray, answer: np.ndarray) -> np.ndarray:
-    return silhouettes.mean(dtype=np.float64) if answer.ndim == 0 else silhouettes
+def _apart(silhouettes: np.ndarray, answer: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Largest differences to fastsil: of the mean, if that is the answer; else of samples, with company and without."""
+    if answer.ndim == 0:
+        error = abs(float(silhouettes.mean(dtype=np.float64)) - float(answer))
+        return {"error": error, "of_mean": True, "error_alone": 0.0}
+    _, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    alone = sizes[codes] == 1
+    differences = np.abs(silhouettes - answer)
+    return {
+        "error": float(differences[~alone].max()),
+        "of_mean": False,
+        "error_alone": float(differences[alone].max(initial=0.0)),
+    }
 
 
 def check(silhouettes: np.ndarray, data: cases.Data, metric: str) -> None:

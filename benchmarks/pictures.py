@@ -30,7 +30,7 @@ def draw(folder: Path = FOLDER) -> list[Path]:
         rows = harness.stored(subject)
         if not rows:
             continue
-        figure = Figure(figsize=(9.6, 4.2), layout="constrained")
+        figure = Figure(figsize=(8, 4), layout="constrained")
         draw_on(figure, rows)
         path = folder / f"{name}.png"
         figure.savefig(path, dpi=150)
@@ -51,15 +51,20 @@ def _draw_growth(figure: Any, rows: Sequence[dict[str, Any]]) -> None:
                 "o-",
                 color=_COLORS.get(contender),
                 markersize=4,
-                label=f"{contender}: {grows}$^{{{exponent(family, contender):.1f}}}$",
+                label=contender if grows == "n" else None,
             )
+            slope = f"{grows}$^{{{round(exponent(family, contender), 1) + 0.0}}}$"
+            end = (known[-1][grows], times[-1])
+            ax.annotate(slope, end, (4, 0), textcoords="offset points", color=_COLORS.get(contender), va="center")
         rest = ", ".join(f"{name} = {family[0][name]:,}" for name in _WORDS if name != grows)
         ax.set(xscale="log", yscale="log", xlabel=f"{_WORDS[grows]} {grows}", title=rest)
-        ax.title.set_fontsize(9)
+        ax.title.set_fontsize("medium")
         ax.grid(alpha=0.25, which="both", linewidth=0.5)
-        ax.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.18), frameon=False)
+        # Room for the exponents at the right end of the curves.
+        ax.set_xlim(right=ax.get_xlim()[1] * 3)
         if grows == "n":
             ax.set_ylabel("seconds")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
 
 
 def _draw_roofline(figure: Any, rows: Sequence[dict[str, Any]]) -> None:

@@ -97,8 +97,8 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
         "same float32 data and cores. The ratio is the median over rounds (with extremes) of the contender's time over "
         "fastsil's. Memory: peak beyond what was resident before the call, the data among it. Apart: the largest "
         "difference to fastsil's silhouettes, which were held against plain sums; of contenders that are exact by "
-        "their own word it is rounding, of the others their error. Where it is 1, the contender gives a cluster of one "
-        "sample the silhouette 1; by Rousseeuw's definition it is 0.",
+        "their own word it is rounding, of the others their error. Samples that are alone in their cluster are told "
+        "apart: by Rousseeuw's definition their silhouette is 0, and some contenders give them 1.",
         (
             "data",
             "contender",

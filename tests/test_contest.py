@@ -21,6 +21,13 @@ def test_contenders_take_turns_and_agree():
     assert row["low"] <= row["ratio"] <= row["high"]
 
 
+def test_samples_without_company_are_told_apart():
+    labels, ours = np.array([0, 0, 1]), np.array([0.5, 0.25, 0.0])
+    apart = contest._apart(ours, np.array([0.5, 0.125, 1.0]), labels)
+    assert (apart["error"], apart["error_alone"], apart["of_mean"]) == (0.125, 1.0, False)
+    assert contest._apart(ours, np.array(0.5), labels)["error"] == 0.25
+
+
 def test_a_contender_that_fails_is_told_of(tmp_path):
     contest.write_data(tmp_path, DATA)
     with (
