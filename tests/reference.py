@@ -128,11 +128,11 @@ def compute_terms(X, codes, metric="euclidean", **params):
     distances = pairwise_distances(X, metric, **params)
     codes = np.asarray(codes)
     n_samples, n_clusters = len(codes), int(codes.max()) + 1
+    members = [np.flatnonzero(codes == c) for c in range(n_clusters)]
     means = np.zeros((n_samples, n_clusters), dtype=WIDE)
     for i in range(n_samples):
         for c in range(n_clusters):
-            members = np.flatnonzero(codes == c)
-            others = members[members != i]
+            others = members[c][members[c] != i]
             means[i, c] = distances[i, others].mean() if len(others) else 0
     a = means[np.arange(n_samples), codes]
     elsewhere = means.copy()

@@ -1,7 +1,6 @@
 """A folder to go on from: the same bits, nobody else's pieces, and what is damaged is computed again."""
 
-from __future__ import annotations
-
+import functools
 import os
 import signal
 import subprocess
@@ -177,14 +176,24 @@ def test_digests_are_of_contents(monkeypatch):
     assert described(KMeans(3)) != described(KMeans(4))
 
 
+CLOUD = np.random.default_rng(0).normal(size=(2500, 10))
+
+
+@functools.cache
+def _in_one_go():
+    sweep = KMeansSweep(
+        range(2, 10), metrics=["euclidean", "manhattan"], pca=[None], n_init=2, n_null=19, random_state=0
+    )
+    return sweep.fit(CLOUD).sweep_results_
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
 def test_a_killed_command_goes_on(ending, tmp_path):
     pytest.importorskip("typer")
     pytest.importorskip("matplotlib")
     pandas = pytest.importorskip("pandas")
-    X = np.random.default_rng(0).normal(size=(2500, 10))
-    np.save(tmp_path / "X.npy", X)
+    np.save(tmp_path / "X.npy", CLOUD)
     command = [sys.executable, "-m", "fastsil", "sweep"]
     asked = ["X.npy", "--k", "2:9", "--n-init", "2", "--n-null", "19", "--metric", "euclidean", "--metric", "manhattan"]
 
@@ -210,8 +219,5 @@ def test_a_killed_command_goes_on(ending, tmp_path):
     assert process.returncode == 0, err
     assert not kept.exists()
     table = pandas.read_csv(tmp_path / "there" / "sweep.csv")
-    whole = KMeansSweep(
-        range(2, 10), metrics=["euclidean", "manhattan"], pca=[None], n_init=2, n_null=19, random_state=0
-    )
     for name in ("inertia", "silhouette", "null_mean"):
-        np.testing.assert_allclose(table[name], whole.fit(X).sweep_results_[name], rtol=1e-13)
+        np.testing.assert_allclose(table[name], _in_one_go()[name], rtol=1e-13)
