@@ -55,7 +55,7 @@ def overlapping(n_samples, n_features, n_clusters, seed=0):
 @pytest.mark.parametrize(
     ("n_samples", "n_features", "n_clusters"),
     [
-        pytest.param(2500, 12, 1000, id="a thousand clusters, most of one to four samples"),
+        pytest.param(1250, 12, 500, id="hundreds of clusters, most of one to four samples"),
         pytest.param(900, 1, 30, id="one feature"),
         pytest.param(900, 9, 9, id="just too many features for differences"),
         pytest.param(600, 200, 8, id="more features than members"),
