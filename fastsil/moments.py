@@ -51,11 +51,21 @@ _MEASURED_FEATURES = 128
 _PRODUCTS_BYTES = 16 << 20
 
 
+# What a candidate costs beside its pairs: as many pairs, for gathering the sample and for tiles that clusters do not
+# fill, and as many products of a tile, for bookkeeping. Measured with clusters of ten.
+_CANDIDATE_PAIRS = 50
+_CANDIDATE_PRODUCTS = 20_000
+
+
 class Load(NamedTuple):
     """What bounds leave to be computed."""
 
     candidates: float  # a sample
     pairs: float  # a sample
+
+    def in_pairs(self, n_features: int) -> float:
+        """How many pairs of large tiles take the time of these."""
+        return self.pairs + self.candidates * (_CANDIDATE_PAIRS + _CANDIDATE_PRODUCTS / n_features)
 
 
 def cluster_centers(data: ScaledData, n_jobs: int) -> NDArray[np.float64]:
@@ -143,7 +153,9 @@ def directions_worth_it(data: ScaledData, choice: tuple[int, ...], load: Load) -
     """
     n_features = data.X.shape[1]
     room = int(np.sqrt(_FORMS_BYTES / (data.dtype.itemsize * data.partition.n_clusters)))
-    superfluous = load.pairs - _CANDIDATES_LEFT * _typical_size(data.partition.sizes)
+    # If nothing can be excluded, all pairs are computed, and no more.
+    needed = Load(_CANDIDATES_LEFT, _CANDIDATES_LEFT * _typical_size(data.partition.sizes))
+    superfluous = min(load.in_pairs(n_features), float(data.partition.n_samples)) - needed.in_pairs(n_features)
     worth = max(1.0, (1 + _PAIR_FEATURES / n_features) / (1 + _PAIR_FEATURES / _MEASURED_FEATURES))
     best, most = 0, 0.0
     for wanted in choice:

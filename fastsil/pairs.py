@@ -214,6 +214,32 @@ class PairSums:
         run_tasks(add, batches, [costs[slice(*batch)].sum() for batch in batches], n_jobs=self._n_jobs)
         return sums
 
+    def nearest_clusters(self, origin: int, mean: NDArray[np.float64], cluster: NDArray[np.int32], tick: Tick) -> None:
+        """Least mean distance from each sample to another cluster, scaled, and that cluster, from all pairs.
+
+        Parameters
+        ----------
+        origin : int
+            Row of the origins that distances to all clusters are computed from.
+        mean, cluster : ndarray of shape (n_samples,)
+            By position; overwritten.
+        tick : callable
+            Told the share of the work that has been finished.
+        """
+        partition = self._partition
+        rows = piece_rows(partition.n_samples)
+        starts = range(0, partition.n_samples, rows)
+        self.pairs += partition.n_samples**2
+
+        def fill(start: int, stop: NDArray[np.uint8]) -> None:
+            end = min(start + rows, partition.n_samples)
+            with self.workspace() as workspace:
+                kernels.fill_nearest_cluster(
+                    self.samples, start, end, partition.offsets, partition.codes, origin, workspace, mean, cluster, stop
+                )
+
+        run_tasks(fill, starts, [1.0] * len(starts), n_jobs=self._n_jobs, tick=tick)
+
     def _ranges_to(self, clusters: NDArray[np.integer[Any]]) -> Iterator[tuple[int, ...]]:
         """Entries of one cluster, cut into tasks: start and end of the entries, of the cluster; the cluster."""
         offsets = self._partition.offsets

@@ -39,6 +39,7 @@ LARGE = len(X)
 RUNS = {
     "symmetric": (samples(), LARGE),
     "pruned": (samples(many), LARGE),
+    "complete": (samples(heaps), LARGE),
     "shared": (shared, LARGE),
     "coordinatewise": (samples(metric="chebyshev"), LARGE),
     "linear": (samples(heaps, metric="sqeuclidean"), LARGE),

@@ -17,12 +17,15 @@ from strategies import MAX_FEATURES, labelled_data
 DTYPES = [np.float32, np.float64]
 
 
-@pytest.fixture(scope="module", params=["symmetric if small", "pruned if small"], autouse=True)
+@pytest.fixture(scope="module", params=["symmetric if small", "pruned if small", "complete if small"], autouse=True)
 def way(request):
-    """Small data are not pruned by themselves; the promise holds either way."""
+    """Small data are not pruned by themselves; the promise holds any way."""
     with pytest.MonkeyPatch.context() as patch:
-        if request.param == "pruned if small":
+        if request.param != "symmetric if small":
             patch.setattr(euclidean, "_SMALL_SYMMETRIC", 3)
+        if request.param == "complete if small":
+            patch.setattr(euclidean._Search, "_symmetry_is_less_work", lambda *_: False)
+            patch.setattr(euclidean._Search, "_all_pairs_are_less_work", lambda *_: True)
         yield
 
 

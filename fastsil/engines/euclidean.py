@@ -1,14 +1,16 @@
 """Euclidean distance, exact, from few of the pairs.
 
 ``a`` needs all pairs within a cluster, each computed once. ``b`` is a minimum over the other clusters, and a cluster
-that cannot be the nearest needs no distances. Two ways lead to ``b``:
+that cannot be the nearest needs no distances. Three ways lead to ``b``:
 
 * *pruned*: bounds on mean distances (:mod:`fastsil.kernels.bounds`) leave a few candidate clusters a sample; the most
   promising one is computed, its exact mean excludes others, the rest is computed;
 * *symmetric*: all pairs between clusters, each computed once for both sides. With few clusters, or where the bounds
-  exclude little, this is less work.
+  exclude little, this is less work;
+* *complete*: all pairs, for one side at a time, where the bounds exclude little of so many clusters that the sums to
+  all of them, which symmetry needs, do not fit.
 
-The bounds only ever exclude what cannot be the minimum in exact arithmetic, so that both ways give the same answer to
+The bounds only ever exclude what cannot be the minimum in exact arithmetic, so that all ways give the same answer to
 rounding, and every sum is taken in an order that does not depend on the number of threads.
 """
 
@@ -55,7 +57,7 @@ _SYMMETRIC_COST = 1.1
 # Candidate pairs of one round are kept, at so many bytes each while they are sorted.
 _ROUND_BYTES = 32 << 20
 _CANDIDATE_BYTES = 64
-_ROUND_SAMPLES = (1 << 14, 1 << 18)
+_ROUND_SAMPLES = (1 << 8, 1 << 18)
 _BLOCK_ENTRIES = 1 << 20
 # Samples whose candidates are counted before more bounds are prepared.
 _PROBE_SAMPLES = 1024
@@ -156,10 +158,14 @@ class _Search:
         self._bounds, skew = radial_bounds(
             data, centers, squared_products, origin, rounding=self._rounding, n_jobs=self._n_jobs
         )
+        # Candidates a sample, to begin with.
+        self._expected = float(self._partition.n_clusters)
         if float(len(data.X)) ** 2 * data.X.shape[1] < _SMALL_PRODUCTS:
             return
         for choice in SHARED_DIRECTIONS:
-            n_vectors = directions_worth_it(data, choice, self._probe())
+            load = self._probe()
+            self._expected = load.candidates
+            n_vectors = directions_worth_it(data, choice, load)
             if n_vectors > 0:
                 vectors, shared = shared_basis(
                     data, self._bounds, skew, origin, n_vectors, len(self._vectors), n_jobs=self._n_jobs
@@ -174,7 +180,7 @@ class _Search:
         partition = self._partition
         n_samples = partition.n_samples
         nearest = _Nearest(np.empty(n_samples), np.empty(n_samples, dtype=np.int32))
-        start, step = 0, _round_samples(partition.n_clusters)
+        start, step = 0, _round_samples(self._expected)
         while start < n_samples:
             end = min(start + step, n_samples)
             with _timed(self._seconds, "bounds"):
@@ -184,6 +190,10 @@ class _Search:
             if start == 0 and self._symmetry_is_less_work(best, candidates):
                 with _timed(self._seconds, "other clusters"):
                     return "symmetric", _nearest_by_symmetry(self._pairs, partition, tick)
+            if start == 0 and self._all_pairs_are_less_work(best, candidates):
+                with _timed(self._seconds, "other clusters"):
+                    self._pairs.nearest_clusters(partition.n_clusters, nearest.mean, nearest.cluster, tick)
+                return "complete", nearest
             with _timed(self._seconds, "other clusters"):
                 self._compute(start, best, candidates, nearest)
             tick((end - start) / n_samples)
@@ -274,6 +284,10 @@ class _Search:
         pruned = (promising + sizes[candidates.cluster].sum()) / 2 * partition.n_samples / len(best)
         symmetric = (partition.n_samples**2 - (sizes**2).sum()) / 2
         return bool(pruned > _SYMMETRIC_COST * symmetric)
+
+    def _all_pairs_are_less_work(self, best: NDArray[np.intp], candidates: bound_kernels.Candidates) -> bool:
+        left = Load(len(candidates.row) / len(best), self._partition.sizes[candidates.cluster].sum() / len(best))
+        return left.in_pairs(self._data.X.shape[1]) > self._partition.n_samples
 
     def _compute(
         self,

@@ -255,6 +255,93 @@ def add_distances_by_groups(
 
 
 @njit(**_FLAGS)
+def fill_nearest_cluster(
+    samples,  # IN Samples
+    start,  # IN first of the rows, a position in the order
+    end,  # IN one past the last
+    offsets,  # IN (n_clusters + 1,) where the clusters begin in the order
+    codes,  # IN (n_samples,) cluster of each sample
+    origin,  # IN row of samples.origins
+    workspace,  # WORK Workspace
+    mean,  # OUT (n_samples,) by position: least mean distance to a cluster but the own; inf if there is none
+    cluster,  # OUT (n_samples,) by position: the first cluster that has it
+    stop,  # IN (1,) not 0: leave early
+):
+    """The nearest other cluster of some samples, from their distances to all samples.
+
+    Columns run through the clusters in turn, however small these are.
+    """
+    tile = workspace.tile
+    lanes = workspace.strip.shape[0]
+    width = _MICRO_VECTORS * lanes
+    turned = np.empty(COLUMNS * width, tile.dtype)
+    total = np.empty(ROWS)
+    own = np.empty(ROWS, codes.dtype)
+    for r in range(start, end, ROWS):
+        rows = samples.order[r : min(r + ROWS, end)]
+        n_rows = len(rows)
+        for i in range(n_rows):
+            own[i] = codes[rows[i]]
+            mean[r + i] = np.inf
+        for i in range(ROWS):
+            total[i] = 0.0
+        c = 0
+        for first in range(0, len(samples.order), COLUMNS):
+            if stop[0]:
+                return
+            columns = samples.order[first : min(first + COLUMNS, len(samples.order))]
+            n_columns = len(columns)
+            _multiply_tile(samples, rows, n_rows, columns, origin, first > 0, workspace)
+            _finish_tile(samples, rows, n_rows, columns, _APART, workspace)
+            for i in range(0, n_rows, width):
+                for half in range(0, width, lanes):
+                    block = tile[i + half : i + half + lanes]
+                    for f in range(0, _padded(n_columns, lanes), lanes):
+                        _transpose(block, f, turned, f * width + half)
+                low, high = r + i, r + min(i + width, n_rows)
+                _take_nearer(
+                    turned, width, n_columns, first, offsets, c, own[i:], total[i:], mean[low:high], cluster[low:high]
+                )
+            while offsets[c + 1] <= first + n_columns and c + 2 < len(offsets):
+                c += 1
+
+
+@njit(**_FLAGS)
+def _take_nearer(
+    strips,  # IN flat; the distances of the rows to column j begin at j * width
+    width,  # IN scalar
+    n_columns,  # IN scalar
+    first,  # IN position of the first column
+    offsets,  # IN (n_clusters + 1,) where the clusters begin
+    c,  # IN cluster of the first column
+    own,  # IN (>= n_rows,) cluster of each row
+    total,  # INOUT (>= width,) sum of each row over the columns of a cluster so far, float64
+    mean,  # INOUT (n_rows,) least mean distance to another cluster so far
+    cluster,  # INOUT (n_rows,) where it is
+):
+    """Add up columns; where a cluster ends, see whether it is nearer than all before."""
+    n_rows = len(mean)
+    j = 0
+    while j < n_columns:
+        end = offsets[c + 1] - first
+        for column in range(j, min(end, n_columns)):
+            strip = strips[column * width : (column + 1) * width]
+            for k in range(width):
+                total[k] += np.float64(strip[k])
+        if end <= n_columns:
+            size = offsets[c + 1] - offsets[c]
+            for k in range(n_rows):
+                value = total[k] / size
+                if value < mean[k] and own[k] != c:
+                    mean[k] = value
+                    cluster[k] = c
+            for k in range(width):
+                total[k] = 0.0
+            c += 1
+        j = min(end, n_columns)
+
+
+@njit(**_FLAGS)
 def fill_squares_to_centers(
     samples,  # IN Samples
     rows,  # IN (<= ROWS,) samples

@@ -19,7 +19,7 @@ def all_directions(data, choice, load):
 
 
 def terms_of(X, codes, strategy, monkeypatch):
-    """Terms by one of the two ways, whatever the cost model says."""
+    """Terms by one of the ways, whatever the cost model says."""
     codes = np.unique(codes, return_inverse=True)[1]
     partition = partition_from_codes(np.arange(codes.max() + 1), codes)
     few = partition.n_clusters if strategy == "symmetric" else 0
@@ -27,6 +27,8 @@ def terms_of(X, codes, strategy, monkeypatch):
     monkeypatch.setattr(euclidean, "_SMALL_SYMMETRIC", few)
     monkeypatch.setattr(euclidean, "_SYMMETRIC_CLUSTERS", (0, 0))
     monkeypatch.setattr(euclidean, "_SMALL_PRODUCTS", 0)
+    complete = strategy == "complete"
+    monkeypatch.setattr(euclidean._Search, "_all_pairs_are_less_work", lambda *_: complete)
     monkeypatch.setattr(euclidean, "directions_worth_it", all_directions)
     terms = euclidean.compute_terms(X, partition, n_jobs=2, tick=ignore_progress)
     assert strategy in terms.work.strategy
@@ -66,6 +68,27 @@ def overlapping(n_samples, n_features, n_clusters, seed=0):
 def test_pruned_equals_unpruned(dtype, n_samples, n_features, n_clusters, monkeypatch):
     X, codes = overlapping(n_samples, n_features, n_clusters)
     assert assert_same_answer(X.astype(dtype), codes, monkeypatch) == 1.0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_features", [1, 3, 40])
+def test_complete_equals_symmetric(n_features, dtype, monkeypatch):
+    X, codes = overlapping(1500, n_features, 300)
+    X = X.astype(dtype)
+    complete = terms_of(X, codes, "complete", monkeypatch)
+    symmetric = terms_of(X, codes, "symmetric", monkeypatch)
+    np.testing.assert_allclose(complete.b, symmetric.b, rtol=ROUNDING[dtype], atol=1e-30)
+    np.testing.assert_array_equal(complete.a, symmetric.a)
+    np.testing.assert_array_equal(complete.neighbor, symmetric.neighbor)
+
+
+def test_many_small_clusters_without_structure_take_all_pairs():
+    """Where bounds exclude little, the bookkeeping of candidates costs more than the pairs, and a lot of memory."""
+    rng = np.random.default_rng(0)
+    codes = np.arange(3000) % 600
+    partition = partition_from_codes(np.arange(600), codes)
+    terms = euclidean.compute_terms(rng.normal(size=(3000, 90)), partition, n_jobs=2, tick=ignore_progress)
+    assert "complete" in terms.work.strategy
 
 
 def test_clusters_with_the_same_center(monkeypatch):

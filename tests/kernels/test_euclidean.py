@@ -168,6 +168,39 @@ def test_add_distances_by_groups_between_many_columns(dtype):
 
 
 @dtypes
+@pytest.mark.parametrize("n_features", FEATURES)
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        pytest.param((5, 9), id="two clusters"),
+        pytest.param((1, 1, 12, 2, 1, 3), id="some of one sample"),
+        pytest.param(
+            (3, kernels.COLUMNS - 3, 1, 2 * kernels.COLUMNS + 1, 7), marks=interpreted, id="ends at edges of tiles"
+        ),
+        pytest.param((2,) * 230, marks=interpreted, id="many"),
+    ],
+)
+def test_fill_nearest_cluster(sizes, n_features, dtype):
+    n_samples = sum(sizes)
+    tiles = Tiles(n_samples, n_features, dtype)
+    by_position = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+    codes = np.empty_like(by_position)
+    codes[tiles.order] = by_position
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    mean, cluster = np.full(n_samples, -1.0), np.full(n_samples, -1, dtype=np.int32)
+    start, end = 2, n_samples - 1
+    kernels.fill_nearest_cluster(tiles.samples, start, end, offsets, codes, 1, tiles.workspace, mean, cluster, GO)
+    expected_mean, expected_cluster = reference.fill_nearest_cluster(
+        tiles.sorted[start:end], by_position[start:end], tiles.sorted, by_position
+    )
+    assert_sums_close(mean[start:end], expected_mean, dtype)
+    np.testing.assert_array_equal(cluster[start:end], expected_cluster)
+    # Nothing else is written.
+    assert (mean[[0, 1, -1]] == -1).all()
+    assert (cluster[[0, 1, -1]] == -1).all()
+
+
+@dtypes
 @pytest.mark.parametrize("n_centers", [1, 2, 33, pytest.param(kernels.COLUMNS + 5, marks=interpreted)])
 @pytest.mark.parametrize("n_features", [*FEATURES, *MANY_FEATURES])
 def test_fill_squares_to_centers(n_features, n_centers, dtype):
@@ -251,4 +284,9 @@ def test_a_stop_leaves_early():
     kernels.add_distances_by_groups(
         tiles.samples, np.array([[0, 9, 0, 9, 1]]), zeros, zeros[:, None].astype(np.int32), tiles.workspace, sums, stop
     )
+    cluster = zeros.astype(np.int32)
+    kernels.fill_nearest_cluster(
+        tiles.samples, 0, 9, np.array([0, 9]), cluster, 1, tiles.workspace, sums[0].copy(), cluster, stop
+    )
     assert not sums.any()
+    assert not cluster.any()
