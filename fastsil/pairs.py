@@ -232,10 +232,10 @@ class PairSums:
         self.pairs += partition.n_samples**2
 
         def fill(start: int, stop: NDArray[np.uint8]) -> None:
-            end = min(start + rows, partition.n_samples)
+            task = np.array([start, min(start + rows, partition.n_samples), origin])
             with self.workspace() as workspace:
                 kernels.fill_nearest_cluster(
-                    self.samples, start, end, partition.offsets, partition.codes, origin, workspace, mean, cluster, stop
+                    self.samples, task, partition.offsets, partition.codes, workspace, mean, cluster, stop
                 )
 
         run_tasks(fill, starts, [1.0] * len(starts), n_jobs=self._n_jobs, tick=tick)

@@ -257,11 +257,9 @@ def add_distances_by_groups(
 @njit(**_FLAGS)
 def fill_nearest_cluster(
     samples,  # IN Samples
-    start,  # IN first of the rows, a position in the order
-    end,  # IN one past the last
+    task,  # IN (3,): start, stop of the rows in the order; origin
     offsets,  # IN (n_clusters + 1,) where the clusters begin in the order
     codes,  # IN (n_samples,) cluster of each sample
-    origin,  # IN row of samples.origins
     workspace,  # WORK Workspace
     mean,  # OUT (n_samples,) by position: least mean distance to a cluster but the own; inf if there is none
     cluster,  # OUT (n_samples,) by position: the first cluster that has it
@@ -277,8 +275,8 @@ def fill_nearest_cluster(
     turned = np.empty(COLUMNS * width, tile.dtype)
     total = np.empty(ROWS)
     own = np.empty(ROWS, codes.dtype)
-    for r in range(start, end, ROWS):
-        rows = samples.order[r : min(r + ROWS, end)]
+    for r in range(task[0], task[1], ROWS):
+        rows = samples.order[r : min(r + ROWS, task[1])]
         n_rows = len(rows)
         for i in range(n_rows):
             own[i] = codes[rows[i]]
@@ -291,7 +289,7 @@ def fill_nearest_cluster(
                 return
             columns = samples.order[first : min(first + COLUMNS, len(samples.order))]
             n_columns = len(columns)
-            _multiply_tile(samples, rows, n_rows, columns, origin, first > 0, workspace)
+            _multiply_tile(samples, rows, n_rows, columns, task[2], first > 0, workspace)
             _finish_tile(samples, rows, n_rows, columns, _APART, workspace)
             for i in range(0, n_rows, width):
                 for half in range(0, width, lanes):

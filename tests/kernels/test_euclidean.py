@@ -189,7 +189,9 @@ def test_fill_nearest_cluster(sizes, n_features, dtype):
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     mean, cluster = np.full(n_samples, -1.0), np.full(n_samples, -1, dtype=np.int32)
     start, end = 2, n_samples - 1
-    kernels.fill_nearest_cluster(tiles.samples, start, end, offsets, codes, 1, tiles.workspace, mean, cluster, GO)
+    kernels.fill_nearest_cluster(
+        tiles.samples, np.array([start, end, 1]), offsets, codes, tiles.workspace, mean, cluster, GO
+    )
     expected_mean, expected_cluster = reference.fill_nearest_cluster(
         tiles.sorted[start:end], by_position[start:end], tiles.sorted, by_position
     )
@@ -286,7 +288,7 @@ def test_a_stop_leaves_early():
     )
     cluster = zeros.astype(np.int32)
     kernels.fill_nearest_cluster(
-        tiles.samples, 0, 9, np.array([0, 9]), cluster, 1, tiles.workspace, sums[0].copy(), cluster, stop
+        tiles.samples, np.array([0, 9, 1]), np.array([0, 9]), cluster, tiles.workspace, sums[0].copy(), cluster, stop
     )
     assert not sums.any()
     assert not cluster.any()
