@@ -31,8 +31,8 @@ def ratios(results: str) -> str:
         lines += [
             "",
             f"Beside what else computes silhouettes, {others[-1]['data']}, each in its own environment. Apart: the",
-            "largest difference to fastsil's silhouettes; rounding, where a package is exact. A sample that is alone in",
-            "its cluster has the silhouette 0 by definition; where some other value is given, that is told apart.",
+            "largest difference to fastsil's silhouettes; rounding, where a package is exact. A sample that is alone",
+            "in its cluster has the silhouette 0 by definition; where some other value is given, that is told apart.",
             "",
             "| package | time | fastsil | ratio | memory | fastsil's | apart |",
             "| --- | --- | --- | --- | --- | --- | --- |",
