@@ -42,10 +42,11 @@ def shapes(full: bool) -> dict[str, list[Shape]]:
     }
 
 
-def measure(full: bool, rounds: int) -> Iterator[dict[str, Any]]:
-    """A row for each shape: seconds of each contender."""
+def measure(full: bool, rounds: int, growing: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """A row for each shape in which one of these grows: seconds of each contender."""
     contenders = [_FASTSIL, _ONE_THREAD, *contest.present(_RIVALS)]
-    for grows, family in shapes(full).items():
+    families = {grows: family for grows, family in shapes(full).items() if grows in growing}
+    for grows, family in families.items():
         for shape in family:
             data = cases.overlapping_groups(*shape, "float32")
             # Others feel k hardly at all; they are timed at every n and d.

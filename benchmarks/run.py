@@ -254,7 +254,7 @@ def growth_of_time(options: argparse.Namespace) -> list[str]:
 
 
 def _growth_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
-    for row in growth.measure(options.full, options.rounds):
+    for row in growth.measure(options.full, options.rounds, options.case or ("n", "d", "k")):
         yield f"{row['grows']} {row['n']} {row['d']} {row['k']}", row
 
 
@@ -346,7 +346,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dtype", nargs="+", choices=["float32", "float64"], default=["float32", "float64"])
     parser.add_argument("--rounds", type=int, default=3, help="rounds of contenders in turn")
     parser.add_argument("--budget", type=float, default=None, help="seconds a row after which no round begins")
-    parser.add_argument("--case", nargs="+", help="speed, metrics, calibration, peers: only names with one of these")
+    parser.add_argument("--case", nargs="+", help="only what has one of these in its name; growth: n, d or k")
     parser.add_argument("--npy", metavar="FILE", help="speed: the rows of a .npy file instead")
     parser.add_argument("--k", type=int, nargs="+", default=[10, 100], help="speed: clusters for --npy")
     parser.add_argument("--samples", type=int, help="speed, metrics, kernels: at most so many samples (a quick look)")
