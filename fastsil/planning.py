@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastsil.dispatch import NO_PAIRS, compute_terms, engine_of
-from fastsil.parallel import ignore_progress, resolve_n_jobs
+from fastsil.parallel import Tick, ignore_progress, resolve_n_jobs
 from fastsil.partition import Partition, partition_from_codes
 from fastsil.rows import open_rows
+from fastsil.terms import SHARE_OF_OWN
 from fastsil.validation import Metric, check_scored, check_tol, name_of_metric, samples_at
 
 # Clusters' worth of pairs that the exact engine computes a sample: half of the own cluster and a little more than one
@@ -47,10 +49,20 @@ _PAIR_PHASES = ("own clusters", "other clusters", "distances", "read")
 # A mean without guesses is a mean of silhouettes, with about this variance; log(2 / 0.01) is the price of 99 %.
 _VARIANCE = 0.04
 _LOG = 5.3
-# Bytes a sample: order, clusters and terms; of each thread, and for the candidates of a round.
-_SAMPLE_BYTES = 64
-_THREAD_BYTES = 6 << 20
-_ROUND_BYTES = 16 << 20
+# Bytes beyond the data, from peaks of resident memory in 20 calls (n to a million, d to 300, k to 5,000): a sample, in
+# order, clusters, terms and results, without pairs and with; a thread's workspace, from so many features on; a thread's
+# chunk of scikit-learn's distances.
+_SAMPLE_BYTES = {"linear": 56, "other": 72}
+_THREAD_BYTES, _THREAD_FEATURES = 5 << 20, 32
+_CHUNK_BYTES = 8 << 20
+# A candidate (a sample and a cluster that may be its nearest) of a round; the engine's rounds have so many of them, and
+# so many samples at least and at most.
+_CANDIDATE_BYTES = 128
+_ROUND_CANDIDATES, _ROUND_SAMPLES = 1 << 19, (1 << 8, 1 << 18)
+# Features that Manhattan distance has sorted at once.
+_SORTED_FEATURES = 16
+# Metrics of which the Euclidean engine computes the data as they are, without a map before it.
+_UNMAPPED = ("euclidean", "l2", "minkowski", "nan_euclidean")
 # Floating-point operations a second of a core, more than any has in these loops; distances a second in scikit-learn.
 _FAST = 4e11
 _SLOW_PAIRS = 1e9
@@ -83,6 +95,8 @@ class Plan:
         Name of the metric.
     n_samples, n_features, n_clusters, n_jobs : int
         Size of the data, and number of threads.
+    phases : mapping of str to float
+        Seconds of each part of the work, in its order, by name; they add up to ``seconds``.
 
     Examples
     --------
@@ -103,6 +117,7 @@ class Plan:
     n_features: int
     n_clusters: int
     n_jobs: int
+    phases: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def share(self) -> float:
@@ -177,17 +192,40 @@ def plan(
     return plan_of(X, partition, metric, metric_params, n_jobs=resolve_n_jobs(n_jobs), tol=tol)
 
 
+def in_time(tick: Tick, plan: Plan) -> Tick:
+    """Progress by time as it was planned, of an engine that tells the share of its work.
+
+    When own clusters are done, the Euclidean engine tells a fixed share, whatever they took.
+    """
+    if "own clusters" not in plan.phases:
+        return tick
+    until_own = sum(plan.phases.get(phase, 0.0) for phase in ("centers", "own clusters")) / plan.seconds
+    done, shown = 0.0, 0.0
+
+    def tell(share: float) -> None:
+        nonlocal done, shown
+        done += share
+        reached = float(np.interp(done, [0.0, SHARE_OF_OWN, 1.0], [0.0, until_own, 1.0]))
+        tick(reached - shown)
+        shown = reached
+
+    return tell
+
+
 def plan_of(
     X: Any, partition: Partition, metric: Metric, metric_params: dict[str, Any], *, n_jobs: int, tol: float = 1e-3
 ) -> Plan:
     """The same for data that have been checked."""
-    probe = _Probe(X, partition, engine_of(X, metric, metric_params), metric, metric_params, n_jobs)
-    seconds = probe.seconds()
+    engine = engine_of(X, metric, metric_params)
+    probe = _Probe(X, partition, engine, metric, metric_params, n_jobs)
+    phases = probe.phases()
+    seconds = sum(phases.values())
     return Plan(
         way=probe.work.strategy,
         pairs=probe.pairs(),
         seconds=seconds,
-        memory=_memory(partition, X.shape[1], n_jobs),
+        phases=phases,
+        memory=_memory(partition, X.shape[1], engine, probe, metric, n_jobs),
         estimate_seconds=min(seconds, probe.estimate_seconds(tol)),
         tol=tol,
         metric=name_of_metric(metric),
@@ -221,6 +259,7 @@ class _Probe:
             self._spent = time.perf_counter() - started
             self._growth = partition.n_samples / len(some)
             self.work = terms.work
+            self._sizes = of_part.sizes.astype(np.float64)
 
         rows = _some_rows(partition, _how_many(partition, engine, X.shape[1]))
         few = _some_rows(partition, int(_FEW * len(rows)))
@@ -242,9 +281,23 @@ class _Probe:
     def pairs(self) -> float:
         return self.work.pairs * self._growth**2
 
+    def candidates(self) -> float:
+        """Other clusters that a sample was measured against, where not all were."""
+        squares = float((self._sizes**2).sum())
+        return max(1.0, (self.work.pairs - squares / 2) / squares)
+
+    def phases(self) -> dict[str, float]:
+        """Seconds of each phase with all samples, and of what is in none."""
+        of_pairs = () if self._engine in NO_PAIRS else _PAIR_PHASES
+        found = {
+            phase: self._grown(spent) if phase in of_pairs else spent * self._growth
+            for phase, spent in self.work.seconds.items()
+        }
+        rest = max(self._spent - sum(self.work.seconds.values()), 0.0)
+        return found | {"rest": rest * self._growth}
+
     def seconds(self) -> float:
-        by_pairs = 0.0 if self._engine in NO_PAIRS else self._pair_seconds()
-        return (self._spent - by_pairs) * self._growth + self._grown(by_pairs)
+        return sum(self.phases().values())
 
     def estimate_seconds(self, tol: float) -> float:
         """Of an estimate, or infinite where it would compute all samples."""
@@ -307,10 +360,28 @@ def _some_rows(partition: Partition, n_rows: int) -> NDArray[np.intp]:
     return np.sort(partition.order[np.unique(np.concatenate([positions, starts, seconds]))])
 
 
-def _memory(partition: Partition, n_features: int, n_jobs: int) -> int:
+def _memory(partition: Partition, n_features: int, engine: str, probe: _Probe, metric: Metric, n_jobs: int) -> int:
     """Bytes beyond the data."""
-    of_clusters = 32 * partition.n_clusters * n_features
-    return _SAMPLE_BYTES * partition.n_samples + of_clusters + n_jobs * _THREAD_BYTES + _ROUND_BYTES
+    way, candidates = probe.work.strategy, probe.candidates()
+    n_samples, n_clusters = partition.n_samples, partition.n_clusters
+    needed = _SAMPLE_BYTES.get(engine, _SAMPLE_BYTES["other"]) * n_samples
+    if engine != "precomputed":
+        needed += 16 * n_clusters * n_features
+    if engine in ("manhattan", "coordinatewise", "sparse", "reference") or "symmetric" in way:
+        needed += 8 * n_samples * n_clusters
+    if engine == "manhattan":
+        needed += 8 * n_samples * min(n_features, _SORTED_FEATURES)
+    if engine == "reference":
+        needed += n_jobs * _CHUNK_BYTES
+    if engine == "euclidean":
+        needed += n_jobs * _THREAD_BYTES * min(n_features, _THREAD_FEATURES) // _THREAD_FEATURES
+        needed += 0 if metric in _UNMAPPED else 8 * n_samples * n_features
+    if "pruned" in way:
+        round_samples = min(float(n_samples), np.clip(_ROUND_CANDIDATES / candidates, *_ROUND_SAMPLES))
+        needed += int(_CANDIDATE_BYTES * round_samples * candidates)
+    if "complete" in way:
+        needed += _CANDIDATE_BYTES * _ROUND_CANDIDATES
+    return needed
 
 
 def may_be_long(partition: Partition, n_features: int, engine: str, n_jobs: int) -> bool:

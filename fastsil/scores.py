@@ -22,7 +22,7 @@ from fastsil.forks import LOADING
 from fastsil.memo import MEMO
 from fastsil.parallel import progress_bar, resolve_n_jobs
 from fastsil.partition import Partition
-from fastsil.planning import LONG_SECONDS, may_be_long, plan_of
+from fastsil.planning import LONG_SECONDS, Plan, in_time, may_be_long, plan_of
 from fastsil.profile import SilhouetteProfile, profile_of, spread_out, with_ignored
 from fastsil.rows import guess_terms
 from fastsil.scaling import result_dtype
@@ -309,28 +309,32 @@ def _compute(
     progress: bool,
 ) -> SilhouetteTerms:
     threads = resolve_n_jobs(n_jobs)
-    _say_if_long(X, partition, metric, metric_params, threads)
+    planned = _plan_if_long(X, partition, metric, metric_params, threads)
 
     def compute() -> SilhouetteTerms:
         with progress_bar("silhouettes", enabled=progress) as tick:
-            return compute_terms(X, partition, metric, metric_params, n_jobs=threads, tick=tick)
+            by_time = tick if planned is None else in_time(tick, planned)
+            return compute_terms(X, partition, metric, metric_params, n_jobs=threads, tick=by_time)
 
     if not is_worth_remembering(metric):
         return compute()
     return MEMO.recall(X, partition, metric, metric_params, compute, n_jobs=threads)
 
 
-def _say_if_long(X: Any, partition: Partition, metric: Metric, metric_params: dict[str, Any], n_jobs: int) -> None:
-    """Say what a long call will cost, and what an estimate would.
+def _plan_if_long(
+    X: Any, partition: Partition, metric: Metric, metric_params: dict[str, Any], n_jobs: int
+) -> Plan | None:
+    """Plan of a call that may be long; what it will cost, and what an estimate would, is said if it is.
 
     By a log line, which shows on standard error where nobody has set logging up: a warning would end programs that
     turn warnings into errors, for nothing that is wrong.
     """
     if not may_be_long(partition, X.shape[1], engine_of(X, metric, metric_params), n_jobs):
-        return
+        return None
     found = plan_of(X, partition, metric, metric_params, n_jobs=n_jobs)
     if found.seconds > LONG_SECONDS:
         logging.getLogger("fastsil").warning("%s", found)
+    return found
 
 
 def _draw_subset(

@@ -121,7 +121,7 @@ def search(
     KeyboardInterrupt
         If it comes before anything is found.
     """
-    run = _Run(space, len(clusterers), listen, recall)
+    run = _Run(space, [clusterer.get_params()["n_clusters"] for clusterer in clusterers], listen, recall)
     interrupted = False
     try:
         for clusterer in clusterers:
@@ -144,16 +144,16 @@ def search(
 class _Run:
     """What is found as it goes, and which fits wait for their scores."""
 
-    def __init__(self, space: Space, total: int, listen: Listener, recall: Recall) -> None:
+    def __init__(self, space: Space, ks: Sequence[int], listen: Listener, recall: Recall) -> None:
         self.findings: dict[int, Finding] = {}
         self.failures: list[Exception] = []
         self._space = space
-        self._progress = _Progress(total, listen)
         self._recall = recall
         self._asked: dict[int, Any] = {}
         self._waiting: dict[int, Partition] = {}
         self._waited = 0.0
         self._pass_seconds = space.seconds_of_pass()
+        self._progress = _Progress(ks, self._pass_seconds, listen)
 
     def fit(self, asked: Any) -> None:
         k = asked.get_params()["n_clusters"]
@@ -167,7 +167,7 @@ class _Run:
             self.findings[k] = Finding(row, asked, fitted_by(clusterer))
         except Exception as error:
             self._fail(k, error)
-        self._progress.add(1)
+        self._progress.add_fit(k, self.findings[k].row.fit_seconds)
         if k not in self._waiting:
             self._finish(k)
 
@@ -249,7 +249,8 @@ class _Run:
     def _finish(self, k: int) -> None:
         self._waiting.pop(k, None)
         self._waited = self._waited if self._waiting else 0.0
-        self._progress.add(1)
+        if k > 1:
+            self._progress.add_score(self.findings[k].row.score_seconds)
         self._progress.tell(k, "done", self.findings[k].row)
 
 
@@ -288,29 +289,52 @@ def _with_scores(row: SweepRow, profile: SilhouetteProfile, seconds: float) -> S
 
 
 class _Progress:
-    """The share of the sweep that is done: clustering is one half of the work of a k, scoring the other."""
+    """The share of the sweep that is done, by time: that of k-means grows with k, that of a score hardly does.
 
-    def __init__(self, total: int, listen: Listener) -> None:
-        self._halves = 2 * total
-        self._done = 0.0
+    What is still to come is reckoned from what the fits and scores so far took; that of scores, while there are none,
+    from what a pass over all pairs is said to take.
+    """
+
+    def __init__(self, ks: Sequence[int], pass_seconds: float, listen: Listener) -> None:
+        self._all_k = sum(ks)
+        self._n_scores = sum(k > 1 for k in ks)
+        self._pass_seconds = pass_seconds
+        self._fitted_k, self._fit_seconds = 0, 0.0
+        self._scored, self._score_seconds = 0, 0.0
         self._shown = 0.0
         self._listen = listen
 
-    def add(self, halves: int) -> None:
-        self._done += halves
+    def add_fit(self, k: int, seconds: float) -> None:
+        self._fitted_k += k
+        self._fit_seconds += np.nan_to_num(seconds)
+
+    def add_score(self, seconds: float) -> None:
+        self._scored += 1
+        self._score_seconds += np.nan_to_num(seconds)
 
     def tell(self, n_clusters: int, stage: str, row: SweepRow | None = None, *, ahead: float = 0.0) -> None:
-        # What is told of a pass at work runs ahead of the rows that it will finish; the bar never goes back.
-        self._shown = min(1.0, max(self._shown, (self._done + ahead) / self._halves))
+        """Tell the listener; ``ahead`` are scores that are being computed."""
+        # What is to come is known better from fit to fit; the bar never goes back.
+        self._shown = min(1.0, max(self._shown, self._share(ahead)))
         self._listen(SweepEvent(n_clusters, stage, self._shown, row))
 
-    def part(self, n_clusters: int, stage: str, halves: int) -> Tick:
-        """Progress of work in so many halves at once."""
+    def part(self, n_clusters: int, stage: str, n_scores: int) -> Tick:
+        """Progress of so many scores at once."""
         ahead = 0.0
 
         def tick(share: float) -> None:
             nonlocal ahead
-            ahead += share * halves
+            ahead += share * n_scores
             self.tell(n_clusters, stage, ahead=ahead)
 
         return tick
+
+    def _share(self, ahead: float) -> float:
+        if self._fitted_k == self._all_k and self._scored == self._n_scores:
+            return 1.0
+        fits = self._fit_seconds * self._all_k / self._fitted_k if self._fitted_k else 0.0
+        scores = self._pass_seconds or fits
+        if self._scored:
+            scores = self._score_seconds * self._n_scores / self._scored
+        done = self._fit_seconds + self._score_seconds + scores * ahead / max(self._n_scores, 1)
+        return done / (fits + scores) if fits + scores else 0.0

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+SHARE_OF_OWN = 0.4
+"""Share of the work that the Euclidean engine tells when own clusters are done."""
+
 
 @dataclass(frozen=True)
 class Work:

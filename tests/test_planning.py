@@ -1,6 +1,8 @@
 """Plans tell the pairs that will be computed, and long calls tell their plan."""
 
+import contextlib
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -86,3 +88,31 @@ def test_bad_arguments():
         plan(X, labels, tol=-1)
     with pytest.raises(ValueError, match="metric"):
         plan(X, labels, metric="euclidian")
+
+
+def test_the_phases_of_a_plan_are_its_time(small_probes):
+    found = plan(*overlapping(6_000, 20, 12))
+    assert sum(found.phases.values()) == pytest.approx(found.seconds)
+    assert {"centers", "own clusters", "other clusters", "rest"} <= set(found.phases)
+    assert all(seconds >= 0 for seconds in found.phases.values())
+
+
+def test_the_bar_of_a_long_call_goes_by_the_planned_time(monkeypatch):
+    """At 40 % of the engine's work own clusters are done; the plan says when that will be."""
+    phases = {"centers": 1.0, "own clusters": 2.0, "other clusters": 17.0}
+    planned = SimpleNamespace(seconds=20.0, phases=phases)
+    shares = []
+    monkeypatch.setattr(fastsil.scores, "may_be_long", lambda *args: True)
+    monkeypatch.setattr(fastsil.scores, "plan_of", lambda *args, **kwargs: planned)
+    monkeypatch.setattr(fastsil.scores, "progress_bar", lambda *args, **kwargs: contextlib.nullcontext(shares.append))
+    X, labels = overlapping(600, 4, 3)
+    silhouette_profile(X, labels, progress=True)
+    told = np.cumsum(shares)
+    assert told[-1] == pytest.approx(1.0)
+    assert np.isclose(told, 3 / 20).any()
+    ticks = []
+    tell = room.in_time(ticks.append, planned)
+    for _ in range(10):
+        tell(0.1)
+    np.testing.assert_allclose(np.cumsum(ticks)[[1, 3, 6, 9]], [0.075, 0.15, 0.575, 1.0])
+    assert room.in_time(ticks.append, SimpleNamespace(seconds=1.0, phases={"distances": 1.0})) == ticks.append

@@ -130,3 +130,21 @@ def test_a_shared_pass_is_estimated_for_metrics_that_have_one():
     assert seconds("euclidean") == seconds("minkowski") == seconds("mahalanobis") > 0
     assert seconds("euclidean", 2) == seconds("euclidean") / 2
     assert seconds("cosine") == seconds("manhattan") == seconds("chebyshev") == 0
+
+
+def test_progress_goes_by_the_time_of_fits_and_scores():
+    """A fit of k takes in proportion to k; before there is a score, one takes what the pass is said to take."""
+    shares = []
+    progress = search._Progress([1, 2, 3], 12.0, lambda event: shares.append(event.share))
+    progress.tell(1, "clustering")
+    progress.add_fit(1, 1.0)
+    progress.tell(1, "done")
+    progress.add_fit(2, 2.0)
+    progress.add_fit(3, 3.0)
+    tick = progress.part(3, "scoring", 2)
+    tick(0.5)
+    progress.add_score(3.0)
+    progress.tell(2, "done")
+    progress.add_score(3.0)
+    progress.tell(3, "done")
+    np.testing.assert_allclose(shares, [0, 1 / 18, (6 + 6) / 18, (6 + 3) / 12, 1])

@@ -40,7 +40,7 @@ from fastsil.pairs import PairSums, index_of_least, worthwhile_threads
 from fastsil.parallel import Tick, part_of, run_tasks
 from fastsil.partition import Partition, sorted_by_cluster
 from fastsil.scaling import ScaledData, scale_data
-from fastsil.terms import SilhouetteTerms, Work
+from fastsil.terms import SHARE_OF_OWN, SilhouetteTerms, Work
 
 # With so few clusters nothing can be excluded that symmetry does not save.
 _ALWAYS_SYMMETRIC = 3
@@ -101,14 +101,14 @@ def compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: T
         middle = np.average(centers, axis=0, weights=partition.sizes)
         pairs = PairSums(data, np.vstack([centers, middle]).astype(data.dtype), n_jobs)
     with _timed(seconds, "own clusters"):
-        own_sums, squared_products = pairs.within_clusters(part_of(tick, 0.4))
+        own_sums, squared_products = pairs.within_clusters(part_of(tick, SHARE_OF_OWN))
     if partition.n_clusters <= (_SMALL_SYMMETRIC if products < _SMALL_PRODUCTS else _ALWAYS_SYMMETRIC):
         strategy = "symmetric"
         with _timed(seconds, "other clusters"):
-            nearest = _nearest_by_symmetry(pairs, partition, part_of(tick, 0.6))
+            nearest = _nearest_by_symmetry(pairs, partition, part_of(tick, 1 - SHARE_OF_OWN))
     else:
         search = _Search(data, pairs, centers, squared_products, n_jobs, seconds)
-        strategy, nearest = search.nearest(part_of(tick, 0.6))
+        strategy, nearest = search.nearest(part_of(tick, 1 - SHARE_OF_OWN))
     return _finish(
         data,
         own_sums,
