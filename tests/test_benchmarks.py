@@ -46,6 +46,22 @@ def test_a_wrong_answer_is_not_timed():
         harness.time_in_turn([harness.Entry(wrong, data, 1.0)], rounds=1, budget=1.0)
 
 
+def test_compiling_is_not_timed(monkeypatch):
+    sizes = []
+
+    def samples(X, labels):
+        sizes.append(len(X))
+        return peers.FASTSIL.samples(X, labels)
+
+    counted = peers.FASTSIL._replace(samples=samples)
+    monkeypatch.setattr(harness, "FASTSIL", counted)
+    monkeypatch.setattr(harness, "_WARM_UP_ROWS", 100)
+    data = cases.overlapping_groups(N, 8, 3, "float64")
+    timed = harness.time_in_turn([harness.Entry(counted, data, 1.0)], rounds=1, budget=1e-9)
+    assert sizes == [100, N, N]
+    assert len(timed.seconds["fastsil"]) == 1
+
+
 def test_a_subset_is_scaled_by_pairs():
     data = cases.overlapping_groups(N, 8, 3, "float32")
     entry = harness.scaled_entry(peers.FASTSIL, data, N // 4)
