@@ -139,6 +139,8 @@ class PairSums:
     ) -> NDArray[np.float64]:
         """Sum of distances from each sample to every group of several groupings, from one pass over all pairs.
 
+        The clusters of the data are the pieces.
+
         Parameters
         ----------
         cells : ndarray of shape (n_samples,)
@@ -156,7 +158,8 @@ class PairSums:
             By position, scaled.
         """
         sums = np.zeros((n_slots, self._partition.n_samples))
-        pieces = [piece for of_cluster in self._pieces() for piece in of_cluster]
+        bounds = pairwise(self._partition.offsets.tolist())
+        pieces = [Piece(start, end, cluster) for cluster, (start, end) in enumerate(bounds)]
         diagonal = [_Task([piece], None, (piece.end - piece.start) ** 2 / 2) for piece in pieces]
         crossing = [
             _Task([rows], columns, _n_pairs(rows, columns)) for turn in _tournament(pieces) for rows, columns in turn
@@ -338,10 +341,10 @@ def run_pairs_of_pieces(
     return int(sum(task.cost for task in tasks))
 
 
-def piece_rows(n_samples: int, unit: int = kernels.ROWS) -> int:
-    """Most samples of a piece, a multiple of ``unit``, the rows or columns of a kernel's block."""
+def piece_rows(n_samples: int, unit: int = kernels.ROWS, n_pieces: int = _PIECES) -> int:
+    """Most samples of about so many pieces, a multiple of ``unit``, the rows or columns of a kernel's block."""
     least, most = _PIECE_ROWS
-    return max(least, min(most, -(-n_samples // (_PIECES * unit)) * unit))
+    return max(least, min(most, -(-n_samples // (n_pieces * unit)) * unit))
 
 
 def worthwhile_threads(shape: tuple[int, int], n_jobs: int) -> int:
