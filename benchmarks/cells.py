@@ -52,7 +52,7 @@ def of_memory(row: dict[str, Any]) -> list[str]:
     return [
         *shape,
         row["dtype"],
-        *(megabytes(row[name]) for name in ("X", "extra", "again", "allowed")),
+        *(megabytes(row[name]) for name in ("X", "extra", "again", "planned", "allowed")),
         verdict(row["met"]),
     ]
 
