@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,9 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastsil.dispatch import NO_PAIRS, compute_terms, engine_of
+from fastsil.forks import LOADING
 from fastsil.parallel import Tick, ignore_progress, resolve_n_jobs
 from fastsil.partition import Partition, partition_from_codes
-from fastsil.rows import open_rows
 from fastsil.terms import SHARE_OF_OWN
 from fastsil.validation import Metric, check_scored, check_tol, name_of_metric, samples_at
 
@@ -276,8 +277,10 @@ class _Probe:
             rows = few
         if engine == "euclidean":
             some = _part_of(X, partition, rows, metric)
+            with LOADING:  # on first use: compiled kernels cost time to load
+                rows_of = importlib.import_module("fastsil.rows")
             started = time.perf_counter()
-            open_rows(*some, metric, metric_params, n_jobs=n_jobs).intervals()
+            rows_of.open_rows(*some, metric, metric_params, n_jobs=n_jobs).intervals()
             self._guessed = time.perf_counter() - started
 
     def pairs(self) -> float:

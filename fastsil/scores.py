@@ -17,14 +17,12 @@ from fastsil.dispatch import (
     is_worth_remembering,
     silhouettes_of,
 )
-from fastsil.estimate import silhouette_estimate
 from fastsil.forks import LOADING
 from fastsil.memo import MEMO
 from fastsil.parallel import progress_bar, resolve_n_jobs
 from fastsil.partition import Partition
 from fastsil.planning import LONG_SECONDS, Plan, in_time, may_be_long, plan_of
 from fastsil.profile import SilhouetteProfile, profile_of, spread_out, with_ignored
-from fastsil.rows import guess_terms
 from fastsil.scaling import result_dtype
 from fastsil.terms import SilhouetteTerms
 from fastsil.validation import (
@@ -184,7 +182,7 @@ def silhouette_score(
     if tol is not None:
         if sample_size is not None:
             raise ValueError("sample_size and tol are two ways to score fewer samples; pass one of them.")
-        estimate = silhouette_estimate(
+        estimate = _load("estimate").silhouette_estimate(
             X,
             labels,
             tol=tol,
@@ -195,7 +193,7 @@ def silhouette_score(
             progress=progress,
             **metric_params,
         )
-        return estimate.score if average == "micro" else estimate.macro_score
+        return float(estimate.score if average == "micro" else estimate.macro_score)
     if is_dask_array(X):
         if sample_size is None:
             return float(_blocks(metric).score_by_blocks(X, labels, metric, metric_params, average, ignore_label))
@@ -272,7 +270,7 @@ def silhouette_profile(
             terms = _compute(data, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
         else:
             with progress_bar("silhouettes", enabled=progress) as tick:
-                terms, intervals = guess_terms(
+                terms, intervals = _load("rows").guess_terms(
                     data,
                     partition,
                     metric,
@@ -295,8 +293,13 @@ def _blocks(metric: Metric) -> Any:
             "metric='precomputed' takes no Dask array; pass the samples and their metric, or distances mapped from a "
             "file (numpy.load(path, mmap_mode='r')), which are read in place."
         )
+    return _load("blocks")
+
+
+def _load(room: str) -> Any:
+    """A room with compiled kernels, on first use: they take as long to load as all of scikit-learn's metrics."""
     with LOADING:
-        return importlib.import_module("fastsil.blocks")
+        return importlib.import_module(f"fastsil.{room}")
 
 
 def _compute(

@@ -158,6 +158,12 @@ def test_import_fastsil_loads_next_to_nothing():
     assert not loaded_by("import fastsil") & {*OPTIONAL, "numba", "sklearn", "scipy", "numpy"}
 
 
+def test_the_drop_in_loads_no_compiler():
+    """It takes a third of a second, which a script that only imports the names must not pay."""
+    names = "silhouette_samples, silhouette_score, silhouette_profile, patch_sklearn, plan"
+    assert "numba" not in loaded_by(f"from fastsil import {names}")
+
+
 def test_public_names_load_no_optional_package():
     """All of them in one interpreter, which takes a second to start."""
     names = ", ".join(name for name in fastsil.__all__ if name != "__version__")
