@@ -113,6 +113,7 @@ def _load_frame(path: Path) -> pd.DataFrame:
                 low_memory=False,
                 on_bad_lines="error",
                 skipinitialspace=True,
+                **_precision_of(pd),
             )
     except pd.errors.EmptyDataError:
         raise DataFileError(f"{path} is empty.") from None
@@ -121,6 +122,11 @@ def _load_frame(path: Path) -> pd.DataFrame:
         raise DataFileError(f"{path}: its lines have different numbers of cells ({reason}).") from error
     frame.columns = frame.columns.map(str)
     return frame
+
+
+def _precision_of(pd: Any) -> dict[str, Any]:
+    """Before version 3, pandas reads numbers to the last digit only if asked to; later it objects to being asked."""
+    return {"float_precision": "round_trip"} if int(pd.__version__.partition(".")[0]) < 3 else {}
 
 
 def _first_row(path: Path, separator: str) -> list[str]:

@@ -5,7 +5,7 @@ import pytest
 import sklearn.metrics
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.sparse import csr_array, csr_matrix, random_array
+from scipy.sparse import csr_array, csr_matrix, random
 
 import fastsil
 import reference
@@ -93,7 +93,7 @@ def test_nothing_stored():
 
 def test_memory_does_not_grow_with_the_features():
     """A million features of a few samples: a dense array would be 3 GB."""
-    X = random_array((400, 1_000_000), density=1e-5, rng=np.random.default_rng(0), format="csr")
+    X = csr_array(random(400, 1_000_000, density=1e-5, random_state=np.random.default_rng(0), format="csr"))
     labels = np.arange(400) % 4
     expected = sklearn.metrics.silhouette_samples(X, labels)
     np.testing.assert_allclose(fastsil.silhouette_samples(X, labels), expected, atol=1e-10)
