@@ -104,7 +104,7 @@ def _load_frame(path: Path) -> pd.DataFrame:
         first = _first_row(path, separator)
         with _unpacked(path) as text:
             # index_col=False: else a line with one cell too many silently makes the first column an index.
-            frame = pd.read_csv(
+            frame: pd.DataFrame = pd.read_csv(
                 text,
                 sep=separator,
                 encoding="utf-8-sig",
