@@ -97,7 +97,8 @@ def test_a_mapped_file_is_not_held_by_the_pairs_of_euclidean_distance(folder):
         """
 X = np.load(folder + "/X.npy", mmap_mode="r")
 fastsil.silhouette_score(np.array(X[:4000]), labels[:4000], n_jobs=1)
-found = peak_of(lambda: fastsil.silhouette_score(X, labels, n_jobs=1))
+# Three times: on a busy machine a peak may come and go between two looks.
+found = peak_of(lambda: [fastsil.silhouette_score(X, labels, n_jobs=1) for _ in range(3)][-1])
 print(json.dumps(found | {"planned": fastsil.plan(X, labels, n_jobs=1).memory}))
 """,
     )
