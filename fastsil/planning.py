@@ -61,7 +61,7 @@ _CHUNK_BYTES = 8 << 20
 # A candidate (a sample and a cluster that may be its nearest) of a round; the engine's rounds have so many of them, and
 # so many samples at least and at most.
 _CANDIDATE_BYTES = 128
-_ROUND_CANDIDATES, _ROUND_SAMPLES = 1 << 19, (1 << 8, 1 << 18)
+_ROUND_CANDIDATES, _ROUND_SAMPLES = 1 << 18, (1 << 8, 1 << 18)
 # Features that Manhattan distance has sorted at once.
 _SORTED_FEATURES = 16
 # Metrics of which the Euclidean engine computes the data as they are, without a map before it.

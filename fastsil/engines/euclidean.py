@@ -56,9 +56,9 @@ _SYMMETRIC_CLUSTERS = (6, 32)
 _SYMMETRIC_COST = 1.1
 # Candidate pairs of one round are kept, at so many bytes each while they are sorted.
 _ROUND_BYTES = 32 << 20
-_CANDIDATE_BYTES = 64
+_CANDIDATE_BYTES = 128
 _ROUND_SAMPLES = (1 << 8, 1 << 18)
-_BLOCK_ENTRIES = 1 << 20
+_BLOCK_ENTRIES = 1 << 18
 # Samples whose candidates are counted before more bounds are prepared.
 _PROBE_SAMPLES = 1024
 # A computed mean distance is off by less than this share; a candidate whose bound is within it is computed.
