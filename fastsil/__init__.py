@@ -6,11 +6,10 @@ scikit-learn pieces that a program has loaded anyway.
 
 from __future__ import annotations
 
-import importlib
 import sys
 from typing import TYPE_CHECKING
 
-from fastsil.forks import LOADING
+from fastsil.forks import loaded
 
 if sys.maxsize < 2**32 or sys.byteorder != "little":
     raise ImportError(
@@ -74,8 +73,7 @@ else:
     # Hidden from type checkers, to which every misspelt name would be an object.
     def __getattr__(name: str) -> object:
         if name in _ROOM_OF:
-            with LOADING:
-                return getattr(importlib.import_module(_ROOM_OF[name]), name)
+            return getattr(loaded(_ROOM_OF[name]), name)
         raise AttributeError(f"module 'fastsil' has no attribute {name!r}")
 
 

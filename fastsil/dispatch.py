@@ -6,7 +6,6 @@ table, and :func:`silhouettes_of` turns mean distances into silhouettes.
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import pairwise_distances
 
 from fastsil.extremes import Reach, within_range
-from fastsil.forks import LOADING
+from fastsil.forks import loaded
 from fastsil.geometry import (
     apply_map,
     directions,
@@ -309,8 +308,7 @@ def _is_shared(route: Route, X: Any) -> bool:
 
 
 def _engine(name: str) -> Any:
-    with LOADING:
-        return importlib.import_module(f"fastsil.engines.{name}")
+    return loaded(f"fastsil.engines.{name}")
 
 
 def _minkowski_route(p: Any) -> Route | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastsil.dispatch import NO_PAIRS, compute_terms, engine_of
-from fastsil.forks import LOADING
+from fastsil.forks import loaded
 from fastsil.parallel import Tick, ignore_progress, resolve_n_jobs
 from fastsil.partition import Partition, partition_from_codes
 from fastsil.terms import SHARE_OF_OWN
@@ -277,10 +276,9 @@ class _Probe:
             rows = few
         if engine == "euclidean":
             some = _part_of(X, partition, rows, metric)
-            with LOADING:  # on first use: compiled kernels cost time to load
-                rows_of = importlib.import_module("fastsil.rows")
+            open_rows = loaded("fastsil.rows").open_rows
             started = time.perf_counter()
-            rows_of.open_rows(*some, metric, metric_params, n_jobs=n_jobs).intervals()
+            open_rows(*some, metric, metric_params, n_jobs=n_jobs).intervals()
             self._guessed = time.perf_counter() - started
 
     def pairs(self) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from typing import Any, Literal
 
@@ -17,7 +16,7 @@ from fastsil.dispatch import (
     is_worth_remembering,
     silhouettes_of,
 )
-from fastsil.forks import LOADING
+from fastsil.forks import loaded
 from fastsil.memo import MEMO
 from fastsil.parallel import progress_bar, resolve_n_jobs
 from fastsil.partition import Partition
@@ -182,7 +181,7 @@ def silhouette_score(
     if tol is not None:
         if sample_size is not None:
             raise ValueError("sample_size and tol are two ways to score fewer samples; pass one of them.")
-        estimate = _load("estimate").silhouette_estimate(
+        estimate = loaded("fastsil.estimate").silhouette_estimate(
             X,
             labels,
             tol=tol,
@@ -270,7 +269,7 @@ def silhouette_profile(
             terms = _compute(data, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
         else:
             with progress_bar("silhouettes", enabled=progress) as tick:
-                terms, intervals = _load("rows").guess_terms(
+                terms, intervals = loaded("fastsil.rows").guess_terms(
                     data,
                     partition,
                     metric,
@@ -293,13 +292,7 @@ def _blocks(metric: Metric) -> Any:
             "metric='precomputed' takes no Dask array; pass the samples and their metric, or distances mapped from a "
             "file (numpy.load(path, mmap_mode='r')), which are read in place."
         )
-    return _load("blocks")
-
-
-def _load(room: str) -> Any:
-    """A room with compiled kernels, on first use: they take as long to load as all of scikit-learn's metrics."""
-    with LOADING:
-        return importlib.import_module(f"fastsil.{room}")
+    return loaded("fastsil.blocks")
 
 
 def _compute(

@@ -6,7 +6,6 @@ it is chosen whether that is less work than to compute all samples.
 
 from __future__ import annotations
 
-import importlib
 import time
 from dataclasses import replace
 from typing import Any
@@ -18,7 +17,7 @@ from sklearn.utils import check_random_state
 from fastsil.dispatch import NO_PAIRS, compute_terms, engine_of, silhouettes_of
 from fastsil.estimate.result import ClusterEstimates, SilhouetteEstimate
 from fastsil.estimate.rounds import Request, Rounds
-from fastsil.forks import LOADING
+from fastsil.forks import loaded
 from fastsil.parallel import Tick, part_of, progress_bar, resolve_n_jobs
 from fastsil.partition import Partition
 from fastsil.planning import exact_is_as_cheap
@@ -134,8 +133,7 @@ def _estimate_blocks(
 ) -> SilhouetteEstimate:
     """The same of a Dask array. All labels and an interval for each sample are in memory, and nothing else."""
     check_metric(metric)
-    with LOADING:
-        blocks = importlib.import_module("fastsil.blocks")
+    blocks = loaded("fastsil.blocks")
     if metric not in GEOMETRIES:
         rows = blocks.BlockRows(X, labels, metric, metric_params, ignore_label)
         rounds = Rounds(rows, rows.partition, request, rows.intervals())
