@@ -222,8 +222,7 @@ def add_distances_by_groups(
     slot of the other's group in every grouping. Sums over a run of equal cells are taken first.
     """
     tile = workspace.tile
-    lanes = workspace.strip.shape[0]
-    width = _MICRO_VECTORS * lanes
+    width = _MICRO_VECTORS * workspace.strip.shape[0]
     turned = np.empty(COLUMNS * width, tile.dtype)
     total = np.empty(width)
     for t in range(tasks.shape[0]):
@@ -242,10 +241,7 @@ def add_distances_by_groups(
                 _multiply_tile(samples, rows, n_rows, columns, tasks[t, 4], c > first, workspace)
                 _finish_tile(samples, rows, n_rows, columns, c - r if within else _APART, workspace)
                 for i in range(0, n_rows, width):
-                    for half in range(0, width, lanes):
-                        block = tile[i + half : i + half + lanes]
-                        for f in range(0, _padded(n_columns, lanes), lanes):
-                            _transpose(block, f, turned, f * width + half)
+                    _turn_rows(tile, i, n_columns, turned)
                     used = min(width, n_rows - i)
                     _add_runs(turned, width, n_columns, cells[c:], slots[c:], total, sums[:, r + i : r + i + used])
                 flat = tile.reshape(ROWS * COLUMNS)
@@ -270,8 +266,7 @@ def fill_nearest_cluster(
     Columns run through the clusters in turn, however small these are.
     """
     tile = workspace.tile
-    lanes = workspace.strip.shape[0]
-    width = _MICRO_VECTORS * lanes
+    width = _MICRO_VECTORS * workspace.strip.shape[0]
     turned = np.empty(COLUMNS * width, tile.dtype)
     total = np.empty(ROWS)
     own = np.empty(ROWS, codes.dtype)
@@ -291,17 +286,30 @@ def fill_nearest_cluster(
             n_columns = len(columns)
             _multiply_tile(samples, rows, n_rows, columns, task[2], first > 0, workspace)
             _finish_tile(samples, rows, n_rows, columns, _APART, workspace)
+            following = c
             for i in range(0, n_rows, width):
-                for half in range(0, width, lanes):
-                    block = tile[i + half : i + half + lanes]
-                    for f in range(0, _padded(n_columns, lanes), lanes):
-                        _transpose(block, f, turned, f * width + half)
+                _turn_rows(tile, i, n_columns, turned)
                 low, high = r + i, r + min(i + width, n_rows)
-                _take_nearer(
+                following = _take_nearer(
                     turned, width, n_columns, first, offsets, c, own[i:], total[i:], mean[low:high], cluster[low:high]
                 )
-            while offsets[c + 1] <= first + n_columns and c + 2 < len(offsets):
-                c += 1
+            c = following
+
+
+@njit(**_FLAGS)
+def _turn_rows(
+    tile,  # IN (ROWS, COLUMNS)
+    first,  # IN first of the rows, as many as a micro block has columns
+    n_columns,  # IN scalar
+    turned,  # OUT flat; the rows' entries of a column stand side by side, column by column
+):
+    """Transpose some rows of a tile."""
+    lanes = len(turned) // (COLUMNS * _MICRO_VECTORS)
+    width = _MICRO_VECTORS * lanes
+    for half in range(0, width, lanes):
+        block = tile[first + half : first + half + lanes]
+        for f in range(0, _padded(n_columns, lanes), lanes):
+            _transpose(block, f, turned, f * width + half)
 
 
 @njit(**_FLAGS)
@@ -317,7 +325,7 @@ def _take_nearer(
     mean,  # INOUT (n_rows,) least mean distance to another cluster so far
     cluster,  # INOUT (n_rows,) where it is
 ):
-    """Add up columns; where a cluster ends, see whether it is nearer than all before."""
+    """Add up columns; where a cluster ends, see whether it is nearer than all before. Returns the next column's."""
     n_rows = len(mean)
     j = 0
     while j < n_columns:
@@ -337,6 +345,7 @@ def _take_nearer(
                 total[k] = 0.0
             c += 1
         j = min(end, n_columns)
+    return c
 
 
 @njit(**_FLAGS)
