@@ -54,13 +54,7 @@ _LOG = 5.3
 # chunk of scikit-learn's distances.
 _SAMPLE_BYTES = {"linear": 56, "other": 72}
 _THREAD_BYTES, _THREAD_FEATURES = 5 << 20, 32
-# Products from which on the Euclidean engine starts threads.
-_WORTH_THREADS = 1e9
 _CHUNK_BYTES = 8 << 20
-# A candidate (a sample and a cluster that may be its nearest) of a round; the engine's rounds have so many of them, and
-# so many samples at least and at most.
-_CANDIDATE_BYTES = 128
-_ROUND_CANDIDATES, _ROUND_SAMPLES = 1 << 18, (1 << 8, 1 << 18)
 # Features that Manhattan distance has sorted at once.
 _SORTED_FEATURES = 16
 # Metrics of which the Euclidean engine computes the data as they are, without a map before it.
@@ -377,15 +371,17 @@ def _memory(partition: Partition, n_features: int, engine: str, probe: _Probe, m
     if engine == "reference":
         needed += n_jobs * _CHUNK_BYTES
     if engine == "euclidean":
-        threads = n_jobs if float(n_samples) ** 2 * n_features >= _WORTH_THREADS else 1
+        threads = max(1, loaded("fastsil.pairs").worthwhile_threads((n_samples, n_features), n_jobs))
         needed += threads * _THREAD_BYTES * min(n_features, _THREAD_FEATURES) // _THREAD_FEATURES
         needed += 0 if metric in _UNMAPPED else 8 * n_samples * n_features
-    if "pruned" in way:
-        round_samples = min(float(n_samples), np.clip(_ROUND_CANDIDATES / candidates, *_ROUND_SAMPLES))
-        needed += int(_CANDIDATE_BYTES * round_samples * candidates)
-    if "complete" in way:
-        # Of the first round; bounds exclude some even so.
-        needed += _CANDIDATE_BYTES * min(_ROUND_CANDIDATES, n_samples * n_clusters // 4)
+        euclidean = loaded("fastsil.engines.euclidean")
+        kept = 0.0
+        if "pruned" in way:
+            kept = candidates * min(n_samples, euclidean.round_samples(candidates))
+        elif "complete" in way:
+            # Of the first round; bounds exclude some even so.
+            kept = min(euclidean.ROUND_CANDIDATES, n_samples * n_clusters // 4)
+        needed += int(euclidean.CANDIDATE_BYTES * kept)
     return needed
 
 

@@ -55,8 +55,8 @@ _SYMMETRIC_CLUSTERS = (6, 32)
 # Both sides of a pair cost a little more than one.
 _SYMMETRIC_COST = 1.1
 # Candidate pairs of one round are kept, at so many bytes each while they are sorted.
-_ROUND_BYTES = 32 << 20
-_CANDIDATE_BYTES = 128
+CANDIDATE_BYTES = 128
+ROUND_CANDIDATES = 1 << 18
 _ROUND_SAMPLES = (1 << 8, 1 << 18)
 _BLOCK_ENTRIES = 1 << 18
 # Samples whose candidates are counted before more bounds are prepared.
@@ -180,12 +180,12 @@ class _Search:
         partition = self._partition
         n_samples = partition.n_samples
         nearest = _Nearest(np.empty(n_samples), np.empty(n_samples, dtype=np.int32))
-        start, step = 0, _round_samples(self._expected)
+        start, step = 0, round_samples(self._expected)
         while start < n_samples:
             end = min(start + step, n_samples)
             with _timed(self._seconds, "bounds"):
                 candidates = self._candidates(start, end)
-                step = _round_samples(len(candidates.row) / (end - start))
+                step = round_samples(len(candidates.row) / (end - start))
                 best = index_of_least(candidates.row - start, candidates.guess, end - start)
             if start == 0 and self._symmetry_is_less_work(best, candidates):
                 with _timed(self._seconds, "other clusters"):
@@ -318,9 +318,9 @@ class _Search:
         return np.asarray(sums / self._partition.sizes[clusters])
 
 
-def _round_samples(candidates_per_sample: float) -> int:
+def round_samples(candidates_per_sample: float) -> int:
     """Samples of a round of the pruned way."""
-    return int(np.clip(_ROUND_BYTES / (_CANDIDATE_BYTES * candidates_per_sample), *_ROUND_SAMPLES))
+    return int(np.clip(ROUND_CANDIDATES / candidates_per_sample, *_ROUND_SAMPLES))
 
 
 def _finish(data: ScaledData, own_sums: NDArray[np.float64], nearest: _Nearest, work: Work) -> SilhouetteTerms:
