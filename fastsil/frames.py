@@ -81,14 +81,14 @@ def frames_for(
     TypeError
         If a number of components is no number.
     """
-    reductions = {pca: _fitted_pca(X, pca) for pca in pcas}
-    frames = []
-    for metric, pca in product(metrics, pcas):
-        reduction = reductions[pca]
+    made = {}
+    for pca in pcas:
+        reduction = _fitted_pca(X, pca)
         reduced = X if reduction is None else reduction.transform(X)
-        params = params_of(metric)
-        frames.append(Frame(metric, params, pca, reduction, geometry_of(reduced, metric, params)))
-    return frames
+        for metric in metrics:
+            params = params_of(metric)
+            made[metric, pca] = Frame(metric, params, pca, reduction, geometry_of(reduced, metric, params))
+    return [made[wanted] for wanted in product(metrics, pcas)]
 
 
 def check_pca(pca: Any, shape: tuple[int, int]) -> list[Components]:
