@@ -47,14 +47,12 @@ _INNER_COST = 30
 # n = 20,000, d = 32, k = 100 computes 2 to 3 % of the pairs instead of 16.
 _PAIR_FEATURES = 200
 _MEASURED_FEATURES = 128
-# Products of covariances with a basis are kept for so many bytes of clusters at a time.
-_PRODUCTS_BYTES = 16 << 20
-
-
 # What a candidate costs beside its pairs: as many pairs, for gathering the sample and for tiles that clusters do not
 # fill, and as many products of a tile, for bookkeeping. Measured with clusters of ten.
 _CANDIDATE_PAIRS = 50
 _CANDIDATE_PRODUCTS = 20_000
+# Products of covariances with a basis are kept for so many bytes of clusters at a time.
+_PRODUCTS_BYTES = 16 << 20
 
 
 class Load(NamedTuple):

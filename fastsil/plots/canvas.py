@@ -69,6 +69,11 @@ def axes_for(ax: Axes | None, *, figsize: tuple[float, float]) -> Axes:
     return ax
 
 
+def two_axes_for(axes: Any) -> Any:
+    """Two axes side by side, a new figure's if none are given."""
+    return pyplot().subplots(1, 2, figsize=(13, 4.2), layout="constrained")[1] if axes is None else axes
+
+
 def finish_against_k(ax: Axes, n_clusters: NDArray[Any], *, place: LegendPlace = "best") -> None:
     """What curves against k share: whole numbers below, faint lines across, and a legend."""
     from matplotlib.ticker import MaxNLocator

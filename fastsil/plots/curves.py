@@ -18,7 +18,7 @@ from fastsil.plots.canvas import (
     LegendPlace,
     axes_for,
     finish_against_k,
-    pyplot,
+    two_axes_for,
 )
 
 if TYPE_CHECKING:
@@ -198,9 +198,7 @@ def draw_sweep(
     ImportError
         If matplotlib is not installed.
     """
-    if axes is None:
-        axes = pyplot().subplots(1, 2, figsize=(13, 4.2), layout="constrained")[1]
-    left, right = axes
+    left, right = two_axes_for(axes)
     draw_sweep_elbow(results, best_k=best_k, chosen_k=chosen_k, ax=left)
     draw_sweep_scores(results, best_k=best_k, chosen_k=chosen_k, ax=right)
     return np.array([left, right], dtype=object)

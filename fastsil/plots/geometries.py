@@ -19,7 +19,7 @@ from fastsil.plots.canvas import (
     VERMILION,
     axes_for,
     finish_against_k,
-    pyplot,
+    two_axes_for,
 )
 
 if TYPE_CHECKING:
@@ -53,9 +53,7 @@ def draw_geometries(tables: Tables, *, axes: Any = None) -> NDArray[Any]:
     ImportError
         If matplotlib is not installed.
     """
-    if axes is None:
-        axes = pyplot().subplots(1, 2, figsize=(13, 4.2), layout="constrained")[1]
-    left, right = axes
+    left, right = two_axes_for(axes)
     draw_geometry_scores(tables, ax=left)
     draw_geometry_excess(tables, ax=right)
     return np.array([left, right], dtype=object)
