@@ -125,8 +125,16 @@ def _beside(sweep: Geometry, first: Geometry) -> str:
     )
     if sweep is first:
         return f"{sweep.name}: {numbers}"
-    words = {1: "helps", 0: "makes little difference", -1: "does not help"}[_beyond(sweep, first)]
-    return f"{sweep.name} {words}: {numbers}"
+    beyond = _beyond(sweep, first)
+    words = {1: "helps", 0: "makes little difference", -1: "does not help"}[beyond]
+    return f"{sweep.name} {words}: {numbers}{_less_clear(sweep, first) if beyond < 0 else ''}"
+
+
+def _less_clear(sweep: Geometry, first: Geometry) -> str:
+    """How a low p-value can go with no help: it tells whether there is structure, not how clear it is."""
+    if sweep.p_value > LEVEL:
+        return ""
+    return f" There is structure here too, as p says, but clusters stand out less than in {first.name}."
 
 
 def _of_several(p_value: float, n_sweeps: int) -> str:
