@@ -31,6 +31,8 @@ _PIECES = 64
 # Products of all pairs below which starting threads costs more than it saves: digits, n = 1,797 with 2e8, take 5 ms on
 # one thread and 10 ms on two.
 _WORTH_THREADS = 1e9
+# A mean distance from these sums is off by less than this share, by the type that distances are computed in.
+MARGIN = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-11}
 
 
 class Piece(NamedTuple):
@@ -352,6 +354,11 @@ def worthwhile_threads(shape: tuple[int, int], n_jobs: int) -> int:
     return enough_for_threads(n_jobs, float(shape[0]) ** 2 * shape[1], _WORTH_THREADS)
 
 
+def rounding_of_products(dtype: np.dtype[Any], length: int) -> float:
+    """Most that inner products in a tile are off by, relative to the product of the norms: sums of DEPTH at a time."""
+    return float(np.finfo(dtype).eps) * (kernels.DEPTH + length / kernels.DEPTH + 16)
+
+
 class _Task(NamedTuple):
     """All pairs within each of some pieces (no columns), or between one piece and another."""
 
@@ -390,19 +397,3 @@ def _earlier_tasks_of_same_pieces(tasks: list[_Task]) -> list[list[int]]:
         after.append(sorted({last[piece] for piece in pieces if piece in last}))
         last.update(dict.fromkeys(pieces, index))
     return after
-
-
-def least(groups: NDArray[np.intp], values: NDArray[np.float64], n_groups: int) -> NDArray[np.float64]:
-    """The least value of each group."""
-    smallest = np.full(n_groups, np.inf)
-    np.minimum.at(smallest, groups, values)
-    return smallest
-
-
-def index_of_least(groups: NDArray[np.intp], values: NDArray[np.float64], n_groups: int) -> NDArray[np.intp]:
-    """For each group, the first index of its least value; every group occurs."""
-    indices = np.flatnonzero(values == least(groups, values, n_groups)[groups])
-    first = np.empty(n_groups, dtype=np.intp)
-    # Written from the last to the first, so that the first one stays.
-    first[groups[indices[::-1]]] = indices[::-1]
-    return first

@@ -76,3 +76,19 @@ def sorted_by_cluster(clusters: NDArray[np.integer[Any]], n_clusters: int) -> ND
     # NumPy sorts 16 bits in linear time.
     narrow = clusters.astype(np.uint16) if n_clusters <= 1 << 16 else clusters
     return np.argsort(narrow, kind="stable").astype(np.intp, copy=False)
+
+
+def least_of_groups(groups: NDArray[np.intp], values: NDArray[np.float64], n_groups: int) -> NDArray[np.float64]:
+    """The least value of each group."""
+    smallest = np.full(n_groups, np.inf)
+    np.minimum.at(smallest, groups, values)
+    return smallest
+
+
+def index_of_least(groups: NDArray[np.intp], values: NDArray[np.float64], n_groups: int) -> NDArray[np.intp]:
+    """For each group, the first index of its least value; every group occurs."""
+    indices = np.flatnonzero(values == least_of_groups(groups, values, n_groups)[groups])
+    first = np.empty(n_groups, dtype=np.intp)
+    # Written from the last to the first, so that the first one stays.
+    first[groups[indices[::-1]]] = indices[::-1]
+    return first

@@ -13,8 +13,6 @@ from fastsil.approximation.table import (
     CovarianceSummary,
     MomentTable,
     make_table,
-    measure_clusters,
-    rounding_of,
 )
 
 __all__ = [
@@ -28,6 +26,4 @@ __all__ = [
     "EuclideanRows",
     "MomentTable",
     "make_table",
-    "measure_clusters",
-    "rounding_of",
 ]

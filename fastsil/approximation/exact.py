@@ -9,13 +9,10 @@ from numpy.typing import NDArray
 
 from fastsil.approximation.rows import GUESS, LOWER, Approximation, Approximator, Candidates
 from fastsil.approximation.table import make_table, measure_clusters
-from fastsil.pairs import PairSums, index_of_least
+from fastsil.pairs import MARGIN, PairSums
 from fastsil.parallel import Tick, ignore_progress
-from fastsil.partition import Partition
+from fastsil.partition import Partition, index_of_least
 from fastsil.scaling import scale_data
-
-# A computed mean distance is off by less than this share.
-_MARGIN = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-11}
 
 
 class EuclideanRows:
@@ -88,7 +85,7 @@ class EuclideanRows:
 
         best = index_of_least(candidates.row, candidates.means[:, GUESS], len(positions))
         compute(np.sort(best))
-        limit = exact[best] * (1.0 + _MARGIN[self._data.dtype])
+        limit = exact[best] * (1.0 + MARGIN[self._data.dtype])
         others = candidates.means[:, LOWER] <= limit[candidates.row]
         others[best] = False
         compute(np.flatnonzero(others))

@@ -18,9 +18,8 @@ from fastsil.approximation.table import MomentTable
 from fastsil.kernels import approximation as kernels
 from fastsil.kernels import bounds as bound_kernels
 from fastsil.kernels import euclidean as tile_kernels
-from fastsil.pairs import index_of_least, least
 from fastsil.parallel import Tick, ignore_progress, in_batches, run_tasks
-from fastsil.partition import sorted_by_cluster
+from fastsil.partition import index_of_least, least_of_groups, sorted_by_cluster
 from fastsil.scaling import as_writable
 
 # Samples whose candidates are held at a time, and samples of a block times clusters.
@@ -110,7 +109,7 @@ class Approximator:
         found.a[:] = self._look_closely(rows, codes, among=True)
         found.a[self._table.moments.sizes[codes] == 1] = 0.0
         for column in (LOWER, UPPER):
-            found.b[:, column] = least(candidates.row, candidates.means[:, column], len(rows))
+            found.b[:, column] = least_of_groups(candidates.row, candidates.means[:, column], len(rows))
         best = index_of_least(candidates.row, candidates.means[:, GUESS], len(rows))
         found.b[:, GUESS] = np.minimum(candidates.means[best, GUESS], found.b[:, UPPER])
         found.neighbor[:] = candidates.cluster[best]

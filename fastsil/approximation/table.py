@@ -17,6 +17,7 @@ from fastsil.kernels import bounds as bound_kernels
 from fastsil.kernels import euclidean as tile_kernels
 from fastsil.kernels import moments as moment_kernels
 from fastsil.moments import cluster_centers
+from fastsil.pairs import rounding_of_products
 from fastsil.parallel import Tick, ignore_progress, part_of, run_tasks
 from fastsil.partition import Partition
 from fastsil.scaling import ScaledData
@@ -67,10 +68,9 @@ class MomentTable(NamedTuple):
     rounding: float  # of inner products, relative to the product of the norms
 
 
-def rounding_of(dtype: np.dtype[Any], n_features: int) -> float:
-    """Worst case of a sum of products that is taken DEPTH at a time, over features or over members."""
-    length = max(n_features, _BLOCK)
-    return float(np.finfo(dtype).eps) * (tile_kernels.DEPTH + length / tile_kernels.DEPTH + 16)
+def _rounding_of(dtype: np.dtype[Any], n_features: int) -> float:
+    """Of products over features, and of covariances, which are products over a block of members."""
+    return rounding_of_products(dtype, max(n_features, _BLOCK))
 
 
 def measure_clusters(data: ScaledData, *, n_jobs: int, tick: Tick = ignore_progress) -> ClusterMoments:
@@ -110,7 +110,7 @@ def make_table(moments: ClusterMoments, dtype: np.dtype[Any]) -> MomentTable:
         float32 or float64: the type that distances are computed in.
     """
     centers, variance, fourth = moments.centers, moments.variance, moments.fourth
-    rounding = rounding_of(dtype, centers.shape[1])
+    rounding = _rounding_of(dtype, centers.shape[1])
     origin = np.average(centers, axis=0, weights=moments.sizes).astype(dtype)
     wander = 2.0**-48 * np.linalg.norm(centers, axis=1) + 1e-12 * np.sqrt(variance)
     skew_norm = np.linalg.norm(moments.skew, axis=1)
@@ -183,7 +183,7 @@ def _summarise_covariances(
     """Covariances, as few at a time as the budget has room for, and what is kept of each."""
     partition = data.partition
     n_clusters, n_features = centers.shape
-    rounding = rounding_of(data.dtype, n_features)
+    rounding = _rounding_of(data.dtype, n_features)
     at_once = max(4, _SUMS_BYTES // (8 * n_features**2))
     size = max(_PIECE, -(-int(partition.sizes.max()) // at_once))
     summaries: list[Any] = [None] * n_clusters

@@ -36,9 +36,9 @@ from fastsil.moments import (
     radial_bounds,
     shared_basis,
 )
-from fastsil.pairs import PairSums, index_of_least, worthwhile_threads
+from fastsil.pairs import MARGIN, PairSums, rounding_of_products, worthwhile_threads
 from fastsil.parallel import Tick, part_of, run_tasks
-from fastsil.partition import Partition, sorted_by_cluster
+from fastsil.partition import Partition, index_of_least, sorted_by_cluster
 from fastsil.scaling import ScaledData, scale_data
 from fastsil.terms import SHARE_OF_OWN, SilhouetteTerms, Work
 
@@ -61,8 +61,6 @@ _ROUND_SAMPLES = (1 << 8, 1 << 18)
 _BLOCK_ENTRIES = 1 << 18
 # Samples whose candidates are counted before more bounds are prepared.
 _PROBE_SAMPLES = 1024
-# A computed mean distance is off by less than this share; a candidate whose bound is within it is computed.
-_MARGIN = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-11}
 
 
 class _Nearest(NamedTuple):
@@ -144,9 +142,7 @@ class _Search:
         self._n_jobs = n_jobs
         self._seconds = seconds
         self._rooms: SimpleQueue[bound_kernels.Candidates] = SimpleQueue()
-        n_features = data.X.shape[1]
-        # Worst case of a sum of products that is taken DEPTH at a time.
-        self._rounding = float(np.finfo(data.dtype).eps) * (tile_kernels.DEPTH + n_features / tile_kernels.DEPTH + 16)
+        self._rounding = rounding_of_products(data.dtype, data.X.shape[1])
         with _timed(seconds, "bounds"):
             self._prepare_bounds(centers, squared_products)
 
@@ -301,7 +297,8 @@ class _Search:
         ordered = np.sort(best)
         means[ordered] = self._means(candidates, ordered)
         at = candidates.row - start
-        limit = means[best] * (1.0 + _MARGIN[self._data.dtype])
+        # A candidate whose bound is within the rounding of what was computed may yet be nearer.
+        limit = means[best] * (1.0 + MARGIN[self._data.dtype])
         others = candidates.lower <= limit[at]
         others[best] = False
         left = np.flatnonzero(others)
