@@ -111,7 +111,7 @@ def radial_bounds(
     Returns
     -------
     bounds : ClusterBounds
-        No cluster has a basis of its own.
+        ``spectral`` is no less than the Frobenius norm of the covariance, which :func:`shared_basis` relies on.
     skew : ndarray of shape (n_clusters, n_features)
         Mean of r² (y - center) over the members y.
     """
@@ -127,7 +127,34 @@ def radial_bounds(
     frobenius = np.sqrt(squared_products) / sizes
     frobenius = np.sqrt((frobenius + rounding * variance) ** 2 + (rounding * variance) ** 2)
     spectral = np.where(squared_products > 0, np.minimum(variance, frobenius), variance)
-    bounds = ClusterBounds(
+    return cluster_bounds(centers, origin, variance=variance, fourth=fourth, skew=skew, spectral=spectral), skew
+
+
+def cluster_bounds(
+    centers: NDArray[np.float64],
+    origin: NDArray[np.floating],
+    *,
+    variance: NDArray[np.float64],
+    fourth: NDArray[np.float64],
+    skew: NDArray[np.float64],
+    spectral: NDArray[np.float64],
+) -> ClusterBounds:
+    """The table for the first bounds, from moments of the members y of each cluster, with r = |y - center|.
+
+    Parameters
+    ----------
+    centers : ndarray of shape (n_clusters, n_features)
+        Means of the members.
+    origin : ndarray of shape (n_features,)
+        Origin of the products that distances to centers are computed from.
+    variance, fourth : ndarray of shape (n_clusters,)
+        Means of r² and r⁴.
+    skew : ndarray of shape (n_clusters, n_features)
+        Mean of r² (y - center).
+    spectral : ndarray of shape (n_clusters,)
+        Largest eigenvalue of the covariance, or more.
+    """
+    return ClusterBounds(
         centers=centers,
         center_rounding=2.0**-48 * np.linalg.norm(centers, axis=1) + 1e-12 * np.sqrt(variance),
         center_norms=((centers - origin) ** 2).sum(axis=1),
@@ -135,13 +162,7 @@ def radial_bounds(
         variance_r2=np.maximum(fourth - variance**2, 0.0) + 1e-12 * fourth,
         skew_norm=np.linalg.norm(skew, axis=1),
         spectral=spectral * (1 + 1e-9),
-        table=np.full(len(sizes), -1, dtype=np.int64),
-        vectors=np.empty((0, 1, n_features), dtype=data.dtype),
-        theta=np.empty((0, 0)),
-        leak=np.empty(0),
-        rest=np.empty(0),
     )
-    return bounds, skew
 
 
 def directions_worth_it(data: ScaledData, choice: tuple[int, ...], load: Load) -> int:
@@ -211,6 +232,7 @@ def shared_basis(
     for start in range(0, n_clusters, step):
         some = np.arange(start, min(start + step, n_clusters))
         products = _covariance_products(data, bounds.centers, some, basis, n_jobs)
+        # What is wanted of `spectral` here is that it bounds the Frobenius norm: it is that norm, or the trace.
         exact, rest[some] = _forms(basis, products, bounds.variance[some], bounds.spectral[some], n_jobs)
         form_norms[some] = np.sqrt((exact**2).sum(axis=(1, 2))) * (1 + 1e-6)
         forms[some] = exact

@@ -16,7 +16,7 @@ from fastsil.kernels import approximation as kernels
 from fastsil.kernels import bounds as bound_kernels
 from fastsil.kernels import euclidean as tile_kernels
 from fastsil.kernels import moments as moment_kernels
-from fastsil.moments import cluster_centers
+from fastsil.moments import cluster_bounds, cluster_centers
 from fastsil.pairs import rounding_of_products
 from fastsil.parallel import Tick, ignore_progress, part_of, run_tasks
 from fastsil.partition import Partition
@@ -112,31 +112,23 @@ def make_table(moments: ClusterMoments, dtype: np.dtype[Any]) -> MomentTable:
     centers, variance, fourth = moments.centers, moments.variance, moments.fourth
     rounding = _rounding_of(dtype, centers.shape[1])
     origin = np.average(centers, axis=0, weights=moments.sizes).astype(dtype)
-    wander = 2.0**-48 * np.linalg.norm(centers, axis=1) + 1e-12 * np.sqrt(variance)
-    skew_norm = np.linalg.norm(moments.skew, axis=1)
     spectral = np.array([summary.spectral for summary in moments.covariances])
     vectors = np.stack([summary.vectors for summary in moments.covariances])
-    bounds = bound_kernels.ClusterBounds(
-        centers=centers,
-        center_rounding=wander,
-        center_norms=((centers - origin) ** 2).sum(axis=1),
+    bounds = cluster_bounds(
+        centers,
+        origin,
         variance=variance,
-        variance_r2=np.maximum(fourth - variance**2, 0.0) + 1e-12 * fourth,
-        skew_norm=skew_norm,
-        spectral=np.minimum(variance, spectral + 2 * rounding * variance) * (1 + 1e-9),
-        table=np.full(len(centers), -1, dtype=np.int64),
-        vectors=np.empty((0, 1, centers.shape[1]), dtype=dtype),
-        theta=np.empty((0, 0)),
-        leak=np.empty(0),
-        rest=np.empty(0),
+        fourth=fourth,
+        skew=moments.skew,
+        spectral=np.minimum(variance, spectral + 2 * rounding * variance),
     )
     numbers = kernels.Moments(
         sizes=moments.sizes.astype(np.float64),
         variance=variance,
         fourth=fourth,
-        skew_norm=skew_norm,
+        skew_norm=bounds.skew_norm,
         radius=moments.radius * (1 + 1e-9),
-        wander=wander,
+        wander=bounds.center_rounding,
         theta=np.stack([summary.theta for summary in moments.covariances]),
         leak=np.array([summary.leak for summary in moments.covariances]),
         rest=np.array([summary.rest for summary in moments.covariances]),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fastsil.blocks.linear import check_summaries, merge_summaries, summarize_block
 from fastsil.blocks.rows import Ignored, gather, members_by_cluster
-from fastsil.blocks.shapes import ClusterShapes, bounds_of, shapes_of_rows
+from fastsil.blocks.shapes import ClusterShapes, ShapeBounds, bounds_of, shapes_of_rows
 from fastsil.kernels import bounds as bound_kernels
 from fastsil.kernels import euclidean as tile_kernels
 from fastsil.scaling import is_ordinary, result_dtype
@@ -114,12 +114,12 @@ def shapes_of_block(X: Any, codes: NDArray[np.int32], frame: Frame) -> ClusterSh
     return shapes_of_rows(X, codes, frame.centers) if (codes >= 0).any() else None
 
 
-def bounds_of_clusters(shapes: ClusterShapes, frame: Frame) -> bound_kernels.ClusterBounds:
-    """The table of bounds, once the shapes of all blocks are merged."""
+def bounds_of_clusters(shapes: ClusterShapes, frame: Frame) -> ShapeBounds:
+    """The tables of bounds, once the shapes of all blocks are merged."""
     return bounds_of(shapes, frame.sizes, frame.centers, frame.origin)
 
 
-def needed_of_block(X: Any, codes: NDArray[np.int32], frame: Frame, bounds: bound_kernels.ClusterBounds) -> Needed:
+def needed_of_block(X: Any, codes: NDArray[np.int32], frame: Frame, bounds: ShapeBounds) -> Needed:
     """The sums that a block's scored samples need: to the own cluster, and to all that may be the nearest other."""
     scored = np.flatnonzero(codes >= 0)
     rows, clusters = [scored], [codes[scored]]
@@ -193,26 +193,25 @@ def terms_of_sums(sums: NDArray[np.float64], needed: Needed, codes: NDArray[np.i
 
 
 def _candidates(
-    X: NDArray[np.float64], codes: NDArray[np.int32], frame: Frame, bounds: bound_kernels.ClusterBounds
+    X: NDArray[np.float64], codes: NDArray[np.int32], frame: Frame, bounds: ShapeBounds
 ) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
     """Samples and the clusters, other than their own, that no bound excludes as the nearest."""
     n_clusters, n_features = frame.centers.shape
     rounding = float(np.finfo(np.float64).eps) * (n_features + 16)
     z, centers = X - frame.origin, frame.centers - frame.origin
     norms = np.einsum("ij,ij->i", z, z)
-    squares = norms[:, None] + bounds.center_norms - 2.0 * (z @ centers.T)
+    squares = norms[:, None] + bounds.clusters.center_norms - 2.0 * (z @ centers.T)
     block = bound_kernels.Block(codes, squares, norms, np.empty((len(X), 0)))
     room = len(X) * n_clusters
     found = bound_kernels.Candidates(np.empty(room, np.intp), np.empty(room, np.int32), np.empty(room), np.empty(room))
     least_upper = np.empty(len(X))
-    n_found = bound_kernels.select_by_centers(block, bounds, rounding, least_upper, found)
-    row, cluster, lower, guess = (part[:n_found] for part in found)
+    n_found = bound_kernels.select_by_centers(block, bounds.clusters, rounding, least_upper, found)
+    row, cluster, lower = found.row[:n_found], found.cluster[:n_found], found.lower[:n_found]
     for c, entries in members_by_cluster(cluster, n_clusters):
         u = X[row[entries]] - frame.centers[c]
-        tighter, better = np.empty(len(entries)), guess[entries]
-        bound_kernels.bound_by_basis(
-            u @ bounds.vectors[c].T, np.einsum("ij,ij->i", u, u), c, bounds, rounding, tighter, better
-        )
+        components, lengths2 = u @ bounds.bases.vectors[c].T, np.einsum("ij,ij->i", u, u)
+        tighter = np.empty(len(entries))
+        bound_kernels.bound_by_basis(components, lengths2, c, bounds.clusters, bounds.bases, rounding, tighter)
         lower[entries] = tighter
     left = lower <= least_upper[row]
     return row[left], cluster[left]

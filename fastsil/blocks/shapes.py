@@ -29,7 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.blocks.rows import gather, members_by_cluster
-from fastsil.kernels.bounds import ClusterBounds
+from fastsil.kernels.bounds import ClusterBounds, OwnBases
+from fastsil.moments import cluster_bounds
 
 Floats = NDArray[np.float64]
 
@@ -116,27 +117,30 @@ def directions_of(shapes: ClusterShapes, sizes: NDArray[np.intp]) -> tuple[Float
     return directions, lengths2 / sizes[:, None], missed / sizes
 
 
-def bounds_of(shapes: ClusterShapes, sizes: NDArray[np.intp], centers: Floats, origin: Floats) -> ClusterBounds:
-    """The table of bounds, for products relative to ``origin``."""
+class ShapeBounds(NamedTuple):
+    """What bounds need to know of each cluster: for the first ones, and for those along its directions."""
+
+    clusters: ClusterBounds
+    bases: OwnBases
+
+
+def bounds_of(shapes: ClusterShapes, sizes: NDArray[np.intp], centers: Floats, origin: Floats) -> ShapeBounds:
+    """The tables of bounds, for products relative to ``origin``."""
     variance = shapes.squares / sizes
-    fourth = shapes.fourths / sizes
     directions, theta, rest = directions_of(shapes, sizes)
     theta = theta + rest[:, None]
     skew = shapes.skews / sizes[:, None]
-    return ClusterBounds(
-        centers=centers,
-        center_rounding=2.0**-48 * np.linalg.norm(centers, axis=1) + 1e-12 * np.sqrt(variance),
-        center_norms=((centers - origin) ** 2).sum(axis=1),
+    clusters = cluster_bounds(
+        centers,
+        origin,
         variance=variance,
-        variance_r2=np.maximum(fourth - variance**2, 0.0) + 1e-12 * fourth,
-        skew_norm=np.linalg.norm(skew, axis=1),
-        spectral=np.minimum(variance, theta.max(axis=1)) * (1 + 1e-9),
-        table=np.arange(len(sizes)),
-        vectors=np.concatenate([directions, skew[:, None]], axis=1),
-        theta=theta,
-        leak=np.zeros(len(sizes)),
-        rest=rest,
+        fourth=shapes.fourths / sizes,
+        skew=skew,
+        spectral=np.minimum(variance, theta.max(axis=1)),
     )
+    with_skew = np.concatenate([directions, skew[:, None]], axis=1)
+    # What crosses the edge of the directions is part of θ and of the rest.
+    return ShapeBounds(clusters, OwnBases(with_skew, theta, leak=np.zeros(len(sizes)), rest=rest))
 
 
 def _leading_rows(u: Floats, n_rows: int) -> tuple[Floats, float]:

@@ -44,11 +44,6 @@ class ClusterBounds(NamedTuple):
     variance_r2: np.ndarray  # (n_clusters,) Var r²
     skew_norm: np.ndarray  # (n_clusters,) |g|
     spectral: np.ndarray  # (n_clusters,) λ >= λmax(Σ)
-    table: np.ndarray  # (n_clusters,) row in the arrays below, or -1: bounded by λ only
-    vectors: np.ndarray  # (n_tables, n_vectors + 1, n_features) Qᵀ of a basis of the cluster's own, and g last
-    theta: np.ndarray  # (n_tables, n_vectors) θ: T = diag(θ) in that basis
-    leak: np.ndarray  # (n_tables,) ε: |Ez| <= ε |z|
-    rest: np.ndarray  # (n_tables,) ρ
 
 
 class SharedBasis(NamedTuple):
@@ -62,6 +57,15 @@ class SharedBasis(NamedTuple):
     skew: np.ndarray  # (n_clusters, n_vectors) Qᵀg, in the same type
     skew_outside: np.ndarray  # (n_clusters, n_features) the part of g outside Q, in the same type
     skew_rest: np.ndarray  # (n_clusters,) its norm
+
+
+class OwnBases(NamedTuple):
+    """What is known of each cluster in a basis Q of its own."""
+
+    vectors: np.ndarray  # (n_clusters, n_vectors + 1, n_features) Qᵀ, and g last
+    theta: np.ndarray  # (n_clusters, n_vectors) θ: T = diag(θ)
+    leak: np.ndarray  # (n_clusters,) ε: |Ez| <= ε |z|
+    rest: np.ndarray  # (n_clusters,) ρ
 
 
 class Rows(NamedTuple):
@@ -356,15 +360,14 @@ def _component(
 def bound_by_basis(
     components,  # IN (n_rows, n_vectors + 1) z, and u·g last
     squares,  # IN (n_rows,) |u|²
-    cluster,  # IN the cluster; it has a table
+    cluster,  # IN the cluster
     clusters,  # IN ClusterBounds
+    bases,  # IN OwnBases
     rounding,  # IN rounding of inner products, relative to the product of the norms
     lower,  # OUT (n_rows,) lower bound on the mean distance
-    guess,  # OUT (n_rows,) what the mean distance probably is
 ):
-    """Tighter bounds on the mean distance from some samples to one cluster."""
-    t = clusters.table[cluster]
-    n_vectors = clusters.theta.shape[1]
+    """Tighter lower bounds on the mean distance from some samples to one cluster."""
+    n_vectors = bases.theta.shape[1]
     variance = clusters.variance[cluster]
     wander = clusters.center_rounding[cluster]
     for i in range(squares.shape[0]):
@@ -373,13 +376,11 @@ def bound_by_basis(
         for v in range(n_vectors):
             component = np.float64(components[i, v]) * components[i, v]
             inside += component
-            quadratic += clusters.theta[t, v] * component
+            quadratic += bases.theta[cluster, v] * component
         outside = max(square - inside, 0.0)
-        quadratic += 2.0 * clusters.leak[t] * np.sqrt(inside * outside) + clusters.rest[t] * outside
+        quadratic += 2.0 * bases.leak[cluster] * np.sqrt(inside * outside) + bases.rest[cluster] * outside
         spread = 4.0 * quadratic + clusters.variance_r2[cluster] - 4.0 * np.float64(components[i, n_vectors])
         spread = max(spread, 0.0)
-        mean = square + variance
-        guess[i] = _guess(mean, spread)
         # Each of the components may be off by rounding · |u|, and |u|² by that of a sum of squares.
         distance = np.sqrt(square)
         spread += rounding * (

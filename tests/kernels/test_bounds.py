@@ -90,7 +90,8 @@ class Case:
             variance_r2=np.array([m.variance_r2 for m in moments]) * (1 + 1e-12),
             skew_norm=np.array([np.linalg.norm(m.skew) for m in moments]),
             spectral=np.array([np.linalg.norm(m.covariance, 2) for m in moments]) * (1 + 1e-12),
-            table=np.arange(4),
+        )
+        self.bases = kernels.OwnBases(
             vectors=np.stack([np.vstack([basis, m.skew]) for basis, m in zip(bases, moments, strict=True)]),
             theta=np.stack(theta),
             leak=np.array(leak) + 1e-13,
@@ -255,12 +256,11 @@ def test_bound_by_basis(shape, n_features, n_vectors):
     n_vectors = min(n_vectors, n_features)
     case = Case(shape, n_features, n_vectors)
     for cluster in range(4):
-        components, squares = reference.fill_components(case.X, case.centers[cluster], case.clusters.vectors[cluster])
-        lower, guess = np.empty(len(case.X)), np.empty(len(case.X))
+        components, squares = reference.fill_components(case.X, case.centers[cluster], case.bases.vectors[cluster])
+        lower = np.empty(len(case.X))
         kernels.bound_by_basis(
-            components.astype(float), squares.astype(float), cluster, case.clusters, ROUNDING, lower, guess
+            components.astype(float), squares.astype(float), cluster, case.clusters, case.bases, ROUNDING, lower
         )
         members = case.X[case.codes == cluster]
         truth = np.array([float(reference.bound_by_basis(x, members)) for x in case.X])
         assert (lower <= truth * (1 + 1e-11) + 1e-14).all()
-        assert np.isfinite(guess).all()
