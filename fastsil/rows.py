@@ -26,7 +26,7 @@ _PROMISE = {np.dtype(np.float32): 2e-6, np.dtype(np.float64): 1e-10}
 _CHUNK_BYTES = 32 << 20
 
 
-class Rows(Protocol):
+class SilhouetteRows(Protocol):
     """What can be known of single silhouettes."""
 
     @property
@@ -48,7 +48,7 @@ def open_rows(
     *,
     n_jobs: int,
     tick: Tick = ignore_progress,
-) -> Rows:
+) -> SilhouetteRows:
     """Guesses from moments where the metric has a Euclidean form; else rows of scikit-learn's distances, no guesses."""
     data = as_euclidean(X, metric, metric_params)
     if data is None:

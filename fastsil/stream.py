@@ -14,7 +14,7 @@ from fastsil.parallel import resolve_n_jobs
 from fastsil.partition import Partition
 from fastsil.scaling import result_dtype
 from fastsil.sklearn_compat import InvalidParameterError
-from fastsil.summaries import GEOMETRIES, ClusterSummaries, merge, summarize, view_of
+from fastsil.summaries import SQUARED_METRICS, ClusterSummaries, merge, summarize, view_of
 from fastsil.validation import check_average, check_data, check_n_classes, check_part_labels
 
 
@@ -57,10 +57,10 @@ class SilhouetteStream:
     """
 
     def __init__(self, metric: str, *, n_jobs: int | None = None) -> None:
-        if metric not in GEOMETRIES:
+        if metric not in SQUARED_METRICS:
             raise InvalidParameterError(
                 f"metric={metric!r} needs pairs of samples, which a stream does not keep; pass one of "
-                f"{', '.join(GEOMETRIES)}, or give all data to silhouette_score, as a mapped file or a Dask array."
+                f"{', '.join(SQUARED_METRICS)}, or give all data to silhouette_score, as a mapped file or a Dask array."
             )
         self.metric = metric
         self.n_jobs = n_jobs

@@ -67,8 +67,8 @@ def _measure_lengths(X: Any, members: Indices, shift: Floats, scale: Floats) -> 
 
 
 @dataclass(frozen=True)
-class Geometry:
-    """How rows are seen, and what a squared distance between them stands for.
+class SquaredMetric:
+    """A metric that is a multiple of the squared distance between rows as it sees them.
 
     Attributes
     ----------
@@ -85,10 +85,10 @@ class Geometry:
     resolution: float
 
 
-GEOMETRIES = {
-    "sqeuclidean": Geometry(_measure_nothing, factor=1.0, resolution=0.0),
-    "cosine": Geometry(_measure_lengths, factor=0.5, resolution=_SAME_DIRECTION),
-    "correlation": Geometry(kernels.measure_spreads, factor=0.5, resolution=_SAME_DIRECTION),
+SQUARED_METRICS = {
+    "sqeuclidean": SquaredMetric(_measure_nothing, factor=1.0, resolution=0.0),
+    "cosine": SquaredMetric(_measure_lengths, factor=0.5, resolution=_SAME_DIRECTION),
+    "correlation": SquaredMetric(kernels.measure_spreads, factor=0.5, resolution=_SAME_DIRECTION),
 }
 
 
@@ -100,31 +100,31 @@ class View:
     ----------
     X : ndarray or CSR matrix of shape (n_samples, n_features)
         Samples.
-    geometry : Geometry
+    metric : SquaredMetric
         How they are seen.
     shift, scale : ndarray of shape (n_samples,)
         A scale of 0 marks a row without a direction.
     """
 
     X: Any
-    geometry: Geometry
+    metric: SquaredMetric
     shift: Floats
     scale: Floats
 
-    def measure(self, members: Indices) -> tuple[kernels.Rows, Indices]:
+    def measure(self, members: Indices) -> tuple[kernels.ShiftedRows, Indices]:
         """Find shift and scale of some rows; return rows to hand to a kernel, and where in them these are."""
         if not is_sparse(self.X):
-            self.geometry.measure(self.X, members, self.shift, self.scale)
-            return kernels.Rows(self.X, self.shift, self.scale), members
-        rows = kernels.Rows(dense_rows(self.X, members), self.shift[members], self.scale[members])
+            self.metric.measure(self.X, members, self.shift, self.scale)
+            return kernels.ShiftedRows(self.X, self.shift, self.scale), members
+        rows = kernels.ShiftedRows(dense_rows(self.X, members), self.shift[members], self.scale[members])
         places = np.arange(len(members))
-        self.geometry.measure(rows.X, places, rows.shift, rows.scale)
+        self.metric.measure(rows.X, places, rows.shift, rows.scale)
         self.shift[members], self.scale[members] = rows.shift, rows.scale
         return rows, places
 
     def block(self, rows: slice) -> View:
         """The same view of some rows; what becomes known of them is known of these."""
-        return View(self.X if is_sparse(self.X) else self.X[rows], self.geometry, self.shift[rows], self.scale[rows])
+        return View(self.X if is_sparse(self.X) else self.X[rows], self.metric, self.shift[rows], self.scale[rows])
 
     def measure_all(self, n_jobs: int) -> None:
         """Find shift and scale of all rows."""
@@ -148,7 +148,7 @@ class View:
 
 def view_of(X: Any, metric: str) -> View:
     """Samples as ``metric`` sees them: ``"sqeuclidean"``, ``"cosine"`` or ``"correlation"``."""
-    return View(_readable(X), GEOMETRIES[metric], np.zeros(X.shape[0]), np.ones(X.shape[0]))
+    return View(_readable(X), SQUARED_METRICS[metric], np.zeros(X.shape[0]), np.ones(X.shape[0]))
 
 
 def dense_rows(X: Any, members: Indices | slice) -> NDArray[Any]:

@@ -322,10 +322,10 @@ def test_a_task_on_two_blocks_adds_only_what_is_asked_for():
     X, labels = overlapping(200)
     codes = labels.astype(np.int32)
     extent = euclidean.measure_block(X, labels, 0, Ignored())
-    frame = euclidean.frame_of(extent, X.dtype, Ignored())
+    survey = euclidean.survey_of(extent, X.dtype, Ignored())
     needed = euclidean.Needed(np.array([3, 5, 4]), np.array([0, 0, 2], np.int32))
     before = np.array([1.0, 2.0, 3.0])
-    sums = euclidean.add_block(before, X[:10], needed, X[100:], codes[100:], frame)
+    sums = euclidean.add_block(before, X[:10], needed, X[100:], codes[100:], survey)
     distances = reference.pairwise_distances(np.vstack([X[[3, 5, 4]], X[100:]]), "euclidean")[:3, 3:]
     asked = codes[100:][None] == np.array([0, 0, 2])[:, None]
     np.testing.assert_allclose(sums, before + (distances * asked).sum(axis=1), rtol=1e-12)

@@ -34,7 +34,7 @@ class Extent(NamedTuple):
     largest: float
 
 
-class Frame(NamedTuple):
+class Survey(NamedTuple):
     """What every task on samples needs to know of all of them.
 
     Attributes
@@ -87,8 +87,8 @@ def merge_extents(parts: list[Extent | None]) -> Extent | None:
     return None if summaries is None else Extent(summaries, max(part.largest for part in found))
 
 
-def frame_of(extent: Extent | None, dtype: np.dtype[Any], ignored: Ignored) -> Frame:
-    """The frame of all samples, whose type is ``dtype``.
+def survey_of(extent: Extent | None, dtype: np.dtype[Any], ignored: Ignored) -> Survey:
+    """The survey of all samples, whose type is ``dtype``.
 
     Raises
     ------
@@ -106,27 +106,27 @@ def frame_of(extent: Extent | None, dtype: np.dtype[Any], ignored: Ignored) -> F
     centers = summaries.centers()
     origin = np.average(centers, axis=0, weights=summaries.sizes)
     given = result_dtype(dtype)
-    return Frame(summaries, centers, origin, given if is_ordinary(largest, given) else double)
+    return Survey(summaries, centers, origin, given if is_ordinary(largest, given) else double)
 
 
-def shapes_of_block(X: Any, codes: NDArray[np.int32], frame: Frame) -> ClusterShapes | None:
+def shapes_of_block(X: Any, codes: NDArray[np.int32], survey: Survey) -> ClusterShapes | None:
     """Shapes of the clusters in a block."""
-    return shapes_of_rows(X, codes, frame.centers) if (codes >= 0).any() else None
+    return shapes_of_rows(X, codes, survey.centers) if (codes >= 0).any() else None
 
 
-def bounds_of_clusters(shapes: ClusterShapes, frame: Frame) -> ShapeBounds:
+def bounds_of_clusters(shapes: ClusterShapes, survey: Survey) -> ShapeBounds:
     """The tables of bounds, once the shapes of all blocks are merged."""
-    return bounds_of(shapes, frame.sizes, frame.centers, frame.origin)
+    return bounds_of(shapes, survey.sizes, survey.centers, survey.origin)
 
 
-def needed_of_block(X: Any, codes: NDArray[np.int32], frame: Frame, bounds: ShapeBounds) -> Needed:
+def needed_of_block(X: Any, codes: NDArray[np.int32], survey: Survey, bounds: ShapeBounds) -> Needed:
     """The sums that a block's scored samples need: to the own cluster, and to all that may be the nearest other."""
     scored = np.flatnonzero(codes >= 0)
     rows, clusters = [scored], [codes[scored]]
-    step = int(np.clip(_ENTRIES // len(frame.sizes), 64, _GATHERED))
+    step = int(np.clip(_ENTRIES // len(survey.sizes), 64, _GATHERED))
     for start in range(0, len(scored), step):
         some = scored[start : start + step]
-        row, cluster = _candidates(gather(X, some, np.float64), codes[some], frame, bounds)
+        row, cluster = _candidates(gather(X, some, np.float64), codes[some], survey, bounds)
         rows.append(some[row])
         clusters.append(cluster)
     joined = Needed(np.concatenate(rows), np.concatenate(clusters))
@@ -140,7 +140,7 @@ def add_block(
     needed: Needed,
     columns: Any,
     codes_of_columns: NDArray[np.int32],
-    frame: Frame,
+    survey: Survey,
 ) -> NDArray[np.float64]:
     """Add the distances from samples of one block (X) to the members of the clusters that they need, in another.
 
@@ -156,31 +156,33 @@ def add_block(
         Samples of the other block, or of the same.
     codes_of_columns : ndarray of shape (n_columns,), int32
         Their clusters; -1 for none.
-    frame : Frame
+    survey : Survey
         Centers and type.
     """
     sums = np.zeros(len(needed.rows)) if sums is None else sums.copy()
-    workspace = tile_kernels.make_workspace(frame.dtype, columns.shape[1])
-    edges = np.searchsorted(needed.clusters, np.arange(len(frame.sizes) + 1))
-    for cluster, members in members_by_cluster(codes_of_columns, len(frame.sizes)):
-        center = frame.centers[cluster : cluster + 1].astype(frame.dtype)
+    workspace = tile_kernels.make_workspace(survey.dtype, columns.shape[1])
+    edges = np.searchsorted(needed.clusters, np.arange(len(survey.sizes) + 1))
+    for cluster, members in members_by_cluster(codes_of_columns, len(survey.sizes)):
+        center = survey.centers[cluster : cluster + 1].astype(survey.dtype)
         for low in range(edges[cluster], edges[cluster + 1], _GATHERED):
             high = min(low + _GATHERED, edges[cluster + 1])
-            rows = gather(X, needed.rows[low:high], frame.dtype)
+            rows = gather(X, needed.rows[low:high], survey.dtype)
             for first in range(0, len(members), _GATHERED):
-                others = gather(columns, members[first : first + _GATHERED], frame.dtype)
+                others = gather(columns, members[first : first + _GATHERED], survey.dtype)
                 _add_distances(rows, others, center, workspace, sums[low:high])
     return sums
 
 
-def terms_of_sums(sums: NDArray[np.float64], needed: Needed, codes: NDArray[np.int32], frame: Frame) -> SilhouetteTerms:
+def terms_of_sums(
+    sums: NDArray[np.float64], needed: Needed, codes: NDArray[np.int32], survey: Survey
+) -> SilhouetteTerms:
     """Terms of the scored samples of a block, in their order, once the sums over all blocks are there."""
     own = needed.clusters == codes[needed.rows]
     scored = codes >= 0
     place = np.cumsum(scored) - 1  # of a row of the block among those that are scored
     a, b = np.empty(int(scored.sum())), np.empty(int(scored.sum()))
     neighbor = np.empty(len(a), dtype=np.int32)
-    sizes = frame.sizes[needed.clusters]
+    sizes = survey.sizes[needed.clusters]
     a[place[needed.rows[own]]] = sums[own] / np.maximum(sizes[own] - 1, 1)
     means, rows, clusters = (sums / sizes)[~own], needed.rows[~own], needed.clusters[~own]
     # By row, nearest cluster first; of clusters that tie, the first.
@@ -188,17 +190,17 @@ def terms_of_sums(sums: NDArray[np.float64], needed: Needed, codes: NDArray[np.i
     first = order[np.flatnonzero(np.diff(rows[order], prepend=-1))]
     b[place[rows[first]]], neighbor[place[rows[first]]] = means[first], clusters[first]
     pairs = int(sizes.sum())
-    work = Work("euclidean: pruned", pairs, pairs / (len(a) * float(frame.sizes.sum())) if len(a) else 0.0)
+    work = Work("euclidean: pruned", pairs, pairs / (len(a) * float(survey.sizes.sum())) if len(a) else 0.0)
     return SilhouetteTerms(a=a, b=b, neighbor=neighbor, work=work)
 
 
 def _candidates(
-    X: NDArray[np.float64], codes: NDArray[np.int32], frame: Frame, bounds: ShapeBounds
+    X: NDArray[np.float64], codes: NDArray[np.int32], survey: Survey, bounds: ShapeBounds
 ) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
     """Samples and the clusters, other than their own, that no bound excludes as the nearest."""
-    n_clusters, n_features = frame.centers.shape
+    n_clusters, n_features = survey.centers.shape
     rounding = float(np.finfo(np.float64).eps) * (n_features + 16)
-    z, centers = X - frame.origin, frame.centers - frame.origin
+    z, centers = X - survey.origin, survey.centers - survey.origin
     norms = np.einsum("ij,ij->i", z, z)
     squares = norms[:, None] + bounds.clusters.center_norms - 2.0 * (z @ centers.T)
     block = bound_kernels.Block(codes, squares, norms, np.empty((len(X), 0)))
@@ -208,7 +210,7 @@ def _candidates(
     n_found = bound_kernels.select_by_centers(block, bounds.clusters, rounding, least_upper, found)
     row, cluster, lower = found.row[:n_found], found.cluster[:n_found], found.lower[:n_found]
     for c, entries in members_by_cluster(cluster, n_clusters):
-        u = X[row[entries]] - frame.centers[c]
+        u = X[row[entries]] - survey.centers[c]
         components, lengths2 = u @ bounds.bases.vectors[c].T, np.einsum("ij,ij->i", u, u)
         tighter = np.empty(len(entries))
         bound_kernels.bound_by_basis(components, lengths2, c, bounds.clusters, bounds.bases, rounding, tighter)

@@ -27,7 +27,7 @@ from fastsil.blocks.rows import Ignored, codes_of_block, codes_of_rows, spread_r
 from fastsil.blocks.shapes import merge_shapes
 from fastsil.dispatch import silhouettes_of_rows
 from fastsil.scaling import result_dtype
-from fastsil.summaries import GEOMETRIES, ClusterSummaries
+from fastsil.summaries import SQUARED_METRICS, ClusterSummaries
 from fastsil.terms import SilhouetteTerms
 from fastsil.validation import Metric, check_ignored
 
@@ -111,7 +111,7 @@ def score_blocks(X: Any, labels: Any, metric: Metric, metric_params: dict[str, A
     labels = check_label_array(labels, X)
     X, metric, metric_params = as_euclidean_array(X, metric, metric_params, ignored)
     blocks = blocks_of(X, labels)
-    if metric in GEOMETRIES and not metric_params:
+    if metric in SQUARED_METRICS and not metric_params:
         return _score_linear(blocks, str(metric), ignored)
     if metric == "euclidean" and not metric_params:
         return _score_euclidean(blocks, ignored)
@@ -140,9 +140,9 @@ def _score_linear(blocks: Blocks, metric: str, ignored: Ignored) -> Scored:
 
 
 class Shaped(NamedTuple):
-    """The graph up to the shapes of clusters: a frame, the codes of each block, the shapes of all, their bounds."""
+    """The graph up to the shapes of clusters: a survey, the codes of each block, the shapes of all, their bounds."""
 
-    frame: Any
+    survey: Any
     codes: list[Any]
     shapes: Any
     bounds: Any
@@ -155,22 +155,22 @@ def shape_blocks(blocks: Blocks, ignored: Ignored) -> Shaped:
         measure_block(X, labels, int(start), ignored)
         for X, labels, start in zip(blocks.X, blocks.labels, blocks.starts, strict=True)
     ]
-    frame = delayed(euclidean.frame_of)(tree(euclidean.merge_extents, extents), blocks.dtype, ignored)
-    codes = _codes(blocks, frame.summaries, ignored)
+    survey = delayed(euclidean.survey_of)(tree(euclidean.merge_extents, extents), blocks.dtype, ignored)
+    codes = _codes(blocks, survey.summaries, ignored)
     shapes = tree(
-        merge_shapes, [shapes_of_block(X, of_block, frame) for X, of_block in zip(blocks.X, codes, strict=True)]
+        merge_shapes, [shapes_of_block(X, of_block, survey) for X, of_block in zip(blocks.X, codes, strict=True)]
     )
-    return Shaped(frame, codes, shapes, delayed(euclidean.bounds_of_clusters)(shapes, frame))
+    return Shaped(survey, codes, shapes, delayed(euclidean.bounds_of_clusters)(shapes, survey))
 
 
 def _score_euclidean(blocks: Blocks, ignored: Ignored) -> Scored:
     needed_of_block, terms_of_sums = delayed(euclidean.needed_of_block), delayed(euclidean.terms_of_sums)
-    frame, codes, _, bounds = shape_blocks(blocks, ignored)
-    needed = [needed_of_block(X, of_block, frame, bounds) for X, of_block in zip(blocks.X, codes, strict=True)]
+    survey, codes, _, bounds = shape_blocks(blocks, ignored)
+    needed = [needed_of_block(X, of_block, survey, bounds) for X, of_block in zip(blocks.X, codes, strict=True)]
     of_rows, of_columns = list(zip(blocks.X, needed, strict=True)), list(zip(blocks.X, codes, strict=True))
-    sums = _sums_over_blocks(euclidean.add_block, of_rows, of_columns, frame)
-    terms = [terms_of_sums(*of_block, frame) for of_block in zip(sums, needed, codes, strict=True)]
-    return Scored(blocks, frame.summaries, terms, ignored)
+    sums = _sums_over_blocks(euclidean.add_block, of_rows, of_columns, survey)
+    terms = [terms_of_sums(*of_block, survey) for of_block in zip(sums, needed, codes, strict=True)]
+    return Scored(blocks, survey.summaries, terms, ignored)
 
 
 def _score_all_pairs(blocks: Blocks, ignored: Ignored, metric: Metric, metric_params: dict[str, Any]) -> Scored:

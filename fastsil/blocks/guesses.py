@@ -19,7 +19,7 @@ from fastsil.approximation import (
     MomentTable,
     make_table,
 )
-from fastsil.blocks.euclidean import Frame
+from fastsil.blocks.euclidean import Survey
 from fastsil.blocks.rows import gather
 from fastsil.blocks.shapes import ClusterShapes, directions_of
 
@@ -29,9 +29,9 @@ _SHORT = 2.0**-17
 _ROOM = 1 + 1e-9
 
 
-def table_of(shapes: ClusterShapes, frame: Frame) -> MomentTable:
+def table_of(shapes: ClusterShapes, survey: Survey) -> MomentTable:
     """What guesses need to know of the clusters."""
-    sizes = frame.sizes
+    sizes = survey.sizes
     directions, theta, rest = directions_of(shapes, sizes)
     n_features, n_vectors = directions.shape[2], directions.shape[1]
     left = np.maximum(shapes.squares / sizes - theta.sum(axis=1), 0.0)
@@ -49,21 +49,21 @@ def table_of(shapes: ClusterShapes, frame: Frame) -> MomentTable:
     ]
     moments = ClusterMoments(
         sizes=sizes,
-        centers=frame.centers,
+        centers=survey.centers,
         variance=shapes.squares / sizes,
         fourth=shapes.fourths / sizes,
         skew=shapes.skews / sizes[:, None],
         radius=np.sqrt(shapes.reaches),
         covariances=covariances,
     )
-    return make_table(moments, frame.dtype)
+    return make_table(moments, survey.dtype)
 
 
-def approximate_block(X: Any, codes: NDArray[np.int32], frame: Frame, table: MomentTable) -> Approximation:
+def approximate_block(X: Any, codes: NDArray[np.int32], survey: Survey, table: MomentTable) -> Approximation:
     """Guesses and intervals of the mean distances of the scored rows of a block, in their order."""
     scored = np.flatnonzero(codes >= 0)
     of_scored = codes[scored]
-    data = gather(X, scored, frame.dtype)
+    data = gather(X, scored, survey.dtype)
     by_cluster = np.argsort(of_scored, kind="stable")
     found = Approximator(table, data, of_scored, scale=1.0, n_jobs=1).approximate(by_cluster)
     places = np.empty_like(by_cluster)

@@ -14,7 +14,7 @@ from fastsil.geometry import mahalanobis_map, seuclidean_map
 from fastsil.validation import check_finite
 
 
-class LinearMap(NamedTuple):
+class MapRecipe(NamedTuple):
     """How a metric is made Euclidean.
 
     Attributes
@@ -33,8 +33,8 @@ class LinearMap(NamedTuple):
 
 
 LINEAR_MAPS = {
-    "mahalanobis": LinearMap(("V", "VI"), mahalanobis_map, lambda centred: centred.T @ centred),
-    "seuclidean": LinearMap(("V",), seuclidean_map, lambda centred: (centred**2).sum(axis=0)),
+    "mahalanobis": MapRecipe(("V", "VI"), mahalanobis_map, lambda centred: centred.T @ centred),
+    "seuclidean": MapRecipe(("V",), seuclidean_map, lambda centred: (centred**2).sum(axis=0)),
 }
 
 

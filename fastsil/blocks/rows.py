@@ -19,7 +19,7 @@ class Ignored(NamedTuple):
     label: Any = None
 
 
-class Rows(NamedTuple):
+class ScoredRows(NamedTuple):
     """The rows of a block that are scored.
 
     Attributes
@@ -37,7 +37,7 @@ class Rows(NamedTuple):
     kept: NDArray[np.bool_]
 
 
-def check_rows(X: Any, labels: Any, first_row: int, ignored: Ignored) -> Rows | None:
+def check_rows(X: Any, labels: Any, first_row: int, ignored: Ignored) -> ScoredRows | None:
     """Check a block, whose first row is row ``first_row`` of all; None if no row is scored.
 
     Raises
@@ -57,7 +57,7 @@ def check_rows(X: Any, labels: Any, first_row: int, ignored: Ignored) -> Rows | 
     if not kept.any():
         return None
     partition = check_part_labels(labels[kept], int(kept.sum()), first_row=first_row)
-    return Rows(data if kept.all() else data[kept], partition, kept)
+    return ScoredRows(data if kept.all() else data[kept], partition, kept)
 
 
 def scored_rows(X: Any, labels: Any, ignored: Ignored) -> Any:

@@ -18,7 +18,7 @@ from fastsil.dispatch import silhouettes_of_rows
 from fastsil.parallel import Tick, ignore_progress
 from fastsil.partition import Partition
 from fastsil.rows import intervals_from
-from fastsil.summaries import GEOMETRIES
+from fastsil.summaries import SQUARED_METRICS
 from fastsil.terms import SilhouetteTerms, Work
 from fastsil.validation import Metric, check_scored_labels, name_of_metric
 
@@ -69,9 +69,9 @@ class BlockRows:
         self._scored = np.arange(X.shape[0]) if kept is None else np.flatnonzero(kept)
         blocks = blocks_of(self._X, labels)
         shaped = shape_blocks(blocks, ignored)
-        table = delayed(guesses.table_of)(shaped.shapes, shaped.frame)
-        self._frame, self._bounds, self._table, self._codes = dask.persist(
-            shaped.frame, shaped.bounds, table, shaped.codes
+        table = delayed(guesses.table_of)(shaped.shapes, shaped.survey)
+        self._survey, self._bounds, self._table, self._codes = dask.persist(
+            shaped.survey, shaped.bounds, table, shaped.codes
         )
         self._blocks = blocks.X
         self.pairs = 0
@@ -114,7 +114,7 @@ class BlockRows:
         approximate = delayed(guesses.approximate_block)
         parts = dask.compute(
             [
-                approximate(X, codes, self._frame, self._table)
+                approximate(X, codes, self._survey, self._table)
                 for X, codes in zip(self._blocks, self._codes, strict=True)
             ]
         )[0]
@@ -128,14 +128,14 @@ class BlockRows:
         """Exact terms of some scored rows, given in ascending order: they go to every block."""
         codes = self.partition.codes[rows]
         drawn = self._X[self._scored[rows]].rechunk((len(rows), -1)).to_delayed(optimize_graph=False)[0, 0]
-        needed = delayed(euclidean.needed_of_block)(drawn, codes, self._frame, self._bounds)
+        needed = delayed(euclidean.needed_of_block)(drawn, codes, self._survey, self._bounds)
         add_block = delayed(euclidean.add_block)
         sums = [
-            add_block(None, drawn, needed, X, of_block, self._frame)
+            add_block(None, drawn, needed, X, of_block, self._survey)
             for X, of_block in zip(self._blocks, self._codes, strict=True)
         ]
         terms: SilhouetteTerms = delayed(euclidean.terms_of_sums)(
-            tree(add_arrays, sums), needed, codes, self._frame
+            tree(add_arrays, sums), needed, codes, self._survey
         ).compute()
         self.pairs += terms.work.pairs
         return terms
@@ -165,7 +165,7 @@ def terms_by_blocks(
     refine_to : float, optional
         Samples whose interval is wider than this are computed exactly.
     """
-    if not exact and metric not in GEOMETRIES:
+    if not exact and metric not in SQUARED_METRICS:
         rows = BlockRows(X, labels, metric, metric_params, ignore_label)
         return *rows.terms(refine_to), rows.labels
     scored = score_blocks(check_array(X), labels, metric, metric_params, ignore_label)

@@ -227,7 +227,7 @@ class _Search:
                 workspace,
                 block,
             )
-        samples = bound_kernels.Rows(self._data.X, rows, self._data.scale)
+        samples = bound_kernels.BlockRows(self._data.X, rows, self._data.scale)
         with self._lend_room() as found:
             least_upper = np.empty(len(rows))
             n_found = bound_kernels.select_by_centers(block, self._bounds, self._rounding, least_upper, found)

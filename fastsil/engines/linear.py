@@ -120,7 +120,7 @@ def _terms(
     nearest = _find_nearest(view, codes, summaries, n_jobs, tick)
     _set_rows_without_direction(nearest, view.without_direction(), codes, summaries.sizes)
     for values in (nearest.own, nearest.other):
-        values[values < view.geometry.resolution] = 0.0
+        values[values < view.metric.resolution] = 0.0
     return SilhouetteTerms(
         a=nearest.own, b=nearest.other, neighbor=nearest.which, work=Work("linear", pairs=0, share=0.0)
     )
@@ -156,12 +156,12 @@ def _find_nearest(
     view: View, codes: NDArray[np.int32], summaries: ClusterSummaries, n_jobs: int, tick: Tick
 ) -> kernels.Nearest:
     n_samples = len(codes)
-    centres = _centres_of(summaries, view.geometry.factor)
+    centres = _centres_of(summaries, view.metric.factor)
     screen = _screen_of(centres, summaries.sizes)
     nearest = kernels.Nearest(np.empty(n_samples), np.empty(n_samples), np.empty(n_samples, dtype=np.int32))
 
     def find_rows(task: slice, interrupt: NDArray[np.uint8]) -> None:
-        rows = kernels.Rows(dense_rows(view.X, task), view.shift[task], view.scale[task])
+        rows = kernels.ShiftedRows(dense_rows(view.X, task), view.shift[task], view.scale[task])
         here = kernels.Nearest(nearest.own[task], nearest.other[task], nearest.which[task])
         kernels.find_nearest_rows(rows, codes[task], centres, screen, here, interrupt)
 

@@ -78,7 +78,7 @@ def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: Tick) -> S
     )
 
 
-def _rows_by_position(X: Any, partition: Partition, scale: float) -> tuple[kernels.Rows, int]:
+def _rows_by_position(X: Any, partition: Partition, scale: float) -> tuple[kernels.SparseRows, int]:
     """The matrix sorted by cluster, features renumbered by how many samples have them; the number that occur.
 
     Features that many samples have, and that are looked up most often, then lie side by side.
@@ -97,7 +97,7 @@ def _rows_by_position(X: Any, partition: Partition, scale: float) -> tuple[kerne
     values = X.data.astype(np.float64) * scale
     row_of = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
     squares: NDArray[np.float64] = np.bincount(row_of, weights=values**2, minlength=X.shape[0]).astype(np.float64)
-    rows = kernels.Rows(
+    rows = kernels.SparseRows(
         values=values,
         features=X.indices.astype(np.int32, copy=False),
         bounds=X.indptr.astype(np.int64, copy=False),

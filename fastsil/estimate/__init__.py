@@ -22,7 +22,7 @@ from fastsil.parallel import Tick, part_of, progress_bar, resolve_n_jobs
 from fastsil.partition import Partition
 from fastsil.planning import exact_is_as_cheap
 from fastsil.rows import open_rows
-from fastsil.summaries import GEOMETRIES
+from fastsil.summaries import SQUARED_METRICS
 from fastsil.terms import SilhouetteTerms
 from fastsil.validation import (
     Metric,
@@ -134,7 +134,7 @@ def _estimate_blocks(
     """The same of a Dask array. All labels and an interval for each sample are in memory, and nothing else."""
     check_metric(metric)
     blocks = loaded("fastsil.blocks")
-    if metric not in GEOMETRIES:
+    if metric not in SQUARED_METRICS:
         rows = blocks.BlockRows(X, labels, metric, metric_params, ignore_label)
         rounds = Rounds(rows, rows.partition, request, rows.intervals())
         if rounds.run():

@@ -24,7 +24,7 @@ from fastsil.approximation import GUESS, LOWER, UPPER
 from fastsil.confidence import MeanInterval
 from fastsil.estimate.result import ClusterEstimates, SilhouetteEstimate
 from fastsil.partition import Partition
-from fastsil.rows import Rows
+from fastsil.rows import SilhouetteRows
 
 # Half-widths of the intervals of single clusters and of the share of negative samples, in units of `tol`.
 _LOOSER = 10.0
@@ -61,7 +61,9 @@ class _Needs(NamedTuple):
 class Rounds:
     """Rounds of random samples. Arrays are by position in the order of the partition, so cluster after cluster."""
 
-    def __init__(self, rows: Rows, partition: Partition, request: Request, intervals: NDArray[np.float64]) -> None:
+    def __init__(
+        self, rows: SilhouetteRows, partition: Partition, request: Request, intervals: NDArray[np.float64]
+    ) -> None:
         self._rows = rows
         self._partition = partition
         self._request = request

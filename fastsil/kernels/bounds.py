@@ -68,7 +68,7 @@ class OwnBases(NamedTuple):
     rest: np.ndarray  # (n_clusters,) ρ
 
 
-class Rows(NamedTuple):
+class BlockRows(NamedTuple):
     """The samples of a block: ``X[indices[i]] * scale``."""
 
     X: np.ndarray  # (n_samples, n_features)
@@ -171,7 +171,7 @@ def _bound_by_spectral_norm(
 
 @njit(**_FLAGS)
 def exclude_by_shared_basis(
-    rows,  # IN Rows
+    rows,  # IN BlockRows
     block,  # IN Block
     clusters,  # IN ClusterBounds
     shared,  # IN SharedBasis
@@ -247,7 +247,7 @@ def _fill_quadratic_forms(
 
 @njit(**_FLAGS)
 def _bound_by_forms(
-    rows,  # IN Rows
+    rows,  # IN BlockRows
     block,  # IN Block
     clusters,  # IN ClusterBounds
     shared,  # IN SharedBasis
@@ -343,7 +343,7 @@ _SKEW_ROUNDING = 1e-5
 
 @njit(**_FLAGS)
 def _component(
-    rows,  # IN Rows
+    rows,  # IN BlockRows
     i,  # IN row of the block
     center,  # IN (n_features,) float64
     vector,  # IN (n_features,)

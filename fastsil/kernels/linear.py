@@ -36,7 +36,7 @@ _LARGE_SQUARES = 1e250
 _PACKED_BYTES = 1 << 19
 
 
-class Rows(NamedTuple):
+class ShiftedRows(NamedTuple):
     """Rows as they are stored, and the shift and scale through which they are seen.
 
     Fields: ``X`` (n_rows, n_features) float32 or float64; ``shift`` (n_rows,); ``scale`` (n_rows,), 0 for a row
@@ -140,7 +140,7 @@ def measure_spreads(
 
 @njit(**_FLAGS)
 def sum_offsets_pieces(
-    rows,  # IN Rows
+    rows,  # IN ShiftedRows
     order,  # IN (n_members,) rows, piece by piece
     bounds,  # IN (n_pieces + 1,) where each piece begins in order
     groups,  # IN (n_pieces,) group of each piece
@@ -162,7 +162,7 @@ def sum_offsets_pieces(
 
 @njit(**_FLAGS)
 def find_nearest_rows(
-    rows,  # IN Rows
+    rows,  # IN ShiftedRows
     groups,  # IN (n_rows,) own group of every row
     centres,  # IN Centres
     screen,  # IN Screen
@@ -186,7 +186,7 @@ def find_nearest_rows(
 
 @njit(**_FLAGS)
 def pack_rows(
-    rows,  # IN Rows
+    rows,  # IN ShiftedRows
     first,  # IN first row of the block
     last,  # IN row after its last one
     origin,  # IN (n_features,)
@@ -260,7 +260,7 @@ def bound_values(
 
 @njit(**_FLAGS)
 def choose_nearest(
-    rows,  # IN Rows
+    rows,  # IN ShiftedRows
     first,  # IN first row of the block
     groups,  # IN (n_block,) own group of every row of the block
     centres,  # IN Centres

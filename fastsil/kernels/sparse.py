@@ -26,7 +26,7 @@ _DENSE_SHARE = 6
 _CANCELLED = 2.0**-12
 
 
-class Rows(NamedTuple):
+class SparseRows(NamedTuple):
     """A CSR matrix by position, columns of each row sorted, none stored twice."""
 
     values: NDArray[np.float64]  # (n_stored,)
@@ -38,7 +38,7 @@ class Rows(NamedTuple):
 
 @njit(**_FLAGS)
 def add_distances_sparse(
-    rows,  # IN Rows
+    rows,  # IN SparseRows
     ranges,  # IN (4,) start and end of rows, of columns; equal ranges: each pair of them is met from both sides
     first,  # IN first cluster of the range that is summed
     slots,  # IN, OUT (n_features,) int32, all -1: scratch memory of a thread

@@ -73,7 +73,7 @@ class Profile(Protocol):
 
 
 class Geometry(Protocol):
-    """What the page asks of a sweep in one geometry; :class:`fastsil.sweep.GeometrySweep` has it."""
+    """What the page asks of a sweep in one geometry; :class:`fastsil.geometry_sweep.GeometrySweep` has it."""
 
     @property
     def name(self) -> str: ...

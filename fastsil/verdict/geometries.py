@@ -22,7 +22,7 @@ _COMPONENTS = (50, 10)
 
 
 class Geometry(Protocol):
-    """What is asked of a sweep in one geometry; :class:`fastsil.sweep.GeometrySweep` has it."""
+    """What is asked of a sweep in one geometry; :class:`fastsil.geometry_sweep.GeometrySweep` has it."""
 
     @property
     def name(self) -> str: ...

@@ -100,7 +100,7 @@ class Case:
 
     @property
     def rows(self):
-        return kernels.Rows(self.X, np.arange(len(self.X)), 1.0)
+        return kernels.BlockRows(self.X, np.arange(len(self.X)), 1.0)
 
     def block(self, components):
         return kernels.Block(self.codes, self.squares, (self.X**2).sum(axis=1), components)

@@ -58,7 +58,7 @@ class Case:
         rng = np.random.default_rng(seed)
         X = offset + rng.normal(size=(n_rows, n_features)) * 10.0 ** rng.integers(-4, 1, size=(n_rows, 1))
         X[::5] = X[0]
-        self.rows = kernels.Rows(X.astype(dtype), rng.normal(size=n_rows), rng.uniform(0.5, 2, size=n_rows))
+        self.rows = kernels.ShiftedRows(X.astype(dtype), rng.normal(size=n_rows), rng.uniform(0.5, 2, size=n_rows))
         self.Z = reference.seen_rows(*self.rows)
         self.groups = rng.permutation(np.arange(n_rows) % n_groups).astype(np.int32)
         self.means = np.stack([self.Z[self.groups == group].mean(axis=0) for group in range(n_groups)])

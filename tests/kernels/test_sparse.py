@@ -12,7 +12,7 @@ STOP = np.zeros(1, dtype=np.uint8)
 
 def as_kernels_take_it(X, codes):
     stored = csr_array(X)
-    return kernels.Rows(
+    return kernels.SparseRows(
         stored.data,
         stored.indices.astype(np.int32),
         stored.indptr.astype(np.int64),
