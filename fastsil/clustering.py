@@ -31,6 +31,10 @@ from fastsil.validation import Metric
 # busy machine of two cores, 15 fits of digits (1,797 x 64) 7.6 s and 0.14 s.
 _K_MEANS = (KMeans, MiniBatchKMeans, BisectingKMeans, SharedKMeans)
 
+# Begins the names of arrays that a clusterer learned, in what is kept of it; stands for a value that cannot be kept.
+_LEARNED = "learned."
+_NOT_PLAIN = object()
+
 # Passes of k-means of less work than this (samples x features x clusters: about 2 ms) run on one thread of
 # OpenMP too, whose threads meet after each pass.
 _SMALL_PASS = 100_000_000
@@ -285,10 +289,6 @@ def state_of(fitted: Any) -> dict[str, NDArray[Any]] | None:
 def _as_plain(value: Any) -> Any:
     value = value.item() if isinstance(value, np.generic) else value
     return value if value is None or isinstance(value, (bool, int, float, str)) else _NOT_PLAIN
-
-
-_NOT_PLAIN = object()
-_LEARNED = "learned."
 
 
 def fitted_by(clusterer: Any) -> Any:

@@ -108,7 +108,7 @@ _ROUTES = {
 NO_PAIRS = ("linear", "manhattan")
 
 # Samples whose distances to each other are looked at for a diagnosis.
-_SOME = 512
+_DIAGNOSED_SAMPLES = 512
 
 # Minkowski distances of these powers are metrics with a name and an engine of their own.
 _NAMED_POWERS: dict[float, str] = {1: "manhattan", 2: "euclidean", math.inf: "chebyshev"}
@@ -358,7 +358,7 @@ def distances_between_some(X: Any, metric: str, metric_params: dict[str, Any]) -
     """Some samples, chosen by their number alone, and their distances; None twice for a metric without a name."""
     if metric not in VALID_METRICS:
         return None, None
-    rows = np.sort(np.random.default_rng(0).permutation(X.shape[0])[:_SOME])
+    rows = np.sort(np.random.default_rng(0).permutation(X.shape[0])[:_DIAGNOSED_SAMPLES])
     if metric == "precomputed":
         sparse = is_sparse(X)
         drawn: Any = samples_at(X, rows, metric)

@@ -292,7 +292,8 @@ def _part_of(listen: Listener, place: int, count: int, geometry: str) -> Listene
 
 def _work(effort: Effort, n_samples: int) -> dict[str, float]:
     """Work of the stages, in sweeps of all samples."""
-    null = effort.n_null and (effort.n_null + 1) * min(effort.null_size, n_samples) / n_samples
+    # The data are one more set among them.
+    null = (effort.n_null + 1) * min(effort.null_size, n_samples) / n_samples if effort.n_null else 0.0
     return {"sweep": 1.0, "null sets": null, "stability": 2 * effort.n_stability * share_of_samples(n_samples)}
 
 

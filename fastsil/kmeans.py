@@ -159,6 +159,7 @@ class KMeansPath:
 
     @property
     def _n_moves(self) -> int:
+        """Ways to add a point, and to move one, that are tried: half as many as seedings."""
         return (self._n_init + 1) // 2
 
     def _rows_for(self, k: int) -> tuple[_Rows, _Seedings]:

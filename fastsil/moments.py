@@ -18,15 +18,16 @@ from fastsil.kernels.bounds import ClusterBounds, SharedBasis
 from fastsil.parallel import in_batches, run_tasks
 from fastsil.scaling import ScaledData
 
-# Samples of a piece.
+# Members that are summed in one go; sums of pieces are added in order.
 _PIECE = 8192
 # Numbers of directions to choose from for each of the bases that all clusters share, from the first to the last: each
 # is made where it saves more than it costs. With no more features than directions the covariances are known in full.
 SHARED_DIRECTIONS = ((32, 64), (128,))
-# Their forms, p² numbers for each cluster, take at most so many bytes; p is cut to multiples of 16.
+# Their forms, p² numbers for each cluster, take at most so many bytes; p is a multiple of the unit: kernels
+# take vectors by two and by four.
 _FORMS_BYTES = 16 << 20
 _UNIT = 16
-# Samples that a search looks at, and its rounds.
+# Samples that a search for directions looks at, its rounds, and the pieces that it sums them in.
 _SEARCH_MEMBERS = 2048
 _SEARCH_ROUNDS = 2
 _SEARCH_PIECES = 8

@@ -135,9 +135,8 @@ def search(
         interrupted = True
     findings = [run.findings[k] for k in sorted(run.findings)]
     if len(findings) == len(run.failures):
-        raise ValueError(f"every k failed; k={findings[0].row.n_clusters}: {findings[0].row.error}") from run.failures[
-            0
-        ]
+        first, cause = findings[0].row, run.failures[0]
+        raise ValueError(f"every k failed; k={first.n_clusters}: {first.error}") from cause
     return findings, interrupted
 
 

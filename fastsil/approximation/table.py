@@ -6,7 +6,7 @@ rest. Covariances are formed for few clusters at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -148,9 +148,9 @@ def _radial_moments(
 
     def add(index: int, stop: NDArray[np.uint8]) -> None:
         cluster, rows = pieces[index]
-        kernels_of = data.X, rows, data.scale, centers[cluster]
-        moment_kernels.add_radial_moments(*kernels_of, sums[index, 2:], sums[index, :2])
-        largest[index] = kernels.largest_square(*kernels_of)
+        members = data.X, rows, data.scale, centers[cluster]
+        moment_kernels.add_radial_moments(*members, sums[index, 2:], sums[index, :2])
+        largest[index] = kernels.largest_square(*members)
 
     run_tasks(add, range(len(pieces)), [len(rows) for _, rows in pieces], n_jobs=n_jobs, tick=tick)
     owners = np.array([cluster for cluster, _ in pieces])
@@ -197,16 +197,22 @@ def _summarise_covariances(
         run_tasks(add, range(len(pieces)), [len(rows) for _, rows in pieces], n_jobs=n_jobs, tick=part_of(tick, share))
         run_tasks(finish, clusters, [1.0] * len(clusters), n_jobs=n_jobs)
 
+    for some in _together(-(-partition.sizes // size), at_once):
+        summarise_some(some)
+    return summaries
+
+
+def _together(n_pieces: NDArray[np.intp], most: int) -> Iterator[list[int]]:
+    """Clusters in turn, as many together as have no more than so many pieces; one at least."""
     some: list[int] = []
     held = 0
-    for cluster, members in enumerate(partition.sizes.tolist()):
-        if some and held + -(-members // size) > at_once:
-            summarise_some(some)
+    for cluster, count in enumerate(n_pieces.tolist()):
+        if some and held + count > most:
+            yield some
             some, held = [], 0
         some.append(cluster)
-        held += -(-members // size)
-    summarise_some(some)
-    return summaries
+        held += count
+    yield some
 
 
 def _scatter(data: ScaledData, rows: NDArray[np.intp], center: NDArray[np.float64]) -> NDArray[np.float64]:

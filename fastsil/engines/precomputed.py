@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +99,7 @@ class _Check:
 
 
 def choose_shared(partitions: Sequence[Partition], n_features: int) -> list[int]:
-    """Places of the partitions that are better served by one reading than each alone: all of them."""
+    """Places of the partitions that are better served by one reading than each alone: all of them, of any size."""
     return list(range(len(partitions)))
 
 
@@ -151,25 +151,14 @@ def compute_terms_many(X: Any, partitions: Sequence[Partition], *, n_jobs: int, 
     groupings = [_Grouping(partition) for partition in partitions]
     check = _Check(X)
     n_jobs = enough_for_threads(n_jobs, (X.data if sparse else X).nbytes, _ALONE_BYTES)
-    by_columns = not sparse and _is_readable(X.T) and not X.flags.c_contiguous
-    n_clusters = sum(partition.n_clusters for partition in partitions)
-    if by_columns:
-        least, most = _STRIP_ROWS
-        n_rows = min(most, max(least, _share(n_samples, n_jobs)))
-        run = _strips(X, groupings, check)
-        if len(groupings) > 1:
-            # All sums of a strip are held at a time.
-            n_rows = max(kernels.ROWS, min(n_rows, _STRIP_BYTES // (8 * n_clusters)))
-    else:
-        n_rows = _rows_of_block(X, n_clusters, n_jobs)
-        run = _blocks(X, groupings, check)
-    tasks = [slice(start, min(start + n_rows, n_samples)) for start in range(0, n_samples, n_rows)]
-    run_tasks(run, tasks, [float(rows.stop - rows.start) for rows in tasks], n_jobs=n_jobs, tick=tick)
+    reading = _reading_of(X, groupings, check, n_jobs)
+    step = reading.n_rows
+    tasks = [slice(start, min(start + step, n_samples)) for start in range(0, n_samples, step)]
+    run_tasks(reading.run, tasks, [float(rows.stop - rows.start) for rows in tasks], n_jobs=n_jobs, tick=tick)
     check.end()
     pairs = int(X.nnz) if sparse else n_samples**2
-    way = "stored entries" if sparse else "columns" if by_columns else "rows"
     work = Work(
-        strategy=f"precomputed: {way}" + (f", for {len(partitions)} labelings" if len(partitions) > 1 else ""),
+        strategy=f"precomputed: {reading.way}" + (f", for {len(partitions)} labelings" if len(partitions) > 1 else ""),
         pairs=pairs,
         share=pairs / n_samples**2,
         seconds={"read": time.perf_counter() - started},
@@ -195,11 +184,34 @@ class _Grouping:
         keep_nearest_transposed(sums, codes, first, sizes, self.own[rows], self.other[rows], self.which[rows])
 
 
+class _Reading(NamedTuple):
+    """In what order the matrix is read, and by which tasks."""
+
+    way: str
+    n_rows: int  # of a task
+    run: Callable[[slice, Bytes], None]
+
+
+def _reading_of(X: Any, groupings: Sequence[_Grouping], check: _Check, n_jobs: int) -> _Reading:
+    """The order in which the matrix lies in memory: rows in blocks, or columns in strips of rows."""
+    n_clusters = sum(grouping.partition.n_clusters for grouping in groupings)
+    if is_sparse(X) or X.flags.c_contiguous or not _is_readable(X.T):
+        way = "stored entries" if is_sparse(X) else "rows"
+        return _Reading(way, _rows_of_block(X, n_clusters, n_jobs), _blocks(X, groupings, check))
+    least, most = _STRIP_ROWS
+    n_rows = min(most, max(least, _rows_of_even_tasks(X.shape[0], n_jobs)))
+    if len(groupings) > 1:
+        # All sums of a strip are held at a time.
+        n_rows = max(kernels.ROWS, min(n_rows, _STRIP_BYTES // (8 * n_clusters)))
+    return _Reading("columns", n_rows, _strips(X, groupings, check))
+
+
 def _blocks(X: Any, groupings: Sequence[_Grouping], check: _Check) -> Callable[[slice, Bytes], None]:
     """A task that sums a block of rows: rows that stay in the cache from one grouping to the next."""
     stored = _sparse_parts(X) if is_sparse(X) else None
-    in_cache = max(kernels.ROWS, _CACHE_BYTES // (X.itemsize * X.shape[0])) if stored is None else 0
-    step = in_cache // kernels.ROWS * kernels.ROWS if len(groupings) > 1 and stored is None else X.shape[0]
+    step = X.shape[0]
+    if len(groupings) > 1 and stored is None:
+        step = max(1, _CACHE_BYTES // (X.itemsize * X.shape[0] * kernels.ROWS)) * kernels.ROWS
 
     def run_block(rows: slice, stop: Bytes) -> None:
         if check.is_over(rows):
@@ -219,6 +231,7 @@ def _blocks(X: Any, groupings: Sequence[_Grouping], check: _Check) -> Callable[[
                 if stop[0]:
                     return
                 grouping.keep(sums, 0, part)
+            # Of any grouping: each adds up all distances of these rows.
             total += _total(sums)
         check.look(rows, total, lowest.min())
 
@@ -286,11 +299,11 @@ def _rows_of_block(X: Any, n_clusters: int, n_jobs: int) -> int:
     of_a_row = X.nnz / n_samples * 12 if is_sparse(X) else n_samples * max(X.itemsize, 0 if _is_readable(X) else 8)
     budget = min(_BLOCK_BYTES, _BYTES // max(1, n_jobs))
     of_a_row += 8 * n_clusters
-    rows = min(int(budget / of_a_row), _share(n_samples, n_jobs))
+    rows = min(int(budget / of_a_row), _rows_of_even_tasks(n_samples, n_jobs))
     return max(kernels.ROWS, rows // kernels.ROWS * kernels.ROWS)
 
 
-def _share(n_samples: int, n_jobs: int) -> int:
+def _rows_of_even_tasks(n_samples: int, n_jobs: int) -> int:
     return -(-n_samples // (_TASKS_A_THREAD * max(1, n_jobs)))
 
 

@@ -3,10 +3,12 @@
 Each file is self-contained, with its own helpers and flags, because numba's cache key is the file of
 the compiled function: a helper or an option that changed in another file would not be seen.
 
-* ``euclidean``: sums of Euclidean distances over tiles;
-* ``moments``: moments of clusters, and ``bounds``: what they say of mean distances;
+* ``euclidean``: sums of Euclidean distances over tiles, and ``sparse``: those of CSR;
+* ``moments``: moments of clusters; what they say of mean distances: ``bounds``, for certain, from distances to centers
+  and shared directions, and ``approximation``, a guess between bounds;
 * ``linear``: squared distances to centers; ``manhattan``: walks along sorted features;
-* ``coordinatewise``: distances that are sums or maxima over features; ``precomputed``: sums of given distances.
+* ``coordinatewise``: distances that are sums or maxima over features; ``precomputed``: sums of given distances;
+* ``nearest``: from sums to the two mean distances of a sample.
 
 What is compiled is cached where numba finds a place, and a cache is a convenience: without a place (no home, a folder
 that cannot be written to), on a full disk, or with files in it that are damaged, numba raises; kernels of this room are

@@ -94,6 +94,14 @@ class Candidates(NamedTuple):
     guess: np.ndarray  # (capacity,) what the mean distance probably is
 
 
+# Where the square of a mean has no digits left, nothing is known of V / m².
+_SMALLEST = 1e-140
+# Relative rounding of sums in float64, with room: 2^-40.
+_EXACT = 1e-12
+# Relative rounding of a product with g outside Q, which may be kept in float32, with room.
+_SKEW_ROUNDING = 1e-5
+
+
 @njit(**_FLAGS)
 def bound_mean_distance(
     square,  # IN |u|²
@@ -109,11 +117,6 @@ def bound_mean_distance(
     # Where the square of a mean has no digits left, nothing is excluded.
     below = np.sqrt(low) * (1.0 - spread / (2.0 * low * low)) if low > _SMALLEST else 0.0
     return max(center_distance, below), np.sqrt(high)
-
-
-_SMALLEST = 1e-140
-# Relative rounding of sums in float64, with room: 2^-40.
-_EXACT = 1e-12
 
 
 @njit(**_FLAGS)
@@ -335,10 +338,6 @@ def _guess(
 ):
     """What the mean distance probably is: the second-order expansion of E √Z."""
     return np.sqrt(mean) * (1.0 - spread / (8.0 * mean * mean)) if mean > _SMALLEST else 0.0
-
-
-# Relative rounding of a product with g outside Q, which may be kept in float32, with room.
-_SKEW_ROUNDING = 1e-5
 
 
 @njit(**_FLAGS)

@@ -46,7 +46,7 @@ def check_data(X: Any, *, metric: Metric = "euclidean", first_row: int = 0) -> A
         (``metric="precomputed"``) and data for other engines than ours keep their type.
     metric : str or callable
         Only ``"precomputed"`` matters: distances must be square. Their values are checked by
-        :func:`check_row_of_distances`, in the pass that reads them.
+        :func:`fastsil.validation.check_row_of_distances`, in the pass that reads them.
     first_row : int
         Number of the first row, for messages, where X is a part of the data.
 

@@ -49,7 +49,7 @@ def judge(
     results : mapping of str to ndarray of shape (n_tried,)
         ``sweep_results_`` of a sweep.
     k : int
-        The k to judge, as :func:`choose_k` gives it.
+        The k to judge, as :func:`fastsil.verdict.choose_k` gives it.
     n_features : int
         Number of features of the data.
     null : NullTest, optional
