@@ -43,6 +43,34 @@ class Piece(NamedTuple):
     cluster: int
 
 
+class Workspaces:
+    """Memory of threads that run tile kernels, lent to one at a time.
+
+    Parameters
+    ----------
+    dtype : dtype
+        float32 or float64: the type that distances are computed in.
+    n_features : int
+        Features of the data.
+    n_threads : int
+        Threads that ask for memory at the same time; 0 stands for the calling one.
+    """
+
+    def __init__(self, dtype: np.dtype[Any], n_features: int, n_threads: int) -> None:
+        self._free: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(max(1, n_threads)):
+            self._free.put(kernels.make_workspace(dtype, n_features))
+
+    @contextmanager
+    def lend(self) -> Iterator[Any]:
+        """Memory of one thread, for a while."""
+        workspace = self._free.get()
+        try:
+            yield workspace
+        finally:
+            self._free.put(workspace)
+
+
 class PairSums:
     """Runs the tile kernels over one set of data.
 
@@ -59,6 +87,8 @@ class PairSums:
     ----------
     samples : Samples
         The data as the kernels take them.
+    workspaces : Workspaces
+        Memory of the threads.
     pairs : int
         Pairs computed so far.
     """
@@ -69,18 +99,7 @@ class PairSums:
         self._partition = data.partition
         self._n_features: int = data.X.shape[1]
         self._n_jobs = n_jobs
-        self._workspaces: SimpleQueue[Any] = SimpleQueue()
-        for _ in range(max(1, n_jobs)):
-            self._workspaces.put(kernels.make_workspace(data.dtype, self._n_features))
-
-    @contextmanager
-    def workspace(self) -> Iterator[Any]:
-        """Lend the memory of one thread."""
-        workspace = self._workspaces.get()
-        try:
-            yield workspace
-        finally:
-            self._workspaces.put(workspace)
+        self.workspaces = Workspaces(data.dtype, self._n_features, n_jobs)
 
     def within_clusters(self, tick: Tick) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Sum of distances from each sample to its own cluster.
@@ -108,7 +127,7 @@ class PairSums:
             if task.columns is not None:
                 return self._add_between(task.rows[0], task.columns, (0, 0), sums, stop)
             squares = np.zeros(len(task.rows))
-            with self.workspace() as workspace:
+            with self.workspaces.lend() as workspace:
                 kernels.add_distances_within(self.samples, np.array(task.rows), workspace, sums, squares, stop)
             return squares
 
@@ -170,7 +189,7 @@ class PairSums:
         def add(task: _Task, stop: NDArray[np.uint8]) -> None:
             rows, columns = task.rows[0], task.columns or task.rows[0]
             ranges = np.array([[*rows[:2], *columns[:2], columns.cluster]])
-            with self.workspace() as workspace:
+            with self.workspaces.lend() as workspace:
                 kernels.add_distances_by_groups(self.samples, ranges, cells, slots, workspace, sums, stop)
 
         self._run(add, diagonal + crossing, tick)
@@ -187,7 +206,7 @@ class PairSums:
         """Distances between two pieces, added to a slot for the rows and one for the columns; squared products."""
         squares = np.zeros(1)
         ranges = np.array([[*rows[:2], *columns[:2], columns.cluster, *slots]])
-        with self.workspace() as workspace:
+        with self.workspaces.lend() as workspace:
             kernels.add_distances_between(self.samples, ranges, workspace, sums, squares, stop)
         return squares
 
@@ -213,7 +232,7 @@ class PairSums:
         batches = self._batches(costs)
 
         def add(batch: tuple[int, int], stop: NDArray[np.uint8]) -> None:
-            with self.workspace() as workspace:
+            with self.workspaces.lend() as workspace:
                 kernels.add_distances_to(self.samples, rows, ranges[slice(*batch)], workspace, sums, stop)
 
         run_tasks(add, batches, [costs[slice(*batch)].sum() for batch in batches], n_jobs=self._n_jobs)
@@ -238,7 +257,7 @@ class PairSums:
 
         def fill(start: int, stop: NDArray[np.uint8]) -> None:
             task = np.array([start, min(start + rows, partition.n_samples), origin])
-            with self.workspace() as workspace:
+            with self.workspaces.lend() as workspace:
                 kernels.fill_nearest_cluster(
                     self.samples, task, partition.offsets, partition.codes, workspace, mean, cluster, stop
                 )

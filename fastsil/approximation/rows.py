@@ -7,8 +7,6 @@ nearest other one; those are looked at closely.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +16,7 @@ from fastsil.approximation.table import MomentTable
 from fastsil.kernels import approximation as kernels
 from fastsil.kernels import bounds as bound_kernels
 from fastsil.kernels import euclidean as tile_kernels
+from fastsil.pairs import Workspaces
 from fastsil.parallel import Tick, ignore_progress, in_batches, run_tasks
 from fastsil.partition import index_of_least, least_of_groups, sorted_by_cluster
 from fastsil.scaling import as_writable
@@ -73,9 +72,7 @@ class Approximator:
         self._n_clusters = len(table.moments.sizes)
         self._n_jobs = n_jobs
         self._samples = tile_kernels.Samples(as_writable(X), np.arange(0), table.origin[None], self._dtype.type(scale))
-        self._workspaces: SimpleQueue[Any] = SimpleQueue()
-        for _ in range(n_jobs):
-            self._workspaces.put(tile_kernels.make_workspace(self._dtype, X.shape[1]))
+        self._workspaces = Workspaces(self._dtype, X.shape[1], n_jobs)
 
     def approximate(self, rows: NDArray[np.intp], tick: Tick = ignore_progress) -> Approximation:
         """Guesses and intervals for some rows.
@@ -139,7 +136,7 @@ class Approximator:
             components=np.empty((len(rows), 0), self._dtype),
         )
         bounds = self._table.bounds
-        with self._workspace() as workspace:
+        with self._workspaces.lend() as workspace:
             no_vectors = np.empty((0, bounds.centers.shape[1]), self._dtype)
             tile_kernels.fill_squares_to_centers(self._samples, rows, bounds.centers, no_vectors, 0, workspace, block)
         room = block.squares.size
@@ -160,7 +157,7 @@ class Approximator:
         ]
 
         def look(batch: range, stop: NDArray[np.uint8]) -> None:
-            with self._workspace() as workspace:
+            with self._workspaces.lend() as workspace:
                 for cluster, low, high in blocks[batch.start : batch.stop]:
                     self._bound_block(rows[low:high], cluster, among, workspace, means[low:high])
 
@@ -177,12 +174,3 @@ class Approximator:
         center = self._table.bounds.centers[cluster]
         tile_kernels.fill_components(self._samples, rows, center, vectors, workspace, components, squares)
         kernels.bound_and_guess(components, squares, cluster, self._table.moments, self._table.rounding, among, means)
-
-    @contextmanager
-    def _workspace(self) -> Iterator[Any]:
-        """Lend the memory of one thread."""
-        workspace = self._workspaces.get()
-        try:
-            yield workspace
-        finally:
-            self._workspaces.put(workspace)

@@ -217,7 +217,7 @@ class _Search:
             norms=np.empty(len(rows), self._data.dtype),
             components=np.empty((len(rows), len(self._vectors)), self._data.dtype),
         )
-        with self._pairs.workspace() as workspace:
+        with self._pairs.workspaces.lend() as workspace:
             tile_kernels.fill_squares_to_centers(
                 self._pairs.samples,
                 rows,
