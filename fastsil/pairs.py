@@ -44,17 +44,7 @@ class Piece(NamedTuple):
 
 
 class Workspaces:
-    """Memory of threads that run tile kernels, lent to one at a time.
-
-    Parameters
-    ----------
-    dtype : dtype
-        float32 or float64: the type that distances are computed in.
-    n_features : int
-        Features of the data.
-    n_threads : int
-        Threads that ask for memory at the same time; 0 stands for the calling one.
-    """
+    """Memory of so many threads (0: of the calling one) that run tile kernels, lent to one at a time."""
 
     def __init__(self, dtype: np.dtype[Any], n_features: int, n_threads: int) -> None:
         self._free: SimpleQueue[Any] = SimpleQueue()

@@ -21,7 +21,8 @@ from fastsil.validation import Metric, check_scored, check_tol, name_of_metric, 
 # other, but never more than half of all pairs.
 _EXACT_CLUSTERS = 2.0
 _SYMMETRIC_SHARE = 0.5
-# Products of the moments a sample: this often those of all vectors of a table, and a covariance.
+# Products of the moments a sample: this often those of all vectors of a table, and a covariance. How many vectors there
+# are stands in fastsil.approximation.table too, which would load compiled code with this module.
 _MOMENT_VECTORS = 5.0
 _FACTOR_FEATURES = 191
 _DIRECTIONS = 32
