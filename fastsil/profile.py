@@ -113,6 +113,7 @@ class SilhouetteProfile:
 
     @property
     def n_clusters(self) -> int:
+        """Number of clusters that were scored."""
         return self._partition.n_clusters
 
     @cached_property
