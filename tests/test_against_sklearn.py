@@ -4,6 +4,9 @@ The data are benign (scikit-learn itself loses digits on offsets); the drawn par
 container, labels. What is wrong with a call is drawn too.
 """
 
+import importlib.util
+import tempfile
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -23,14 +26,35 @@ METRICS = [
 ATOL = {np.dtype(np.float32): 2e-5, np.dtype(np.float64): 1e-9}
 assert all(ATOL[dtype] > TOLERANCE[dtype] for dtype in TOLERANCE)
 
+
+def read_only(X):
+    X = X.copy()
+    X.flags.writeable = False
+    return X
+
+
+def mapped(X):
+    with tempfile.TemporaryFile() as file:
+        mapping = np.memmap(file, dtype=X.dtype, shape=X.shape)
+    mapping[:] = X
+    return mapping
+
+
 CONTAINERS = {
     "array": np.asarray,
     "Fortran": np.asfortranarray,
     "strided": lambda X: np.repeat(X, 2, axis=0)[::2],
     "list": lambda X: X.tolist(),
+    "big-endian": lambda X: X.astype(X.dtype.newbyteorder(">")),
+    "read-only": read_only,
+    "mapped": mapped,
+    "masked": np.ma.masked_array,
     "csr": scipy.sparse.csr_array,
-    "csc": scipy.sparse.csc_matrix,
-    "coo": scipy.sparse.coo_matrix,
+    "csc": scipy.sparse.csc_array,
+    "coo": scipy.sparse.coo_array,
+    "csr matrix": scipy.sparse.csr_matrix,
+    "csc matrix": scipy.sparse.csc_matrix,
+    "coo matrix": scipy.sparse.coo_matrix,
 }
 LABELINGS = {
     "integers": lambda codes: codes,
@@ -41,7 +65,20 @@ LABELINGS = {
     "negative": lambda codes: -codes,
     "far apart": lambda codes: codes * 10**9,
     "booleans": lambda codes: codes % 2 == 0,
+    "big-endian": lambda codes: codes.astype(">i8"),
+    "masked": np.ma.masked_array,
 }
+if importlib.util.find_spec("pandas"):
+    import pandas as pd
+
+    CONTAINERS["pandas"] = pd.DataFrame
+    LABELINGS["pandas"] = lambda codes: pd.Series(codes, index=codes[::-1])
+    LABELINGS["categories"] = lambda codes: pd.Series([f"cluster {code}" for code in codes], dtype="category")
+if importlib.util.find_spec("polars"):
+    import polars as pl
+
+    CONTAINERS["polars"] = lambda X: pl.DataFrame({f"feature {j}": column for j, column in enumerate(X.T)})
+    LABELINGS["polars"] = pl.Series
 
 
 @st.composite
@@ -62,8 +99,11 @@ def calls(draw):
 
 
 def assert_same_outcome(ours, theirs, X=None):
-    dtype = np.dtype(np.float32 if getattr(X, "dtype", None) == np.float32 else np.float64)
-    assert_like_sklearn(ours, theirs, atol=ATOL[dtype])
+    assert_like_sklearn(ours, theirs, atol=ATOL[np.dtype(np.float32 if _is_single(X) else np.float64)])
+
+
+def _is_single(X):
+    return (X.dtype if scipy.sparse.issparse(X) else np.asarray(X).dtype).newbyteorder("=") == np.float32
 
 
 def _for_scikit_learn(X, metric):
@@ -84,7 +124,7 @@ def _is_resolved(call):
     profile = fastsil.silhouette_profile(call[0], call[1], metric=call[2])
     # Cosine distances of scikit-learn are off by about eps, whatever their size. A distance that is no number is no
     # excuse: it is compared.
-    resolution = 1e-2 if getattr(call[0], "dtype", None) == np.float32 else 1e-6
+    resolution = 1e-2 if _is_single(call[0]) else 1e-6
     return ~(np.maximum(profile.a, profile.b) <= resolution)
 
 
