@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.files.arrays import read_label_npy, read_label_npz, read_npy, read_npz
-from fastsil.files.arrow import ENDINGS, ending_in, read_arrow, read_arrow_labels
+from fastsil.files.arrow import read_arrow, read_arrow_labels
 from fastsil.files.records import DataFile, DataFileError, first_line, suffix_of
+from fastsil.files.tables import ENDINGS, ending_in
 from fastsil.files.text import read_label_lines, read_label_table, read_table
 from fastsil.files.writing import read_json, replacing, write_columns, write_csv, write_json
 

@@ -7,184 +7,59 @@ the array is.
 
 from __future__ import annotations
 
-import contextlib
+import itertools
+import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.files.records import LABEL_NAMES, VECTOR_NAMES, DataFile, DataFileError, choose, listed
-
-ENDINGS = (".parquet", ".arrow", ".feather")
+from fastsil.files.records import (
+    LABEL_NAMES,
+    VECTOR_NAMES,
+    DataFile,
+    DataFileError,
+    check_room,
+    choose,
+    listed,
+)
+from fastsil.files.tables import Table, open_table
 
 # Larger arrays go through the disk.
 _HELD_BYTES = 256 << 20
-# Bytes of the rows that are converted at a time.
-_BATCH_BYTES = 16 << 20
 # Numbers in a vector, where the type does not say.
 _USUAL_LENGTH = 1024
 
 
 def read_arrow(path: Path, key: str | None, labels_column: str | None, drop: tuple[str, ...]) -> DataFile:
     """Read samples: the numeric columns, or the one column of vectors."""
-    table = _open(path)
+    table = open_table(path)
     for name in (*drop, *([labels_column] if labels_column else []), *([key] if key else [])):
         choose(path, table.names, name, (), "column")
     names = [key] if key else [name for name in table.names if name != labels_column and name not in drop]
     source = _source_of(path, table, names)
     labels: list[Any] = []
-    X = _join(_convert(table, source, labels_column, labels), table.n_rows)
+    X = _join(path, _convert(table, source, labels_column, labels), table.n_rows)
     notes = [*source.notes, *_notes_of_left_out(names, source)]
     if isinstance(X, np.memmap):
         notes.append(f"unpacked into a temporary file of {X.nbytes / 2**30:.1f} GiB in {tempfile.gettempdir()}")
     return DataFile(
         X,
         columns=source.features,
-        labels=None if labels_column is None else _label_values(labels),
+        labels=None if labels_column is None else _label_values(path, labels),
         notes=tuple(notes),
     )
 
 
 def read_arrow_labels(path: Path, key: str | None) -> NDArray[Any]:
     """Read one column, and nothing else."""
-    table = _open(path)
+    table = open_table(path)
     name = choose(path, table.names, key, LABEL_NAMES, "column")
-    return _label_values([batch.column(0) for batch in table.batches([name], 1)])
-
-
-def ending_in(folder: Path) -> str:
-    """The ending that all data files of a folder have.
-
-    Raises
-    ------
-    DataFileError
-        If there is none, or several.
-    """
-    endings = {file.suffix.lower() for file in _data_files(folder)}
-    if len(endings) != 1:
-        there = f"has {' and '.join(sorted(endings))} files" if endings else "has none"
-        raise DataFileError(
-            f"{folder} is a folder; name a file in it, or a folder of files of one kind: {', '.join(ENDINGS)} "
-            f"(it {there})."
-        )
-    return endings.pop()
-
-
-def _data_files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in ENDINGS and not file.name.startswith("."))
-
-
-@dataclass(frozen=True)
-class _Table:
-    """Files of one schema, one after the other.
-
-    Attributes
-    ----------
-    types : dict of str to pyarrow.DataType
-        Of each column.
-    n_rows : int
-        Of all files.
-    files : list of (Path, callable)
-        With ``read(columns, n_rows)``, which gives batches of at most about so many rows.
-    """
-
-    types: dict[str, Any]
-    n_rows: int
-    files: list[tuple[Path, Callable[[list[str], int], Iterable[Any]]]]
-
-    @property
-    def names(self) -> list[str]:
-        return list(self.types)
-
-    def batches(self, columns: Sequence[str], width: int) -> Iterator[Any]:
-        """Record batches of some columns, so many numbers a row."""
-        n_rows = max(1, _BATCH_BYTES // (8 * width))
-        for path, read in self.files:
-            with _in_one_sentence(path):
-                yield from read(list(columns), n_rows)
-
-
-@contextlib.contextmanager
-def _in_one_sentence(path: Path) -> Iterator[None]:
-    """Turn pyarrow's complaint into a DataFileError that names the file."""
-    import pyarrow as pa
-
-    try:
-        yield
-    except pa.ArrowInvalid as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        what = path.suffix.removeprefix(".")
-        raise DataFileError(f"{path} is no {what} file, or is damaged ({reason}).") from error
-
-
-def _open(path: Path) -> _Table:
-    try:
-        import pyarrow as pa  # noqa: F401
-    except ImportError as error:
-        raise ImportError(f"reading {path} needs pyarrow; install it with: pip install 'fastsil[frames]'") from error
-    files = _data_files(path) if path.is_dir() else [path]
-    opened = []
-    for file in files:
-        with _in_one_sentence(file):
-            opened.append((_open_parquet if file.suffix.lower() == ".parquet" else _open_ipc)(file))
-    types = opened[0][0]
-    for file, (others, _, _) in zip(files, opened, strict=True):
-        if others != types:
-            raise DataFileError(
-                f"{file} has other columns or types than {files[0].name}; they must be the same in all."
-            )
-    readers = [(file, read) for file, (_, _, read) in zip(files, opened, strict=True)]
-    return _Table(types, sum(n_rows for _, n_rows, _ in opened), readers)
-
-
-def _open_parquet(path: Path) -> tuple[dict[str, Any], int, Callable[..., Iterable[Any]]]:
-    import pyarrow.parquet as pq
-
-    def read(columns: list[str], n_rows: int) -> Iterable[Any]:
-        # Without buffering ahead, a row group of any size passes through a few pages.
-        with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
-            yield from file.iter_batches(batch_size=n_rows, columns=columns, use_threads=False)
-
-    with pq.ParquetFile(path) as file:
-        return _types_of(file.schema_arrow), file.metadata.num_rows, read
-
-
-def _open_ipc(path: Path) -> tuple[dict[str, Any], int, Callable[..., Iterable[Any]]]:
-    import pyarrow as pa
-
-    def all_batches() -> Iterator[Any]:
-        with pa.memory_map(str(path)) as file:
-            try:
-                reader = pa.ipc.open_file(file)
-            except pa.ArrowInvalid:
-                yield from pa.ipc.open_stream(file)
-                return
-            for index in range(reader.num_record_batches):
-                yield reader.get_batch(index)
-
-    def read(columns: list[str], n_rows: int) -> Iterable[Any]:
-        for batch in all_batches():
-            chosen = batch.select(columns)
-            for start in range(0, len(chosen), n_rows):
-                yield chosen.slice(start, n_rows)
-
-    with pa.memory_map(str(path)) as file:
-        try:
-            schema = pa.ipc.open_file(file).schema
-        except pa.ArrowInvalid:
-            schema = pa.ipc.open_stream(file).schema
-    return _types_of(schema), sum(len(batch) for batch in all_batches()), read
-
-
-def _types_of(schema: Any) -> dict[str, Any]:
-    # What pandas kept of an index that has no name.
-    return {
-        name: kind for name, kind in zip(schema.names, schema.types, strict=True) if not name.startswith("__index_")
-    }
+    check_room(path, table.n_rows)
+    return _label_values(path, [batch.column(0) for batch in table.batches([name], 1)])
 
 
 class _Source:
@@ -261,9 +136,9 @@ class _Numbers(_Source):
 class _Vectors(_Source):
     """One column, whose cells are vectors, as embeddings are often kept."""
 
-    def __init__(self, path: Path, name: str, kind: Any) -> None:
+    def __init__(self, path: Path, name: str, width: int) -> None:
         self.columns = (name,)
-        self.width = getattr(kind, "list_size", _USUAL_LENGTH)
+        self.width = width
         self.notes = (f"features: the vectors of column {name!r}",)
         self._path = path
         self._lengths: set[int] = set()
@@ -282,11 +157,12 @@ class _Vectors(_Source):
         return np.asarray(values).reshape(len(cells), -1)
 
 
-def _source_of(path: Path, table: _Table, names: Sequence[str]) -> _Source:
+def _source_of(path: Path, table: Table, names: Sequence[str]) -> _Source:
     vectors = [name for name in names if _is_vector(table.types[name])]
     if vectors and table.n_rows:
         name = choose(path, vectors, None, VECTOR_NAMES, "column of vectors")
-        return _Vectors(path, name, table.types[name])
+        usual = getattr(table.types[name], "list_size", _USUAL_LENGTH)
+        return _Vectors(path, name, table.lengths.get(name, usual))
     numeric = {name: table.types[name] for name in names if _is_number(table.types[name])}
     if not numeric:
         raise DataFileError(f"{path} has no numeric column to use as a feature; it has: {listed(names)}.")
@@ -317,7 +193,7 @@ def _dtype_of(kind: Any) -> np.dtype[Any]:
     return np.dtype(bool) if types.is_boolean(kind) else np.dtype(kind.to_pandas_dtype())
 
 
-def _convert(table: _Table, source: _Source, labels_column: str | None, labels: list[Any]) -> Iterator[NDArray[Any]]:
+def _convert(table: Table, source: _Source, labels_column: str | None, labels: list[Any]) -> Iterator[NDArray[Any]]:
     """Rows of every batch; its labels are put into ``labels``."""
     also = [] if labels_column is None or labels_column in source.columns else [labels_column]
     for batch in table.batches([*source.columns, *also], source.width):
@@ -327,37 +203,62 @@ def _convert(table: _Table, source: _Source, labels_column: str | None, labels: 
     source.finish()
 
 
-def _join(parts: Iterator[NDArray[Any]], n_rows: int) -> NDArray[Any]:
-    """Parts as one array, in memory or mapped from a temporary file."""
+def _join(path: Path, parts: Iterator[NDArray[Any]], n_rows: int) -> NDArray[Any]:
+    """Parts as one array of so many rows, in memory or mapped from a temporary file."""
     first = next(parts, None)
     if first is None:
         return np.empty((0, 0))
     shape = (n_rows, first.shape[1])
-    if n_rows * first.shape[1] * first.itemsize <= _HELD_BYTES:
+    n_bytes = n_rows * first.shape[1] * first.itemsize
+    parts = _counted(path, first, parts, n_rows)
+    if n_bytes <= _HELD_BYTES:
         joined, row = np.empty(shape, first.dtype), 0
-        for part in _all_of(first, parts):
+        for part in parts:
             joined[row : row + len(part)] = part
             row += len(part)
         return joined
+    _check_disk(path, n_bytes)
     with tempfile.TemporaryFile(prefix="fastsil-") as file:
         # Written, not mapped for writing: a full disk is an error then, and does not end the process.
-        for part in _all_of(first, parts):
+        for part in parts:
             file.write(np.ascontiguousarray(part, dtype=first.dtype).data)
         file.flush()
         return np.memmap(file, dtype=first.dtype, mode="r", shape=shape)
 
 
-def _all_of(first: NDArray[Any], rest: Iterator[NDArray[Any]]) -> Iterator[NDArray[Any]]:
-    yield first
-    yield from rest
+def _check_disk(path: Path, n_bytes: int) -> None:
+    """Refuse before anything is written what the folder of temporary files has no room for."""
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    if n_bytes > free:
+        raise DataFileError(
+            f"{path} holds {n_bytes:,} bytes once unpacked, but only {free:,} bytes are free in {folder}; save a part "
+            "of it, or name another folder in the environment variable TMPDIR."
+        )
 
 
-def _label_values(parts: Sequence[Any]) -> NDArray[Any]:
+def _counted(path: Path, first: NDArray[Any], rest: Iterator[NDArray[Any]], n_rows: int) -> Iterator[NDArray[Any]]:
+    """All parts; a DataFileError if they have not as many rows as the file says."""
+    there = 0
+    for part in itertools.chain([first], rest):
+        there += len(part)
+        if there > n_rows:
+            break
+        yield part
+    if there != n_rows:
+        raise DataFileError(f"{path} is damaged: it says that it has {n_rows:,} rows, and has {there:,}.")
+
+
+def _label_values(path: Path, parts: Sequence[Any]) -> NDArray[Any]:
     """A column of labels in one type that sorts; missing ones as None."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     column = pa.chunked_array(parts) if parts else pa.chunked_array([pa.array([], pa.int64())])
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        # In an array every label takes as much as the longest.
+        check_room(path, 4 * len(column) * (pc.max(pc.utf8_length(column)).as_py() or 0))
     values = column.to_numpy(zero_copy_only=False)
     return values if values.dtype.kind in "biuf" or column.null_count else np.asarray(values.astype(str))

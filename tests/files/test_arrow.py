@@ -1,10 +1,12 @@
 """Parquet and Arrow files, and folders of them."""
 
+import types
+
 import numpy as np
 import pytest
 
 from assertions import assert_refused
-from fastsil.files import arrow, read_data, read_labels
+from fastsil.files import arrow, read_data, read_labels, records, tables
 
 pandas = pytest.importorskip("pandas")
 pytest.importorskip("pyarrow")
@@ -61,7 +63,7 @@ def test_large_tables_are_mapped_from_a_temporary_file(dtype, tmp_path, monkeypa
     pandas.DataFrame({"vectors": list(values)}).to_parquet(tmp_path / "v.parquet")
     held = [read_data(tmp_path / name).X for name in ("x.parquet", "v.parquet")]
     monkeypatch.setattr(arrow, "_HELD_BYTES", 0)
-    monkeypatch.setattr(arrow, "_BATCH_BYTES", 1)
+    monkeypatch.setattr(tables, "_BATCH_BYTES", 1)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     for name, expected in zip(("x.parquet", "v.parquet"), held, strict=True):
         found = read_data(tmp_path / name)
@@ -73,7 +75,7 @@ def test_large_tables_are_mapped_from_a_temporary_file(dtype, tmp_path, monkeypa
 
 
 def test_gaps_in_any_batch_are_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr(arrow, "_BATCH_BYTES", 1)
+    monkeypatch.setattr(tables, "_BATCH_BYTES", 1)
     frame = FRAME.assign(n=pandas.array([1, None, 3, None], dtype="Int64"), b=[0.0, 1.0, np.inf, -np.inf])
     frame.to_parquet(tmp_path / "x.parquet")
     assert_refused(lambda: read_data(tmp_path / "x.parquet"), "column 'n' has 2 empty or NaN cells, the first in row 2")
@@ -90,3 +92,63 @@ def test_parquet_needs_no_pandas(tmp_path, monkeypatch):
     FRAME.to_parquet(tmp_path / "x.parquet")
     monkeypatch.setitem(__import__("sys").modules, "pandas", None)
     np.testing.assert_array_equal(read_data(tmp_path / "x.parquet").X, X)
+
+
+def write_arrow(path, table):
+    import pyarrow as pa
+
+    with pa.ipc.new_file(path, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(table)
+
+
+def test_bombs_are_refused_before_they_unpack(tmp_path, monkeypatch):
+    """Repeats that take no room in a file, and more than the memory holds once they are unpacked."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    zeros = pa.array(np.zeros(6_000_000))
+    pq.write_table(pa.table({"x": pa.FixedSizeListArray.from_arrays(zeros, 2_000_000)}), tmp_path / "fixed.parquet")
+    lists = pa.LargeListArray.from_arrays(pa.array([0, 2_000_000, 4_000_000, 6_000_000]), zeros)
+    pq.write_table(pa.table({"x": lists}), tmp_path / "lists.parquet")
+    write_arrow(tmp_path / "x.arrow", pa.table({"x": zeros}))
+    labels = pa.DictionaryArray.from_arrays(pa.array(np.zeros(10_000, np.int8)), ["x" * 1_000])
+    pq.write_table(pa.table({"y": labels}), tmp_path / "y.parquet")
+    write_arrow(tmp_path / "small.arrow", pa.table({"a": [1.0, 2.0]}))
+    before = pa.total_allocated_bytes()
+    monkeypatch.setattr(records, "available_bytes", lambda: 10_000_000)
+    for name, n_bytes in (("fixed.parquet", "16,000,000"), ("lists.parquet", "16,000,000"), ("x.arrow", "48,000,000")):
+        assert (tmp_path / name).stat().st_size < 100_000
+        assert_refused(lambda name=name: read_data(tmp_path / name), name, f"{n_bytes} bytes", "free")
+        assert pa.total_allocated_bytes() - before < 1_000_000
+    assert_refused(lambda: read_labels(tmp_path / "y.parquet"), r"y\.parquet", "40,000,000 bytes", "free")
+    np.testing.assert_array_equal(read_data(tmp_path / "small.arrow").X, [[1.0], [2.0]])
+    # Several batches of what memory holds one by one are no bomb.
+    monkeypatch.setattr(records, "available_bytes", lambda: 1_000_000)
+    pa.feather.write_feather(pa.table({"x": zeros}), tmp_path / "x.feather", compression="zstd")
+    assert read_data(tmp_path / "x.feather").X.shape == (6_000_000, 1)
+
+
+def test_what_the_disk_has_no_room_for_is_refused_before_it_is_written(tmp_path, monkeypatch):
+    FRAME.to_parquet(tmp_path / "x.parquet")
+    monkeypatch.setattr(arrow, "_HELD_BYTES", 1)
+    monkeypatch.setattr(arrow.shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=50))
+    assert_refused(lambda: read_data(tmp_path / "x.parquet"), "96 bytes", "only 50 bytes are free", "TMPDIR")
+
+
+@pytest.mark.parametrize("held", [1, 1 << 20])
+@pytest.mark.parametrize("said", [3, 5, 60])
+def test_a_number_of_rows_that_is_not_true_is_damage(said, held, tmp_path, monkeypatch):
+    monkeypatch.setattr(arrow, "_HELD_BYTES", held)
+    FRAME.to_parquet(tmp_path / "x.parquet", index=False)
+    whole = (tmp_path / "x.parquet").read_bytes()
+    # Four rows in the metadata's compact notation, as the third field, before the list of row groups.
+    assert whole.count(b"\x16\x08\x19") == 1
+    (tmp_path / "x.parquet").write_bytes(whole.replace(b"\x16\x08\x19", bytes([0x16, 2 * said, 0x19])))
+    assert_refused(lambda: read_data(tmp_path / "x.parquet"), r"x\.parquet", "damaged")
+
+
+def test_damage_within_a_file_is_one_sentence(tmp_path):
+    FRAME.to_parquet(tmp_path / "x.parquet", compression="zstd")
+    whole = bytearray((tmp_path / "x.parquet").read_bytes())
+    start = whole.index(b"\x28\xb5\x2f\xfd")
+    whole[start : start + 4] = b"nope"
+    (tmp_path / "x.parquet").write_bytes(whole)
+    assert_refused(lambda: read_data(tmp_path / "x.parquet"), "is no parquet file, or is damaged")
