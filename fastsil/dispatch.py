@@ -29,7 +29,7 @@ from fastsil.geometry import (
 from fastsil.parallel import Tick, part_of
 from fastsil.partition import Partition
 from fastsil.rows_together import rows_together
-from fastsil.scaling import is_sparse
+from fastsil.scaling import is_sparse, without_empty_columns
 from fastsil.sklearn_compat import VALID_METRICS
 from fastsil.terms import SilhouetteTerms
 from fastsil.validation import Metric, check_finite, samples_at
@@ -110,6 +110,9 @@ NO_PAIRS = ("linear", "manhattan")
 # Samples whose distances to each other are looked at for a diagnosis.
 _DIAGNOSED_SAMPLES = 512
 
+# Metrics that a feature which is 0 in every sample does not change.
+_BLIND_TO_ZEROS = ("euclidean", "l2", "sqeuclidean", "cosine", "manhattan", "cityblock", "l1")
+
 # Minkowski distances of these powers are metrics with a name and an engine of their own.
 _NAMED_POWERS: dict[float, str] = {1: "manhattan", 2: "euclidean", math.inf: "chebyshev"}
 
@@ -140,7 +143,7 @@ def compute_terms_many(
     tick: Tick,
 ) -> list[SilhouetteTerms]:
     """Mean distances of every sample for several partitions; what does not depend on the partition is done once."""
-    X = _dense_if_smaller(X, metric)
+    X = _compact(X, metric, metric_params)
     given, route = _route_of(X.shape[1], metric, metric_params, sparse=is_sparse(X))
     tick = _only_once(tick)
     if route is None:
@@ -203,7 +206,7 @@ def _run_reference(
 
 def as_euclidean(X: Any, metric: Metric, metric_params: dict[str, Any]) -> Any:
     """Data whose Euclidean distances are the distances of the metric; None where there are none."""
-    X = _dense_if_smaller(X, metric)
+    X = _compact(X, metric, metric_params)
     given, route = _route_of(X.shape[1], metric, metric_params, sparse=is_sparse(X))
     if route is None or _engine_on(route, sparse=is_sparse(X)) != "euclidean":
         return None
@@ -212,9 +215,9 @@ def as_euclidean(X: Any, metric: Metric, metric_params: dict[str, Any]) -> Any:
 
 def engine_of(X: Any, metric: Metric, metric_params: dict[str, Any]) -> str:
     """Name of the engine that computes the metric for such data."""
-    sparse = is_sparse(X) and not _is_smaller_dense(X, metric)
-    route = _route_of(X.shape[1], metric, metric_params, sparse=sparse)[1]
-    return "reference" if route is None else _engine_on(route, sparse=sparse)
+    X = _compact(X, metric, metric_params)
+    route = _route_of(X.shape[1], metric, metric_params, sparse=is_sparse(X))[1]
+    return "reference" if route is None else _engine_on(route, sparse=is_sparse(X))
 
 
 def is_worth_remembering(metric: Metric) -> bool:
@@ -253,9 +256,14 @@ def _route_of(
     return {name: value for name, value in given.items() if value is not None}, route
 
 
-def _dense_if_smaller(X: Any, metric: Metric) -> Any:
-    """A CSR matrix for the Euclidean engine as an array, if that takes no more memory than the matrix does."""
-    return X.toarray() if is_sparse(X) and _is_smaller_dense(X, metric) else X
+def _compact(X: Any, metric: Metric, metric_params: dict[str, Any]) -> Any:
+    """A CSR matrix without columns that do not count; an array, if that takes no more memory than the matrix does."""
+    if not is_sparse(X):
+        return X
+    # More columns than entries: their number may be anything, as where words are hashed.
+    if metric in _BLIND_TO_ZEROS and not metric_params and X.shape[1] > X.nnz > 0:
+        X = without_empty_columns(X)
+    return X.toarray() if _is_smaller_dense(X, metric) else X
 
 
 def _is_smaller_dense(X: Any, metric: Metric) -> bool:

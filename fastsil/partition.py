@@ -60,7 +60,16 @@ def partition_from_codes(classes: NDArray[Any], codes: NDArray[np.integer[Any]])
         The distinct labels, sorted.
     codes : ndarray of shape (n_samples,), integer
         Index into ``classes`` for every sample; every class occurs.
+
+    Raises
+    ------
+    ValueError
+        If there are more clusters than the codes of a partition can tell apart, 2**31 - 1.
     """
+    if len(classes) > np.iinfo(np.int32).max:
+        raise ValueError(
+            f"labels has {len(classes):,} distinct values; at most {np.iinfo(np.int32).max:,} can be told apart."
+        )
     clusters: NDArray[np.int32] = codes.astype(np.int32, copy=False)
     offsets = np.zeros(len(classes) + 1, dtype=np.intp)
     np.cumsum(np.bincount(clusters, minlength=len(classes)), out=offsets[1:])

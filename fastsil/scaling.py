@@ -87,6 +87,12 @@ def without_repeats(X: Any) -> Any:
     return X
 
 
+def without_empty_columns(X: Any) -> Any:
+    """A CSR matrix of the columns that have an entry, in the same order."""
+    columns, place = np.unique(X.indices, return_inverse=True)
+    return type(X)((X.data, place, X.indptr), shape=(X.shape[0], len(columns)))
+
+
 def scale_of(values: NDArray[np.float64]) -> float:
     """Power of two that brings the largest magnitude to about 1; 1 where all is of ordinary size already."""
     largest = largest_magnitude(values)

@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
+from scipy.spatial.distance import cdist
 
 import reference
 from assertions import tolerance_of
-from fastsil import silhouette_profile, silhouette_samples, silhouette_samples_many
+from fastsil import plan, silhouette_profile, silhouette_samples, silhouette_samples_many
 from fastsil.engines import manhattan
 from fastsil.kernels import euclidean as kernels
 from fastsil.parallel import in_batches
+from fastsil.partition import partition_from_codes
 from fastsil.scaling import as_writable
 from fastsil.summaries import _cut_pieces
 from fastsil.validation import check_labels
@@ -216,3 +218,47 @@ def test_a_million_classes(kind):
     partition = check_labels(given, len(labels))
     assert partition.n_clusters == 1_000_000
     np.testing.assert_array_equal(partition.classes[partition.codes], given)
+
+
+def test_more_classes_than_32_bits_count_are_refused():
+    with pytest.raises(ValueError, match=r"2,147,483,653 distinct values; at most 2,147,483,647"):
+        partition_from_codes(np.broadcast_to(np.int8(0), BEYOND), np.zeros(0, np.intp))
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean"])
+def test_samples_times_clusters_beyond_two_to_the_31(metric):
+    n_samples, n_clusters = 65_600, 32_800
+    assert n_samples * n_clusters > 2**31
+    rng = np.random.default_rng(0)
+    labels = rng.permutation(np.arange(n_samples) % n_clusters)
+    X = (3 * rng.normal(size=(n_clusters, 2))[labels] + 0.01 * rng.normal(size=(n_samples, 2))).astype(np.float32)
+    found = silhouette_profile(X, labels, metric=metric)
+    for row in (0, n_samples // 2, n_samples - 1):
+        distances = cdist(X[[row]], X, metric)[0]
+        means = np.bincount(labels, distances) / np.bincount(labels)
+        own = labels[row]
+        others = np.delete(means, own)
+        np.testing.assert_allclose(found.a[row], 2 * means[own], rtol=1e-5)
+        np.testing.assert_allclose(found.b[row], others.min(), rtol=1e-5)
+        assert found.neighbor[row] == others.argmin() + (others.argmin() >= own)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "cosine", "manhattan"])
+def test_features_beyond_two_to_the_31(metric):
+    """As where words are hashed to 64 bits: most columns are empty, and their number means nothing."""
+    rng = np.random.default_rng(0)
+    X = csr_array(rng.normal(size=(30, 40)) * (rng.random((30, 40)) < 0.3) + np.eye(30, 40))
+    columns = np.sort(rng.choice(2**20, size=40, replace=False)) * 2**13
+    wide = csr_array((X.data, columns[X.indices], X.indptr.astype(np.int64)), shape=(30, 2**33))
+    labels = np.arange(30) % 3
+    expected = silhouette_samples(X.toarray(), labels, metric=metric)
+    np.testing.assert_allclose(silhouette_samples(wide, labels, metric=metric), expected, rtol=0, atol=1e-10)
+    assert plan(wide, labels, metric=metric).n_samples == 30
+
+
+def test_features_that_a_metric_counts_are_refused_beyond_memory():
+    wide = csr_array(([1.0, 2.0, 3.0], [0, 2**32, 5], [0, 1, 2, 3]), shape=(3, 2**33))
+    with pytest.raises(
+        MemoryError, match=r"8,589,934,592 features needs .* GiB \([0-9,]+ bytes\).*reduce the features"
+    ):
+        silhouette_samples(wide, [0, 0, 1], metric="correlation")

@@ -98,7 +98,7 @@ def _turn(rows, strip, width, slots):
             n_touched += 1
         counts[slots[feature]] += 1
     dense = np.empty(n_touched, np.int32)
-    begins = np.zeros(n_touched + 1, np.int32)
+    begins = np.zeros(n_touched + 1, np.int64)  # a strip may have more entries than 32 bits count
     n_dense = 0
     for k in range(n_touched):
         is_dense = counts[k] * _DENSE_SHARE > width

@@ -41,7 +41,10 @@ def test_terms_hypothesis(data, sparseness, narrow):
     """Drawn data with zeros: duplicates, near-duplicates far from 0, rows of zeros, extreme scales."""
     X, labels = data
     X = X * (np.add.outer(np.arange(len(X)), np.arange(X.shape[1])) % 4 < sparseness)
-    stored = csr_array(np.hstack([X, np.zeros((len(X), 40))]))  # so that a dense array would be larger
+    # So that a dense array would be larger; zeros that are stored in the first row keep the columns.
+    wide = np.hstack([X, np.zeros((len(X), 40))])
+    rows, columns = np.nonzero((wide != 0) | (np.arange(len(X)) == 0)[:, None])
+    stored = csr_array((wide[rows, columns], (rows, columns)), shape=wide.shape)
     if narrow:
         stored.indices, stored.indptr = stored.indices.astype(np.int64), stored.indptr.astype(np.int64)
     profile = fastsil.silhouette_profile(stored, labels)
