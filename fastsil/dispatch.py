@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from sklearn.metrics import pairwise_distances
 
 from fastsil.extremes import Reach, within_range
-from fastsil.forks import loaded
 from fastsil.geometry import (
     apply_map,
     directions,
@@ -26,6 +25,7 @@ from fastsil.geometry import (
     of_ordinary_size,
     seuclidean_map,
 )
+from fastsil.loading import loaded
 from fastsil.parallel import Tick, part_of
 from fastsil.partition import Partition
 from fastsil.rows_together import rows_together

@@ -10,23 +10,17 @@ from __future__ import annotations
 # Threads of pools and logging take locks of their own before a fork. The last to be registered is asked first, which
 # must be this module: who holds a lock of these rooms may want one of theirs.
 import concurrent.futures.thread  # noqa: F401
-import importlib
 import logging  # noqa: F401
 import os
 import sys
 import threading
 from typing import Any
 
-# Held while modules of ours are imported on first use, with all that they import.
-_LOADING: Any = threading.RLock()
+LOADING: Any = threading.RLock()
+"""Held while modules of ours are imported on first use, with all that they import."""
+
 _LOCKS: list[Any] = []
 _HELD: list[Any] = []
-
-
-def loaded(module: str) -> Any:
-    """A module of ours, imported on first use: compiled kernels take as long as all of scikit-learn's metrics."""
-    with _LOADING:
-        return importlib.import_module(module)
 
 
 def lock_across_forks() -> Any:
@@ -37,7 +31,7 @@ def lock_across_forks() -> Any:
 
 def _hold_all() -> None:
     # Imports first: they may make more locks.
-    for take in (lambda: [_LOADING], lambda: reversed(_LOCKS), _compiler_locks):
+    for take in (lambda: [LOADING], lambda: reversed(_LOCKS), _compiler_locks):
         for lock in take():
             lock.acquire()
             _HELD.append(lock)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastsil.dispatch import NO_PAIRS, compute_terms, engine_of
-from fastsil.forks import loaded
+from fastsil.loading import loaded
 from fastsil.parallel import Tick, ignore_progress, resolve_n_jobs
 from fastsil.partition import Partition, partition_from_codes
 from fastsil.terms import SHARE_OF_OWN

@@ -16,7 +16,7 @@ from fastsil.dispatch import (
     is_worth_remembering,
     silhouettes_of,
 )
-from fastsil.forks import loaded
+from fastsil.loading import loaded
 from fastsil.memo import MEMO
 from fastsil.parallel import progress_bar, resolve_n_jobs
 from fastsil.partition import Partition

@@ -118,6 +118,57 @@ def test_without_compilation(tmp_path, metric):
     finish(start(place, "-O", metric=metric, NUMBA_DISABLE_JIT="1"), place, metric)
 
 
+STOPPED = """
+import os, signal, threading, time
+import numpy as np, fastsil
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+X, labels = np.random.default_rng(0).normal(size=(12, 2)), np.arange(12) % 3
+waits = []
+while True:
+    sent = []
+
+    def interrupt():
+        sent.append(time.process_time())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(0.2, interrupt)
+    timer.start()
+    try:
+        score = fastsil.silhouette_score(X, labels, metric="euclidean")
+        timer.cancel()
+        timer.join()
+        break
+    except KeyboardInterrupt:
+        waits.append(time.process_time() - sent[0])
+print(len(waits), max(waits), score)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_ctrl_c_while_it_compiles(tmp_path):
+    """First while numba is imported, which would stay broken if it were cut short; then between two functions."""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    environment["PYTHONPATH"] = os.pathsep.join(entry for entry in sys.path if entry)
+    stopped = subprocess.run(
+        [sys.executable, "-c", STOPPED], capture_output=True, text=True, timeout=120, env=environment, cwd=tmp_path
+    )
+    assert stopped.returncode == 0, stopped.stderr[-3000:]
+    n_times, longest, score = stopped.stdout.split()
+    assert int(n_times) >= 3
+    assert float(longest) < 3
+    assert float(score) == pytest.approx(EXPECTED["euclidean"], abs=1e-12)
+    again = subprocess.run(
+        [sys.executable, "-c", SCORE.format(metric="euclidean")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment,
+        cwd=tmp_path,
+    )
+    assert float(again.stdout.split("\n")[1]) == float(score), again.stderr[-3000:]
+
+
 def test_caches_of_others_stay_as_they_are():
     from numba import njit
 

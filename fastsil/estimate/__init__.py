@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 from fastsil.dispatch import NO_PAIRS, compute_terms, engine_of, silhouettes_of
 from fastsil.estimate.result import ClusterEstimates, SilhouetteEstimate
 from fastsil.estimate.rounds import Request, Rounds
-from fastsil.forks import loaded
+from fastsil.loading import loaded
 from fastsil.parallel import Tick, part_of, progress_bar, resolve_n_jobs
 from fastsil.partition import Partition
 from fastsil.planning import exact_is_as_cheap
