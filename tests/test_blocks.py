@@ -361,6 +361,26 @@ def test_a_cluster_of_processes_gives_the_same(client, metric):
     assert_silhouettes_close(samples, silhouette_samples(X, labels, metric=metric), dtype=np.float64)
 
 
+def test_tasks_of_a_cluster_may_call_and_get_the_same_bits(client):
+    """Workers run tasks in threads of their own, several of which may call at once, each with threads of its own."""
+    distributed = pytest.importorskip("distributed", exc_type=ImportError)
+    X, labels = overlapping(1500)
+    alone = silhouette_samples(X, labels).tobytes()
+    tasks = [
+        client.submit(lambda n_jobs: silhouette_samples(X, labels, n_jobs=n_jobs).tobytes(), n_jobs, pure=False)
+        for n_jobs in (None, 1, 2) * 2
+    ]
+    assert set(client.gather(tasks)) == {alone}
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=4, processes=False, dashboard_address=":0", memory_limit=0
+        ) as cluster,
+        distributed.Client(cluster, set_as_default=False) as threads,
+    ):
+        same = threads.map(lambda _: silhouette_samples(X, labels, n_jobs=2).tobytes(), range(8), pure=False)
+        assert set(threads.gather(same)) == {alone}
+
+
 def slowly(block):
     time.sleep(0.05)
     return block

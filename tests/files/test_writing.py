@@ -1,5 +1,6 @@
 """Results appear whole or not at all, and come back as they were."""
 
+import json
 import os
 import subprocess
 import sys
@@ -119,3 +120,121 @@ def test_a_kill_at_any_moment_leaves_whole_files(tmp_path):
         assert len(pandas.read_csv(tmp_path / "a.csv")) == 20_000
         assert len(read_json(tmp_path / "b.json")["values"]) == 20_000
         assert len(pandas.read_parquet(tmp_path / "c.parquet")) == 20_000
+
+
+SWEEP = """
+import csv, json, os, signal, sys
+from pathlib import Path
+import matplotlib.image
+import numpy as np
+import fastsil
+from fastsil.cli.folder import write_sweep
+
+os.environ["TQDM_DISABLE"] = "1"
+X = np.random.default_rng(0).normal(size=(200, 3))
+sweep = fastsil.KMeansSweep([2, 3], n_init=1, random_state=0).fit(X)
+
+
+def write(folder):
+    write_sweep(folder, sweep, X, {"name": "x.npy"}, pictures=True)
+
+
+def count_whole(folder):
+    count = 0
+    for path in folder.iterdir():
+        if path.name.startswith("."):  # a draft of a process that was killed
+            continue
+        count += 1
+        if path.suffix == ".png":
+            assert matplotlib.image.imread(path).size > 1000
+        elif path.suffix == ".html":
+            assert path.read_text().rstrip().endswith("</html>")
+        elif path.suffix == ".csv":
+            assert len(list(csv.reader(path.open()))) == 3
+        elif path.suffix == ".npz":
+            assert len(np.load(path)["label_k2"]) == len(X)
+        elif path.suffix == ".parquet":
+            import pyarrow.parquet
+            assert pyarrow.parquet.read_table(path).num_rows == len(X)
+        else:
+            assert json.loads(path.read_text())["kind"] == "sweep"
+    return count
+
+
+def in_child(work):
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        finally:
+            os._exit(0)
+    return child
+"""
+
+KILLS = """
+folder = Path(sys.argv[1])
+write(folder)
+names = sorted(path.name for path in folder.iterdir())
+for name in names:
+    def write_for_ever():
+        while True:
+            write(folder)
+
+    child = in_child(write_for_ever)
+    draft = folder / f".{child}-{name}"
+    while not draft.exists():
+        assert os.waitpid(child, os.WNOHANG) == (0, 0)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert count_whole(folder) == len(names)
+print(*names)
+"""
+
+FULL_DISK = """
+import resource
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+write(Path(sys.argv[1]))  # what is loaded on first use, fonts for one
+n_files = []
+for limit in (0, 100, 3_000, 12_000, 40_000, 80_000, 160_000):
+    folder = Path(sys.argv[1]) / str(limit)
+    folder.mkdir()
+
+    def fill():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        try:
+            write(folder)
+        except OSError:
+            return
+        write(folder)
+
+    os.waitpid(in_child(fill), 0)
+    n_files.append(count_whole(folder))
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")], limit
+print(n_files)
+"""
+
+
+def run_of_sweep(tmp_path, code):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
+    command = [sys.executable, "-W", "ignore", "-c", SWEEP + code, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="children of a process that has drawn before")
+def test_a_kill_at_any_moment_leaves_whole_results_of_a_sweep(tmp_path):
+    names = run_of_sweep(tmp_path, KILLS).split()
+    assert {name.partition(".")[2] for name in names} >= {"csv", "html", "json", "png"}
+    assert len(names) == 7
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="children of a process that has drawn before")
+def test_a_full_disk_leaves_no_part_of_a_picture_or_page(tmp_path):
+    n_files = json.loads(run_of_sweep(tmp_path, FULL_DISK))
+    assert n_files == sorted(n_files)
+    assert n_files[0] == 0
+    assert len(set(n_files)) >= 3, "limits that end the writing at several files"
