@@ -162,3 +162,17 @@ def test_the_report_says_no_structure(tmp_path):
 def test_references_are_those_that_are_drawn():
     for reference in sets.REFERENCES:
         assert sets.drawer(BLOBS, reference)(np.random.default_rng(0)).shape == BLOBS.shape
+
+
+def test_numpys_global_state_is_neither_read_nor_changed():
+    outcomes = []
+    for seed in (1, 2):
+        np.random.seed(seed)  # noqa: NPY002
+        sweep = swept(NOISE, n_null=3, n_stability=2)
+        drawn = np.random.random()  # noqa: NPY002
+        np.random.seed(seed)  # noqa: NPY002
+        assert drawn == np.random.random()  # noqa: NPY002
+        columns = {name: values for name, values in sweep.sweep_results_.items() if not name.endswith("_seconds")}
+        outcomes.append([*columns.values(), sweep.null_.null_inertias, sweep.labels_])
+    for one, other in zip(*outcomes, strict=True):
+        np.testing.assert_array_equal(one, other)
