@@ -172,19 +172,25 @@ def directions_worth_it(data: ScaledData, choice: tuple[int, ...], load: Load) -
     Counted in products of n_features a sample.
     """
     n_features = data.X.shape[1]
-    room = int(np.sqrt(_FORMS_BYTES / (data.dtype.itemsize * data.partition.n_clusters)))
+    most_vectors = _most_vectors(data.partition.n_clusters, n_features, data.dtype.itemsize)
     # If nothing can be excluded, all pairs are computed, and no more.
     needed = Load(_CANDIDATES_LEFT, _CANDIDATES_LEFT * _typical_size(data.partition.sizes))
     superfluous = min(load.in_pairs(n_features), float(data.partition.n_samples)) - needed.in_pairs(n_features)
     worth = max(1.0, (1 + _PAIR_FEATURES / n_features) / (1 + _PAIR_FEATURES / _MEASURED_FEATURES))
     best, most = 0, 0.0
     for wanted in choice:
-        n_vectors = min(wanted, -(-n_features // _UNIT) * _UNIT, room // _UNIT * _UNIT)
+        n_vectors = min(wanted, most_vectors)
         share = _EXPECTED_SHARE[wanted] + (_MORE_BY_ALL if n_features <= n_vectors else 0.0)
         saved = worth * share * superfluous - _basis_cost(data, n_vectors, load)
         if n_vectors > 0 and saved > most:
             best, most = n_vectors, saved
     return best
+
+
+def _most_vectors(n_clusters: int, n_features: int, itemsize: int) -> int:
+    """A multiple of the unit, 0 where forms of the least one take too much."""
+    room = int(np.sqrt(_FORMS_BYTES / (itemsize * n_clusters)))
+    return min(-(-n_features // _UNIT), room // _UNIT) * _UNIT
 
 
 def _basis_cost(data: ScaledData, n_vectors: int, load: Load) -> float:
@@ -252,6 +258,14 @@ def shared_basis(
         skew_rest=np.linalg.norm(skew_outside, axis=1) + 1e-7 * bounds.skew_norm,
     )
     return basis.astype(data.dtype), shared
+
+
+def bytes_of_shared_basis(n_clusters: int, n_features: int, itemsize: int) -> int:
+    """Memory of the first basis, the products that it is made by included, with as few directions as it may have."""
+    n_vectors = min(SHARED_DIRECTIONS[0][0], _most_vectors(n_clusters, n_features, itemsize))
+    products = 8 * n_clusters * n_vectors * max(n_features, 4 * n_vectors)
+    forms = (8 + itemsize) * n_clusters * n_vectors**2
+    return min(_PRODUCTS_BYTES, products) + forms + 24 * n_clusters * n_features
 
 
 def _shared_directions(

@@ -51,10 +51,10 @@ _PAIR_PHASES = ("own clusters", "other clusters", "distances", "read")
 _VARIANCE = 0.04
 _LOG = 5.3
 # Bytes beyond the data, from peaks of resident memory in 20 calls (n to a million, d to 300, k to 5,000): a sample, in
-# order, clusters, terms and results, without pairs and with; a thread's workspace, from so many features on; a thread's
-# chunk of scikit-learn's distances.
+# order, clusters, terms and results, without pairs and with; the numbers in a thread's workspace, from so many features
+# on; a thread's chunk of scikit-learn's distances.
 _SAMPLE_BYTES = {"linear": 56, "other": 72}
-_THREAD_BYTES, _THREAD_FEATURES = 5 << 20, 32
+_THREAD_NUMBERS, _THREAD_FEATURES = 640 << 10, 32
 _CHUNK_BYTES = 8 << 20
 # Features that Manhattan distance has sorted at once.
 _SORTED_FEATURES = 16
@@ -222,7 +222,7 @@ def plan_of(
         pairs=probe.pairs(),
         seconds=seconds,
         phases=phases,
-        memory=_memory(partition, X.shape[1], engine, probe, metric, n_jobs),
+        memory=_memory(partition, X.shape[1], X.dtype.itemsize, engine, probe, metric, n_jobs),
         estimate_seconds=min(seconds, probe.estimate_seconds(tol)),
         tol=tol,
         metric=name_of_metric(metric),
@@ -263,8 +263,8 @@ class _Probe:
         run(few)
         run(few)
         self._quadratic = 1.0
-        if len(few) < len(rows) and self._spent / _FEW**2 < _PROBE_SECONDS:
-            way, before = self.work.strategy, self._pair_seconds()
+        way, before = self.work.strategy, self._pair_seconds()
+        if len(few) < len(rows) and before / _FEW**2 + (self._spent - before) / _FEW < _PROBE_SECONDS:
             run(rows)
             self._quadratic = self._share_of_pairs(len(few) / len(rows), before, same=self.work.strategy == way)
         else:
@@ -358,7 +358,9 @@ def _some_rows(partition: Partition, n_rows: int) -> NDArray[np.intp]:
     return np.sort(partition.order[np.unique(np.concatenate([positions, starts, seconds]))])
 
 
-def _memory(partition: Partition, n_features: int, engine: str, probe: _Probe, metric: Metric, n_jobs: int) -> int:
+def _memory(
+    partition: Partition, n_features: int, itemsize: int, engine: str, probe: _Probe, metric: Metric, n_jobs: int
+) -> int:
     """Bytes beyond the data."""
     way, candidates = probe.work.strategy, probe.candidates()
     n_samples, n_clusters = partition.n_samples, partition.n_clusters
@@ -373,15 +375,16 @@ def _memory(partition: Partition, n_features: int, engine: str, probe: _Probe, m
         needed += n_jobs * _CHUNK_BYTES
     if engine == "euclidean":
         threads = max(1, loaded("fastsil.pairs").worthwhile_threads((n_samples, n_features), n_jobs))
-        needed += threads * _THREAD_BYTES * min(n_features, _THREAD_FEATURES) // _THREAD_FEATURES
+        needed += threads * itemsize * _THREAD_NUMBERS * min(n_features, _THREAD_FEATURES) // _THREAD_FEATURES
         needed += 0 if metric in _UNMAPPED else 8 * n_samples * n_features
         euclidean = loaded("fastsil.engines.euclidean")
         kept = 0.0
         if "pruned" in way:
             kept = candidates * min(n_samples, euclidean.round_samples(candidates))
+            needed += loaded("fastsil.moments").bytes_of_shared_basis(n_clusters, n_features, itemsize)
         elif "complete" in way:
             # Of the first round; bounds exclude some even so.
-            kept = min(euclidean.ROUND_CANDIDATES, n_samples * n_clusters // 4)
+            kept = min(euclidean.ROUND_CANDIDATES // 2, n_samples * n_clusters // 4)
         needed += int(euclidean.CANDIDATE_BYTES * kept)
     return needed
 
