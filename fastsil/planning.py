@@ -56,6 +56,8 @@ _LOG = 5.3
 _SAMPLE_BYTES = {"linear": 56, "other": 72}
 _THREAD_NUMBERS, _THREAD_FEATURES = 640 << 10, 32
 _CHUNK_BYTES = 8 << 20
+# Other clusters that a sample is measured against where the first bounds exclude all but one: they go without a basis.
+_ALONE = 1.05
 # Features that Manhattan distance has sorted at once.
 _SORTED_FEATURES = 16
 # Metrics of which the Euclidean engine computes the data as they are, without a map before it.
@@ -381,7 +383,8 @@ def _memory(
         kept = 0.0
         if "pruned" in way:
             kept = candidates * min(n_samples, euclidean.round_samples(candidates))
-            needed += loaded("fastsil.moments").bytes_of_shared_basis(n_clusters, n_features, itemsize)
+            if candidates > _ALONE:
+                needed += loaded("fastsil.moments").bytes_of_shared_basis(n_clusters, n_features, itemsize)
         elif "complete" in way:
             # Of the first round; bounds exclude some even so.
             kept = min(euclidean.ROUND_CANDIDATES // 2, n_samples * n_clusters // 4)
