@@ -132,7 +132,7 @@ while True:
         sent.append(time.process_time())
         os.kill(os.getpid(), signal.SIGINT)
 
-    timer = threading.Timer(0.2, interrupt)
+    timer = threading.Timer(0.1 * 1.4 ** len(waits), interrupt)
     timer.start()
     try:
         score = fastsil.silhouette_score(X, labels, metric="euclidean")
@@ -147,7 +147,7 @@ print(len(waits), max(waits), score)
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_ctrl_c_while_it_compiles(tmp_path):
-    """First while numba is imported, which would stay broken if it were cut short; then between two functions."""
+    """Neither an import nor a compilation of numba is cut short, which would break it for the rest of the process."""
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     environment["PYTHONPATH"] = os.pathsep.join(entry for entry in sys.path if entry)
     stopped = subprocess.run(
@@ -156,7 +156,7 @@ def test_ctrl_c_while_it_compiles(tmp_path):
     assert stopped.returncode == 0, stopped.stderr[-3000:]
     n_times, longest, score = stopped.stdout.split()
     assert int(n_times) >= 3
-    assert float(longest) < 3
+    assert float(longest) < 10  # one kernel, with all that it calls
     assert float(score) == pytest.approx(EXPECTED["euclidean"], abs=1e-12)
     again = subprocess.run(
         [sys.executable, "-c", SCORE.format(metric="euclidean")],

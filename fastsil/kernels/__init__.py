@@ -20,7 +20,9 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from numba.core import caching, dispatcher
+from numba.core import caching, dispatcher, event
+
+from fastsil.undisturbed import undisturbed
 
 
 class _KindCache(caching.FunctionCache):
@@ -28,7 +30,8 @@ class _KindCache(caching.FunctionCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
-            return super().load_overload(sig, target_context)
+            with undisturbed():
+                return super().load_overload(sig, target_context)
         except Exception:
             # Damaged, or out of reach. Emptied if possible, or it would be met again when the new code is saved.
             with contextlib.suppress(Exception):
@@ -49,6 +52,23 @@ def _cache_of(py_func: Any) -> Any:
     except Exception:
         return caching.NullCache()
 
+
+class _Undisturbed(event.Listener):
+    """Functions of this room, and those that they call, are compiled undisturbed; one thread compiles at a time."""
+
+    def __init__(self) -> None:
+        self._blocks: list[contextlib.ExitStack] = []
+
+    def on_start(self, event: Any) -> None:
+        self._blocks.append(contextlib.ExitStack())
+        if event.data["dispatcher"].py_func.__module__.startswith(f"{__name__}."):
+            self._blocks[-1].enter_context(undisturbed())
+
+    def on_end(self, event: Any) -> None:
+        self._blocks.pop().close()
+
+
+event.register("numba:compile", _Undisturbed())
 
 # numba has no setting for it: a decorated function asks this name of its module for a cache.
 _numbas_cache = dispatcher.FunctionCache
