@@ -145,13 +145,13 @@ def memory(options: argparse.Namespace) -> list[str]:
 
 
 def _memory_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
-    sizes = (20_000, 100_000, 400_000) if options.full else (5_000, 20_000)
-    features = (16, 128, 1024) if options.full else (16, 512)
-    clusters = (2, 10, 100, 1000) if options.full else (2, 100)
+    sizes = (10_000, 100_000, 1_000_000) if options.full else (5_000, 20_000)
+    features = (2, 128, 1024) if options.full else (16, 512)
+    clusters = (2, 100, 10_000) if options.full else (2, 100)
     for n, d, k, dtype in product(sizes, features, clusters, options.dtype):
         itemsize = np.dtype(dtype).itemsize
-        # At most 1 GiB of X; pairs by brute force for two clusters would take minutes.
-        if n * d * itemsize > 1 << 30 or (k < 10 and n > 100_000):
+        # At most 4 GB of X; pairs by brute force of a million samples for two clusters would take minutes.
+        if n * d * itemsize > 4.1e9 or (k < 10 and n > 100_000) or k > n / 2:
             continue
         peaks = run_probe("memory", {"n": n, "d": d, "k": k, "dtype": dtype})
         allowed = 100 * n + 32 * k * d + (64 << 20)
