@@ -55,7 +55,7 @@ _SYMMETRIC_CLUSTERS = (6, 32)
 # Both sides of a pair cost a little more than one.
 _SYMMETRIC_COST = 1.1
 # Candidate pairs of one round are kept, at so many bytes each while they are sorted.
-CANDIDATE_BYTES = 128
+CANDIDATE_BYTES = 88
 ROUND_CANDIDATES = 1 << 18
 _ROUND_SAMPLES = (1 << 8, 1 << 18)
 _BLOCK_ENTRIES = 1 << 18
