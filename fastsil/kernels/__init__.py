@@ -54,18 +54,20 @@ def _cache_of(py_func: Any) -> Any:
 
 
 class _Undisturbed(event.Listener):
-    """Functions of this room, and those that they call, are compiled undisturbed; one thread compiles at a time."""
-
-    def __init__(self) -> None:
-        self._blocks: list[contextlib.ExitStack] = []
+    """Functions of this room, and those that they call, are compiled undisturbed."""
 
     def on_start(self, event: Any) -> None:
-        self._blocks.append(contextlib.ExitStack())
-        if event.data["dispatcher"].py_func.__module__.startswith(f"{__name__}."):
-            self._blocks[-1].enter_context(undisturbed())
+        function = getattr(event.data.get("dispatcher"), "py_func", None)
+        if getattr(function, "__module__", "").startswith(f"{__name__}."):
+            block = contextlib.ExitStack()
+            block.enter_context(undisturbed())
+            event.data[__name__] = block
 
     def on_end(self, event: Any) -> None:
-        self._blocks.pop().close()
+        # The same record as at the start.
+        block = event.data.pop(__name__, None)
+        if block is not None:
+            block.close()
 
 
 event.register("numba:compile", _Undisturbed())
