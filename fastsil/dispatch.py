@@ -215,9 +215,10 @@ def as_euclidean(X: Any, metric: Metric, metric_params: dict[str, Any]) -> Any:
 
 def engine_of(X: Any, metric: Metric, metric_params: dict[str, Any]) -> str:
     """Name of the engine that computes the metric for such data."""
-    X = _compact(X, metric, metric_params)
-    route = _route_of(X.shape[1], metric, metric_params, sparse=is_sparse(X))[1]
-    return "reference" if route is None else _engine_on(route, sparse=is_sparse(X))
+    X = _without_idle_columns(X, metric, metric_params)
+    sparse = is_sparse(X) and not _is_smaller_dense(X, metric)
+    route = _route_of(X.shape[1], metric, metric_params, sparse=sparse)[1]
+    return "reference" if route is None else _engine_on(route, sparse=sparse)
 
 
 def is_worth_remembering(metric: Metric) -> bool:
@@ -258,12 +259,16 @@ def _route_of(
 
 def _compact(X: Any, metric: Metric, metric_params: dict[str, Any]) -> Any:
     """A CSR matrix without columns that do not count; an array, if that takes no more memory than the matrix does."""
-    if not is_sparse(X):
-        return X
-    # More columns than entries: their number may be anything, as where words are hashed.
-    if metric in _BLIND_TO_ZEROS and not metric_params and X.shape[1] > X.nnz > 0:
-        X = without_empty_columns(X)
-    return X.toarray() if _is_smaller_dense(X, metric) else X
+    X = _without_idle_columns(X, metric, metric_params)
+    return X.toarray() if is_sparse(X) and _is_smaller_dense(X, metric) else X
+
+
+def _without_idle_columns(X: Any, metric: Metric, metric_params: dict[str, Any]) -> Any:
+    """A CSR matrix of more columns than entries (their number may be anything, as where words are hashed) without those
+    that are empty, for a metric that does not see them.
+    """
+    idle = is_sparse(X) and metric in _BLIND_TO_ZEROS and not metric_params and X.shape[1] > X.nnz > 0
+    return without_empty_columns(X) if idle else X
 
 
 def _is_smaller_dense(X: Any, metric: Metric) -> bool:

@@ -7,7 +7,7 @@ a file says of its size is looked at before anything is unpacked.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,8 +53,7 @@ class Table:
     n_rows : int
         Of all files, as they say.
     lengths : dict of str to int
-        Numbers in a row of a column, and of a column of vectors in its longest on average, where a file tells without
-        being unpacked.
+        Numbers in a row of each column of vectors, on average, where a file tells without being unpacked.
     files : list of (Path, callable)
         With ``read(columns, n_rows)``, which gives batches of at most about so many rows.
     """
@@ -140,13 +139,16 @@ def _open_parquet(path: Path) -> Table:
         return Table(types, file.metadata.num_rows, lengths, [(path, read)])
 
 
-def _lengths_of(metadata: Any, names: Iterable[str]) -> dict[str, int]:
-    """Numbers in a row of each column: repeats take no room in a file, so that its size says nothing of them."""
+def _lengths_of(metadata: Any, names: Collection[str]) -> dict[str, int]:
+    """Numbers in a row of each column of vectors: repeats take no room in a file, whose size says nothing of them."""
     lengths: dict[str, int] = {}
     for group in map(metadata.row_group, range(metadata.num_row_groups)):
         for column in map(group.column, range(group.num_columns)):
+            path = column.path_in_schema
+            if path in names:
+                continue
             # The numbers of vectors are a column within the column.
-            owner = next((name for name in names if f"{column.path_in_schema}.".startswith(f"{name}.")), "")
+            owner = next((name for name in names if path.startswith(f"{name}.")), "")
             length = -(-column.num_values // max(1, group.num_rows))
             lengths[owner] = max(length, lengths.get(owner, 1))
     return lengths
