@@ -49,10 +49,15 @@ def of_large(row: dict[str, Any]) -> list[str]:
 
 def of_memory(row: dict[str, Any]) -> list[str]:
     shape = [f"{row[name]:,}" for name in ("n", "d", "k")]
+    cut = "" if row["cut"] is None else f" in {row['cut']:.0f} s"
     return [
         *shape,
         row["dtype"],
-        *(megabytes(row[name]) for name in ("X", "extra", "again", "planned", "allowed")),
+        megabytes(row["X"]),
+        megabytes(row["extra"]) + cut,
+        "" if row["again"] is None else megabytes(row["again"]),
+        megabytes(row["planned"]),
+        megabytes(row["allowed"]),
         verdict(row["met"]),
     ]
 

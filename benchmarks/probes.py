@@ -7,8 +7,12 @@ import time
 # No import of NumPy or fastsil up here: imports are among the things that are timed.
 
 
-def memory(n: int, d: int, k: int, dtype: str) -> dict[str, int]:
-    """Peaks of resident memory (bytes) in two equal calls, beyond what was resident before, and what was planned."""
+def memory(n: int, d: int, k: int, dtype: str, limit: float) -> dict[str, int | float | None]:
+    """Peaks of resident memory (bytes) in two equal calls, beyond what was resident before, and what was planned.
+
+    A first call that takes longer than the limit (seconds) is interrupted, and stands for itself with the peak until
+    then; so does one of half as long, since there is no time for a second.
+    """
     import gc
 
     from benchmarks.cases import overlapping_groups
@@ -17,14 +21,38 @@ def memory(n: int, d: int, k: int, dtype: str) -> dict[str, int]:
     # The same ways through the code, small: compiled code and its compiler are not the data's memory.
     silhouette_samples(*overlapping_groups(max(2000, 3 * k), d, k, dtype), n_jobs=2)
     data = overlapping_groups(n, d, k, dtype)
-    peaks = []
-    for _ in range(2):
+    planned = plan(*data).memory
+    peaks: list[int] = []
+    cut = False
+    start = time.perf_counter()
+    while len(peaks) < 2 and time.perf_counter() - start < limit / 2:
         gc.collect()
         _give_free_memory_back()
         with PeakMemory() as peak:
-            silhouette_samples(*data)
+            cut = not _ends(silhouette_samples, data, limit)
         peaks.append(peak.extra)
-    return {"extra": peaks[0], "again": peaks[1], "planned": plan(*data).memory}
+    return {
+        "extra": peaks[0],
+        "again": peaks[1] if len(peaks) > 1 else None,
+        "planned": planned,
+        "cut": limit if cut else None,
+    }
+
+
+def _ends(function, arguments, limit: float) -> bool:  # type: ignore[no-untyped-def]
+    """Whether a call ended by itself, and was not interrupted after so many seconds."""
+    import signal
+
+    # Not Ctrl-C itself, which a shell has its background processes ignore.
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, limit)
+    try:
+        function(*arguments)
+    except KeyboardInterrupt:
+        return False
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return True
 
 
 class PeakMemory:

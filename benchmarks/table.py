@@ -65,8 +65,9 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
         "Memory",
         "Peak of resident memory during a call in a process of its own, beyond what was resident before (X, the "
         "libraries, code that a small call has loaded). What only a call of this size loads counts in the first call, "
-        "which is the one judged, and not in the second. Planned: what `fastsil.plan` says. Allowed: 100 bytes a "
-        "sample, 32 bytes a cluster and feature, 64 MiB.",
+        "which is the one judged, and not in the second. Calls of minutes have no second, and where «in N s» is said "
+        "they were interrupted then: what they hold is made at the start. Planned: what `fastsil.plan` says. Allowed: "
+        "100 bytes a sample, 32 bytes a cluster and feature, 64 MiB.",
         ("n", "d", "k", "dtype", "X", "beyond X", "in a second call", "planned", "allowed", "met"),
         cells.of_memory,
     ),

@@ -139,6 +139,18 @@ def test_a_large_example_is_read_from_memory_and_from_a_file():
     assert ["mapped" in row["case"] for row in rows] == [False, True]
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="tells memory as Linux does")
+def test_a_call_whose_memory_is_measured_is_interrupted_at_its_limit():
+    shape = {"n": 4000, "d": 16, "k": 2, "dtype": "float32"}
+    whole, cut = (harness.run_probe("memory", shape | {"limit": limit}) for limit in (600.0, 1e-4))
+    assert whole["cut"] is None
+    assert min(whole["again"], whole["planned"]) > 0
+    assert (cut["cut"], cut["again"]) == (1e-4, None)
+    row = {**shape, **cut, "X": 4 * 4000 * 16, "allowed": 1 << 26, "met": True}
+    assert cells.of_memory(row)[5].endswith(" in 0 s")
+    assert cells.of_memory(row)[6] == ""
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_kernels_that_are_timed_compute_the_pairs_that_are_counted(dtype):
     X = cases.overlapping_groups(N, 8, 2, dtype).X
