@@ -56,9 +56,19 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
     "calibration": (
         "Calibration of the comparison with data without clusters",
         "Share of drawn data sets in which `KMeansSweep(range(2, 5), n_null=...)` finds structure at 5 %: by the test "
-        "of silhouettes and inertia together, which is the one that counts, and by each alone. One restart of k-means "
-        "for data without clusters, ten for blobs.",
-        ("data", "null sets", "data sets", "found", "by silhouettes alone", "by inertia alone", "asked for", "met"),
+        "of silhouettes, inertia and shape together, which is the one that counts, and by each alone. One restart of "
+        "k-means for data without clusters, ten for blobs.",
+        (
+            "data",
+            "null sets",
+            "data sets",
+            "found",
+            "by silhouettes alone",
+            "by inertia alone",
+            "by shape alone",
+            "asked for",
+            "met",
+        ),
         cells.of_calibration,
     ),
     "memory": (

@@ -23,7 +23,7 @@ from fastsil.files import read_json, replacing, write_json
 
 _RECORD = "checkpoint.json"
 # To be raised when pieces hold something else, or are computed in another way.
-_VERSION = 1
+_VERSION = 2
 _IDENTITY = "identity"
 # Bytes of data digested at a time: of a file mapped into memory, no more need be there at once.
 _CHUNK = 64 << 20

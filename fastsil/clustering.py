@@ -106,6 +106,11 @@ class LinearMap:
     mean: NDArray[np.float64]
     W: NDArray[np.float64]
 
+    @property
+    def whitens(self) -> bool:
+        """Whether directions are mapped too, and not features scaled only."""
+        return self.W.ndim == 2
+
     def apply(self, X: Any) -> Any:
         # apply_map takes off a typical row of the samples it is given; what is left is the way from there to our mean.
         shift = typical_row(X) - self.mean
@@ -351,7 +356,7 @@ def fits_at_once(clusterers: Sequence[Any], n_jobs: int) -> Iterator[int]:
     n_jobs : int
         Threads that may be used.
     """
-    if n_jobs == 1 or not all(isinstance(clusterer, _K_MEANS) for clusterer in clusterers):
+    if not all(isinstance(clusterer, _K_MEANS) for clusterer in clusterers):
         yield 1
         return
     # Each fit limits BLAS to one thread and then gives back what it found. Fits that overlap would give back each

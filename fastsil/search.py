@@ -38,12 +38,15 @@ class Space:
 
     Silhouettes after a linear map are Euclidean ones of the mapped data, which are there already; after any
     other map they are computed from the data as given, by the metric's own engine.
+
+    Whitened data spread alike in all directions: the axes along which they ``spread`` are those of before.
     """
 
     def __init__(self, X: Any, geometry: Geometry, metric: Metric, metric_params: dict[str, Any], n_jobs: int) -> None:
         linear = isinstance(geometry, LinearMap)
         self.clustered = geometry.apply(X)
         self.scored = self.clustered if linear else X
+        self.spread = X if isinstance(geometry, LinearMap) and geometry.whitens else self.clustered
         self._metric: Metric = "euclidean" if linear else metric
         self._metric_params = {} if linear else metric_params
         self._metric_name = name_of_metric(metric)

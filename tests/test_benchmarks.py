@@ -91,10 +91,10 @@ def test_blobs_are_as_far_apart_as_they_are_said_to_be():
 
 
 def test_a_study_counts_what_the_test_finds():
-    clear = calibration.Study("clear", calibration.blobs(60, 2, apart=12.0), 19, 1, 3, True)
+    clear = calibration.Study("clear", calibration.blobs(60, 2, apart=12.0), 19, 1, 3, True, (0.95, 1.0))
     row = calibration.run_study(clear, 2)
     assert row["found"] == dict.fromkeys(calibration.MEASURES, 2)
-    assert cells.of_calibration(row)[-5:] == ["100.0%", "100.0%", "100.0%", "95% to 100%", "yes"]
+    assert cells.of_calibration(row)[-6:] == ["100.0%"] * 4 + ["95% to 100%", "yes"]
     assert cells.of_calibration({**row, "found": dict.fromkeys(calibration.MEASURES, 1)})[-1] == "**no**"
     total = calibration.total_of_alarms([row, row])
     assert (total["sets"], total["found"]["p_value"]) == (4, 4)

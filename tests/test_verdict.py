@@ -39,8 +39,8 @@ def results(scores, *, macro=None, ks=None, null_mean=np.nan, stability=np.nan, 
     }
 
 
-def null_of(p_value, n_null=39, silhouette=0.02, inertia=0.02):
-    alone = {"p_silhouette": silhouette, "p_inertia": inertia}
+def null_of(p_value, n_null=39, silhouette=0.02, inertia=0.02, heaps=0.02):
+    alone = {"p_silhouette": silhouette, "p_inertia": inertia, "p_heaps": heaps}
     return SimpleNamespace(p_value=p_value, n_null=n_null, n_samples=1000, gap_k=2, **alone)
 
 
@@ -100,16 +100,17 @@ def test_structure_that_a_null_does_not_reach_is_weak_at_least(score, structure)
 
 
 @pytest.mark.parametrize(
-    ("silhouette", "inertia", "words"),
+    ("p_values", "words"),
     [
-        (0.02, 0.02, "each shows it alone"),
-        (0.02, 0.3, "the silhouette shows it alone, the inertia does not"),
-        (0.3, 0.02, "the inertia shows it alone, the silhouette does not"),
-        (0.3, 0.3, "neither would show it alone"),
+        ((0.02, 0.02, 0.02), "; each shows it alone."),
+        ((0.02, 0.3, 0.02), "; alone, the silhouette and the shape show it."),
+        ((0.3, 0.02, 0.3), "; alone, the inertia shows it."),
+        ((0.3, 0.3, 0.3), "; none would show it alone."),
     ],
 )
-def test_the_words_say_which_measure_found_it(silhouette, inertia, words):
-    null = null_of(0.025, silhouette=silhouette, inertia=inertia)
+def test_the_words_say_which_measure_found_it(p_values, words):
+    silhouette, inertia, heaps = p_values
+    null = null_of(0.025, silhouette=silhouette, inertia=inertia, heaps=heaps)
     assert words in told([0.5, 0.6], null=null, null_mean=0.1)
 
 

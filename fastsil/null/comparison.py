@@ -32,6 +32,8 @@ class NullComparison:
         The same of each null set; NaN where a fit failed.
     total, null_totals : float, ndarray of shape (n_null,)
         Sums of squares about the mean: the inertia of one cluster.
+    heaps, null_heaps : float, ndarray of shape (n_null,)
+        Log-likelihoods that two heaps gain over one along a principal axis: :func:`gain_of_two_heaps`.
 
     Examples
     --------
@@ -40,7 +42,7 @@ class NullComparison:
     >>> comparison = NullComparison(
     ...     n_clusters=np.array([2, 3]), n_samples=90, silhouette=np.array([0.5, 0.8]), inertia=np.array([40.0, 9.0]),
     ...     null_silhouettes=np.array([[0.3, 0.3], [0.4, 0.3], [0.3, 0.2]]), null_inertias=np.full((3, 2), 50.0),
-    ...     total=90.0, null_totals=np.full(3, 90.0))
+    ...     total=90.0, null_totals=np.full(3, 90.0), heaps=30.0, null_heaps=np.array([1.0, 0.5, 2.0]))
     >>> comparison.p_value
     0.25
     >>> comparison.p_values
@@ -57,6 +59,8 @@ class NullComparison:
     null_inertias: NDArray[np.float64]
     total: float
     null_totals: NDArray[np.float64]
+    heaps: float
+    null_heaps: NDArray[np.float64]
 
     @property
     def n_null(self) -> int:
@@ -93,21 +97,28 @@ class NullComparison:
         """Of the test whether there is more structure than in the null sets at any k: one test for the whole sweep.
 
         Each set's mean silhouette at each k, and the share of its sum of squares that the clusters explain, are
-        standardised by the mean and spread of all other sets, the data among them, and added; the statistic is the
-        highest sum over k. All sets are treated alike, so that the p-value ``(r + 1) / (n_null + 1)`` is exact
+        standardised by the mean and spread of all other sets, the data among them, and added. The highest sum over k is
+        half of the statistic; the other half is what two heaps gain over one (its root, which is about normal). Both
+        are standardised alike. All sets are treated alike, so that the p-value ``(r + 1) / (n_null + 1)`` is exact
         whatever the law of the scores. NaN where no k was scored in all sets.
         """
-        return self._p_of(self._silhouettes_beyond + self._explained_beyond)
+        of_clusters = _beyond_others(_highest(self._silhouettes_beyond + self._explained_beyond))
+        return self._p_of(of_clusters + self._heaps_beyond)
 
     @property
     def p_silhouette(self) -> float:
         """The same by the silhouettes alone."""
-        return self._p_of(self._silhouettes_beyond)
+        return self._p_of(_highest(self._silhouettes_beyond))
 
     @property
     def p_inertia(self) -> float:
         """The same by the inertia alone."""
-        return self._p_of(self._explained_beyond)
+        return self._p_of(_highest(self._explained_beyond))
+
+    @property
+    def p_heaps(self) -> float:
+        """The same by the two heaps alone, whatever k is."""
+        return self._p_of(self._heaps_beyond)
 
     @cached_property
     def _silhouettes_beyond(self) -> NDArray[np.float64]:
@@ -120,13 +131,15 @@ class NullComparison:
         # Samples that are all alike have nothing to explain.
         return _beyond_others(1 - np.divide(within, totals, out=np.ones_like(within), where=totals > 0))
 
-    def _p_of(self, beyond: NDArray[np.float64]) -> float:
-        """P-value of the highest entry of the first row among those of all rows, the columns being k."""
-        beyond = beyond[:, np.isfinite(beyond).all(axis=0)]
-        if beyond.shape[1] == 0:
+    @cached_property
+    def _heaps_beyond(self) -> NDArray[np.float64]:
+        return _beyond_others(np.sqrt(np.concatenate([[self.heaps], self.null_heaps])))
+
+    def _p_of(self, statistic: NDArray[np.float64]) -> float:
+        """P-value of the first of the statistics of all sets."""
+        if np.isnan(statistic[0]):
             return float(np.nan)
-        highest = beyond.max(axis=1)
-        return float((np.count_nonzero(highest[1:] >= highest[0] - _ROUNDING) + 1) / (self.n_null + 1))
+        return float((np.count_nonzero(statistic[1:] >= statistic[0] - _ROUNDING) + 1) / (self.n_null + 1))
 
     @property
     def gap(self) -> NDArray[np.float64]:
@@ -189,6 +202,12 @@ def with_null_columns(rows: Sequence[SweepRow], null: NullComparison) -> list[Sw
             "gap_error": null.gap_error,
         },
     )
+
+
+def _highest(beyond: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each set's highest value over the k that were scored in all sets; NaN if there is none."""
+    usable = np.isfinite(beyond).all(axis=0)
+    return np.max(beyond, axis=1, where=usable, initial=-np.inf) if usable.any() else np.full(len(beyond), np.nan)
 
 
 def _beyond_others(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -128,22 +128,24 @@ def _comparison(results: Mapping[str, NDArray[Any]], at: int, null: NullTest | N
     if null.p_value <= LEVEL:
         return [f"{numbers} {_which_shows(null)}"]
     return [
-        f"{numbers} Over every k, and with the inertia, such sets often come as far (p = {null.p_value:.2f}, where "
-        "0.05 is the usual limit)."
+        f"{numbers} Over every k, and with inertia and shape, such sets often come as far (p = {null.p_value:.2f}, "
+        "where 0.05 is the usual limit)."
     ]
 
 
 def _which_shows(null: NullTest) -> str:
-    """By which of the two measures the data stand out."""
-    alone = {
-        (True, True): "each shows it alone",
-        (True, False): "the silhouette shows it alone, the inertia does not",
-        (False, True): "the inertia shows it alone, the silhouette does not",
-        (False, False): "neither would show it alone",
-    }[null.p_silhouette <= LEVEL, null.p_inertia <= LEVEL]
+    """By which of the measures the data stand out."""
+    p_values = {"silhouette": null.p_silhouette, "inertia": null.p_inertia, "shape": null.p_heaps}
+    showing = [f"the {name}" for name, p_value in p_values.items() if p_value <= LEVEL]
+    if len(showing) == len(p_values):
+        alone = "each shows it alone"
+    elif showing:
+        alone = f"alone, {enumerated(showing)} {'shows' if len(showing) == 1 else 'show'} it"
+    else:
+        alone = "none would show it alone"
     return (
-        "Silhouette and inertia together are further out than chance brings such sets "
-        f"(p = {null.p_value:.3f}, one test for every k); {alone}."
+        "Silhouette, inertia and shape (two heaps along an axis, not one) are together further out than chance brings "
+        f"such sets (p = {null.p_value:.3f}, one test for every k); {alone}."
     )
 
 
