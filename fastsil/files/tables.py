@@ -156,6 +156,7 @@ def _lengths_of(metadata: Any, names: Collection[str]) -> dict[str, int]:
 
 def _open_ipc(path: Path) -> Table:
     import pyarrow as pa
+    from pyarrow import dataset
 
     def all_batches() -> Iterator[Any]:
         with pa.memory_map(str(path)) as file:
@@ -177,21 +178,32 @@ def _open_ipc(path: Path) -> Table:
         try:
             reader = pa.ipc.open_file(file)
         except pa.ArrowInvalid:
-            types, n_rows = _types_of(pa.ipc.open_stream(file).schema), sum(len(batch) for batch in all_batches())
+            schema = pa.ipc.open_stream(file).schema
+            file.seek(0)
+            sizes = _rows_of_batches(file)
+            n_rows, largest = sum(sizes), max(sizes, default=0)
         else:
-            types, n_rows = _types_of(reader.schema), _count_rows(path, reader)
-    return Table(types, n_rows, {}, [(path, read)])
+            schema = reader.schema
+            n_rows = int(dataset.dataset(path, format="ipc").count_rows())
+            largest = n_rows // max(1, reader.num_record_batches)
+    _check_batch(path, schema, largest)
+    return Table(_types_of(schema), n_rows, {}, [(path, read)])
 
 
-def _count_rows(path: Path, reader: Any) -> int:
-    """Rows of an Arrow file, of which nothing is unpacked; a DataFileError if memory has no room for its batches."""
-    from pyarrow import dataset
+def _rows_of_batches(stream: Any) -> list[int]:
+    """Rows of each batch of an Arrow stream, of which nothing is unpacked."""
+    import pyarrow as pa
 
-    n_rows = int(dataset.dataset(path, format="ipc").count_rows())
-    batch_bytes = n_rows * sum(map(_bits_of, reader.schema.types)) // (8 * max(1, reader.num_record_batches))
+    batches = (message for message in pa.ipc.MessageReader.open_stream(stream) if message.type == "record batch")
+    # Read as one of no columns, a batch has its length only.
+    return [len(pa.ipc.read_record_batch(message, pa.schema([]))) for message in batches]
+
+
+def _check_batch(path: Path, schema: Any, n_rows: int) -> None:
+    """Raise a DataFileError if memory has no room for a batch of so many rows."""
+    batch_bytes = n_rows * sum(map(_bits_of, schema.types)) // 8
     if batch_bytes > path.stat().st_size:  # compressed: otherwise it is read where it lies
         check_room(path, batch_bytes)
-    return n_rows
 
 
 def _bits_of(kind: Any) -> int:

@@ -94,10 +94,11 @@ def test_parquet_needs_no_pandas(tmp_path, monkeypatch):
     np.testing.assert_array_equal(read_data(tmp_path / "x.parquet").X, X)
 
 
-def write_arrow(path, table):
+def write_arrow(path, table, *, stream=False):
     import pyarrow as pa
 
-    with pa.ipc.new_file(path, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+    new = pa.ipc.new_stream if stream else pa.ipc.new_file
+    with new(path, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
         writer.write_table(table)
 
 
@@ -109,12 +110,14 @@ def test_bombs_are_refused_before_they_unpack(tmp_path, monkeypatch):
     lists = pa.LargeListArray.from_arrays(pa.array([0, 2_000_000, 4_000_000, 6_000_000]), zeros)
     pq.write_table(pa.table({"x": lists}), tmp_path / "lists.parquet")
     write_arrow(tmp_path / "x.arrow", pa.table({"x": zeros}))
+    write_arrow(tmp_path / "stream.arrow", pa.table({"x": zeros}), stream=True)
     labels = pa.DictionaryArray.from_arrays(pa.array(np.zeros(10_000, np.int8)), ["x" * 1_000])
     pq.write_table(pa.table({"y": labels}), tmp_path / "y.parquet")
     write_arrow(tmp_path / "small.arrow", pa.table({"a": [1.0, 2.0]}))
     before = pa.total_allocated_bytes()
     monkeypatch.setattr(records, "available_bytes", lambda: 10_000_000)
-    for name, n_bytes in (("fixed.parquet", "16,000,000"), ("lists.parquet", "16,000,000"), ("x.arrow", "48,000,000")):
+    vectors, columns = ("fixed.parquet", "lists.parquet"), ("x.arrow", "stream.arrow")
+    for name, n_bytes in [*((name, "16,000,000") for name in vectors), *((name, "48,000,000") for name in columns)]:
         assert (tmp_path / name).stat().st_size < 100_000
         assert_refused(lambda name=name: read_data(tmp_path / name), name, f"{n_bytes} bytes", "free")
         assert pa.total_allocated_bytes() - before < 1_000_000
@@ -124,6 +127,21 @@ def test_bombs_are_refused_before_they_unpack(tmp_path, monkeypatch):
     monkeypatch.setattr(records, "available_bytes", lambda: 1_000_000)
     pa.feather.write_feather(pa.table({"x": zeros}), tmp_path / "x.feather", compression="zstd")
     assert read_data(tmp_path / "x.feather").X.shape == (6_000_000, 1)
+
+
+def test_a_stream_that_ends_too_early_is_damage(tmp_path):
+    import pyarrow as pa
+
+    path = tmp_path / "x.arrow"
+    write_arrow(
+        path, pa.table({"a": np.arange(500.0), "y": pa.array(list("ab") * 250).dictionary_encode()}), stream=True
+    )
+    whole = path.read_bytes()
+    np.testing.assert_array_equal(read_data(path, labels_column="y").X[:, 0], np.arange(500.0))
+    # What is left out at most of the end is the mark of the end, which may be missing.
+    for n_bytes in range(0, len(whole) - 8, 29):
+        path.write_bytes(whole[:n_bytes])
+        assert_refused(lambda: read_data(path, labels_column="y"), r"x\.arrow")
 
 
 def test_what_the_disk_has_no_room_for_is_refused_before_it_is_written(tmp_path, monkeypatch):
