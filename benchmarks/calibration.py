@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Draw = Callable[[np.random.Generator], NDArray[np.float64]]
 
 # What the p-values of the whole test, and of its three measures alone, are called in a result.
-MEASURES = ("p_value", "p_silhouette", "p_inertia", "p_heaps")
+MEASURES = ("p_value", "p_silhouette", "p_inertia", "p_mixture")
 LEVEL = 0.05
 
 

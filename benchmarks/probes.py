@@ -21,7 +21,6 @@ def memory(n: int, d: int, k: int, dtype: str, limit: float) -> dict[str, int | 
     # The same ways through the code, small: compiled code and its compiler are not the data's memory.
     silhouette_samples(*overlapping_groups(max(2000, 3 * k), d, k, dtype), n_jobs=2)
     data = overlapping_groups(n, d, k, dtype)
-    planned = plan(*data).memory
     peaks: list[int] = []
     cut = False
     start = time.perf_counter()
@@ -34,7 +33,7 @@ def memory(n: int, d: int, k: int, dtype: str, limit: float) -> dict[str, int | 
     return {
         "extra": peaks[0],
         "again": peaks[1] if len(peaks) > 1 else None,
-        "planned": planned,
+        "planned": plan(*data).memory,
         "cut": limit if cut else None,
     }
 

@@ -145,9 +145,9 @@ def test_numbers_by_hand():
     null_silhouettes, null_inertias = random.normal(size=(6, 3)), random.uniform(1, 9, size=(6, 3))
     totals = random.uniform(10, 12, size=6)
     ks, silhouette, inertia = np.array([2, 4, 5]), np.array([0.5, 2.0, -3.0]), np.array([4.0, 2.0, 1.0])
-    heaps, null_heaps = 4.0, random.uniform(0, 9, size=6)
+    mixture, null_mixture_gains = 4.0, random.uniform(0, 9, size=6)
     result = NullComparison(
-        ks, 9, silhouette, inertia, null_silhouettes, null_inertias, 11.0, totals, heaps, null_heaps
+        ks, 9, silhouette, inertia, null_silhouettes, null_inertias, 11.0, totals, mixture, null_mixture_gains
     )
     for place in range(3):
         column = null_silhouettes[:, place]
@@ -171,8 +171,8 @@ def test_numbers_by_hand():
 
     assert result.p_silhouette == p_of(lambda own: beyond(scores, own))
     assert result.p_inertia == p_of(lambda own: beyond(explained, own))
-    roots = np.sqrt(np.append(heaps, null_heaps))[:, None]
-    assert result.p_heaps == p_of(lambda own: beyond(roots, own))
+    roots = np.sqrt(np.append(mixture, null_mixture_gains))[:, None]
+    assert result.p_mixture == p_of(lambda own: beyond(roots, own))
     highest = np.array([[max(beyond(scores, own) + beyond(explained, own))] for own in range(7)])
     assert result.p_value == p_of(lambda own: beyond(highest, own) + beyond(roots, own))
 
@@ -202,7 +202,7 @@ def test_samples_that_are_all_alike_are_no_evidence():
     zeros = np.zeros((4, 2))
     none = zeros[:, 0]
     same = NullComparison(np.array([2, 3]), 9, zeros[0], zeros[0], zeros, zeros, 0.0, none, 0.0, none)
-    assert same.p_value == same.p_silhouette == same.p_inertia == same.p_heaps == 1.0
+    assert same.p_value == same.p_silhouette == same.p_inertia == same.p_mixture == 1.0
     np.testing.assert_array_equal(same.z, 0)
     np.testing.assert_array_equal(same.p_values, 1)
 

@@ -39,8 +39,8 @@ def results(scores, *, macro=None, ks=None, null_mean=np.nan, stability=np.nan, 
     }
 
 
-def null_of(p_value, n_null=39, silhouette=0.02, inertia=0.02, heaps=0.02):
-    alone = {"p_silhouette": silhouette, "p_inertia": inertia, "p_heaps": heaps}
+def null_of(p_value, n_null=39, silhouette=0.02, inertia=0.02, mixture=0.02):
+    alone = {"p_silhouette": silhouette, "p_inertia": inertia, "p_mixture": mixture}
     return SimpleNamespace(p_value=p_value, n_null=n_null, n_samples=1000, gap_k=2, **alone)
 
 
@@ -109,8 +109,8 @@ def test_structure_that_a_null_does_not_reach_is_weak_at_least(score, structure)
     ],
 )
 def test_the_words_say_which_measure_found_it(p_values, words):
-    silhouette, inertia, heaps = p_values
-    null = null_of(0.025, silhouette=silhouette, inertia=inertia, heaps=heaps)
+    silhouette, inertia, mixture = p_values
+    null = null_of(0.025, silhouette=silhouette, inertia=inertia, mixture=mixture)
     assert words in told([0.5, 0.6], null=null, null_mean=0.1)
 
 

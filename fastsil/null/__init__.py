@@ -3,13 +3,13 @@
 k-means finds clusters in anything: in a single elongated Gaussian too it lowers the inertia and gets silhouettes above
 0. So the data are held against sets without clusters of the same mean and covariance, each clustered and scored alike.
 
-``sets`` are drawn, ``clustered`` and scored as the data are, looked at for two ``heaps``, and the ``comparison`` says
+``sets`` are drawn, ``clustered`` and scored as the data are, and looked at for a ``mixture``; the ``comparison`` says
 what follows.
 """
 
 from fastsil.null.clustered import check_null, compare_with_null
 from fastsil.null.comparison import NullComparison, with_null_columns
-from fastsil.null.heaps import gain_of_two_heaps
+from fastsil.null.mixture import mixture_gain
 from fastsil.null.sets import REFERENCES, draw_gaussian, draw_uniform
 
 __all__ = [
@@ -19,6 +19,6 @@ __all__ = [
     "compare_with_null",
     "draw_gaussian",
     "draw_uniform",
-    "gain_of_two_heaps",
+    "mixture_gain",
     "with_null_columns",
 ]

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from fastsil.checkpoint import Arrays, Recall, forget
 from fastsil.clustering import fits_at_once, sum_of_squares_within
 from fastsil.null.comparison import NullComparison
-from fastsil.null.heaps import gain_of_two_heaps
+from fastsil.null.mixture import mixture_gain
 from fastsil.null.sets import REFERENCES, drawer
 from fastsil.parallel import Tick, ignore_progress, part_of, run_tasks
 from fastsil.search import Space
@@ -100,23 +100,23 @@ def compare_with_null(
         silhouette, inertia = kept["silhouettes"], kept["inertias"]
     tick(1 / (n_null + 1))
     null_silhouettes, null_inertias = (np.full((n_null, len(clusterers)), np.nan) for _ in range(2))
-    null_totals, null_heaps = np.full(n_null, np.nan), np.full(n_null, np.nan)
+    null_totals, null_mixture_gains = np.full(n_null, np.nan), np.full(n_null, np.nan)
     generators = random.spawn(n_null)
 
     def score_set(number: int, stop: NDArray[np.uint8]) -> None:
         def compute() -> Arrays | None:
             space = space_of(draw(generators[number]))
             scores = _as_arrays(*_scores(space, clusterers, stop))
-            scores |= {"total": np.array(_total(space)), "heaps": np.array(gain_of_two_heaps(space.spread))}
+            scores |= {"total": np.array(_total(space)), "mixture": np.array(mixture_gain(space.spread))}
             return None if stop[0] else scores
 
         kept = recall(f"null-{number}", compute)
         if kept is not None:
-            null_totals[number], null_heaps[number] = kept["total"], kept["heaps"]
+            null_totals[number], null_mixture_gains[number] = kept["total"], kept["mixture"]
             null_silhouettes[number], null_inertias[number] = kept["silhouettes"], kept["inertias"]
 
     with fits_at_once(clusterers, n_jobs) as threads:
-        heaps = gain_of_two_heaps(subset_space.spread)
+        gain_of_data = mixture_gain(subset_space.spread)
         run_tasks(score_set, range(n_null), [1.0] * n_null, n_jobs=threads, tick=part_of(tick, n_null / (n_null + 1)))
     return NullComparison(
         n_clusters=np.array([ks[place] for place in usable]),
@@ -127,8 +127,8 @@ def compare_with_null(
         null_inertias=null_inertias,
         total=_total(subset_space),
         null_totals=null_totals,
-        heaps=heaps,
-        null_heaps=null_heaps,
+        mixture_gain=gain_of_data,
+        null_mixture_gains=null_mixture_gains,
     )
 
 

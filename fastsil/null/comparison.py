@@ -32,8 +32,8 @@ class NullComparison:
         The same of each null set; NaN where a fit failed.
     total, null_totals : float, ndarray of shape (n_null,)
         Sums of squares about the mean: the inertia of one cluster.
-    heaps, null_heaps : float, ndarray of shape (n_null,)
-        Log-likelihoods that two heaps gain over one along a principal axis: :func:`gain_of_two_heaps`.
+    mixture_gain, null_mixture_gains : float, ndarray of shape (n_null,)
+        Log-likelihoods that a mixture of two Gaussians gains over one, along a principal axis: :func:`mixture_gain`.
 
     Examples
     --------
@@ -42,7 +42,8 @@ class NullComparison:
     >>> comparison = NullComparison(
     ...     n_clusters=np.array([2, 3]), n_samples=90, silhouette=np.array([0.5, 0.8]), inertia=np.array([40.0, 9.0]),
     ...     null_silhouettes=np.array([[0.3, 0.3], [0.4, 0.3], [0.3, 0.2]]), null_inertias=np.full((3, 2), 50.0),
-    ...     total=90.0, null_totals=np.full(3, 90.0), heaps=30.0, null_heaps=np.array([1.0, 0.5, 2.0]))
+    ...     total=90.0, null_totals=np.full(3, 90.0), mixture_gain=30.0,
+    ...     null_mixture_gains=np.array([1.0, 0.5, 2.0]))
     >>> comparison.p_value
     0.25
     >>> comparison.p_values
@@ -59,8 +60,8 @@ class NullComparison:
     null_inertias: NDArray[np.float64]
     total: float
     null_totals: NDArray[np.float64]
-    heaps: float
-    null_heaps: NDArray[np.float64]
+    mixture_gain: float
+    null_mixture_gains: NDArray[np.float64]
 
     @property
     def n_null(self) -> int:
@@ -98,12 +99,12 @@ class NullComparison:
 
         Each set's mean silhouette at each k, and the share of its sum of squares that the clusters explain, are
         standardised by the mean and spread of all other sets, the data among them, and added. The highest sum over k is
-        half of the statistic; the other half is what two heaps gain over one (its root, which is about normal). Both
-        are standardised alike. All sets are treated alike, so that the p-value ``(r + 1) / (n_null + 1)`` is exact
-        whatever the law of the scores. NaN where no k was scored in all sets.
+        half of the statistic; the other half is what a mixture of two Gaussians gains over one (its root, which is
+        about normal). Both are standardised alike. All sets are treated alike, so that the p-value
+        ``(r + 1) / (n_null + 1)`` is exact whatever the law of the scores. NaN where no k was scored in all sets.
         """
         of_clusters = _beyond_others(_highest(self._silhouettes_beyond + self._explained_beyond))
-        return self._p_of(of_clusters + self._heaps_beyond)
+        return self._p_of(of_clusters + self._mixture_beyond)
 
     @property
     def p_silhouette(self) -> float:
@@ -116,9 +117,9 @@ class NullComparison:
         return self._p_of(_highest(self._explained_beyond))
 
     @property
-    def p_heaps(self) -> float:
-        """The same by the two heaps alone, whatever k is."""
-        return self._p_of(self._heaps_beyond)
+    def p_mixture(self) -> float:
+        """The same by the mixture alone, whatever k is."""
+        return self._p_of(self._mixture_beyond)
 
     @cached_property
     def _silhouettes_beyond(self) -> NDArray[np.float64]:
@@ -132,8 +133,8 @@ class NullComparison:
         return _beyond_others(1 - np.divide(within, totals, out=np.ones_like(within), where=totals > 0))
 
     @cached_property
-    def _heaps_beyond(self) -> NDArray[np.float64]:
-        return _beyond_others(np.sqrt(np.concatenate([[self.heaps], self.null_heaps])))
+    def _mixture_beyond(self) -> NDArray[np.float64]:
+        return _beyond_others(np.sqrt(np.concatenate([[self.mixture_gain], self.null_mixture_gains])))
 
     def _p_of(self, statistic: NDArray[np.float64]) -> float:
         """P-value of the first of the statistics of all sets."""

@@ -135,7 +135,7 @@ def _comparison(results: Mapping[str, NDArray[Any]], at: int, null: NullTest | N
 
 def _which_shows(null: NullTest) -> str:
     """By which of the measures the data stand out."""
-    p_values = {"silhouette": null.p_silhouette, "inertia": null.p_inertia, "shape": null.p_heaps}
+    p_values = {"silhouette": null.p_silhouette, "inertia": null.p_inertia, "shape": null.p_mixture}
     showing = [f"the {name}" for name, p_value in p_values.items() if p_value <= LEVEL]
     if len(showing) == len(p_values):
         alone = "each shows it alone"
@@ -144,8 +144,8 @@ def _which_shows(null: NullTest) -> str:
     else:
         alone = "none would show it alone"
     return (
-        "Silhouette, inertia and shape (two heaps along an axis, not one) are together further out than chance brings "
-        f"such sets (p = {null.p_value:.3f}, one test for every k); {alone}."
+        "Silhouette, inertia and shape (two bell curves along an axis, not one) are together further out than chance "
+        f"brings such sets (p = {null.p_value:.3f}, one test for every k); {alone}."
     )
 
 

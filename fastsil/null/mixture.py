@@ -1,4 +1,7 @@
-"""Whether samples lie in two heaps along an axis in which they spread: what clusters of a few samples show first."""
+"""Whether two Gaussians fit samples better than one, along an axis in which they spread.
+
+Few samples of many features show clusters so before k-means finds them.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,11 @@ _AXES = 2
 _ROUNDING = 1e-12
 
 
-def gain_of_two_heaps(X: NDArray[Any]) -> float:
-    """Log-likelihood that two heaps gain over one, along that of the first two principal axes where they gain most.
+def mixture_gain(X: NDArray[Any]) -> float:
+    """Log-likelihood that a mixture of two Gaussians gains over one, along a principal axis.
 
-    Two heaps are two Gaussians of one variance, of any two weights. Along a principal axis sets of the same mean and
-    covariance are alike but for their shape, since only the shape is left to differ, and few axes are looked at: in
+    The Gaussians have one variance and any weights; of the first two axes the one counts where they gain more. Sets of
+    the same mean and covariance can differ along a principal axis in their shape only, and few axes are looked at: in
     clusters that k-means cuts from noise of many features chance shows through much more.
 
     Parameters
@@ -34,16 +37,16 @@ def gain_of_two_heaps(X: NDArray[Any]) -> float:
     Returns
     -------
     float
-        In nats; 0 where one heap fits as well.
+        In nats; 0 where one Gaussian fits as well.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from fastsil.null import gain_of_two_heaps
+    >>> from fastsil.null import mixture_gain
     >>> random = np.random.default_rng(0)
     >>> one = random.normal(size=(200, 5))
     >>> two = one + np.repeat([[0], [4]], [40, 160], axis=0) * [1, 0, 0, 0, 0]
-    >>> gain_of_two_heaps(one) < 5 < 20 < gain_of_two_heaps(two)
+    >>> mixture_gain(one) < 5 < 20 < mixture_gain(two)
     True
     """
     values, _ = near_one(X)
@@ -65,7 +68,7 @@ def _gain_along(values: NDArray[np.float64]) -> float:
     of_one = -0.5 * (np.log(2 * np.pi) + 1)
     two = GaussianMixture(2, covariance_type="tied", tol=1e-4, random_state=0)
     with warnings.catch_warnings():
-        # A few iterations less do not change what is compared; two heaps of samples that are all alike are none.
+        # A few iterations less do not change what is compared.
         warnings.simplefilter("ignore", ConvergenceWarning)
         of_two = two.fit(standardised).score(standardised)
     return float(max(0.0, len(values) * (of_two - of_one)))

@@ -1,4 +1,4 @@
-"""Two heaps along an axis, or one: the gain in likelihood, and what it adds to the comparison with null sets."""
+"""Two Gaussians along an axis, or one: the gain in likelihood, and what it adds to the comparison with null sets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from fastsil import KMeansSweep
 from fastsil.clustering import geometry_of
-from fastsil.null import gain_of_two_heaps
+from fastsil.null import mixture_gain
 from fastsil.search import Space
 
 
@@ -39,34 +39,34 @@ def gain_by_search(values):
 
 
 @pytest.mark.parametrize(("every", "apart"), [(2, 3.0), (5, 3.0), (5, 5.0), (10, 4.0), (2, 9.0)])
-def test_the_gain_is_the_maximum_over_all_pairs_of_heaps(every, apart):
+def test_the_gain_is_the_maximum_over_all_mixtures(every, apart):
     values = two_blobs(200, 1, 1, every=every, apart=apart)
-    assert gain_of_two_heaps(values) == pytest.approx(gain_by_search(values[:, 0]), abs=0.05)
+    assert mixture_gain(values) == pytest.approx(gain_by_search(values[:, 0]), abs=0.05)
 
 
 @given(st.integers(0, 50), st.integers(-900, 900), st.floats(-100, 100))
 def test_neither_unit_nor_offset_nor_direction_matters(seed, exponent, offset):
     X = two_blobs(60, 3, seed, apart=4.0)
-    expected = gain_of_two_heaps(X)
+    expected = mixture_gain(X)
     rotation = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))[0]
-    assert gain_of_two_heaps((X + offset) @ rotation * 2.0**exponent) == pytest.approx(expected, rel=1e-3, abs=1e-3)
+    assert mixture_gain((X + offset) @ rotation * 2.0**exponent) == pytest.approx(expected, rel=1e-3, abs=1e-3)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_samples_that_are_all_alike_lie_in_one_heap(dtype):
+def test_samples_that_are_all_alike_are_no_mixture(dtype):
     for X in (np.zeros((9, 4)), np.full((30, 2), 0.1), np.tile([0.1, 1e30], (12, 1)), np.ones((3, 1))):
-        assert gain_of_two_heaps(X.astype(dtype)) == 0.0
+        assert mixture_gain(X.astype(dtype)) == 0.0
 
 
-def test_samples_of_two_values_are_two_heaps():
+def test_samples_of_two_values_are_a_mixture():
     X = np.repeat([[0.0], [1.0]], 20, axis=0)
-    assert np.isfinite(gain_of_two_heaps(X))
-    assert gain_of_two_heaps(X) > 100
+    assert np.isfinite(mixture_gain(X))
+    assert mixture_gain(X) > 100
 
 
 def test_clusters_are_seen_across_what_spreads_more():
-    assert gain_of_two_heaps(two_blobs(200, 10, 0, longest=4.0, apart=4.0)) > 20
-    assert gain_of_two_heaps(two_blobs(200, 10, 0, longest=4.0, apart=0.0)) < 5
+    assert mixture_gain(two_blobs(200, 10, 0, longest=4.0, apart=4.0)) > 20
+    assert mixture_gain(two_blobs(200, 10, 0, longest=4.0, apart=0.0)) < 5
 
 
 def test_whitened_samples_are_looked_at_along_the_axes_of_before():
