@@ -386,8 +386,9 @@ def _memory(
             if candidates > _ALONE:
                 needed += loaded("fastsil.moments").bytes_of_shared_basis(n_clusters, n_features, itemsize)
         elif "complete" in way:
-            # Of the first round; bounds exclude some even so.
-            kept = min(euclidean.ROUND_CANDIDATES // 2, n_samples * n_clusters // 4)
+            # Of the first round, of which the bounds leave a part. Where they are tried out before, it is made larger.
+            left = 1.0 if float(n_samples) ** 2 * n_features >= euclidean.SMALL_PRODUCTS else 0.4
+            kept = left * min(euclidean.ROUND_CANDIDATES, n_samples * n_clusters)
         needed += int(euclidean.CANDIDATE_BYTES * kept)
     return needed
 

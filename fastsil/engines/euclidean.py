@@ -48,7 +48,7 @@ _ALWAYS_SYMMETRIC = 3
 # digits, n = 1,797, d = 64, k = 10: 4.4 and 3.0; normal, n = 1,000, d = 512, k = 10: 10.4 and 5.2; n = 500, d = 16,
 # k = 10: both 1.0. Kernels of the bounds are not compiled then, either.
 _SMALL_SYMMETRIC = 10
-_SMALL_PRODUCTS = 6e8
+SMALL_PRODUCTS = 6e8
 # The symmetric way keeps a sum from every sample to every cluster; a task a pair of clusters bounds their number.
 _SYMMETRIC_BYTES = 48 << 20
 _SYMMETRIC_CLUSTERS = (6, 32)
@@ -100,7 +100,7 @@ def compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: T
         pairs = PairSums(data, np.vstack([centers, middle]).astype(data.dtype), n_jobs)
     with _timed(seconds, "own clusters"):
         own_sums, squared_products = pairs.within_clusters(part_of(tick, SHARE_OF_OWN))
-    if partition.n_clusters <= (_SMALL_SYMMETRIC if products < _SMALL_PRODUCTS else _ALWAYS_SYMMETRIC):
+    if partition.n_clusters <= (_SMALL_SYMMETRIC if products < SMALL_PRODUCTS else _ALWAYS_SYMMETRIC):
         strategy = "symmetric"
         with _timed(seconds, "other clusters"):
             nearest = _nearest_by_symmetry(pairs, partition, part_of(tick, 1 - SHARE_OF_OWN))
@@ -156,7 +156,7 @@ class _Search:
         )
         # Candidates a sample, to begin with.
         self._expected = float(self._partition.n_clusters)
-        if float(len(data.X)) ** 2 * data.X.shape[1] < _SMALL_PRODUCTS:
+        if float(len(data.X)) ** 2 * data.X.shape[1] < SMALL_PRODUCTS:
             return
         for choice in SHARED_DIRECTIONS:
             load = self._probe()

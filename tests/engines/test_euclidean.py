@@ -104,7 +104,7 @@ CASES = [
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_nothing_near_is_excluded(case, dtype, monkeypatch):
     # All the bounds there are, on data for which the engine itself would not prepare them.
-    monkeypatch.setattr(euclidean, "_SMALL_PRODUCTS", 0)
+    monkeypatch.setattr(euclidean, "SMALL_PRODUCTS", 0)
     monkeypatch.setattr(euclidean, "directions_worth_it", lambda data, choice, load: choice[0])
     rng = np.random.default_rng(0)
     codes = codes_of(SIZES, rng)

@@ -26,7 +26,7 @@ def terms_of(X, codes, strategy, monkeypatch):
     monkeypatch.setattr(euclidean, "_ALWAYS_SYMMETRIC", few)
     monkeypatch.setattr(euclidean, "_SMALL_SYMMETRIC", few)
     monkeypatch.setattr(euclidean, "_SYMMETRIC_CLUSTERS", (0, 0))
-    monkeypatch.setattr(euclidean, "_SMALL_PRODUCTS", 0)
+    monkeypatch.setattr(euclidean, "SMALL_PRODUCTS", 0)
     complete = strategy == "complete"
     monkeypatch.setattr(euclidean._Search, "_all_pairs_are_less_work", lambda *_: complete)
     monkeypatch.setattr(euclidean, "directions_worth_it", all_directions)
