@@ -151,12 +151,13 @@ def _memory_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, A
     features = (2, 128, 1024) if options.full else (16, 512)
     clusters = (2, 100, 10_000) if options.full else (2, 100)
     for n, d, k, dtype in product(sizes, features, clusters, options.dtype):
-        if k > n / 2:
+        name = f"{n} {d} {k} {dtype}"
+        if k > n / 2 or (options.case and not any(part in name for part in options.case)):
             continue
         peaks = run_probe("memory", {"n": n, "d": d, "k": k, "dtype": dtype, "limit": _MEMORY_SECONDS})
         allowed = 100 * n + 32 * k * d + (64 << 20)
         shape = {"n": n, "d": d, "k": k, "dtype": dtype, "X": n * d * np.dtype(dtype).itemsize}
-        yield f"{n} {d} {k} {dtype}", {**shape, **peaks, "allowed": allowed, "met": peaks["extra"] <= allowed}
+        yield name, {**shape, **peaks, "allowed": allowed, "met": peaks["extra"] <= allowed}
 
 
 def accuracy(options: argparse.Namespace) -> list[str]:

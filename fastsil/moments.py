@@ -7,12 +7,13 @@ any number of threads.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastsil.basis_cost import SEARCH_MEMBERS, SEARCH_ROUNDS, SHARED_DIRECTIONS, most_directions
 from fastsil.kernels import moments as kernels
 from fastsil.kernels.bounds import ClusterBounds, SharedBasis
 from fastsil.parallel import in_batches, run_tasks
@@ -20,51 +21,11 @@ from fastsil.scaling import ScaledData
 
 # Members that are summed in one go; sums of pieces are added in order.
 _PIECE = 8192
-# Numbers of directions to choose from for each of the bases that all clusters share, from the first to the last: each
-# is made where it saves more than it costs. With no more features than directions the covariances are known in full.
-SHARED_DIRECTIONS = ((32, 64), (128,))
-# Their forms, p² numbers for each cluster, take at most so many bytes; p is a multiple of the unit: kernels
-# take vectors by two and by four.
-_FORMS_BYTES = 16 << 20
-_UNIT = 16
-# Samples that a search for directions looks at, its rounds, and the pieces that it sums them in.
-_SEARCH_MEMBERS = 2048
-_SEARCH_ROUNDS = 2
+# Of the samples that a search for directions looks at.
 _SEARCH_PIECES = 8
-# Candidates that are left in the end on data of all kinds, and the share of the others that a basis is expected to
-# exclude: one of 128 directions comes second and finds less, one of all directions more. Measured for n = 20,000 to
-# 200,000, d = 128 to 768: 32 directions exclude 0.9 of what can be excluded, 64 half of the rest, 128 a third of that.
-_CANDIDATES_LEFT = 1.3
-_EXPECTED_SHARE = {32: 0.5, 64: 0.56, 128: 0.3}
-_MORE_BY_ALL = 0.1
-# What a product of the loops over covariances costs, in products of a tile; what a candidate costs beside a product for
-# each entry of its form; and what the loops that make a cluster's form cost for each entry. Set so that they give what
-# was measured at n = 100,000, d = 128, k = 100 in float32: 128 directions there save 0.09 s in the tiles and cost 0.2.
-_LOOP_COST = 3
-_CANDIDATE_COST = 3000
-_INNER_COST = 30
-# Beside its products a pair costs a square root, sums and its share of gathering rows, as many features as this; the
-# costs above hold for 128 features, where that is in them, and below a pair that is left out is worth more. With it
-# n = 20,000, d = 32, k = 100 computes 2 to 3 % of the pairs instead of 16.
-_PAIR_FEATURES = 200
-_MEASURED_FEATURES = 128
-# What a candidate costs beside its pairs: as many pairs, for gathering the sample and for tiles that clusters do not
-# fill, and as many products of a tile, for bookkeeping. Measured with clusters of ten.
-_CANDIDATE_PAIRS = 50
-_CANDIDATE_PRODUCTS = 20_000
 # Products of covariances with a basis are kept for so many bytes of clusters at a time.
 _PRODUCTS_BYTES = 16 << 20
-
-
-class Load(NamedTuple):
-    """What bounds leave to be computed."""
-
-    candidates: float  # a sample
-    pairs: float  # a sample
-
-    def in_pairs(self, n_features: int) -> float:
-        """How many pairs of large tiles take the time of these."""
-        return self.pairs + self.candidates * (_CANDIDATE_PAIRS + _CANDIDATE_PRODUCTS / n_features)
+_BLOCK_BYTES = 4 << 20
 
 
 def cluster_centers(data: ScaledData, n_jobs: int) -> NDArray[np.float64]:
@@ -79,7 +40,9 @@ def cluster_centers(data: ScaledData, n_jobs: int) -> NDArray[np.float64]:
         kernels.add_differences(data.X, rows, data.scale, first[cluster], sums)
 
     sums = _sum_over_members(data, add, data.X.shape[1], n_jobs)
-    return np.asarray(first + sums / data.partition.sizes[:, None])
+    sums /= data.partition.sizes[:, None]
+    sums += first
+    return sums
 
 
 def radial_bounds(
@@ -122,7 +85,8 @@ def radial_bounds(
     def add_radial(rows: NDArray[np.intp], cluster: int, sums: NDArray[np.float64]) -> None:
         kernels.add_radial_moments(data.X, rows, data.scale, centers[cluster], sums[2:], sums[:2])
 
-    sums = _sum_over_members(data, add_radial, n_features + 2, n_jobs) / sizes[:, None]
+    sums = _sum_over_members(data, add_radial, n_features + 2, n_jobs)
+    sums /= sizes[:, None]
     variance, fourth, skew = np.ascontiguousarray(sums[:, 0]), sums[:, 1], sums[:, 2:]
     # The products that the norm was summed from are rounded, by at most `rounding` of the product of the norms.
     frobenius = np.sqrt(squared_products) / sizes
@@ -155,52 +119,20 @@ def cluster_bounds(
     spectral : ndarray of shape (n_clusters,)
         Largest eigenvalue of the covariance, or more.
     """
+    lengths, center_norms, skew_norm = np.empty((3, len(centers)))
+    for some in _row_blocks(centers):
+        lengths[some] = np.linalg.norm(centers[some], axis=1)
+        center_norms[some] = ((centers[some] - origin) ** 2).sum(axis=1)
+        skew_norm[some] = np.linalg.norm(skew[some], axis=1)
     return ClusterBounds(
         centers=centers,
-        center_rounding=2.0**-48 * np.linalg.norm(centers, axis=1) + 1e-12 * np.sqrt(variance),
-        center_norms=((centers - origin) ** 2).sum(axis=1),
+        center_rounding=2.0**-48 * lengths + 1e-12 * np.sqrt(variance),
+        center_norms=center_norms,
         variance=variance,
         variance_r2=np.maximum(fourth - variance**2, 0.0) + 1e-12 * fourth,
-        skew_norm=np.linalg.norm(skew, axis=1),
+        skew_norm=skew_norm,
         spectral=spectral * (1 + 1e-9),
     )
-
-
-def directions_worth_it(data: ScaledData, choice: tuple[int, ...], load: Load) -> int:
-    """How many directions a basis that all clusters share should have, given what is left without; 0 for no basis.
-
-    Counted in products of n_features a sample.
-    """
-    n_features = data.X.shape[1]
-    most_vectors = _most_vectors(data.partition.n_clusters, n_features, data.dtype.itemsize)
-    # If nothing can be excluded, all pairs are computed, and no more.
-    needed = Load(_CANDIDATES_LEFT, _CANDIDATES_LEFT * _typical_size(data.partition.sizes))
-    superfluous = min(load.in_pairs(n_features), float(data.partition.n_samples)) - needed.in_pairs(n_features)
-    worth = max(1.0, (1 + _PAIR_FEATURES / n_features) / (1 + _PAIR_FEATURES / _MEASURED_FEATURES))
-    best, most = 0, 0.0
-    for wanted in choice:
-        n_vectors = min(wanted, most_vectors)
-        share = _EXPECTED_SHARE[wanted] + (_MORE_BY_ALL if n_features <= n_vectors else 0.0)
-        saved = worth * share * superfluous - _basis_cost(data, n_vectors, load)
-        if n_vectors > 0 and saved > most:
-            best, most = n_vectors, saved
-    return best
-
-
-def _most_vectors(n_clusters: int, n_features: int, itemsize: int) -> int:
-    """A multiple of the unit, 0 where forms of the least one take too much."""
-    room = int(np.sqrt(_FORMS_BYTES / (itemsize * n_clusters)))
-    return min(-(-n_features // _UNIT), room // _UNIT) * _UNIT
-
-
-def _basis_cost(data: ScaledData, n_vectors: int, load: Load) -> float:
-    n_samples, n_features = data.X.shape
-    search = 0.0 if n_features <= n_vectors else _SEARCH_ROUNDS * min(1.0, _SEARCH_MEMBERS / n_samples)
-    cost = n_vectors * (1 + 2 * _LOOP_COST * (1 + search))
-    # Its inner products with Σ times itself, for each cluster.
-    cost += _INNER_COST * n_vectors**2 * data.partition.n_clusters / n_samples
-    cost += load.candidates * (_CANDIDATE_COST + n_vectors**2) / n_features
-    return float(cost)
 
 
 def shared_basis(
@@ -244,9 +176,12 @@ def shared_basis(
         form_norms[some] = np.sqrt((exact**2).sum(axis=(1, 2))) * (1 + 1e-6)
         forms[some] = exact
     inside, skew_inside = np.empty((2, n_clusters, n_vectors))
-    kernels.fill_inner_products(bounds.centers - origin, basis, inside)
     kernels.fill_inner_products(skew, basis, skew_inside)
-    skew_outside = skew - skew_inside @ basis
+    skew_outside, skew_rest = np.empty(skew.shape, data.dtype), np.empty(n_clusters)
+    for block in _row_blocks(skew):
+        kernels.fill_inner_products(bounds.centers[block] - origin, basis, inside[block])
+        outside = skew[block] - skew_inside[block] @ basis
+        skew_outside[block], skew_rest[block] = outside, np.linalg.norm(outside, axis=1)
     shared = SharedBasis(
         first=first,
         centers=inside,
@@ -254,15 +189,15 @@ def shared_basis(
         form_norms=form_norms,
         rest=rest if n_features > n_vectors else np.zeros(n_clusters),
         skew=skew_inside.astype(data.dtype),
-        skew_outside=skew_outside.astype(data.dtype),
-        skew_rest=np.linalg.norm(skew_outside, axis=1) + 1e-7 * bounds.skew_norm,
+        skew_outside=skew_outside,
+        skew_rest=skew_rest + 1e-7 * bounds.skew_norm,
     )
     return basis.astype(data.dtype), shared
 
 
 def bytes_of_shared_basis(n_clusters: int, n_features: int, itemsize: int) -> int:
     """Memory of the first basis, the products that it is made by included, with as few directions as it may have."""
-    n_vectors = min(SHARED_DIRECTIONS[0][0], _most_vectors(n_clusters, n_features, itemsize))
+    n_vectors = min(SHARED_DIRECTIONS[0][0], most_directions(n_clusters, n_features, itemsize))
     products = 8 * n_clusters * n_vectors * max(n_features, 4 * n_vectors)
     forms = (8 + itemsize) * n_clusters * n_vectors**2
     return min(_PRODUCTS_BYTES, products) + forms + 24 * n_clusters * n_features
@@ -276,11 +211,11 @@ def _shared_directions(
     if n_features <= n_vectors:
         return np.eye(n_vectors, n_features)
     codes, order = data.partition.codes, data.partition.order
-    looked_at = order[:: -(-n_samples // _SEARCH_MEMBERS)]
+    looked_at = order[:: -(-n_samples // SEARCH_MEMBERS)]
     start = looked_at[np.linspace(0, len(looked_at) - 1, n_vectors).astype(np.intp)]
     vectors = data.X[start].astype(np.float64) * data.scale - centers[codes[start]]
     cuts = np.linspace(0, len(looked_at), _SEARCH_PIECES + 1).astype(np.intp)
-    for _ in range(_SEARCH_ROUNDS):
+    for _ in range(SEARCH_ROUNDS):
         basis = _zeros(vectors.shape, data.dtype)
         basis[:] = vectors / (np.abs(vectors).max() or 1.0)
         products = _zeros((_SEARCH_PIECES, *basis.shape), data.dtype)
@@ -337,11 +272,6 @@ def _form(
     return form + alpha * crossing, float(rest + back)
 
 
-def _typical_size(sizes: NDArray[np.intp]) -> float:
-    """Mean over samples of the size of their cluster."""
-    return float(np.sum(sizes.astype(np.float64) ** 2) / sizes.sum())
-
-
 def _covariance_products(
     data: ScaledData,
     centers: NDArray[np.float64],
@@ -393,6 +323,12 @@ def _sum_over_members(
     if len(owner) == len(clusters):
         return sums
     return np.add.reduceat(sums, first[:-1], axis=0)
+
+
+def _row_blocks(table: NDArray[Any]) -> Iterator[slice]:
+    """Blocks of rows: what is computed from clusters times features holds little beside them."""
+    step = max(1, _BLOCK_BYTES // (8 * table.shape[1]))
+    return (slice(start, start + step) for start in range(0, len(table), step))
 
 
 def _zeros(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:

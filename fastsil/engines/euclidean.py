@@ -25,17 +25,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsil.basis_cost import SHARED_DIRECTIONS, Load, directions_worth_it
 from fastsil.kernels import bounds as bound_kernels
 from fastsil.kernels import euclidean as tile_kernels
 from fastsil.memory import require
-from fastsil.moments import (
-    SHARED_DIRECTIONS,
-    Load,
-    cluster_centers,
-    directions_worth_it,
-    radial_bounds,
-    shared_basis,
-)
+from fastsil.moments import cluster_centers, radial_bounds, shared_basis
 from fastsil.pairs import MARGIN, PairSums, rounding_of_products, worthwhile_threads
 from fastsil.parallel import Tick, part_of, run_tasks
 from fastsil.partition import Partition, index_of_least, sorted_by_cluster
@@ -96,8 +90,10 @@ def compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: T
     with _timed(seconds, "centers"):
         centers = cluster_centers(data, n_jobs)
         # One more origin, in the middle of the data: the one of the products with centers.
-        middle = np.average(centers, axis=0, weights=partition.sizes)
-        pairs = PairSums(data, np.vstack([centers, middle]).astype(data.dtype), n_jobs)
+        origins = np.empty((len(centers) + 1, X.shape[1]), data.dtype)
+        origins[:-1] = centers
+        origins[-1] = np.einsum("i,ij->j", partition.sizes / len(X), centers)
+        pairs = PairSums(data, origins, n_jobs)
     with _timed(seconds, "own clusters"):
         own_sums, squared_products = pairs.within_clusters(part_of(tick, SHARE_OF_OWN))
     if partition.n_clusters <= (_SMALL_SYMMETRIC if products < SMALL_PRODUCTS else _ALWAYS_SYMMETRIC):
