@@ -154,7 +154,9 @@ def _memory_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, A
         name = f"{n} {d} {k} {dtype}"
         if k > n / 2 or (options.case and not any(part in name for part in options.case)):
             continue
-        peaks = run_probe("memory", {"n": n, "d": d, "k": k, "dtype": dtype, "limit": _MEMORY_SECONDS})
+        peaks = run_probe(
+            "memory", {"n": n, "d": d, "k": k, "dtype": dtype, "limit": options.budget or _MEMORY_SECONDS}
+        )
         allowed = 100 * n + 32 * k * d + (64 << 20)
         shape = {"n": n, "d": d, "k": k, "dtype": dtype, "X": n * d * np.dtype(dtype).itemsize}
         yield name, {**shape, **peaks, "allowed": allowed, "met": peaks["extra"] <= allowed}
@@ -346,7 +348,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--record", action="store_true", help="write the section in benchmarks/RESULTS.md as well")
     parser.add_argument("--dtype", nargs="+", choices=["float32", "float64"], default=["float32", "float64"])
     parser.add_argument("--rounds", type=int, default=3, help="rounds of contenders in turn")
-    parser.add_argument("--budget", type=float, default=None, help="seconds a row after which no round begins")
+    parser.add_argument("--budget", type=float, help="seconds a row: no round begins after, memory: it ends")
     parser.add_argument("--case", nargs="+", help="only what has one of these in its name; growth: n, d or k")
     parser.add_argument("--npy", metavar="FILE", help="speed: the rows of a .npy file instead")
     parser.add_argument("--k", type=int, nargs="+", default=[10, 100], help="speed: clusters for --npy")

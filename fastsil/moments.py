@@ -200,7 +200,7 @@ def bytes_of_shared_basis(n_clusters: int, n_features: int, itemsize: int) -> in
     n_vectors = min(SHARED_DIRECTIONS[0][0], most_directions(n_clusters, n_features, itemsize))
     products = 8 * n_clusters * n_vectors * max(n_features, 4 * n_vectors)
     forms = (8 + itemsize) * n_clusters * n_vectors**2
-    return min(_PRODUCTS_BYTES, products) + forms + 24 * n_clusters * n_features
+    return min(_PRODUCTS_BYTES, products) + forms + (8 + itemsize) * n_clusters * n_features
 
 
 def _shared_directions(
