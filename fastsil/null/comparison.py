@@ -33,7 +33,8 @@ class NullComparison:
     total, null_totals : float, ndarray of shape (n_null,)
         Sums of squares about the mean: the inertia of one cluster.
     mixture_gain, null_mixture_gains : float, ndarray of shape (n_null,)
-        Log-likelihoods that a mixture of two Gaussians gains over one, along a principal axis: :func:`mixture_gain`.
+        Log-likelihoods that a mixture of two Gaussians gains over one, along a principal axis
+        (``fastsil.null.mixture_gain``).
 
     Examples
     --------
