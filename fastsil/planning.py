@@ -39,6 +39,8 @@ _PROBE_LEAST_PRODUCTS = 7e8
 # And so many products at most, by engine; others are timed on fewer samples, as their distances are slow.
 _PROBE_MOST_PRODUCTS = {"euclidean": 1e11, "coordinatewise": 1e10}
 _PROBE_SLOW = 2_500
+# They are copied, and take no more than so many bytes.
+_PROBE_BYTES = 16 << 20
 # A run on this share of them before loads compiled code, and tells how much of the time is no matter of pairs: part of
 # what grows with n² (at least, and where that is not seen) in a run on some of the samples.
 _FEW = 0.25
@@ -260,7 +262,7 @@ class _Probe:
             self.work = terms.work
             self._sizes = of_part.sizes.astype(np.float64)
 
-        rows = _some_rows(partition, _how_many(partition, engine, X.shape[1]))
+        rows = _some_rows(partition, _how_many(partition, engine, X.shape[1], X.dtype.itemsize))
         few = _some_rows(partition, int(_FEW * len(rows)))
         run(few)
         run(few)
@@ -275,8 +277,10 @@ class _Probe:
             some = _part_of(X, partition, rows, metric)
             open_rows = loaded("fastsil.rows").open_rows
             started = time.perf_counter()
-            open_rows(*some, metric, metric_params, n_jobs=n_jobs).intervals()
-            self._guessed = time.perf_counter() - started
+            # A covariance and its spectrum for each thread: where these are large, one at a time.
+            threads = n_jobs if X.shape[1] <= 512 else 1
+            open_rows(*some, metric, metric_params, n_jobs=threads).intervals()
+            self._guessed = (time.perf_counter() - started) * threads / n_jobs
 
     def pairs(self) -> float:
         return self.work.pairs * self._growth**2
@@ -337,7 +341,7 @@ def _part_of(X: Any, partition: Partition, some: NDArray[np.intp], metric: Metri
     return part, partition_from_codes(classes, codes)
 
 
-def _how_many(partition: Partition, engine: str, n_features: int) -> int:
+def _how_many(partition: Partition, engine: str, n_features: int, itemsize: int) -> int:
     """Samples of a run that tells of all."""
     if engine in NO_PAIRS:
         return _PROBE_SAMPLES[1]
@@ -345,6 +349,7 @@ def _how_many(partition: Partition, engine: str, n_features: int) -> int:
         return _PROBE_SLOW
     wanted = max(_PROBE_MEMBERS * partition.n_clusters, int((_PROBE_LEAST_PRODUCTS / n_features) ** 0.5))
     most = int((_PROBE_MOST_PRODUCTS[engine] / n_features) ** 0.5)
+    most = min(most, max(_PROBE_SLOW, _PROBE_BYTES // (itemsize * n_features)))
     return min(int(np.clip(wanted, *_PROBE_SAMPLES)), most)
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
@@ -116,3 +117,15 @@ def test_the_bar_of_a_long_call_goes_by_the_planned_time(monkeypatch):
         tell(0.1)
     np.testing.assert_allclose(np.cumsum(ticks)[[1, 3, 6, 9]], [0.075, 0.15, 0.575, 1.0])
     assert room.in_time(ticks.append, SimpleNamespace(seconds=1.0, phases={"distances": 1.0})) == ticks.append
+
+
+def test_a_plan_holds_little_of_many_features():
+    """Long calls make one: what it copies, and covariances of as many entries, count in their memory."""
+    rng = np.random.default_rng(0)
+    X, labels = rng.standard_normal((16_000, 1024), np.float32), rng.integers(2, size=16_000)
+    plan(X[:2000], labels[:2000])
+    tracemalloc.start()
+    plan(X, labels, n_jobs=2)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 72 << 20

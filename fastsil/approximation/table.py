@@ -234,8 +234,9 @@ def _scatter(data: ScaledData, rows: NDArray[np.intp], center: NDArray[np.float6
                 tile_kernels.fill_components(side, features, zero, columns, workspace, products, norms)
                 total[low : low + len(features), first : first + len(columns)] += products
     # Tiles on the diagonal were filled as a whole, those below it not at all.
-    upper = np.triu(total)
-    return np.asarray(upper + np.triu(total, 1).T)
+    for row in range(1, n_features):
+        total[row, :row] = total[:row, row]
+    return total
 
 
 def summarise_covariance(covariance: NDArray[np.float64], n_clusters: int, rounding: float) -> CovarianceSummary:
