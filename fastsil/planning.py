@@ -10,26 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastsil.costs import LEAST_ROWS, exact_is_as_cheap, products_of_moments
 from fastsil.dispatch import NO_PAIRS, compute_terms, engine_of
 from fastsil.loading import loaded
 from fastsil.parallel import Tick, ignore_progress, resolve_n_jobs
 from fastsil.partition import Partition, partition_from_codes
 from fastsil.terms import SHARE_OF_OWN
 from fastsil.validation import Metric, check_scored, check_tol, name_of_metric, samples_at
-
-# Clusters' worth of pairs that the exact engine computes a sample: half of the own cluster and a little more than one
-# other, but never more than half of all pairs.
-_EXACT_CLUSTERS = 2.0
-_SYMMETRIC_SHARE = 0.5
-# Products of the moments a sample: this often those of all vectors of a table, and a covariance. How many vectors there
-# are stands in fastsil.approximation.table too, which would load compiled code with this module.
-_MOMENT_VECTORS = 5.0
-_FACTOR_FEATURES = 191
-_DIRECTIONS = 32
-# Rows that an estimate computes at least.
-_ROWS = 1500
-# What loading the estimate's compiled code and drawing costs at least.
-_LEAST_PRODUCTS = 1e10
 
 # Samples of the run on some of them: so many a cluster, and with so many products (samples² x features) at least, so
 # that the engine goes the way that it goes with all of them.
@@ -39,8 +26,9 @@ _PROBE_LEAST_PRODUCTS = 7e8
 # And so many products at most, by engine; others are timed on fewer samples, as their distances are slow.
 _PROBE_MOST_PRODUCTS = {"euclidean": 1e11, "coordinatewise": 1e10}
 _PROBE_SLOW = 2_500
-# They are copied, and take no more than so many bytes.
+# They are copied, and take no more than so many bytes; nor do their covariances.
 _PROBE_BYTES = 16 << 20
+_COVARIANCE_BYTES = 15 << 20
 # A run on this share of them before loads compiled code, and tells how much of the time is no matter of pairs: part of
 # what grows with n² (at least, and where that is not seen) in a run on some of the samples.
 _FEW = 0.25
@@ -64,11 +52,6 @@ _ALONE = 1.05
 _SORTED_FEATURES = 16
 # Metrics of which the Euclidean engine computes the data as they are, without a map before it.
 _UNMAPPED = ("euclidean", "l2", "minkowski", "nan_euclidean")
-# Floating-point operations a second of a core, more than any has in these loops; distances a second in scikit-learn.
-_FAST = 4e11
-_SLOW_PAIRS = 1e9
-# A call that takes longer says what an estimate would cost.
-LONG_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -274,13 +257,22 @@ class _Probe:
         else:
             rows = few
         if engine == "euclidean":
-            some = _part_of(X, partition, rows, metric)
-            open_rows = loaded("fastsil.rows").open_rows
-            started = time.perf_counter()
-            # A covariance and its spectrum for each thread: where these are large, one at a time.
-            threads = n_jobs if X.shape[1] <= 512 else 1
-            open_rows(*some, metric, metric_params, n_jobs=threads).intervals()
-            self._guessed = (time.perf_counter() - started) * threads / n_jobs
+            self._guessed = self._seconds_of_moments(
+                *_part_of(X, partition, rows, metric), metric, metric_params, n_jobs
+            )
+
+    def _seconds_of_moments(
+        self, X: Any, partition: Partition, metric: Metric, metric_params: dict[str, Any], n_jobs: int
+    ) -> float:
+        """Seconds of an estimate's moments: by a run, or by their products where covariances take much memory."""
+        n_samples, n_features = X.shape
+        if 8 * partition.n_clusters * n_features**2 > _COVARIANCE_BYTES:
+            of_product = self._pair_seconds() / max(1.0, self.work.pairs * n_features)
+            return float(of_product * products_of_moments(n_samples, n_features, partition.n_clusters))
+        open_rows = loaded("fastsil.rows").open_rows
+        started = time.perf_counter()
+        open_rows(X, partition, metric, metric_params, n_jobs=n_jobs).intervals()
+        return time.perf_counter() - started
 
     def pairs(self) -> float:
         return self.work.pairs * self._growth**2
@@ -314,7 +306,7 @@ class _Probe:
         if exact_is_as_cheap(self._partition, self._n_features):
             return float("inf")
         # Rows are computed for one side only.
-        rows = max(_ROWS, 20 * self._partition.n_clusters)
+        rows = max(LEAST_ROWS, 20 * self._partition.n_clusters)
         return self._guessed * self._growth + 2 * self._grown(self._pair_seconds()) * rows / n_samples
 
     def _grown(self, by_pairs: float) -> float:
@@ -396,25 +388,3 @@ def _memory(
             kept = left * min(euclidean.ROUND_CANDIDATES, n_samples * n_clusters)
         needed += int(euclidean.CANDIDATE_BYTES * kept)
     return needed
-
-
-def may_be_long(partition: Partition, n_features: int, engine: str, n_jobs: int) -> bool:
-    """Whether a call may take longer than :data:`LONG_SECONDS`: no, if it would not even on a very fast machine."""
-    n_samples = float(partition.n_samples)
-    if engine == "euclidean":
-        within = float((partition.sizes.astype(np.float64) ** 2).sum())
-        least = 2 * n_features * min(0.5 * within, _SYMMETRIC_SHARE * n_samples**2) / _FAST
-    else:
-        least = 0.0 if engine in NO_PAIRS else n_samples**2 / _SLOW_PAIRS
-    return least / n_jobs > LONG_SECONDS / 8
-
-
-def exact_is_as_cheap(partition: Partition, n_features: int) -> bool:
-    """Whether exact silhouettes of small data, or small clusters, are as soon computed as an estimate; Euclidean."""
-    n_samples = partition.n_samples
-    within = float((partition.sizes.astype(np.float64) ** 2).sum())
-    exact = n_features * min(_EXACT_CLUSTERS * within, _SYMMETRIC_SHARE * n_samples**2)
-    vectors = n_features + 1 if n_features <= _FACTOR_FEATURES else _DIRECTIONS
-    moments = n_samples * n_features * (partition.n_clusters + n_features + _MOMENT_VECTORS * vectors)
-    rows = _ROWS * n_features * 3 * within / n_samples
-    return exact <= max(moments + rows, _LEAST_PRODUCTS)

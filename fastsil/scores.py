@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
+from fastsil.costs import LONG_SECONDS, may_be_long
 from fastsil.dispatch import (
     NO_PAIRS,
     compute_terms,
@@ -20,7 +21,7 @@ from fastsil.loading import loaded
 from fastsil.memo import MEMO
 from fastsil.parallel import progress_bar, resolve_n_jobs
 from fastsil.partition import Partition
-from fastsil.planning import LONG_SECONDS, Plan, in_time, may_be_long, plan_of
+from fastsil.planning import Plan, in_time, plan_of
 from fastsil.profile import SilhouetteProfile, profile_of, spread_out, with_ignored
 from fastsil.scaling import result_dtype
 from fastsil.terms import SilhouetteTerms

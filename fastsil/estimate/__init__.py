@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
+from fastsil.costs import exact_is_as_cheap
 from fastsil.dispatch import NO_PAIRS, compute_terms, engine_of, silhouettes_of
 from fastsil.estimate.result import ClusterEstimates, SilhouetteEstimate
 from fastsil.estimate.rounds import Request, Rounds
 from fastsil.loading import loaded
 from fastsil.parallel import Tick, part_of, progress_bar, resolve_n_jobs
 from fastsil.partition import Partition
-from fastsil.planning import exact_is_as_cheap
 from fastsil.rows import open_rows
 from fastsil.summaries import SQUARED_METRICS
 from fastsil.terms import SilhouetteTerms
