@@ -49,7 +49,7 @@ _SYMMETRIC_CLUSTERS = (6, 32)
 # Both sides of a pair cost a little more than one.
 _SYMMETRIC_COST = 1.1
 # Candidate pairs of one round are kept, at so many bytes each while they are sorted.
-CANDIDATE_BYTES = 88
+CANDIDATE_BYTES = 72
 ROUND_CANDIDATES = 1 << 18
 _ROUND_SAMPLES = (1 << 8, 1 << 18)
 _BLOCK_ENTRIES = 1 << 18
@@ -261,8 +261,14 @@ class _Search:
 
         run_tasks(select, range(len(starts)), [1.0] * len(starts), n_jobs=self._n_jobs)
         candidates = bound_kernels.Candidates(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+        # One copy at a time: there may be more of them than of all else.
+        found.clear()
         by_cluster = sorted_by_cluster(candidates.cluster, self._partition.n_clusters)
-        return bound_kernels.Candidates(*(part[by_cluster] for part in candidates))
+        fields = list(candidates)
+        del candidates
+        for place, field in enumerate(fields):
+            fields[place] = field[by_cluster]
+        return bound_kernels.Candidates(*fields)
 
     def _symmetry_is_less_work(self, best: NDArray[np.intp], candidates: bound_kernels.Candidates) -> bool:
         partition = self._partition
