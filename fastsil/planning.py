@@ -257,21 +257,20 @@ class _Probe:
         else:
             rows = few
         if engine == "euclidean":
-            self._guessed = self._seconds_of_moments(
-                *_part_of(X, partition, rows, metric), metric, metric_params, n_jobs
-            )
+            self._guessed = self._seconds_of_moments(X, rows, metric, metric_params, n_jobs)
 
     def _seconds_of_moments(
-        self, X: Any, partition: Partition, metric: Metric, metric_params: dict[str, Any], n_jobs: int
+        self, X: Any, rows: NDArray[np.intp], metric: Metric, metric_params: dict[str, Any], n_jobs: int
     ) -> float:
         """Seconds of an estimate's moments: by a run, or by their products where covariances take much memory."""
-        n_samples, n_features = X.shape
-        if 8 * partition.n_clusters * n_features**2 > _COVARIANCE_BYTES:
-            of_product = self._pair_seconds() / max(1.0, self.work.pairs * n_features)
-            return float(of_product * products_of_moments(n_samples, n_features, partition.n_clusters))
+        n_clusters = len(self._sizes)
+        if 8 * n_clusters * self._n_features**2 > _COVARIANCE_BYTES:
+            of_product = self._pair_seconds() / max(1.0, self.work.pairs * self._n_features)
+            return float(of_product * products_of_moments(len(rows), self._n_features, n_clusters))
+        some = _part_of(X, self._partition, rows, metric)
         open_rows = loaded("fastsil.rows").open_rows
         started = time.perf_counter()
-        open_rows(X, partition, metric, metric_params, n_jobs=n_jobs).intervals()
+        open_rows(*some, metric, metric_params, n_jobs=n_jobs).intervals()
         return time.perf_counter() - started
 
     def pairs(self) -> float:
