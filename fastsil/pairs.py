@@ -8,7 +8,7 @@ no locks and no atomics, and every sum is taken in the same order for any number
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain, pairwise, zip_longest
 from queue import SimpleQueue
@@ -103,12 +103,13 @@ class PairSums:
             features that distances are computed by differences.
         """
         sums = np.zeros((1, self._partition.n_samples))
-        by_cluster = self._pieces()
-        pieces = [piece for of_cluster in by_cluster for piece in of_cluster]
-        costs = [(piece.end - piece.start) ** 2 / 2 for piece in pieces]
-        diagonal = [_Task(pieces[low:high], None, sum(costs[low:high])) for low, high in self._batches(costs)]
+        pieces = self._pieces()
+        costs = (pieces[:, 1] - pieces[:, 0]).astype(np.float64) ** 2 / 2
+        diagonal = [_Task(pieces[low:high], None, costs[low:high].sum()) for low, high in self._batches(costs)]
         # Round by round over all clusters, so that tasks that may run at once stand together.
-        tournaments = [_tournament(of_cluster) for of_cluster in by_cluster if len(of_cluster) > 1]
+        edges = np.searchsorted(pieces[:, 2], np.arange(self._partition.n_clusters + 1))
+        cut = np.flatnonzero(np.diff(edges) > 1)
+        tournaments = [_tournament(_named(pieces[edges[cluster] : edges[cluster + 1]])) for cluster in cut]
         turns = chain.from_iterable(zip_longest(*tournaments, fillvalue=[]))
         crossing = [_Task([rows], columns, _n_pairs(rows, columns)) for rows, columns in chain.from_iterable(turns)]
         squared_products = np.zeros(self._partition.n_clusters)
@@ -118,18 +119,18 @@ class PairSums:
                 return self._add_between(task.rows[0], task.columns, (0, 0), sums, stop)
             squares = np.zeros(len(task.rows))
             with self.workspaces.lend() as workspace:
-                kernels.add_distances_within(self.samples, np.array(task.rows), workspace, sums, squares, stop)
+                kernels.add_distances_within(self.samples, np.asarray(task.rows), workspace, sums, squares, stop)
             return squares
 
         tasks = diagonal + crossing
         for task, squares in zip(tasks, self._run(add, tasks, tick), strict=True):
-            np.add.at(squared_products, [piece.cluster for piece in task.rows], squares)
+            np.add.at(squared_products, np.asarray(task.rows)[:, 2], squares)
         return sums[0], squared_products
 
     def between_clusters(self, tick: Tick) -> NDArray[np.float64]:
         """Sum of distances from each sample to every other cluster, (n_clusters, n_samples) by position, scaled."""
         sums = np.zeros((self._partition.n_clusters, self._partition.n_samples))
-        pieces = [piece for of_cluster in self._pieces() for piece in of_cluster]
+        pieces = _named(self._pieces())
         tasks = [
             _Task([rows], columns, _n_pairs(rows, columns))
             for turn in _tournament(pieces)
@@ -200,13 +201,13 @@ class PairSums:
             kernels.add_distances_between(self.samples, ranges, workspace, sums, squares, stop)
         return squares
 
-    def to_clusters(self, positions: NDArray[np.intp], clusters: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+    def to_clusters(self, rows: NDArray[np.intp], clusters: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
         """Sum of distances from listed samples to one cluster each, scaled.
 
         Parameters
         ----------
-        positions : ndarray of shape (n_entries,)
-            Samples, as positions in the order.
+        rows : ndarray of shape (n_entries,)
+            Samples, as rows of X.
         clusters : ndarray of shape (n_entries,)
             Cluster of each entry, sorted; not the sample's own.
 
@@ -214,7 +215,6 @@ class PairSums:
         -------
         ndarray of shape (n_entries,)
         """
-        rows = self._partition.order[positions]
         sums = np.zeros(len(rows))
         ranges = np.array(list(self._ranges_to(clusters)), dtype=np.int64).reshape(-1, 5)
         costs = ((ranges[:, 1] - ranges[:, 0]) * (ranges[:, 3] - ranges[:, 2])).astype(np.float64)
@@ -267,28 +267,24 @@ class PairSums:
             for entry in range(low, high, step):
                 yield entry, min(entry + step, high), start, end, cluster
 
-    def _pieces(self) -> list[list[Piece]]:
-        """Each cluster cut into equal pieces."""
-        offsets = self._partition.offsets
-        rows = piece_rows(self._partition.n_samples)
-        pieces = []
-        for cluster, (start, end) in enumerate(zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)):
-            n_pieces = -(-(end - start) // rows)
-            cuts = [start + (end - start) * index // n_pieces for index in range(n_pieces + 1)]
-            pieces.append([Piece(low, high, cluster) for low, high in pairwise(cuts)])
-        return pieces
+    def _pieces(self) -> NDArray[np.intp]:
+        """Each cluster cut into equal pieces, sorted: (n_pieces, 3) start, end, cluster."""
+        offsets, sizes = self._partition.offsets, self._partition.sizes
+        n_pieces = -(-sizes // piece_rows(self._partition.n_samples))
+        cluster = np.repeat(np.arange(len(sizes)), n_pieces)
+        index = np.arange(len(cluster)) - (np.cumsum(n_pieces) - n_pieces)[cluster]
+        cuts = [offsets[cluster] + sizes[cluster] * (index + end) // n_pieces[cluster] for end in (0, 1)]
+        return np.stack([*cuts, cluster], axis=1)
 
-    def _batches(self, costs: Sequence[float] | NDArray[np.float64]) -> list[tuple[int, int]]:
+    def _batches(self, costs: NDArray[np.float64]) -> list[tuple[int, int]]:
         """Runs of tasks that together are worth handing out."""
-        enough = self._task_pairs(float(np.sum(costs)))
-        batches, low, load = [], 0, 0.0
-        for index, cost in enumerate(costs):
-            load += cost
-            if load >= enough:
-                batches.append((low, index + 1))
-                low, load = index + 1, 0.0
-        if low < len(costs):
-            batches.append((low, len(costs)))
+        until = np.cumsum(costs)
+        enough = self._task_pairs(float(costs.sum()))
+        batches, low, done = [], 0, 0.0
+        while low < len(costs):
+            high = min(int(np.searchsorted(until, done + enough)) + 1, len(costs))
+            batches.append((low, high))
+            low, done = high, float(until[high - 1])
         return batches
 
     def _task_pairs(self, pairs: float) -> float:
@@ -371,9 +367,13 @@ def rounding_of_products(dtype: np.dtype[Any], length: int) -> float:
 class _Task(NamedTuple):
     """All pairs within each of some pieces (no columns), or between one piece and another."""
 
-    rows: list[Piece]
+    rows: list[Piece] | NDArray[np.intp]  # or an array of as many rows: there may be a million
     columns: Piece | None
     cost: float
+
+
+def _named(pieces: NDArray[np.intp]) -> list[Piece]:
+    return [Piece(*piece) for piece in pieces.tolist()]
 
 
 def _n_pairs(rows: Piece, columns: Piece) -> int:
@@ -399,10 +399,14 @@ def _tournament(pieces: list[Piece]) -> list[list[tuple[Piece, Piece]]]:
 
 
 def _earlier_tasks_of_same_pieces(tasks: list[_Task]) -> list[list[int]]:
-    last: dict[Piece, int] = {}
+    # Only these are in more than one task; the start tells them apart.
+    meeting = {piece.start for task in tasks if task.columns for piece in (Piece(*task.rows[0]), task.columns)}
+    last: dict[int, int] = {}
     after = []
     for index, task in enumerate(tasks):
-        pieces = task.rows if task.columns is None else [*task.rows, task.columns]
-        after.append(sorted({last[piece] for piece in pieces if piece in last}))
-        last.update(dict.fromkeys(pieces, index))
+        starts = meeting.intersection(np.asarray(task.rows)[:, 0].tolist())
+        if task.columns:
+            starts.add(task.columns.start)
+        after.append(sorted({last[start] for start in starts if start in last}))
+        last.update(dict.fromkeys(starts, index))
     return after

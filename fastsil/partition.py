@@ -87,14 +87,16 @@ def sorted_by_cluster(clusters: NDArray[np.integer[Any]], n_clusters: int) -> ND
     return np.argsort(narrow, kind="stable").astype(np.intp, copy=False)
 
 
-def least_of_groups(groups: NDArray[np.intp], values: NDArray[np.float64], n_groups: int) -> NDArray[np.float64]:
+def least_of_groups(
+    groups: NDArray[np.integer[Any]], values: NDArray[np.float64], n_groups: int
+) -> NDArray[np.float64]:
     """The least value of each group."""
     smallest = np.full(n_groups, np.inf)
     np.minimum.at(smallest, groups, values)
     return smallest
 
 
-def index_of_least(groups: NDArray[np.intp], values: NDArray[np.float64], n_groups: int) -> NDArray[np.intp]:
+def index_of_least(groups: NDArray[np.integer[Any]], values: NDArray[np.float64], n_groups: int) -> NDArray[np.intp]:
     """For each group, the first index of its least value; every group occurs."""
     indices = np.flatnonzero(values == least_of_groups(groups, values, n_groups)[groups])
     first = np.empty(n_groups, dtype=np.intp)

@@ -378,7 +378,7 @@ def _memory(
         euclidean = loaded("fastsil.engines.euclidean")
         kept = 0.0
         if "pruned" in way:
-            kept = candidates * min(n_samples, euclidean.round_samples(candidates))
+            kept = candidates * min(n_samples, euclidean.round_samples(candidates, n_samples))
             if candidates > _ALONE:
                 needed += loaded("fastsil.moments").bytes_of_shared_basis(n_clusters, n_features, itemsize)
         elif "complete" in way:

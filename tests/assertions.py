@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -109,3 +110,16 @@ def assert_refused(reading, *words) -> None:
     assert "\n" not in sentence
     for word in words:
         assert re.search(word, sentence), sentence
+
+
+def with_peak(function):
+    """What a function gives, and the peak of bytes that Python and NumPy held for it: no clock changes it.
+
+    What compiled code loads counts: call the function before on something small.
+    """
+    tracemalloc.start()
+    try:
+        result = function()
+        return result, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tracemalloc
-
 import numpy as np
 import pytest
 
+from assertions import with_peak
 from fastsil.moments import cluster_centers, radial_bounds, shared_basis
 from fastsil.partition import partition_from_codes
 from fastsil.scaling import scale_data
@@ -18,12 +17,8 @@ TABLE = 8 * N_CLUSTERS * N_FEATURES  # 9 MiB
 def held(function):
     """What a function gives, and its peak of memory in tables of clusters and features."""
     function()  # what is compiled is no table
-    tracemalloc.start()
-    try:
-        result = function()
-        return result, tracemalloc.get_traced_memory()[1] / TABLE
-    finally:
-        tracemalloc.stop()
+    result, peak = with_peak(function)
+    return result, peak / TABLE
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 import fastsil.costs
 import fastsil.planning as room
 import fastsil.scores
+from assertions import with_peak
 from fastsil import Plan, plan, silhouette_profile, silhouette_score
 
 
@@ -125,8 +125,5 @@ def test_a_plan_holds_little_of_many_features():
     rng = np.random.default_rng(0)
     X, labels = rng.standard_normal((16_000, 1024), np.float32), rng.integers(2, size=16_000)
     plan(X[:2000], labels[:2000])
-    tracemalloc.start()
-    plan(X, labels, n_jobs=2)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
+    _, peak = with_peak(lambda: plan(X, labels, n_jobs=2))
     assert peak < 72 << 20

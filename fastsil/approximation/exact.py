@@ -67,20 +67,22 @@ class EuclideanRows:
         return found
 
     def _own_means(self, positions: NDArray[np.intp]) -> NDArray[np.float64]:
-        codes = self._partition.codes[self._partition.order[positions]]
+        rows = self._partition.order[positions]
+        codes = self._partition.codes[rows]
         # A sample's distance to itself is computed as well; it is exactly 0.
-        sums = self._sums.to_clusters(positions, codes)
+        sums = self._sums.to_clusters(rows, codes)
         return np.asarray(sums / (np.maximum(self._partition.sizes[codes] - 1, 1) * self._data.scale))
 
     def _nearest(
         self, positions: NDArray[np.intp], candidates: Candidates
     ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
         """Exact mean distance to the nearest other cluster, and which it is."""
+        rows = self._partition.order[positions]
         exact = np.full(len(candidates.row), np.inf)
 
         def compute(which: NDArray[np.intp]) -> None:
             clusters = candidates.cluster[which]
-            sums = self._sums.to_clusters(positions[candidates.row[which]], clusters)
+            sums = self._sums.to_clusters(rows[candidates.row[which]], clusters)
             exact[which] = sums / self._partition.sizes[clusters]
 
         best = index_of_least(candidates.row, candidates.means[:, GUESS], len(positions))

@@ -48,11 +48,18 @@ _SYMMETRIC_BYTES = 48 << 20
 _SYMMETRIC_CLUSTERS = (6, 32)
 # Both sides of a pair cost a little more than one.
 _SYMMETRIC_COST = 1.1
-# Candidate pairs of one round are kept, at so many bytes each while they are sorted.
-CANDIDATE_BYTES = 72
+# Candidate pairs of one round are kept, at so many bytes each while they are sorted. Rounds of few samples share little
+# of what is read of a cluster; so a round has 256 at least, unless that leaves more candidates than twice as many and
+# one for every four samples, which are small beside what is kept of the samples.
+CANDIDATE_BYTES = 64
 ROUND_CANDIDATES = 1 << 18
 _ROUND_SAMPLES = (1 << 8, 1 << 18)
+_ROUND_SHARE = 0.25
+# Samples of a block times clusters. A block reads all centers, and so has 16 samples at least, unless there are so few
+# features that what it holds is more than the centers.
 _BLOCK_ENTRIES = 1 << 18
+_BLOCK_LEAST = 16
+_BLOCK_FEATURES = 4
 # Samples whose candidates are counted before more bounds are prepared.
 _PROBE_SAMPLES = 1024
 
@@ -62,6 +69,17 @@ class _Nearest(NamedTuple):
 
     mean: NDArray[np.float64]
     cluster: NDArray[np.int32]
+
+
+class _Round(NamedTuple):
+    """Pairs of a sample and a cluster that may be its nearest other one, sorted by cluster; of a range of positions."""
+
+    start: int
+    end: int
+    row: NDArray[np.int32]  # position of the sample, from the start
+    cluster: NDArray[np.int32]
+    lower: NDArray[np.float64]  # lower bound on the mean distance
+    best: NDArray[np.intp]  # for each sample, the index of the most promising one
 
 
 def compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: Tick) -> SilhouetteTerms:
@@ -172,22 +190,24 @@ class _Search:
         partition = self._partition
         n_samples = partition.n_samples
         nearest = _Nearest(np.empty(n_samples), np.empty(n_samples, dtype=np.int32))
-        start, step = 0, round_samples(self._expected)
+        start, step = 0, round_samples(self._expected, n_samples)
         while start < n_samples:
             end = min(start + step, n_samples)
             with _timed(self._seconds, "bounds"):
-                candidates = self._candidates(start, end)
-                step = round_samples(len(candidates.row) / (end - start))
-                best = index_of_least(candidates.row - start, candidates.guess, end - start)
-            if start == 0 and self._symmetry_is_less_work(best, candidates):
+                found = self._round(start, end)
+            step = round_samples(len(found.row) / (end - start), n_samples)
+            if start == 0 and self._symmetry_is_less_work(found):
                 with _timed(self._seconds, "other clusters"):
                     return "symmetric", _nearest_by_symmetry(self._pairs, partition, tick)
-            if start == 0 and self._all_pairs_are_less_work(best, candidates):
+            if start == 0 and self._all_pairs_are_less_work(found):
+                del found
                 with _timed(self._seconds, "other clusters"):
                     self._pairs.nearest_clusters(partition.n_clusters, nearest.mean, nearest.cluster, tick)
                 return "complete", nearest
             with _timed(self._seconds, "other clusters"):
-                self._compute(start, best, candidates, nearest)
+                self._compute(found, nearest)
+            # One at a time: not what this round holds beside the next.
+            del found
             tick((end - start) / n_samples)
             start = end
         return "pruned", nearest
@@ -197,12 +217,16 @@ class _Search:
         partition = self._partition
         step = self._block_rows()
         rows = partition.order[:: max(1, partition.n_samples // _PROBE_SAMPLES)]
-        found = [self._select(rows[low : low + step]).cluster for low in range(0, len(rows), step)]
-        sizes = partition.sizes
-        return Load(sum(map(len, found)) / len(rows), sum(sizes[clusters].sum() for clusters in found) / len(rows))
+        candidates = pairs = 0
+        for low in range(0, len(rows), step):
+            clusters = self._select(rows[low : low + step]).cluster
+            candidates += len(clusters)
+            pairs += int(partition.sizes[clusters].sum())
+        return Load(candidates / len(rows), pairs / len(rows))
 
     def _block_rows(self) -> int:
-        return int(np.clip(_BLOCK_ENTRIES // self._partition.n_clusters, 16, tile_kernels.ROWS))
+        least = int(np.clip(self._data.X.shape[1] // _BLOCK_FEATURES, 1, _BLOCK_LEAST))
+        return int(np.clip(_BLOCK_ENTRIES // self._partition.n_clusters, least, tile_kernels.ROWS))
 
     def _select(self, rows: NDArray[np.intp]) -> bound_kernels.Candidates:
         """Candidates of a block of samples."""
@@ -241,15 +265,15 @@ class _Search:
         except Empty:
             size = self._block_rows() * self._partition.n_clusters
             room = bound_kernels.Candidates(
-                np.empty(size, np.intp), np.empty(size, np.int32), np.empty(size), np.empty(size)
+                np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size), np.empty(size)
             )
         try:
             yield room
         finally:
             self._rooms.put(room)
 
-    def _candidates(self, start: int, end: int) -> bound_kernels.Candidates:
-        """Candidates of a range of positions, sorted by cluster."""
+    def _round(self, start: int, end: int) -> _Round:
+        """Candidates of a range of positions."""
         step = self._block_rows()
         starts = range(start, end, step)
         found: list[Any] = [None] * len(starts)
@@ -257,20 +281,24 @@ class _Search:
         def select(index: int, stop: NDArray[np.uint8]) -> None:
             low, high = starts[index], min(starts[index] + step, end)
             found[index] = self._select(self._partition.order[low:high])
-            found[index].row[:] += low
+            found[index].row[:] += low - start
 
         run_tasks(select, range(len(starts)), [1.0] * len(starts), n_jobs=self._n_jobs)
-        candidates = bound_kernels.Candidates(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
-        # One copy at a time: there may be more of them than of all else.
+        # A field at a time, and the blocks' parts of it are given up: there may be more candidates than of all else.
+        rows, clusters, lower, guesses = (list(of_blocks) for of_blocks in zip(*found, strict=True))
         found.clear()
-        by_cluster = sorted_by_cluster(candidates.cluster, self._partition.n_clusters)
-        fields = list(candidates)
-        del candidates
-        for place, field in enumerate(fields):
-            fields[place] = field[by_cluster]
-        return bound_kernels.Candidates(*fields)
+        by_cluster = sorted_by_cluster(np.concatenate(clusters), self._partition.n_clusters)
 
-    def _symmetry_is_less_work(self, best: NDArray[np.intp], candidates: bound_kernels.Candidates) -> bool:
+        def together(of_blocks: list[NDArray[Any]]) -> NDArray[Any]:
+            whole = np.concatenate(of_blocks)
+            of_blocks.clear()
+            return whole[by_cluster]
+
+        row = together(rows)
+        best = index_of_least(row, together(guesses), end - start)
+        return _Round(start, end, row, together(clusters), together(lower), best)
+
+    def _symmetry_is_less_work(self, found: _Round) -> bool:
         partition = self._partition
         always, most = _SYMMETRIC_CLUSTERS
         fits = 8 * partition.n_samples * partition.n_clusters <= _SYMMETRIC_BYTES
@@ -278,48 +306,46 @@ class _Search:
             return False
         sizes = partition.sizes.astype(np.float64)
         # Of the other candidates, half are excluded once the most promising one is known.
-        promising = sizes[candidates.cluster[best]].sum()
-        pruned = (promising + sizes[candidates.cluster].sum()) / 2 * partition.n_samples / len(best)
+        promising = sizes[found.cluster[found.best]].sum()
+        pruned = (promising + sizes[found.cluster].sum()) / 2 * partition.n_samples / len(found.best)
         symmetric = (partition.n_samples**2 - (sizes**2).sum()) / 2
         return bool(pruned > _SYMMETRIC_COST * symmetric)
 
-    def _all_pairs_are_less_work(self, best: NDArray[np.intp], candidates: bound_kernels.Candidates) -> bool:
-        left = Load(len(candidates.row) / len(best), self._partition.sizes[candidates.cluster].sum() / len(best))
+    def _all_pairs_are_less_work(self, found: _Round) -> bool:
+        n_rows = found.end - found.start
+        left = Load(len(found.row) / n_rows, self._partition.sizes[found.cluster].sum() / n_rows)
         return left.in_pairs(self._data.X.shape[1]) > self._partition.n_samples
 
-    def _compute(
-        self,
-        start: int,
-        best: NDArray[np.intp],
-        candidates: bound_kernels.Candidates,
-        nearest: _Nearest,
-    ) -> None:
-        """Exact means to the candidates of a range of positions, and the smallest of them."""
-        means = np.full(len(candidates.row), np.inf)
-        ordered = np.sort(best)
-        means[ordered] = self._means(candidates, ordered)
-        at = candidates.row - start
+    def _compute(self, found: _Round, nearest: _Nearest) -> None:
+        """Exact means to the candidates of a round, and the smallest of them."""
+        means = np.full(len(found.row), np.inf)
+        promising = np.sort(found.best)
+        means[promising] = self._means(found, promising)
         # A candidate whose bound is within the rounding of what was computed may yet be nearer.
-        limit = means[best] * (1.0 + MARGIN[self._data.dtype])
-        others = candidates.lower <= limit[at]
-        others[best] = False
+        limit = means[found.best] * (1.0 + MARGIN[self._data.dtype])
+        others = found.lower <= limit[found.row]
+        others[found.best] = False
         left = np.flatnonzero(others)
-        means[left] = self._means(candidates, left)
+        means[left] = self._means(found, left)
         # Candidates are sorted by cluster, so that of clusters that tie the first is found.
-        least = index_of_least(at, means, len(best))
-        nearest.mean[start : start + len(best)] = means[least]
-        nearest.cluster[start : start + len(best)] = candidates.cluster[least]
+        least = index_of_least(found.row, means, found.end - found.start)
+        nearest.mean[found.start : found.end] = means[least]
+        nearest.cluster[found.start : found.end] = found.cluster[least]
 
-    def _means(self, candidates: bound_kernels.Candidates, which: NDArray[np.intp]) -> NDArray[np.float64]:
+    def _means(self, found: _Round, which: NDArray[np.intp]) -> NDArray[np.float64]:
         """Mean distances of the candidates at some (sorted) indices."""
-        clusters = candidates.cluster[which]
-        sums = self._pairs.to_clusters(candidates.row[which], clusters)
-        return np.asarray(sums / self._partition.sizes[clusters])
+        clusters = found.cluster[which]
+        rows = self._partition.order[found.start : found.end][found.row[which]]
+        means = self._pairs.to_clusters(rows, clusters)
+        means /= self._partition.sizes[clusters]
+        return means
 
 
-def round_samples(candidates_per_sample: float) -> int:
-    """Samples of a round of the pruned way."""
-    return int(np.clip(ROUND_CANDIDATES / candidates_per_sample, *_ROUND_SAMPLES))
+def round_samples(candidates_per_sample: float, n_samples: int) -> int:
+    """Samples of a round of the pruned way, of so many in all."""
+    most = 2 * ROUND_CANDIDATES + _ROUND_SHARE * n_samples
+    wanted = np.clip(ROUND_CANDIDATES / candidates_per_sample, *_ROUND_SAMPLES)
+    return max(1, int(min(wanted, most / candidates_per_sample)))
 
 
 def _finish(data: ScaledData, own_sums: NDArray[np.float64], nearest: _Nearest, work: Work) -> SilhouetteTerms:

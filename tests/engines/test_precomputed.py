@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_array, csc_array, csr_array, csr_matrix
 
 import reference
-from assertions import assert_same_bits, assert_terms_close
+from assertions import assert_same_bits, assert_terms_close, with_peak
 from fastsil import silhouette_profile, silhouette_profiles, silhouette_samples, silhouette_score
 from fastsil.engines import precomputed
 from strategies import labels as drawn_labels
@@ -197,12 +196,7 @@ def test_a_mapped_file_is_read_in_place(order, dtype, tmp_path):
     mapped = np.memmap(tmp_path / "D", dtype=dtype, mode="r", shape=(n_samples, n_samples), order=order)
     expected = silhouette_samples(D.copy(order=order), labels, metric="precomputed")
     del D
-    tracemalloc.start()
-    try:
-        ours = silhouette_samples(mapped, labels, metric="precomputed", n_jobs=2)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+    ours, peak = with_peak(lambda: silhouette_samples(mapped, labels, metric="precomputed", n_jobs=2))
     assert_same_bits(ours, expected)
     assert peak < 1 << 20  # the matrix has 4.5 to 18 MB
 

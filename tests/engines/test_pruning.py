@@ -5,9 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from assertions import with_peak
 from fastsil.engines import euclidean
+from fastsil.pairs import PairSums
 from fastsil.parallel import ignore_progress
 from fastsil.partition import partition_from_codes
+from fastsil.scaling import scale_data
 
 # Both ways are within the promise of the truth; two roundings of the same sums differ by far less.
 ROUNDING = {np.float32: 2e-6, np.float64: 1e-12}
@@ -89,6 +92,32 @@ def test_many_small_clusters_without_structure_take_all_pairs():
     partition = partition_from_codes(np.arange(600), codes)
     terms = euclidean.compute_terms(rng.normal(size=(3000, 90)), partition, n_jobs=2, tick=ignore_progress)
     assert "complete" in terms.work.strategy
+
+
+def peak_beyond(n_samples, n_features, n_clusters):
+    """Peak of memory of labels without meaning, in MiB; the data are not in it."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_samples, n_features)).astype(np.float32)
+    partition = partition_from_codes(np.arange(n_clusters), np.arange(n_samples) % n_clusters)
+    terms, peak = with_peak(lambda: euclidean.compute_terms(X, partition, n_jobs=2, tick=ignore_progress))
+    assert "complete" in terms.work.strategy
+    return peak / (1 << 20)
+
+
+def test_a_round_holds_little_where_every_cluster_is_a_candidate():
+    """Clusters without structure leave nearly all of them to a sample, before it is seen that nothing is won."""
+    peak_beyond(2000, 24, 400)
+    assert peak_beyond(30_000, 24, 6000) < 50
+
+
+def test_a_million_clusters_are_no_objects_of_python():
+    n_clusters = 100_000
+    X = np.arange(2.0 * n_clusters).reshape(-1, 1)
+    data = scale_data(X, partition_from_codes(np.arange(n_clusters), np.arange(2 * n_clusters) // 2))
+    pairs = PairSums(data, X[::2] + 0.5, 2)
+    (sums, _), peak = with_peak(lambda: pairs.within_clusters(ignore_progress))
+    np.testing.assert_array_equal(sums, np.full(2 * n_clusters, data.scale))
+    assert peak < 160 * n_clusters
 
 
 def test_clusters_with_the_same_center(monkeypatch):
