@@ -400,7 +400,7 @@ def _tournament(pieces: list[Piece]) -> list[list[tuple[Piece, Piece]]]:
 
 def _earlier_tasks_of_same_pieces(tasks: list[_Task]) -> list[list[int]]:
     # Only these are in more than one task; the start tells them apart.
-    meeting = {piece.start for task in tasks if task.columns for piece in (Piece(*task.rows[0]), task.columns)}
+    meeting = {int(piece[0]) for task in tasks if task.columns for piece in (task.rows[0], task.columns)}
     last: dict[int, int] = {}
     after = []
     for index, task in enumerate(tasks):

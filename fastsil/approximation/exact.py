@@ -55,10 +55,11 @@ class EuclideanRows:
 
     def compute(self, positions: NDArray[np.intp], tick: Tick = ignore_progress) -> Approximation:
         """Exact mean distances of some samples, in all three columns, from all pairs with the clusters that matter."""
-        n_rows = len(positions)
+        rows = self._partition.order[positions]
+        n_rows = len(rows)
         found = Approximation(np.zeros((n_rows, 3)), np.zeros((n_rows, 3)), np.zeros(n_rows, dtype=np.int32))
-        for start, end, candidates in self._approximator.rounds(self._partition.order[positions]):
-            chosen = positions[start:end]
+        for start, end, candidates in self._approximator.rounds(rows):
+            chosen = rows[start:end]
             found.a[start:end] = self._own_means(chosen)[:, None]
             nearest, cluster = self._nearest(chosen, candidates)
             found.b[start:end] = nearest[:, None]
@@ -66,18 +67,14 @@ class EuclideanRows:
             tick((end - start) / n_rows)
         return found
 
-    def _own_means(self, positions: NDArray[np.intp]) -> NDArray[np.float64]:
-        rows = self._partition.order[positions]
+    def _own_means(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
         codes = self._partition.codes[rows]
         # A sample's distance to itself is computed as well; it is exactly 0.
         sums = self._sums.to_clusters(rows, codes)
         return np.asarray(sums / (np.maximum(self._partition.sizes[codes] - 1, 1) * self._data.scale))
 
-    def _nearest(
-        self, positions: NDArray[np.intp], candidates: Candidates
-    ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    def _nearest(self, rows: NDArray[np.intp], candidates: Candidates) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
         """Exact mean distance to the nearest other cluster, and which it is."""
-        rows = self._partition.order[positions]
         exact = np.full(len(candidates.row), np.inf)
 
         def compute(which: NDArray[np.intp]) -> None:
@@ -85,11 +82,11 @@ class EuclideanRows:
             sums = self._sums.to_clusters(rows[candidates.row[which]], clusters)
             exact[which] = sums / self._partition.sizes[clusters]
 
-        best = index_of_least(candidates.row, candidates.means[:, GUESS], len(positions))
+        best = index_of_least(candidates.row, candidates.means[:, GUESS], len(rows))
         compute(np.sort(best))
         limit = exact[best] * (1.0 + MARGIN[self._data.dtype])
         others = candidates.means[:, LOWER] <= limit[candidates.row]
         others[best] = False
         compute(np.flatnonzero(others))
-        nearest = index_of_least(candidates.row, exact, len(positions))
+        nearest = index_of_least(candidates.row, exact, len(rows))
         return exact[nearest] / self._data.scale, candidates.cluster[nearest]

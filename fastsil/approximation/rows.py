@@ -40,7 +40,7 @@ class Approximation(NamedTuple):
 class Candidates(NamedTuple):
     """Pairs of a row (by its place among those asked for) and a cluster, sorted by cluster; every row occurs."""
 
-    row: NDArray[np.intp]
+    row: NDArray[np.int32]
     cluster: NDArray[np.int32]
     means: NDArray[np.float64]  # (n_pairs, 3) lower bound, guess and upper bound of the mean distance, scaled
 
@@ -113,7 +113,7 @@ class Approximator:
         for values in (found.a, found.b):
             values /= self._scale
 
-    def _select_all(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+    def _select_all(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Pairs of a row and a cluster that the first bounds leave, sorted by cluster."""
         step = int(np.clip(_BLOCK_ENTRIES // self._n_clusters, 16, tile_kernels.ROWS))
         starts = range(0, len(rows), step)
@@ -127,7 +127,7 @@ class Approximator:
         by_cluster = sorted_by_cluster(cluster, self._n_clusters)
         return row[by_cluster], cluster[by_cluster]
 
-    def _select(self, rows: NDArray[np.intp], first: int) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+    def _select(self, rows: NDArray[np.intp], first: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """The same for a block of rows; the block's first row is called ``first``."""
         block = bound_kernels.Block(
             codes=self._codes[rows],
@@ -139,10 +139,7 @@ class Approximator:
         with self._workspaces.lend() as workspace:
             no_vectors = np.empty((0, bounds.centers.shape[1]), self._dtype)
             tile_kernels.fill_squares_to_centers(self._samples, rows, bounds.centers, no_vectors, 0, workspace, block)
-        room = block.squares.size
-        found = bound_kernels.Candidates(
-            np.empty(room, np.intp), np.empty(room, np.int32), np.empty(room), np.empty(room)
-        )
+        found = bound_kernels.make_candidates(block.squares.size)
         n_found = bound_kernels.select_by_centers(block, bounds, self._table.rounding, np.empty(len(rows)), found)
         return found.row[:n_found] + first, found.cluster[:n_found].copy()
 

@@ -196,7 +196,7 @@ def terms_of_sums(
 
 def _candidates(
     X: NDArray[np.float64], codes: NDArray[np.int32], survey: Survey, bounds: ShapeBounds
-) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Samples and the clusters, other than their own, that no bound excludes as the nearest."""
     n_clusters, n_features = survey.centers.shape
     rounding = float(np.finfo(np.float64).eps) * (n_features + 16)
@@ -204,8 +204,7 @@ def _candidates(
     norms = np.einsum("ij,ij->i", z, z)
     squares = norms[:, None] + bounds.clusters.center_norms - 2.0 * (z @ centers.T)
     block = bound_kernels.Block(codes, squares, norms, np.empty((len(X), 0)))
-    room = len(X) * n_clusters
-    found = bound_kernels.Candidates(np.empty(room, np.intp), np.empty(room, np.int32), np.empty(room), np.empty(room))
+    found = bound_kernels.make_candidates(len(X) * n_clusters)
     least_upper = np.empty(len(X))
     n_found = bound_kernels.select_by_centers(block, bounds.clusters, rounding, least_upper, found)
     row, cluster, lower = found.row[:n_found], found.cluster[:n_found], found.lower[:n_found]

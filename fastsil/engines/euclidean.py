@@ -263,10 +263,7 @@ class _Search:
         try:
             room = self._rooms.get_nowait()
         except Empty:
-            size = self._block_rows() * self._partition.n_clusters
-            room = bound_kernels.Candidates(
-                np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size), np.empty(size)
-            )
+            room = bound_kernels.make_candidates(self._block_rows() * self._partition.n_clusters)
         try:
             yield room
         finally:
@@ -287,7 +284,10 @@ class _Search:
         # A field at a time, and the blocks' parts of it are given up: there may be more candidates than of all else.
         rows, clusters, lower, guesses = (list(of_blocks) for of_blocks in zip(*found, strict=True))
         found.clear()
-        by_cluster = sorted_by_cluster(np.concatenate(clusters), self._partition.n_clusters)
+        cluster = np.concatenate(clusters)
+        clusters.clear()
+        by_cluster = sorted_by_cluster(cluster, self._partition.n_clusters)
+        cluster = cluster[by_cluster]
 
         def together(of_blocks: list[NDArray[Any]]) -> NDArray[Any]:
             whole = np.concatenate(of_blocks)
@@ -296,7 +296,7 @@ class _Search:
 
         row = together(rows)
         best = index_of_least(row, together(guesses), end - start)
-        return _Round(start, end, row, together(clusters), together(lower), best)
+        return _Round(start, end, row, cluster, together(lower), best)
 
     def _symmetry_is_less_work(self, found: _Round) -> bool:
         partition = self._partition

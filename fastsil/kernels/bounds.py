@@ -94,6 +94,11 @@ class Candidates(NamedTuple):
     guess: np.ndarray  # (capacity,) what the mean distance probably is
 
 
+def make_candidates(size):
+    """Room for so many candidates, of one type wherever they are sought: kernels are compiled for each."""
+    return Candidates(np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size), np.empty(size))
+
+
 # Where the square of a mean has no digits left, nothing is known of V / m².
 _SMALLEST = 1e-140
 # Relative rounding of sums in float64, with room: 2^-40.

@@ -107,8 +107,7 @@ class Case:
 
     def selected(self, block):
         """Candidates that the first bounds leave, their number, and the least upper bounds."""
-        room = 4 * len(self.X)
-        found = kernels.Candidates(np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room), np.empty(room))
+        found = kernels.make_candidates(4 * len(self.X))
         least_upper = np.empty(len(self.X))
         return found, kernels.select_by_centers(block, self.clusters, ROUNDING, least_upper, found), least_upper
 
@@ -194,7 +193,7 @@ def test_clusters_far_away_are_excluded():
     clusters = case.clusters._replace(centers=centers, center_norms=(centers**2).sum(axis=1))
     squares = ((X[:40, None] - centers) ** 2).sum(axis=2)
     block = kernels.Block(case.codes[:40], squares, (X[:40] ** 2).sum(axis=1), np.empty((40, 0)))
-    found = kernels.Candidates(np.empty(160, np.int32), np.empty(160, np.int32), np.empty(160), np.empty(160))
+    found = kernels.make_candidates(160)
     n_found = kernels.select_by_centers(block, clusters, ROUNDING, np.empty(40), found)
     np.testing.assert_array_equal(found.cluster[:n_found], np.ones(40))
 
