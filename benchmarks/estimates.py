@@ -66,8 +66,8 @@ class _Known:
 
 
 def _repeat(data: Data, tol: float, confidence: float, repetitions: int) -> dict[str, Any]:
-    from fastsil.estimate.rounds import Request, Rounds
-    from fastsil.rows import open_rows
+    from fastsil.engines.intervals import open_rows
+    from fastsil.scoring.estimate.rounds import Request, Rounds
     from fastsil.validation import check_labels
 
     partition = check_labels(data.labels, len(data.X))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from fastsil.loading import loaded
+from fastsil.runtime.loading import loaded
 
 if sys.maxsize < 2**32 or sys.byteorder != "little":
     raise ImportError(
@@ -20,13 +20,23 @@ if sys.maxsize < 2**32 or sys.byteorder != "little":
 __version__ = "0.1.0"
 
 __all__ = [
+    "ClusterTable",
+    "Diagnosis",
+    "Finding",
+    "GeometrySweep",
     "KMeansSweep",
+    "NullComparison",
     "NullReference",
     "Plan",
     "SilhouetteEstimate",
     "SilhouetteProfile",
     "SilhouetteScorer",
     "SilhouetteStream",
+    "Stability",
+    "SweepEvent",
+    "SweepRow",
+    "Verdict",
+    "Work",
     "__version__",
     "patch_sklearn",
     "plan",
@@ -39,41 +49,58 @@ __all__ = [
     "unpatch_sklearn",
 ]
 
-_ROOM_OF = {
-    "KMeansSweep": "fastsil.sweep",
-    "NullReference": "fastsil.diagnosis",
-    "Plan": "fastsil.planning",
-    "SilhouetteEstimate": "fastsil.estimate",
-    "SilhouetteProfile": "fastsil.profile",
-    "SilhouetteScorer": "fastsil.scorer",
-    "SilhouetteStream": "fastsil.stream",
-    "patch_sklearn": "fastsil.patch",
-    "plan": "fastsil.planning",
-    "silhouette_estimate": "fastsil.estimate",
-    "silhouette_profile": "fastsil.scores",
-    "silhouette_profiles": "fastsil.many",
-    "silhouette_samples": "fastsil.scores",
-    "silhouette_samples_many": "fastsil.many",
-    "silhouette_score": "fastsil.scores",
-    "unpatch_sklearn": "fastsil.patch",
+_MODULE_OF = {
+    "ClusterTable": "fastsil.scoring.profile",
+    "Diagnosis": "fastsil.scoring.diagnosis",
+    "Finding": "fastsil.scoring.diagnosis",
+    "GeometrySweep": "fastsil.sweep.one_space",
+    "KMeansSweep": "fastsil.sweep.estimator",
+    "NullComparison": "fastsil.sweep.null",
+    "NullReference": "fastsil.scoring.diagnosis",
+    "Plan": "fastsil.scoring.plan",
+    "SilhouetteEstimate": "fastsil.scoring.estimate",
+    "SilhouetteProfile": "fastsil.scoring.profile",
+    "SilhouetteScorer": "fastsil.scoring.sklearn_scorer",
+    "SilhouetteStream": "fastsil.scoring.stream",
+    "Stability": "fastsil.sweep.stability",
+    "SweepEvent": "fastsil.sweep.progress",
+    "SweepRow": "fastsil.sweep.results",
+    "Verdict": "fastsil.sweep.verdict",
+    "Work": "fastsil.engines.terms",
+    "patch_sklearn": "fastsil.scoring.sklearn_patch",
+    "plan": "fastsil.scoring.plan",
+    "silhouette_estimate": "fastsil.scoring.estimate",
+    "silhouette_profile": "fastsil.scoring.scores",
+    "silhouette_profiles": "fastsil.scoring.many_labelings",
+    "silhouette_samples": "fastsil.scoring.scores",
+    "silhouette_samples_many": "fastsil.scoring.many_labelings",
+    "silhouette_score": "fastsil.scoring.scores",
+    "unpatch_sklearn": "fastsil.scoring.sklearn_patch",
 }
 
 if TYPE_CHECKING:
-    from fastsil.diagnosis import NullReference
-    from fastsil.estimate import SilhouetteEstimate, silhouette_estimate
-    from fastsil.many import silhouette_profiles, silhouette_samples_many
-    from fastsil.patch import patch_sklearn, unpatch_sklearn
-    from fastsil.planning import Plan, plan
-    from fastsil.profile import SilhouetteProfile
-    from fastsil.scorer import SilhouetteScorer
-    from fastsil.scores import silhouette_profile, silhouette_samples, silhouette_score
-    from fastsil.stream import SilhouetteStream
-    from fastsil.sweep import KMeansSweep
+    from fastsil.engines.terms import Work
+    from fastsil.scoring.diagnosis import Diagnosis, Finding, NullReference
+    from fastsil.scoring.estimate import SilhouetteEstimate, silhouette_estimate
+    from fastsil.scoring.many_labelings import silhouette_profiles, silhouette_samples_many
+    from fastsil.scoring.plan import Plan, plan
+    from fastsil.scoring.profile import ClusterTable, SilhouetteProfile
+    from fastsil.scoring.scores import silhouette_profile, silhouette_samples, silhouette_score
+    from fastsil.scoring.sklearn_patch import patch_sklearn, unpatch_sklearn
+    from fastsil.scoring.sklearn_scorer import SilhouetteScorer
+    from fastsil.scoring.stream import SilhouetteStream
+    from fastsil.sweep.estimator import KMeansSweep
+    from fastsil.sweep.null import NullComparison
+    from fastsil.sweep.one_space import GeometrySweep
+    from fastsil.sweep.progress import SweepEvent
+    from fastsil.sweep.results import SweepRow
+    from fastsil.sweep.stability import Stability
+    from fastsil.sweep.verdict import Verdict
 else:
     # Hidden from type checkers, to which every misspelt name would be an object.
     def __getattr__(name: str) -> object:
-        if name in _ROOM_OF:
-            return getattr(loaded(_ROOM_OF[name]), name)
+        if name in _MODULE_OF:
+            return getattr(loaded(_MODULE_OF[name]), name)
         raise AttributeError(f"module 'fastsil' has no attribute {name!r}")
 
 

@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 import pytest
 
-from fastsil.files import DataFileError
+from fastsil.cli.readers import DataFileError
 
 # Largest error of a silhouette against the reference, by the type of the input. Types that are not here
 # (float16, integers, bool) are computed as float64.

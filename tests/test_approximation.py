@@ -6,8 +6,9 @@ from hypothesis import given
 
 import reference
 from assertions import assert_same_bits, assert_terms_close
-from fastsil.approximation import EuclideanRows, table
-from fastsil.partition import partition_from_codes
+from fastsil.engines.euclidean.approximation import EuclideanRows
+from fastsil.engines.euclidean.approximation import moment_table as table
+from fastsil.validation.partition import partition_from_codes
 from strategies import labelled_data
 
 DTYPES = [np.float32, np.float64]

@@ -27,8 +27,9 @@ from strategies import labelled_data, seeds
 da = pytest.importorskip("dask.array", exc_type=ImportError)
 dask = pytest.importorskip("dask")
 
-from fastsil.blocks import BlockRows, euclidean, shapes  # noqa: E402
-from fastsil.blocks.rows import Ignored  # noqa: E402
+from fastsil.dask_arrays import BlockRows, euclidean  # noqa: E402
+from fastsil.dask_arrays import covariance_sketches as shapes  # noqa: E402
+from fastsil.dask_arrays.block_rows import Ignored  # noqa: E402
 
 EXACT = ["euclidean", "cosine", "correlation", "sqeuclidean"]
 metrics = pytest.mark.parametrize("metric", EXACT)
@@ -333,7 +334,7 @@ def test_a_task_on_two_blocks_adds_only_what_is_asked_for():
 
 
 def test_without_dask_the_error_names_the_extra():
-    code = "import sys; sys.modules['dask'] = sys.modules['dask.array'] = None\nimport fastsil.blocks"
+    code = "import sys; sys.modules['dask'] = sys.modules['dask.array'] = None\nimport fastsil.dask_arrays"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "pip install 'fastsil[dask]'" in run.stderr
 

@@ -13,8 +13,10 @@ from scipy.sparse import csr_matrix
 from sklearn.cluster import AgglomerativeClustering, BisectingKMeans, KMeans, MiniBatchKMeans
 from sklearn.datasets import load_iris, make_blobs
 
-from fastsil import KMeansSweep, checkpoint, search
-from fastsil.checkpoint import Checkpoint, described, digest_of
+from fastsil import KMeansSweep
+from fastsil.sweep import checkpoint
+from fastsil.sweep import fit_and_score as search
+from fastsil.sweep.checkpoint import Checkpoint, described, digest_of
 
 IRIS = load_iris().data
 BLOBS = make_blobs(400, centers=7, n_features=5, cluster_std=2.0, random_state=1)[0].astype(np.float32)

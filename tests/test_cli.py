@@ -24,7 +24,7 @@ pandas = pytest.importorskip("pandas")
 from typer.testing import CliRunner  # noqa: E402
 
 from fastsil.cli.commands import app  # noqa: E402
-from fastsil.cli.sweeping import Asked, Settings  # noqa: E402
+from fastsil.cli.sweep import Asked, Settings  # noqa: E402
 
 IRIS = load_iris(as_frame=True)
 
@@ -290,7 +290,7 @@ def test_without_matplotlib_there_is_a_table_and_a_note(monkeypatch, folder):
 
 
 def test_without_jinja_there_are_pictures_and_a_note(monkeypatch, folder):
-    page = pytest.importorskip("fastsil.page")
+    page = pytest.importorskip("fastsil.sweep.page")
     page.load_template.cache_clear()
     monkeypatch.setitem(sys.modules, "jinja2", None)
     result = run("sweep", "iris.npy", "--k", "2:3", "-q")

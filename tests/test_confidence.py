@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastsil.confidence import MeanInterval
+from fastsil.scoring.estimate.confidence_interval import MeanInterval
 
 REPETITIONS = 400
 

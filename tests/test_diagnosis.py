@@ -10,7 +10,7 @@ from sklearn.datasets import load_iris
 from sklearn.metrics import pairwise_distances
 
 from fastsil import silhouette_profile
-from fastsil.diagnosis import SEVERITIES, Diagnosis, Finding, NullReference
+from fastsil.scoring.diagnosis import SEVERITIES, Diagnosis, Finding, NullReference
 
 NULL = NullReference(score=0.5, mean=0.3, std=0.02, p_value=0.01)
 

@@ -12,11 +12,11 @@ FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 MODULES = sorted(module.name for module in pkgutil.walk_packages(fastsil.__path__, "fastsil.", onerror=lambda _: None))
 # Rooms that need an extra, with all that is in them; without it they are not looked at.
 NEEDS = {
-    "fastsil.blocks": ("dask.array",),
+    "fastsil.dask_arrays": ("dask.array",),
     "fastsil.cli": ("typer", "rich"),
     "fastsil.__main__": ("typer", "rich"),
-    "fastsil.plots": ("matplotlib",),
-    "fastsil.page": ("matplotlib", "jinja2"),
+    "fastsil.report.plots": ("matplotlib",),
+    "fastsil.sweep.page": ("matplotlib", "jinja2"),
 }
 
 

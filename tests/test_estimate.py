@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import fastsil.estimate.rounds as room
+import fastsil.scoring.estimate.rounds as room
 import reference
 from assertions import tolerance_of
 from fastsil import silhouette_estimate, silhouette_profile, silhouette_score
-from fastsil.partition import partition_from_codes
-from fastsil.rows import open_rows
+from fastsil.engines.intervals import open_rows
+from fastsil.validation.partition import partition_from_codes
 from strategies import labelled_data
 
 
@@ -32,7 +32,7 @@ def heavy_tails(n, d, k, dtype=np.float64, seed=0):
 @pytest.fixture
 def always_estimate(monkeypatch):
     """Estimate even what is as soon computed."""
-    monkeypatch.setattr("fastsil.estimate.exact_is_as_cheap", lambda partition, n_features: False)
+    monkeypatch.setattr("fastsil.scoring.estimate.exact_is_as_cheap", lambda partition, n_features: False)
 
 
 def assert_holds(estimate, X, labels, **params):

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 import fastsil
 import reference
 from assertions import assert_like_sklearn, assert_silhouettes_close, outcome
-from fastsil.sklearn_compat import VALID_METRICS
+from fastsil.runtime.sklearn_compat import VALID_METRICS
 from strategies import labelled_data
 
 N_SAMPLES = 24

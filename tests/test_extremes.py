@@ -9,12 +9,12 @@ import reference
 from assertions import tolerance_of
 from fastsil import plan, silhouette_profile, silhouette_samples, silhouette_samples_many
 from fastsil.engines import manhattan
+from fastsil.engines.linear.summaries import _cut_pieces
+from fastsil.engines.scaling import as_writable
 from fastsil.kernels import euclidean as kernels
-from fastsil.parallel import in_batches
-from fastsil.partition import partition_from_codes
-from fastsil.scaling import as_writable
-from fastsil.summaries import _cut_pieces
+from fastsil.runtime.threads import in_batches
 from fastsil.validation import check_labels
+from fastsil.validation.partition import partition_from_codes
 
 pytestmark = [
     pytest.mark.skipif(np.finfo(np.longdouble).maxexp < 2000, reason="the truth needs a wider range than float64"),

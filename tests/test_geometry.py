@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import reference
-from fastsil.geometry import apply_map, mahalanobis_map, seuclidean_map, typical_row, unit_rows
+from fastsil.engines.metric_maps import apply_map, mahalanobis_map, seuclidean_map, typical_row, unit_rows
 from strategies import labelled_data, seeds
 
 

@@ -14,8 +14,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fastsil import KMeansSweep
-from fastsil.geometry_sweep import choose_geometry
-from fastsil.report import geometry_columns, side_by_side
+from fastsil.report.tables import geometry_columns, side_by_side
+from fastsil.sweep.one_space import choose_geometry
 
 IRIS = load_iris().data
 DIGITS = load_digits().data[:600]

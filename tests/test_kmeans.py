@@ -14,8 +14,9 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.exceptions import ConvergenceWarning
 
-from fastsil import KMeansSweep, kmeans
-from fastsil.kmeans import KMeansPath, sum_of_squares_about
+from fastsil import KMeansSweep
+from fastsil.sweep import kmeans
+from fastsil.sweep.kmeans import KMeansPath, sum_of_squares_about
 from strategies import points
 
 DIGITS = load_digits().data

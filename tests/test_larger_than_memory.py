@@ -141,7 +141,8 @@ def test_parquet_is_held_nowhere(folder):
         folder,
         """
 import pyarrow as pa, pyarrow.parquet as pq
-from fastsil.files import arrow, read_data
+from fastsil.cli.readers import read_data
+from fastsil.cli.readers import arrow
 X = np.load(folder + "/X.npy", mmap_mode="r")
 schema = pa.schema([("embedding", pa.list_(pa.float32(), X.shape[1])), ("y", pa.int64())])
 with pq.ParquetWriter(folder + "/x.parquet", schema, compression="none", use_dictionary=["y"]) as writer:

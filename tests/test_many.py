@@ -10,8 +10,8 @@ from sklearn import metrics as sklearn_metrics
 import reference
 from assertions import assert_same_bits, assert_silhouettes_close, tolerance_of
 from fastsil import silhouette_profiles, silhouette_samples, silhouette_samples_many
-from fastsil.engines import shared
-from fastsil.partition import partition_from_codes
+from fastsil.engines.euclidean import many_labelings as shared
+from fastsil.validation.partition import partition_from_codes
 from strategies import labelled_data
 from strategies import labels as drawn_labels
 

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assertions import assert_same_bits
-from fastsil import patch_sklearn, scores, silhouette_profile, silhouette_samples, silhouette_score
-from fastsil.memo import MEMO, Memo
-from fastsil.partition import partition_from_codes
-from fastsil.terms import SilhouetteTerms, Work
+from fastsil import patch_sklearn, silhouette_profile, silhouette_samples, silhouette_score
+from fastsil.engines.terms import SilhouetteTerms, Work
+from fastsil.scoring import scores
+from fastsil.scoring.result_cache import MEMO, Memo
+from fastsil.validation.partition import partition_from_codes
 
 
 def mixture(n_samples=50, seed=0):

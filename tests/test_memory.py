@@ -8,10 +8,11 @@ import time
 import numpy as np
 import pytest
 
-from fastsil import memory, silhouette_samples, silhouette_samples_many, silhouette_score
-from fastsil.engines import shared
-from fastsil.parallel import ignore_progress
-from fastsil.partition import partition_from_codes
+from fastsil import silhouette_samples, silhouette_samples_many, silhouette_score
+from fastsil.engines.euclidean import many_labelings as shared
+from fastsil.runtime import memory
+from fastsil.runtime.threads import ignore_progress
+from fastsil.validation.partition import partition_from_codes
 
 MIB = 1 << 20
 
@@ -50,7 +51,7 @@ def test_the_limits_of_control_groups_count(tmp_path, monkeypatch):
 def test_a_limit_of_addresses_counts():
     resource = pytest.importorskip("resource")
     code = (
-        "import resource; from fastsil.memory import available_bytes\n"
+        "import resource; from fastsil.runtime.memory import available_bytes\n"
         f"resource.setrlimit(resource.RLIMIT_AS, ({800 * MIB}, {resource.RLIM_INFINITY})); print(available_bytes())"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -102,7 +103,7 @@ def test_what_does_not_fit_is_refused_before_the_wait(case, monkeypatch):
 LEAK = """
 import numpy as np
 import fastsil
-from fastsil.parallel import run_tasks
+from fastsil.runtime.threads import run_tasks
 
 rng = np.random.default_rng(0)
 X, labels = rng.normal(size=(30, 3)), np.arange(30) % 3

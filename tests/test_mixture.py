@@ -10,9 +10,9 @@ from scipy.optimize import minimize
 from scipy.stats import norm
 
 from fastsil import KMeansSweep
-from fastsil.clustering import geometry_of
-from fastsil.null import mixture_gain
-from fastsil.search import Space
+from fastsil.sweep.clusterers import geometry_of
+from fastsil.sweep.fit_and_score import Space
+from fastsil.sweep.null import mixture_gain
 
 
 def two_blobs(n, d, seed, *, every=2, apart=3.0, longest=1.0):

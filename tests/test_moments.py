@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from assertions import with_peak
-from fastsil.moments import cluster_centers, radial_bounds, shared_basis
-from fastsil.partition import partition_from_codes
-from fastsil.scaling import scale_data
+from fastsil.engines.euclidean.moments import cluster_centers, radial_bounds, shared_basis
+from fastsil.engines.scaling import scale_data
+from fastsil.validation.partition import partition_from_codes
 
 N_CLUSTERS, N_FEATURES = 3000, 400
 TABLE = 8 * N_CLUSTERS * N_FEATURES  # 9 MiB

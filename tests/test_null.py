@@ -11,9 +11,10 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 from sklearn.metrics import silhouette_score
 
-from fastsil.clustering import AsIs, make_clusterers
-from fastsil.null import NullComparison, compare_with_null, draw_gaussian, draw_uniform, sets
-from fastsil.search import Space, search
+from fastsil.sweep.clusterers import AsIs, make_clusterers
+from fastsil.sweep.fit_and_score import Space, search
+from fastsil.sweep.null import NullComparison, compare_with_null, draw_gaussian, draw_uniform
+from fastsil.sweep.null import samplers as sets
 
 
 def space_of(X):

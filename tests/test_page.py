@@ -20,8 +20,9 @@ from fastsil import KMeansSweep
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
-from fastsil.page import load_template, plane
-from fastsil.page.plane import principal_plane
+from fastsil.sweep.page import load_template
+from fastsil.sweep.page import projection as plane
+from fastsil.sweep.page.projection import principal_plane
 
 EVIL = "<script>alert('$\\x$')</script>"
 X, _ = make_blobs(90, centers=[[0, 0, 0], [9, 0, 0], [0, 9, 0]], random_state=0)

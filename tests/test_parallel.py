@@ -11,7 +11,7 @@ import joblib
 import numpy as np
 import pytest
 
-from fastsil.parallel import progress_bar, resolve_n_jobs, run_tasks
+from fastsil.runtime.threads import progress_bar, resolve_n_jobs, run_tasks
 
 
 def count_tasks(n_tasks, n_jobs, **kwargs):
@@ -92,7 +92,7 @@ def test_many_callers_at_once():
 
 INTERRUPTED = """
 import signal, time, threading
-from fastsil.parallel import run_tasks
+from fastsil.runtime.threads import run_tasks
 
 # Where the tests run in the background of a shell, signals of the keyboard are ignored, also by what they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastsil.partition import partition_from_codes
 from fastsil.validation import check_labels
+from fastsil.validation.partition import partition_from_codes
 from strategies import labels
 
 

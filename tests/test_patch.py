@@ -15,8 +15,9 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import cluster, make_scorer
 
 import fastsil
-from fastsil import patch_sklearn, sklearn_compat, unpatch_sklearn
-from fastsil.patch import is_patched
+from fastsil import patch_sklearn, unpatch_sklearn
+from fastsil.runtime import sklearn_compat
+from fastsil.scoring.sklearn_patch import is_patched
 
 X, LABELS = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 3
 

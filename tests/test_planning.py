@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-import fastsil.costs
-import fastsil.planning as room
-import fastsil.scores
+import fastsil.scoring.costs
+import fastsil.scoring.plan as room
+import fastsil.scoring.scores
 from assertions import with_peak
 from fastsil import Plan, plan, silhouette_profile, silhouette_score
 
@@ -74,12 +74,12 @@ def test_a_long_call_says_so_once(small_probes, monkeypatch, caplog):
     with caplog.at_level(logging.WARNING, "fastsil"):
         silhouette_score(X, labels)
         assert not caplog.records
-        monkeypatch.setattr(fastsil.scores, "LONG_SECONDS", 0.0)
-        monkeypatch.setattr(fastsil.costs, "LONG_SECONDS", 0.0)
+        monkeypatch.setattr(fastsil.scoring.scores, "LONG_SECONDS", 0.0)
+        monkeypatch.setattr(fastsil.scoring.costs, "LONG_SECONDS", 0.0)
         silhouette_score(X, labels)
         assert [record.name for record in caplog.records] == ["fastsil"]
         assert "Exact silhouettes of 4,000 samples" in caplog.text
-        monkeypatch.setattr(fastsil.scores, "LONG_SECONDS", 1e9)
+        monkeypatch.setattr(fastsil.scoring.scores, "LONG_SECONDS", 1e9)
         silhouette_score(X, labels)
         assert len(caplog.records) == 1
 
@@ -104,9 +104,11 @@ def test_the_bar_of_a_long_call_goes_by_the_planned_time(monkeypatch):
     phases = {"centers": 1.0, "own clusters": 2.0, "other clusters": 17.0}
     planned = SimpleNamespace(seconds=20.0, phases=phases)
     shares = []
-    monkeypatch.setattr(fastsil.scores, "may_be_long", lambda *args: True)
-    monkeypatch.setattr(fastsil.scores, "plan_of", lambda *args, **kwargs: planned)
-    monkeypatch.setattr(fastsil.scores, "progress_bar", lambda *args, **kwargs: contextlib.nullcontext(shares.append))
+    monkeypatch.setattr(fastsil.scoring.scores, "may_be_long", lambda *args: True)
+    monkeypatch.setattr(fastsil.scoring.scores, "plan_of", lambda *args, **kwargs: planned)
+    monkeypatch.setattr(
+        fastsil.scoring.scores, "progress_bar", lambda *args, **kwargs: contextlib.nullcontext(shares.append)
+    )
     X, labels = overlapping(600, 4, 3)
     silhouette_profile(X, labels, progress=True)
     told = np.cumsum(shares)

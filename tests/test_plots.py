@@ -13,7 +13,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402
 
 from fastsil import silhouette_profile  # noqa: E402
-from fastsil.plots import (  # noqa: E402
+from fastsil.report.plots import (  # noqa: E402
     draw_distribution,
     draw_elbow,
     draw_map,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import reference
 from assertions import assert_same_bits, assert_silhouettes_close
 from fastsil import silhouette_samples
-from fastsil.engines import euclidean
+from fastsil.engines.euclidean import engine as euclidean
 from strategies import MAX_FEATURES, labelled_data
 
 DTYPES = [np.float32, np.float64]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastsil.report import count_sentence, many_features_sentence, reading_of, sweep_columns
+from fastsil.report.tables import count_sentence, many_features_sentence, reading_of, sweep_columns
 
 
 def results(scores, macro=None, ks=None, **columns):

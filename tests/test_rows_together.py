@@ -6,10 +6,10 @@ import mmap
 import numpy as np
 import pytest
 
-import fastsil.rows_together as room
+import fastsil.engines.euclidean.sorted_copy as room
 from assertions import assert_same_bits
 from fastsil import silhouette_profile
-from fastsil.partition import partition_from_codes
+from fastsil.validation.partition import partition_from_codes
 
 
 @pytest.fixture

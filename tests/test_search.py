@@ -11,7 +11,8 @@ from sklearn.exceptions import FitFailedWarning
 from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score
 from sklearn.metrics import silhouette_samples as sklearn_silhouettes
 
-from fastsil import KMeansSweep, search
+from fastsil import KMeansSweep
+from fastsil.sweep import fit_and_score as search
 
 IRIS = load_iris().data
 

@@ -10,11 +10,12 @@ from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 
-from fastsil import KMeansSweep, stability
-from fastsil.clustering import AsIs, make_clusterers
-from fastsil.report import sweep_columns
-from fastsil.search import Space
-from fastsil.stability import measure_stability
+from fastsil import KMeansSweep
+from fastsil.report.tables import sweep_columns
+from fastsil.sweep import stability
+from fastsil.sweep.clusterers import AsIs, make_clusterers
+from fastsil.sweep.fit_and_score import Space
+from fastsil.sweep.stability import measure_stability
 
 BLOBS = make_blobs(150, centers=[[0, 0], [9, 0], [0, 9]], random_state=0)[0]
 NOISE = np.random.default_rng(0).normal(size=(150, 8))
@@ -111,7 +112,7 @@ def test_an_interrupt_keeps_the_sweep(monkeypatch):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fastsil.geometry_sweep.measure_stability", interrupt)
+    monkeypatch.setattr("fastsil.sweep.one_space.measure_stability", interrupt)
     with pytest.warns(UserWarning, match="2 of 2 .* without stability"):
         sweep = KMeansSweep(range(2, 4), n_init=1, n_stability=2, random_state=0).fit(BLOBS)
     assert sweep.interrupted_

@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 import reference
 from assertions import assert_same_bits, assert_silhouettes_close
 from fastsil import SilhouetteStream, silhouette_samples, silhouette_score
-from fastsil.summaries import merge, summarize, view_of
+from fastsil.engines.linear.summaries import merge, summarize, view_of
 from fastsil.validation import check_part_labels
 from strategies import labelled_data, seeds
 

@@ -19,8 +19,10 @@ from sklearn.preprocessing import StandardScaler, normalize
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_info
 
-from fastsil import KMeansSweep, clustering, kmeans, silhouette_samples
-from fastsil.sweep import SweepEvent
+from fastsil import KMeansSweep, silhouette_samples
+from fastsil.sweep import clusterers as clustering
+from fastsil.sweep import kmeans
+from fastsil.sweep.estimator import SweepEvent
 
 IRIS = load_iris().data
 

@@ -8,10 +8,10 @@ from sklearn.datasets import make_blobs
 from threadpoolctl import threadpool_info
 
 from fastsil import KMeansSweep
-from fastsil.clustering import generator_for
-from fastsil.null import sets
-from fastsil.report import sweep_columns
-from fastsil.search import Space
+from fastsil.report.tables import sweep_columns
+from fastsil.sweep.clusterers import generator_for
+from fastsil.sweep.fit_and_score import Space
+from fastsil.sweep.null import samplers as sets
 
 BLOBS = make_blobs(120, centers=[[0, 0], [9, 0], [0, 9]], random_state=0)[0]
 NOISE = np.random.default_rng(3).normal(size=(120, 2)) * [5, 1]

@@ -12,10 +12,10 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 
 from fastsil import KMeansSweep
-from fastsil.diagnosis import Finding
-from fastsil.report import reading_of
-from fastsil.verdict import Verdict, choose_k, compare_geometries, furthest_geometry, judge
-from fastsil.verdict.geometries import geometry_options
+from fastsil.report.tables import reading_of
+from fastsil.scoring.diagnosis import Finding
+from fastsil.sweep.verdict import Verdict, choose_k, compare_geometries, furthest_geometry, judge
+from fastsil.sweep.verdict.spaces import geometry_options
 
 STRUCTURES = ["none", "weak", "reasonable", "strong"]
 

@@ -17,19 +17,18 @@ import numpy as np
 import typer
 
 from fastsil import __version__
-from fastsil.cli import folder as results_folder
-from fastsil.cli import screen
-from fastsil.cli.sweeping import CLUSTERERS, Asked, Settings, one_of, run_sweep, show_written
-from fastsil.files import DataFile, read_data, read_labels
-from fastsil.parallel import resolve_n_jobs
-from fastsil.planning import plan
-from fastsil.report import (
+from fastsil.cli import console, results_folder
+from fastsil.cli.readers import DataFile, read_data, read_labels
+from fastsil.cli.sweep import CLUSTERERS, Asked, Settings, one_of, run_sweep, show_written
+from fastsil.report.tables import (
     cluster_columns,
     count_sentence,
     many_features_sentence,
     score_sentence,
 )
-from fastsil.scores import silhouette_profile
+from fastsil.runtime.threads import resolve_n_jobs
+from fastsil.scoring.plan import plan
+from fastsil.scoring.scores import silhouette_profile
 from fastsil.validation import check_data, check_metric
 
 app = typer.Typer(
@@ -61,11 +60,11 @@ def _in_plain_words(command: Callable[_Args, None]) -> Callable[_Args, None]:
             try:
                 command(*args, **kwargs)
             except _MENDABLE as error:
-                screen.complain(str(error) or type(error).__name__)
+                console.complain(str(error) or type(error).__name__)
                 raise typer.Exit(2) from None
             finally:
                 for message in dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught):
-                    screen.remark(f"note: {message}", style="yellow")
+                    console.remark(f"note: {message}", style="yellow")
 
     return wrapped
 
@@ -155,11 +154,11 @@ def demo(
     dataset = _DATASETS[one_of(data, _DATASETS, "data")]
     X, truth = getattr(datasets, dataset.loader)(return_X_y=True)
     settings = Settings(data, k, metric, pca or ["none"], clusterer, n_init, n_null, n_stability, seed)
-    screen.show_heading(data, f"{_shape(X)} ({dataset.what}, from scikit-learn)")
+    console.show_heading(data, f"{_shape(X)} ({dataset.what}, from scikit-learn)")
     code = run_sweep(X, settings, out or Path(f"fastsil-{data}"), n_jobs=n_jobs, quiet=quiet)
     if code == 0:
         _compare_with_truth(X, truth, metric[0], n_jobs)
-        screen.show_sentences(["", "Your own data: fastsil sweep FILE  (.npy, .npz, .csv or .parquet)"])
+        console.show_sentences(["", "Your own data: fastsil sweep FILE  (.npy, .npz, .csv or .parquet)"])
     raise typer.Exit(code)
 
 
@@ -268,19 +267,19 @@ def info(
 ) -> None:
     """Say what is in a file, whether it can be scored and at what cost, or, without a file, what is installed."""
     if file is None:
-        screen.show_pairs(_about_installation())
+        console.show_pairs(_about_installation())
         return
     found = read_data(file, key=key, drop=drop or ())
-    screen.show_pairs(_about_data(file, found))
+    console.show_pairs(_about_data(file, found))
     if labels is not None:
         planned = plan(found.X, read_labels(labels), metric=check_metric(metric), n_jobs=n_jobs)
-        screen.show_sentences(["", str(planned)])
+        console.show_sentences(["", str(planned)])
 
 
 def _show_data(file: str, found: DataFile) -> None:
-    screen.show_heading(Path(file).name, _shape(found.X))
+    console.show_heading(Path(file).name, _shape(found.X))
     for note in found.notes:
-        screen.remark(note)
+        console.remark(note)
 
 
 def _shape(X: Any) -> str:
@@ -288,7 +287,7 @@ def _shape(X: Any) -> str:
 
 
 def _show_profile(profile: Any, seconds: float, n_features: int) -> None:
-    screen.show_table(cluster_columns(profile.clusters))
+    console.show_table(cluster_columns(profile.clusters))
     sentences = [
         f"Mean silhouette {profile.score:.4f}, mean of the clusters' means {profile.macro_score:.4f} "
         f"({profile.n_clusters} clusters, {seconds:.2f} seconds).",
@@ -297,13 +296,13 @@ def _show_profile(profile: Any, seconds: float, n_features: int) -> None:
         count_sentence(profile.n_negative, profile.n_samples),
         f"negative {profile.n_negative:,}, zero {profile.n_zero:,}, positive {profile.n_positive:,}",
     ]
-    screen.show_sentences([sentence for sentence in sentences if sentence])
+    console.show_sentences([sentence for sentence in sentences if sentence])
 
 
 def _compare_with_truth(X: Any, truth: Any, metric: str, n_jobs: int | None) -> None:
     """What the true classes of a known data set would score: seldom 1, and often little."""
     profile = silhouette_profile(X, truth, metric=metric, n_jobs=n_jobs)
-    screen.show_sentences(
+    console.show_sentences(
         ["", f"For comparison: the {profile.n_clusters} true classes of these data score {profile.score:.3f}."]
     )
 

@@ -108,7 +108,7 @@ def _run_script(arguments: Sequence[str]) -> None:
 
 
 def _begin(arguments: Sequence[str], folder: str) -> None:
-    from fastsil.patch import patch_sklearn
+    from fastsil.scoring.sklearn_patch import patch_sklearn
 
     sys.argv[:] = arguments
     if not sys.flags.safe_path:

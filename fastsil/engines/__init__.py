@@ -1,4 +1,4 @@
-"""Engines: each turns (data, partition) into :class:`fastsil.terms.SilhouetteTerms`.
+"""Engines: each turns (data, partition) into :class:`fastsil.engines.terms.SilhouetteTerms`.
 
 One module an engine, one entry point each, ``compute_terms(X, partition, *, n_jobs, tick, ...)``:
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.allpairs import terms_of_all_pairs
+from fastsil.engines.all_pairs import terms_of_all_pairs
+from fastsil.engines.euclidean.tiles import Piece, piece_rows, worthwhile_threads
+from fastsil.engines.scaling import as_writable
+from fastsil.engines.terms import SilhouetteTerms
 from fastsil.kernels import coordinatewise as kernels
-from fastsil.pairs import Piece, piece_rows, worthwhile_threads
-from fastsil.parallel import Tick
-from fastsil.partition import Partition
-from fastsil.scaling import as_writable
-from fastsil.terms import SilhouetteTerms
+from fastsil.runtime.threads import Tick
+from fastsil.validation.partition import Partition
 
 # Magnitudes whose products neither overflow nor vanish.
 _ORDINARY = (1e-100, 1e100)

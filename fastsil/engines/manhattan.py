@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsil.engines.scaling import without_repeats
+from fastsil.engines.terms import SilhouetteTerms, Work
 from fastsil.kernels import manhattan as kernels
 from fastsil.kernels.nearest import keep_nearest
-from fastsil.parallel import Tick, enough_for_threads, part_of, run_tasks
-from fastsil.partition import Partition
-from fastsil.scaling import is_sparse, without_repeats
-from fastsil.terms import SilhouetteTerms, Work
+from fastsil.runtime.threads import Tick, enough_for_threads, part_of, run_tasks
+from fastsil.validation.arrays import is_sparse
+from fastsil.validation.partition import Partition
 
 Floats = NDArray[np.float64]
 

@@ -19,14 +19,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.extremes import check_given
+from fastsil.engines.rescaling import check_given
+from fastsil.engines.scaling import as_writable
+from fastsil.engines.terms import SilhouetteTerms, Work
 from fastsil.kernels import precomputed as kernels
 from fastsil.kernels.nearest import keep_nearest_transposed
-from fastsil.parallel import Tick, enough_for_threads, run_tasks
-from fastsil.partition import Partition
-from fastsil.scaling import as_writable, is_sparse
-from fastsil.terms import SilhouetteTerms, Work
+from fastsil.runtime.threads import Tick, enough_for_threads, run_tasks
 from fastsil.validation import check_row_of_distances, diagonal_tolerance
+from fastsil.validation.arrays import is_sparse
+from fastsil.validation.partition import Partition
 
 Array = NDArray[Any]
 Bytes = NDArray[np.uint8]

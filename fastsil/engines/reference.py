@@ -16,10 +16,10 @@ from scipy.sparse import issparse
 from sklearn import config_context, get_config
 from sklearn.metrics import pairwise_distances
 
-from fastsil.parallel import Tick, run_tasks
-from fastsil.partition import Partition
-from fastsil.sklearn_compat import pairwise_distances_chunked
-from fastsil.terms import SilhouetteTerms, Work
+from fastsil.engines.terms import SilhouetteTerms, Work
+from fastsil.runtime.sklearn_compat import pairwise_distances_chunked
+from fastsil.runtime.threads import Tick, run_tasks
+from fastsil.validation.partition import Partition
 
 # SciPy is deaf to Ctrl-C while it computes a chunk: 0.2 s with the slowest of its metrics (8 ns for each feature of a
 # pair). A chunk has at least so many rows, since scikit-learn looks at all of the data for each.

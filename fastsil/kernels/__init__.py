@@ -22,7 +22,7 @@ from typing import Any
 
 from numba.core import caching, dispatcher, event
 
-from fastsil.undisturbed import undisturbed
+from fastsil.runtime.undisturbed import undisturbed
 
 
 class _KindCache(caching.FunctionCache):

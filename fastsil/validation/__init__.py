@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.partition import Partition
 from fastsil.validation.arguments import (
     Metric,
     check_average,
@@ -35,6 +34,7 @@ from fastsil.validation.labels import (
     check_scored_labels,
     have_another_label,
 )
+from fastsil.validation.partition import Partition
 
 __all__ = [
     "Metric",

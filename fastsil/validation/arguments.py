@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from fastsil.sklearn_compat import VALID_METRICS, InvalidParameterError
+from fastsil.runtime.sklearn_compat import VALID_METRICS, InvalidParameterError
 
 Metric = str | Callable[..., float]
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_array
 
-from fastsil.memory import require
-from fastsil.scaling import is_sparse, result_dtype
+from fastsil.runtime.memory import require
 from fastsil.validation.arguments import Metric
+from fastsil.validation.arrays import is_sparse, result_dtype
 from fastsil.validation.distances import raise_not_finite
 
 # Rows checked for NaN and infinity at a time: small beside X, large beside the cost of a call.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.scaling import is_sparse
+from fastsil.validation.arrays import is_sparse
 
 
 def check_distances_between(X: Any, rows: NDArray[np.intp], drawn: Any) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import column_or_1d
 
-from fastsil.partition import Partition, partition_from_codes
+from fastsil.validation.partition import Partition, partition_from_codes
 
 
 def check_labels(labels: Any, n_samples: int) -> Partition:

@@ -13,9 +13,9 @@ from scipy.sparse import csr_array, csr_matrix, issparse
 import fastsil.engines
 import reference
 from assertions import assert_same_bits, assert_terms_close
-from fastsil.parallel import ignore_progress
-from fastsil.partition import partition_from_codes
-from fastsil.terms import SilhouetteTerms
+from fastsil.engines.terms import SilhouetteTerms
+from fastsil.runtime.threads import ignore_progress
+from fastsil.validation.partition import partition_from_codes
 from strategies import labelled_data
 
 # Rounding a row to length 1 moves it by 1e-16: where a and b are both below this, rows are parallel but for that.

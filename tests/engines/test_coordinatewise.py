@@ -6,7 +6,7 @@ import sklearn.metrics
 
 import fastsil
 from assertions import assert_same_bits
-from fastsil import allpairs
+from fastsil.engines import all_pairs as allpairs
 
 METRICS = ["chebyshev", "hamming", "canberra", "braycurtis"]
 

@@ -9,10 +9,10 @@ from scipy.sparse import csr_array
 
 import reference
 from assertions import assert_same_bits, assert_terms_close
-from fastsil import summaries
-from fastsil.engines import linear
-from fastsil.parallel import ignore_progress
-from fastsil.partition import partition_from_codes
+from fastsil.engines.linear import engine as linear
+from fastsil.engines.linear import summaries
+from fastsil.runtime.threads import ignore_progress
+from fastsil.validation.partition import partition_from_codes
 
 METRICS = ["sqeuclidean", "cosine", "correlation"]
 

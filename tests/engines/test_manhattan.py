@@ -7,8 +7,8 @@ from scipy.sparse import csr_array
 import reference
 from assertions import assert_same_bits, assert_terms_close
 from fastsil.engines import manhattan
-from fastsil.parallel import ignore_progress
-from fastsil.partition import partition_from_codes
+from fastsil.runtime.threads import ignore_progress
+from fastsil.validation.partition import partition_from_codes
 
 
 def compute(X, codes, *, n_jobs=2, tick=ignore_progress):

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assertions import with_peak
-from fastsil.engines import euclidean
-from fastsil.pairs import PairSums
-from fastsil.parallel import ignore_progress
-from fastsil.partition import partition_from_codes
-from fastsil.scaling import scale_data
+from fastsil.engines.euclidean import engine as euclidean
+from fastsil.engines.euclidean.tiles import PairSums
+from fastsil.engines.scaling import scale_data
+from fastsil.runtime.threads import ignore_progress
+from fastsil.validation.partition import partition_from_codes
 
 # Both ways are within the promise of the truth; two roundings of the same sums differ by far less.
 ROUNDING = {np.float32: 2e-6, np.float64: 1e-12}

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array, csr_matrix, random
 import fastsil
 import reference
 from assertions import assert_same_bits, assert_silhouettes_close
-from fastsil import allpairs
+from fastsil.engines import all_pairs as allpairs
 from strategies import labelled_data
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from assertions import assert_refused
-from fastsil.files import read_data, read_labels
+from fastsil.cli.readers import read_data, read_labels
 
 X = np.arange(12.0).reshape(4, 3) / 7
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from assertions import assert_refused
-from fastsil.files import arrow, read_data, read_labels, records, tables
+from fastsil.cli.readers import arrow, read_data, read_labels, records
+from fastsil.cli.readers import arrow_tables as tables
 
 pandas = pytest.importorskip("pandas")
 pytest.importorskip("pyarrow")

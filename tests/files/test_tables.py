@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from assertions import assert_refused
-from fastsil.files import read_data, read_labels, records, text
+from fastsil.cli.readers import read_data, read_labels, records, text
 
 pandas = pytest.importorskip("pandas")
 

@@ -9,13 +9,13 @@ import time
 import numpy as np
 import pytest
 
-from fastsil.files import read_json, replacing, write_columns, write_csv, write_json
+from fastsil.runtime.atomic_files import read_json, replacing, write_columns, write_csv, write_json
 
 WRITE = """
 import os, resource, sys
 from pathlib import Path
 import numpy as np
-from fastsil.files import write_columns, write_csv, write_json
+from fastsil.cli.readers import write_columns, write_csv, write_json
 
 folder = Path(sys.argv[1])
 columns = {"value": np.random.default_rng(0).normal(size=20_000)}
@@ -128,7 +128,7 @@ from pathlib import Path
 import matplotlib.image
 import numpy as np
 import fastsil
-from fastsil.cli.folder import write_sweep
+from fastsil.cli.results_folder import write_sweep
 
 os.environ["TQDM_DISABLE"] = "1"
 X = np.random.default_rng(0).normal(size=(200, 3))

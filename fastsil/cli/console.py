@@ -1,0 +1,165 @@
+"""Printing: results on standard output, progress and remarks on standard error.
+
+On a terminal a sweep shows its table growing over a progress bar; elsewhere it writes a line for each k.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from rich import box
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from fastsil.report.tables import Column, sweep_columns
+from fastsil.sweep.progress import SweepEvent
+from fastsil.sweep.results import SweepRow, columns_of
+from fastsil.sweep.verdict import Verdict
+
+# Wide enough for every table when the output is a file or a pipe, which have no width of their own.
+_FILE_WIDTH = 120
+
+
+def results_console() -> Console:
+    """Standard output."""
+    console = Console(highlight=False, soft_wrap=False)
+    return console if console.is_terminal else Console(highlight=False, width=_FILE_WIDTH)
+
+
+def remarks_console() -> Console:
+    """Standard error."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def remark(text: str, *, style: str = "dim") -> None:
+    """Say something that is no result."""
+    remarks_console().print(Text(text, style=style))
+
+
+def complain(text: str) -> None:
+    """Say what is wrong, in one sentence."""
+    remarks_console().print(Text("Error: ", style="bold red") + Text(" ".join(text.split())))
+
+
+def show_heading(title: str, detail: str) -> None:
+    """Print what is being looked at."""
+    results_console().print(Text(title, style="bold") + Text(f"  {detail}"))
+
+
+def show_table(columns: Sequence[Column], *, marked: int | None = None) -> None:
+    """Print a table; the marked row is starred and bold."""
+    console = results_console()
+    table = _table(columns, marked=marked)
+    # A terminal too narrow wraps the lines; cut-off digits would be worse.
+    needed = console.measure(table, options=console.options.update(max_width=1000)).maximum
+    console.print(table, width=max(console.width, needed), crop=False, no_wrap=True, overflow="ignore")
+
+
+def show_sentences(sentences: Sequence[str]) -> None:
+    """Print sentences, the first one as the answer."""
+    console = results_console()
+    for number, sentence in enumerate(sentences):
+        console.print(Text(sentence, style="bold" if number == 0 else ""), soft_wrap=not console.is_terminal)
+
+
+def show_verdict(verdict: Verdict) -> None:
+    """Print what a sweep amounts to."""
+    show_sentences([verdict.headline, "", *(f"- {reason}" for reason in verdict.reasons)])
+    for title, sentences in verdict.lists():
+        show_sentences(["", title, *(f"- {sentence}" for sentence in sentences)])
+
+
+def show_pairs(pairs: Mapping[str, str]) -> None:
+    """Print names and values in two columns."""
+    console = results_console()
+    width = max(map(len, pairs))
+    for name, value in pairs.items():
+        console.print(Text(f"{name:<{width}}  ", style="dim") + Text(value), soft_wrap=True)
+
+
+def show_written(folder: str, files: Mapping[str, str]) -> None:
+    """Print where results were written, and what each file is."""
+    console = results_console()
+    console.print(Text("\nWritten to ") + Text(folder, style="bold"), soft_wrap=True)
+    width = max(map(len, files))
+    for name, meaning in files.items():
+        console.print(Text(f"  {name:<{width}}  ") + Text(meaning, style="dim"), soft_wrap=True)
+
+
+@contextlib.contextmanager
+def watching(ks: Sequence[int], *, quiet: bool) -> Iterator[Callable[[SweepEvent], None]]:
+    """Show a sweep at work; the listener is for ``KMeansSweep(progress=...)``."""
+    console = remarks_console()
+    if quiet:
+        yield lambda event: None
+    elif console.is_terminal:
+        with _Watch(ks, console) as watch:
+            yield watch
+    else:
+        yield _write_line
+
+
+def _write_line(event: SweepEvent) -> None:
+    if event.row is None:
+        return
+    row = event.row
+    result = row.error or f"inertia {row.inertia:.6g}, mean silhouette {row.silhouette:.4f}"
+    remark(f"{event.share:4.0%}  {_where(event)}k = {event.n_clusters}: {result}", style="")
+
+
+def _where(event: SweepEvent) -> str:
+    return f"{event.geometry}: " if event.geometry else ""
+
+
+class _Watch:
+    """A table that grows, over a bar, gone at the end: the final table stands on standard output."""
+
+    def __init__(self, ks: Sequence[int], console: Console) -> None:
+        self._rows: list[SweepRow] = []
+        self._geometry = ""
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._task = self._bar.add_task(f"k = {ks[0]}: clustering", total=1.0)
+        self._live = Live(self._bar, console=console, transient=True, refresh_per_second=8)
+
+    def __enter__(self) -> _Watch:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def __call__(self, event: SweepEvent) -> None:
+        if event.geometry != self._geometry:
+            self._geometry, self._rows = event.geometry, []
+        first = event.stage == "scoring" and not self._rows
+        hint = " (compiling, if it is the first time)" if first else ""
+        what = _where(event) + (f"k = {event.n_clusters}: {event.stage}" if event.n_clusters else event.stage)
+        self._bar.update(self._task, completed=event.share, description=f"{what}{hint}")
+        if event.row is not None:
+            self._rows.append(event.row)
+            self._live.update(Group(_table(sweep_columns(columns_of(self._rows))), self._bar))
+
+
+def _table(columns: Sequence[Column], *, marked: int | None = None) -> Table:
+    # Titles a word a line: eight columns of numbers then fit into 80 characters.
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column.title.replace(" ", "\n"), justify="right", no_wrap=True)
+    if marked is not None:
+        table.add_column("", no_wrap=True)
+    for number, cells in enumerate(zip(*(column.cells for column in columns), strict=True)):
+        star = [] if marked is None else ["*" if number == marked else ""]
+        table.add_row(*cells, *star, style="bold green" if number == marked else "")
+    return table

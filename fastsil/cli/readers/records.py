@@ -1,0 +1,88 @@
+"""What is read from a file, and how it is said that it cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from fastsil.runtime.memory import available_bytes
+
+LABEL_NAMES = ("label", "labels", "cluster", "clusters", "y")
+"""Names that a column of labels is known by."""
+
+VECTOR_NAMES = ("embedding", "embeddings", "vector", "X")
+"""Names that a column of vectors is known by."""
+
+
+class DataFileError(ValueError):
+    """A file that cannot be read as what is wanted; the message names the file and says why."""
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """What a file of samples holds.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        The samples; a memory map for .npy.
+    columns : tuple of str
+        Names of the features, if the file has names.
+    labels : ndarray of shape (n_samples,) or None
+        The column that was asked for as labels.
+    notes : tuple of str
+        What a user should know about the reading, such as columns left out.
+    """
+
+    X: NDArray[Any]
+    columns: tuple[str, ...] = ()
+    labels: NDArray[Any] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def choose(path: Path, there: Sequence[str], key: str | None, names: Sequence[str], kind: str) -> str:
+    """The one asked for, else the only one, else the first of ``names`` that is there."""
+    shown = ", ".join(there[:12]) + (", …" if len(there) > 12 else "") if there else "none"
+    if key is not None:
+        if key not in there:
+            raise DataFileError(f"{path} has no {kind} {key!r}; it has: {shown}.")
+        return key
+    likely = [name for name in names if name in there]
+    if len(there) == 1 or likely:
+        return there[0] if len(there) == 1 else likely[0]
+    example = f"; choose one, for example {path}:{there[0]}" if there else ""
+    raise DataFileError(f"{path} has {len(there)} {kind}s ({shown}){example}.")
+
+
+def listed(names: Sequence[str] | Any) -> str:
+    names = [str(name) for name in names]
+    return ", ".join(names[:8]) + (f", … ({len(names)} in all)" if len(names) > 8 else "")
+
+
+def refuse_names(path: Path, **given: Any) -> None:
+    named = [name for name, value in given.items() if value]
+    if named:
+        raise DataFileError(f"{path} has no named columns, so {named[0].replace('_', ' ')} does not apply to it.")
+
+
+def check_room(path: Path, n_bytes: int) -> None:
+    """Refuse before anything is read what is larger, unpacked, than the memory that is free."""
+    available = available_bytes()
+    if available is not None and n_bytes > available:
+        raise DataFileError(
+            f"{path} holds {n_bytes:,} bytes once unpacked, but only {available:,} bytes of memory are free; "
+            "save a part of it, or an .npy file, which is read in place."
+        )
+
+
+def suffix_of(path: Path) -> str:
+    name = path.name.lower()
+    return ".csv.gz" if name.endswith(".csv.gz") else path.suffix.lower()
+
+
+def first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

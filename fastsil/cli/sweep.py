@@ -1,0 +1,238 @@
+"""A sweep on the command line: what it was asked, how it runs and stops, what it prints."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from fastsil.cli import console, results_folder
+from fastsil.report.tables import geometry_columns, side_by_side, sweep_columns
+from fastsil.sweep.estimator import KMeansSweep
+from fastsil.validation import check_metric
+
+CLUSTERERS: dict[str, str | None] = {
+    "kmeans": None,
+    "minibatch": "MiniBatchKMeans",
+    "bisecting": "BisectingKMeans",
+    "agglomerative": "AgglomerativeClustering",
+}
+
+# A score of so few products (samples² x features) takes well under a second; if it takes more than this, numba
+# has been compiling.
+_SMALL_SCORE = 10**10
+_COMPILING_SECONDS = 2.0
+
+# What a shell says of a program that these signals end.
+_INTERRUPTED = 130
+_TERMINATED = 143
+
+
+class Settings(NamedTuple):
+    """What a sweep was told about its work."""
+
+    name: str
+    k: str
+    metric: list[str]
+    pca: list[str]
+    clusterer: str
+    n_init: int
+    n_null: int
+    n_stability: int
+    seed: int
+
+
+class Asked(NamedTuple):
+    """A sweep of a file, so that it can be asked again."""
+
+    file: str
+    key: str | None
+    drop: list[str]
+    settings: Settings
+
+    def as_record(self) -> dict[str, Any]:
+        """Plain values, for a file; those of a place, so that it can be asked from another one."""
+        return {**self._asdict(), "file": os.path.abspath(self.file), "settings": self.settings._asdict()}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any], folder: Path) -> Self:
+        """From :meth:`as_record`.
+
+        Raises
+        ------
+        ValueError
+            If the record is no such thing.
+        """
+        try:
+            return cls(**{**record, "settings": Settings(**record["settings"])})
+        except (TypeError, KeyError):
+            raise ValueError(f"the record of the sweep in {folder} is damaged; begin it again with FILE.") from None
+
+
+class _Terminated(BaseException):
+    """SIGTERM; no error that anything else would handle."""
+
+
+def run_sweep(
+    X: Any, settings: Settings, out: Path, *, n_jobs: int | None, quiet: bool, asked: Asked | None = None
+) -> int:
+    """Sweep, print, write; return the exit code.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, n_features)
+        Samples.
+    settings : Settings
+        What to do.
+    out : Path
+        Folder of the results. Finished pieces are kept in it while the sweep runs, and after it was cut short.
+    n_jobs : int or None
+        Threads.
+    quiet : bool
+        No progress.
+    asked : Asked, optional
+        What the folder tells a later ``--resume``.
+
+    Returns
+    -------
+    int
+        0; 130 after Ctrl-C, 143 after SIGTERM.
+    """
+    ks = _parse_k(settings.k)
+    pcas = [_parse_pca(text) for text in settings.pca]
+    estimator = _clusterer(settings)
+    for metric in settings.metric:
+        check_metric(metric)
+    with results_folder.prepared(out), results_folder.resumable(out, asked and asked.as_record()) as checkpoint:
+        try:
+            with console.watching(ks, quiet=quiet) as listen, _listening_to_sigterm():
+                sweep = KMeansSweep(
+                    ks,
+                    estimator=estimator,
+                    metrics=settings.metric,
+                    pca=pcas,
+                    n_init=settings.n_init,
+                    n_null=settings.n_null,
+                    n_stability=settings.n_stability,
+                    checkpoint=checkpoint,
+                    random_state=settings.seed,
+                    n_jobs=n_jobs,
+                    progress=listen,
+                ).fit(X)
+        except _Terminated:
+            _say_how_to_go_on(out, asked)
+            return _TERMINATED
+        _show_sweep(sweep, X.shape[1])
+        record = {**settings._asdict(), "n_samples": X.shape[0], "n_features": X.shape[1]}
+        show_written(out, lambda pictures: results_folder.write_sweep(out, sweep, X, record, pictures=pictures))
+        if not results_folder.pictures_missing() and (no_page := results_folder.page_missing()):
+            console.remark(f"no report: {no_page}", style="yellow")
+        if sweep.interrupted_:
+            _say_how_to_go_on(out, asked)
+            return _INTERRUPTED
+        results_folder.drop_checkpoint(out)
+    return 0
+
+
+def show_written(out: Path, write: Callable[[bool], dict[str, str]]) -> None:
+    """Write results, and say what was written; ``write`` is told whether pictures can be drawn."""
+    no_pictures = results_folder.pictures_missing()
+    console.show_written(f"{out}/", write(not no_pictures))
+    if no_pictures:
+        console.remark(f"no pictures: {no_pictures}", style="yellow")
+
+
+def one_of(name: str, table: Mapping[str, Any], what: str) -> str:
+    """The name, if the table has it.
+
+    Raises
+    ------
+    ValueError
+        If it has not.
+    """
+    if name not in table:
+        raise ValueError(f"{what} {name} is not known; choose one of: {', '.join(table)}.")
+    return name
+
+
+def _show_sweep(sweep: KMeansSweep, n_features: int) -> None:
+    if len(sweep.geometries_) > 1:
+        _show_geometries(sweep)
+    results = sweep.best_geometry_.results
+    ks = results["n_clusters"].tolist()
+    console.show_table(sweep_columns(results), marked=ks.index(sweep.verdict_.k or sweep.best_k_))
+    console.show_verdict(sweep.verdict_)
+    slow = results["n_clusters"][results["score_seconds"] > _COMPILING_SECONDS]
+    if len(slow) and len(sweep.labels_) ** 2 * n_features < _SMALL_SCORE:
+        console.remark(f"Most of the seconds at k = {', '.join(map(str, slow))} went into compiling, once a machine.")
+
+
+def _show_geometries(sweep: KMeansSweep) -> None:
+    """All geometries side by side, and which one the rest is about."""
+    sweeps = sweep.geometries_
+    console.show_table(side_by_side({one.name: one.results for one in sweeps}))
+    console.show_table(geometry_columns(sweeps), marked=sweeps.index(sweep.best_geometry_))
+    console.show_sentences([f"What follows is about {sweep.best_geometry_.name}."])
+
+
+def _say_how_to_go_on(out: Path, asked: Asked | None) -> None:
+    if asked is not None:
+        console.remark(f"What is finished is kept. Go on with: fastsil sweep --resume {out}", style="yellow")
+
+
+@contextlib.contextmanager
+def _listening_to_sigterm() -> Iterator[None]:
+    """SIGTERM, which batch systems send before they kill, stops the threads and ends the sweep."""
+
+    def stop(*_: object) -> None:
+        raise _Terminated
+
+    try:
+        earlier = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread, which alone may ask for signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
+
+
+def _clusterer(settings: Settings) -> Any:
+    from sklearn import cluster
+
+    name = CLUSTERERS[one_of(settings.clusterer, CLUSTERERS, "--clusterer")]
+    if name is None:
+        return None
+    estimator = getattr(cluster, name)()
+    return estimator.set_params(n_init=settings.n_init) if "n_init" in estimator.get_params() else estimator
+
+
+def _parse_k(text: str) -> list[int]:
+    """Numbers of clusters from ``2:16``, ``2:64:2`` or ``2,5,10``."""
+    try:
+        if ":" in text:
+            first, last, *step = (int(part) for part in text.split(":"))
+            ks = list(range(first, last + 1, *step))
+        else:
+            ks = [int(part) for part in text.split(",")]
+    except (ValueError, TypeError):
+        raise ValueError(f"--k {text} is not understood; write 2:16, 2:64:2 or 2,5,10.") from None
+    if not ks:
+        raise ValueError(f"--k {text} has no number in it; write the smaller one first, as in 2:16.")
+    return ks
+
+
+def _parse_pca(text: str) -> int | float | None:
+    """A number of components, a share of the variance, or ``none``."""
+    if text.lower() == "none":
+        return None
+    try:
+        return float(text) if "." in text else int(text)
+    except ValueError:
+        raise ValueError(
+            f"--pca {text} is not understood; write a number such as 50, a share as 0.9, or none."
+        ) from None

@@ -1,0 +1,72 @@
+"""Silhouettes of Dask arrays without pairs: intervals of all, from shapes of clusters, and exact ones of chosen rows.
+
+The shapes that exclude clusters (:mod:`fastsil.dask_arrays.covariance_sketches`) give guesses and intervals too, by
+the kernels of :mod:`fastsil.engines.euclidean.approximation`. The exact silhouettes of some rows are sums over blocks:
+the rows go to every block.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsil.dask_arrays.block_rows import gather
+from fastsil.dask_arrays.covariance_sketches import ClusterShapes, directions_of
+from fastsil.dask_arrays.euclidean import Survey
+from fastsil.engines.euclidean.approximation import (
+    Approximation,
+    Approximator,
+    ClusterMoments,
+    CovarianceSummary,
+    MomentTable,
+    make_table,
+)
+
+# The norm of what the directions leave out is a bound along them too. The kernel applies it outside of them only: so
+# they are made so short, by a power of two, that nearly all is outside; and the bound is larger by more than the rest.
+_SHORT = 2.0**-17
+_ROOM = 1 + 1e-9
+
+
+def table_of(shapes: ClusterShapes, survey: Survey) -> MomentTable:
+    """What guesses need to know of the clusters."""
+    sizes = survey.sizes
+    directions, theta, rest = directions_of(shapes, sizes)
+    n_features, n_vectors = directions.shape[2], directions.shape[1]
+    left = np.maximum(shapes.squares / sizes - theta.sum(axis=1), 0.0)
+    rest_mean = np.minimum(rest, left / max(n_features - n_vectors, 1))
+    covariances = [
+        CovarianceSummary(
+            vectors=_SHORT * directions[cluster],
+            theta=theta[cluster] / _SHORT**2,
+            leak=0.0,
+            rest=_ROOM * rest[cluster],
+            rest_mean=rest_mean[cluster],
+            spectral=float(theta[cluster].max() + rest[cluster]),
+        )
+        for cluster in range(len(sizes))
+    ]
+    moments = ClusterMoments(
+        sizes=sizes,
+        centers=survey.centers,
+        variance=shapes.squares / sizes,
+        fourth=shapes.fourths / sizes,
+        skew=shapes.skews / sizes[:, None],
+        radius=np.sqrt(shapes.reaches),
+        covariances=covariances,
+    )
+    return make_table(moments, survey.dtype)
+
+
+def approximate_block(X: Any, codes: NDArray[np.int32], survey: Survey, table: MomentTable) -> Approximation:
+    """Guesses and intervals of the mean distances of the scored rows of a block, in their order."""
+    scored = np.flatnonzero(codes >= 0)
+    of_scored = codes[scored]
+    data = gather(X, scored, survey.dtype)
+    by_cluster = np.argsort(of_scored, kind="stable")
+    found = Approximator(table, data, of_scored, scale=1.0, n_jobs=1).approximate(by_cluster)
+    places = np.empty_like(by_cluster)
+    places[by_cluster] = np.arange(len(by_cluster))
+    return Approximation(found.a[places], found.b[places], found.neighbor[places])

@@ -1,0 +1,185 @@
+"""Shapes of clusters from blocks: what the bounds on mean distances are made of, mergeable.
+
+With u = x - μ for the members x of a cluster, blocks add up r² = |u|², r⁴ and the skew r²u. Of the scatter matrix
+S = Σ u uᵀ each block keeps a few rows B that stand for its leading directions, and a number m with
+
+    BᵀB  <=  S  <=  BᵀB + m I    (as quadratic forms),
+
+since what is left out has no larger eigenvalue. Two such pairs are merged by stacking the rows, keeping the leading
+directions of the stack, and adding to both m the first eigenvalue that is dropped: the bound holds for every order
+of merges, while a block sends some rows instead of a matrix of n_features². So for every vector v, with θ the squared
+lengths of the rows of B, z the components of v along them and w what is left of v,
+
+    vᵀSv  <=  Σ (θ + m) z²  +  m |w|²,
+
+which is what :mod:`fastsil.kernels.bounds` takes.
+
+References
+----------
+M. Ghashami, E. Liberty, J. M. Phillips, D. P. Woodruff (2016), "Frequent directions: simple and deterministic matrix
+sketching", SIAM Journal on Computing 45, 1762-1792 (there the dropped eigenvalue is taken from all, here it is added
+to the bound).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsil.dask_arrays.block_rows import gather, members_by_cluster
+from fastsil.engines.euclidean.moments import cluster_bounds
+from fastsil.kernels.bounds import ClusterBounds, OwnBases
+
+Floats = NDArray[np.float64]
+
+# Rows kept a cluster, and bytes of all of them: they travel from task to task.
+_MOST_ROWS = 31
+_ROW_BYTES = 32 << 20
+# Members whose directions are found at once where there are more features than that; the work is cubic in it.
+_PIECE_MEMBERS = 256
+# Eigenvalues are exact to this share of their sum.
+_EXACT = 1e-11
+
+
+class ClusterShapes(NamedTuple):
+    """Sums over the members of each cluster.
+
+    Attributes
+    ----------
+    squares, fourths : ndarray of shape (n_clusters,)
+        Sums of r² and r⁴.
+    reaches : ndarray of shape (n_clusters,)
+        Largest r².
+    skews : ndarray of shape (n_clusters, n_features)
+        Sums of r² u.
+    rows : ndarray of shape (n_clusters, n_rows, n_features)
+        B.
+    missed : ndarray of shape (n_clusters,)
+        m.
+    """
+
+    squares: Floats
+    fourths: Floats
+    reaches: Floats
+    skews: Floats
+    rows: Floats
+    missed: Floats
+
+
+def shapes_of_rows(X: Any, codes: NDArray[np.int32], centers: Floats) -> ClusterShapes:
+    """Shapes of the clusters of some samples, around the centers of all.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_rows, n_features)
+        Samples.
+    codes : ndarray of shape (n_rows,), int32
+        Cluster of each; -1 for none.
+    centers : ndarray of shape (n_clusters, n_features)
+        Mean of each cluster among all samples.
+    """
+    n_clusters, n_features = centers.shape
+    n_rows = int(np.clip(_ROW_BYTES // (8 * n_clusters * n_features), 1, min(_MOST_ROWS, n_features)))
+    shapes = ClusterShapes(
+        squares=np.zeros(n_clusters),
+        fourths=np.zeros(n_clusters),
+        reaches=np.zeros(n_clusters),
+        skews=np.zeros((n_clusters, n_features)),
+        rows=np.zeros((n_clusters, n_rows, n_features)),
+        missed=np.zeros(n_clusters),
+    )
+    for cluster, members in members_by_cluster(codes, n_clusters):
+        u = gather(X, members, np.float64) - centers[cluster]
+        r2 = np.einsum("ij,ij->i", u, u)
+        shapes.squares[cluster], shapes.fourths[cluster] = r2.sum(), r2 @ r2
+        shapes.reaches[cluster], shapes.skews[cluster] = r2.max(), r2 @ u
+        shapes.rows[cluster], shapes.missed[cluster] = _leading_rows(u, n_rows)
+    return shapes
+
+
+def merge_shapes(parts: list[ClusterShapes | None]) -> ClusterShapes | None:
+    """Shapes of several blocks as those of all of them, in the order given."""
+    merged = None
+    for part in parts:
+        if part is not None:
+            merged = part if merged is None else _merge_two(merged, part)
+    return merged
+
+
+def directions_of(shapes: ClusterShapes, sizes: NDArray[np.intp]) -> tuple[Floats, Floats, Floats]:
+    """Unit vectors along B, (n_clusters, n_rows, n_features), and θ and m for covariances instead of scatters."""
+    lengths2 = np.einsum("kvf,kvf->kv", shapes.rows, shapes.rows)
+    missed = np.minimum(shapes.missed, np.maximum(shapes.squares - lengths2.sum(axis=1), 0.0))
+    missed = missed + _EXACT * shapes.squares
+    directions = shapes.rows / np.sqrt(np.where(lengths2 > 0, lengths2, 1.0))[:, :, None]
+    return directions, lengths2 / sizes[:, None], missed / sizes
+
+
+class ShapeBounds(NamedTuple):
+    """What bounds need to know of each cluster: for the first ones, and for those along its directions."""
+
+    clusters: ClusterBounds
+    bases: OwnBases
+
+
+def bounds_of(shapes: ClusterShapes, sizes: NDArray[np.intp], centers: Floats, origin: Floats) -> ShapeBounds:
+    """The tables of bounds, for products relative to ``origin``."""
+    variance = shapes.squares / sizes
+    directions, theta, rest = directions_of(shapes, sizes)
+    theta = theta + rest[:, None]
+    skew = shapes.skews / sizes[:, None]
+    clusters = cluster_bounds(
+        centers,
+        origin,
+        variance=variance,
+        fourth=shapes.fourths / sizes,
+        skew=skew,
+        spectral=np.minimum(variance, theta.max(axis=1)),
+    )
+    with_skew = np.concatenate([directions, skew[:, None]], axis=1)
+    # What crosses the edge of the directions is part of θ and of the rest.
+    return ShapeBounds(clusters, OwnBases(with_skew, theta, leak=np.zeros(len(sizes)), rest=rest))
+
+
+def _leading_rows(u: Floats, n_rows: int) -> tuple[Floats, float]:
+    """Rows B and number m for the scatter of some vectors."""
+    if u.shape[1] <= _PIECE_MEMBERS:
+        return _leading_of_scatter(u.T @ u, n_rows)
+    rows, missed = np.zeros((n_rows, u.shape[1])), 0.0
+    for start in range(0, len(u), _PIECE_MEMBERS):
+        rows, dropped = _leading_of_rows(np.concatenate([rows, u[start : start + _PIECE_MEMBERS]]), n_rows)
+        missed += float(dropped)
+    return rows, missed
+
+
+def _leading_of_scatter(scatter: Floats, n_rows: int) -> tuple[Floats, float]:
+    values, vectors = np.linalg.eigh(scatter)
+    values = np.maximum(values, 0.0)
+    rows = np.sqrt(values[: -n_rows - 1 : -1])[:, None] * vectors.T[: -n_rows - 1 : -1]
+    dropped = values[-n_rows - 1] if len(values) > n_rows else 0.0
+    return rows, float(dropped + _EXACT * values.sum())
+
+
+def _leading_of_rows(rows: Floats, n_rows: int) -> tuple[Floats, Any]:
+    """The same for the scatter of given rows, of one cluster or of each of several."""
+    values, vectors = np.linalg.eigh(rows @ rows.swapaxes(-1, -2))
+    dropped = values[..., -n_rows - 1] if values.shape[-1] > n_rows else np.zeros(values.shape[:-1])
+    leading = vectors[..., : -n_rows - 1 : -1].swapaxes(-1, -2) @ rows
+    if leading.shape[-2] < n_rows:
+        missing = np.zeros((*leading.shape[:-2], n_rows - leading.shape[-2], leading.shape[-1]))
+        leading = np.concatenate([leading, missing], axis=-2)
+    return leading, np.maximum(dropped, 0.0) + _EXACT * np.abs(values).sum(axis=-1)
+
+
+def _merge_two(first: ClusterShapes, second: ClusterShapes) -> ClusterShapes:
+    rows, dropped = _leading_of_rows(np.concatenate([first.rows, second.rows], axis=1), first.rows.shape[1])
+    return ClusterShapes(
+        squares=first.squares + second.squares,
+        fourths=first.fourths + second.fourths,
+        reaches=np.maximum(first.reaches, second.reaches),
+        skews=first.skews + second.skews,
+        rows=rows,
+        missed=first.missed + second.missed + dropped,
+    )

@@ -1,0 +1,259 @@
+"""What waits for what: tasks on blocks as a Dask graph. Nothing here looks at data.
+
+With B blocks: metrics without pairs take 3 B tasks and a tree of B / 7 merges; others take B² tasks for the pairs of
+blocks, Euclidean distance 6 B more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import dask
+import dask.array as da
+import numpy as np
+from dask import delayed
+from dask.delayed import Delayed
+from dask.highlevelgraph import HighLevelGraph
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+
+from fastsil.dask_arrays import all_pairs, euclidean, linear
+from fastsil.dask_arrays.block_rows import Ignored, codes_of_block, codes_of_rows, spread_rows
+from fastsil.dask_arrays.covariance_sketches import merge_shapes
+from fastsil.dask_arrays.inputs import Blocks, blocks_of, check_array, check_label_array
+from fastsil.dask_arrays.metric_maps import LINEAR_MAPS, mapped_array
+from fastsil.engines.dispatch import silhouettes_of_rows
+from fastsil.engines.linear.summaries import SQUARED_METRICS, ClusterSummaries
+from fastsil.engines.terms import SilhouetteTerms
+from fastsil.validation import Metric, check_ignored
+from fastsil.validation.arrays import result_dtype
+
+# Parts that one task merges: a tree of few levels, whose tasks still hold little.
+_MERGED = 8
+
+
+class Scored(NamedTuple):
+    """The graph up to the terms of each block."""
+
+    blocks: Blocks
+    summaries: Any
+    terms: list[Any]
+    ignored: Ignored
+
+
+def silhouettes_by_blocks(
+    X: Any, labels: Any, metric: Metric, metric_params: dict[str, Any], ignore_label: Any = None
+) -> Any:
+    """Silhouettes as a Dask array in the row chunks of X; nothing is computed.
+
+    Parameters
+    ----------
+    X : dask.array.Array of shape (n_samples, n_features)
+        Samples.
+    labels : dask.array.Array or array-like of shape (n_samples,)
+        Label of each.
+    metric : str or callable
+        Any but precomputed distances.
+    metric_params : dict
+        Its keywords.
+    ignore_label : label, optional
+        Samples with it are left out; their silhouettes are NaN.
+    """
+    X = check_array(X)
+    dtype = result_dtype(X.dtype)
+    scored = score_blocks(X, labels, metric, metric_params, ignore_label)
+    values = _silhouettes(scored, dtype)
+    if not values:
+        return da.empty((0,), dtype=dtype)
+    parts = [
+        da.from_delayed(value, shape=(int(size),), dtype=dtype)
+        for value, size in zip(values, scored.blocks.sizes, strict=True)
+    ]
+    return da.concatenate(parts).rechunk((X.chunks[0],))
+
+
+def score_by_blocks(
+    X: Any, labels: Any, metric: Metric, metric_params: dict[str, Any], average: str, ignore_label: Any = None
+) -> float:
+    """Mean silhouette; computed at once. Of each block, only a sum a cluster leaves its worker."""
+    scored = score_blocks(check_array(X), labels, metric, metric_params, ignore_label)
+    totals = [
+        delayed(_totals_of_clusters)(silhouettes, of_block, scored.summaries, scored.ignored)
+        for silhouettes, of_block in zip(_silhouettes(scored, np.dtype(np.float64)), scored.blocks.labels, strict=True)
+    ]
+    total, summaries = dask.compute(tree(add_arrays, totals), scored.summaries)
+    if average == "micro":
+        return float(total.sum() / summaries.sizes.sum())
+    return float((total / summaries.sizes).mean())
+
+
+def draw_rows(
+    X: Any, labels: Any, sample_size: int, random_state: Any, ignore_label: Any = None
+) -> tuple[Any, NDArray[Any]]:
+    """Some rows of X and their labels, in memory, drawn as from an array of as many rows."""
+    X = check_array(X)
+    labels = check_label_array(labels, X)
+    rows = np.arange(X.shape[0])
+    if ignore_label is not None:
+        rows = np.flatnonzero(check_ignored(np.asarray(labels), X.shape[0], ignore_label)[1])
+    # In the order of the rows, so that every block is read once.
+    drawn = np.sort(rows[check_random_state(random_state).permutation(len(rows))[:sample_size]])
+    in_memory: tuple[Any, NDArray[Any]] = dask.compute(X[drawn], labels[drawn])
+    return in_memory
+
+
+def score_blocks(X: Any, labels: Any, metric: Metric, metric_params: dict[str, Any], ignore_label: Any) -> Scored:
+    """The graph for a metric, of a checked X."""
+    ignored = Ignored(ignore_label)
+    labels = check_label_array(labels, X)
+    X, metric, metric_params = as_euclidean_array(X, metric, metric_params, ignored)
+    blocks = blocks_of(X, labels)
+    if metric in SQUARED_METRICS and not metric_params:
+        return _score_linear(blocks, str(metric), ignored)
+    if metric == "euclidean" and not metric_params:
+        return _score_euclidean(blocks, ignored)
+    return _score_all_pairs(blocks, ignored, metric, metric_params)
+
+
+def as_euclidean_array(
+    X: Any, metric: Metric, metric_params: dict[str, Any], ignored: Ignored
+) -> tuple[Any, Metric, dict[str, Any]]:
+    """X where its metric is ``"euclidean"``, if a linear map brings it there; else as it is."""
+    given = {name: value for name, value in metric_params.items() if value is not None}
+    if (metric in ("euclidean", "l2") and not given) or (metric == "minkowski" and given in ({}, {"p": 2})):
+        return X, "euclidean", {}
+    if metric in LINEAR_MAPS and set(given) <= set(LINEAR_MAPS[str(metric)].params):
+        return mapped_array(X, str(metric), given, some_ignored=ignored.label is not None), "euclidean", {}
+    return X, metric, given
+
+
+def _score_linear(blocks: Blocks, metric: str, ignored: Ignored) -> Scored:
+    summaries = _summaries(blocks, ignored, metric)
+    terms_of_block = delayed(linear.terms_of_block)
+    terms = [
+        terms_of_block(X, labels, summaries, ignored, metric) for X, labels in zip(blocks.X, blocks.labels, strict=True)
+    ]
+    return Scored(blocks, summaries, terms, ignored)
+
+
+class Shaped(NamedTuple):
+    """The graph up to the shapes of clusters: a survey, the codes of each block, the shapes of all, their bounds."""
+
+    survey: Any
+    codes: list[Any]
+    shapes: Any
+    bounds: Any
+
+
+def shape_blocks(blocks: Blocks, ignored: Ignored) -> Shaped:
+    """What is known of clusters in Euclidean geometry; nothing is computed."""
+    measure_block, shapes_of_block = delayed(euclidean.measure_block), delayed(euclidean.shapes_of_block)
+    extents = [
+        measure_block(X, labels, int(start), ignored)
+        for X, labels, start in zip(blocks.X, blocks.labels, blocks.starts, strict=True)
+    ]
+    survey = delayed(euclidean.survey_of)(tree(euclidean.merge_extents, extents), blocks.dtype, ignored)
+    codes = _codes(blocks, survey.summaries, ignored)
+    shapes = tree(
+        merge_shapes, [shapes_of_block(X, of_block, survey) for X, of_block in zip(blocks.X, codes, strict=True)]
+    )
+    return Shaped(survey, codes, shapes, delayed(euclidean.bounds_of_clusters)(shapes, survey))
+
+
+def _score_euclidean(blocks: Blocks, ignored: Ignored) -> Scored:
+    needed_of_block, terms_of_sums = delayed(euclidean.needed_of_block), delayed(euclidean.terms_of_sums)
+    survey, codes, _, bounds = shape_blocks(blocks, ignored)
+    needed = [needed_of_block(X, of_block, survey, bounds) for X, of_block in zip(blocks.X, codes, strict=True)]
+    of_rows, of_columns = list(zip(blocks.X, needed, strict=True)), list(zip(blocks.X, codes, strict=True))
+    sums = _sums_over_blocks(euclidean.add_block, of_rows, of_columns, survey)
+    terms = [terms_of_sums(*of_block, survey) for of_block in zip(sums, needed, codes, strict=True)]
+    return Scored(blocks, survey.summaries, terms, ignored)
+
+
+def _score_all_pairs(blocks: Blocks, ignored: Ignored, metric: Metric, metric_params: dict[str, Any]) -> Scored:
+    # Summaries only for the check of the data and the sizes of clusters.
+    summaries = _summaries(blocks, ignored, "sqeuclidean")
+    codes = _codes(blocks, summaries, ignored)
+    terms_of_sums = delayed(all_pairs.terms_of_sums)
+    add_block = partial(all_pairs.add_block, metric=metric, metric_params=metric_params)
+    of_rows, of_columns = [(X,) for X in blocks.X], list(zip(blocks.X, codes, strict=True))
+    sums = _sums_over_blocks(add_block, of_rows, of_columns, summaries)
+    terms = [terms_of_sums(*of_block, summaries, metric) for of_block in zip(sums, codes, strict=True)]
+    return Scored(blocks, summaries, terms, ignored)
+
+
+def _codes(blocks: Blocks, summaries: Any, ignored: Ignored) -> list[Any]:
+    codes = delayed(codes_of_block)
+    return [codes(labels, summaries, ignored) for labels in blocks.labels]
+
+
+def _sums_over_blocks(
+    add_block: Callable[..., Any], of_rows: Sequence[tuple[Any, ...]], of_columns: Sequence[tuple[Any, ...]], known: Any
+) -> list[Any]:
+    """For each block of rows a chain of ``add_block(sums, *of_rows[i], *of_columns[j], known)`` over all blocks j.
+
+    A chain, so that one array of sums is alive a block of rows, and always added to in the same order. Each begins with
+    its own block and goes on with the next: at any time the blocks are asked for evenly.
+    """
+    # One layer of the graph for all of them: delayed() makes one a call, which takes a minute for 300 blocks.
+    name, n_blocks = f"add_block-{uuid4().hex}", len(of_rows)
+    tasks = {}
+    for row in range(n_blocks):
+        for step in range(n_blocks):
+            sums = (name, row, step - 1) if step else None
+            given = (*of_rows[row], *of_columns[(row + step) % n_blocks], known)
+            tasks[name, row, step] = (add_block, sums, *(argument.key for argument in given))
+    inputs = [argument for arguments in (*of_rows, *of_columns, (known,)) for argument in arguments]
+    graph = HighLevelGraph.from_collections(name, tasks, dependencies=inputs)
+    return [Delayed((name, row, n_blocks - 1), graph, layer=name) for row in range(n_blocks)]
+
+
+def _summaries(blocks: Blocks, ignored: Ignored, metric: str) -> Any:
+    summarize_block = delayed(linear.summarize_block)
+    parts = [
+        summarize_block(X, labels, int(start), ignored, metric)
+        for X, labels, start in zip(blocks.X, blocks.labels, blocks.starts, strict=True)
+    ]
+    return delayed(linear.check_summaries)(tree(linear.merge_summaries, parts), ignored)
+
+
+def _silhouettes(scored: Scored, dtype: np.dtype[Any]) -> list[Any]:
+    silhouettes_of_block = delayed(_silhouettes_of_block)
+    return [
+        silhouettes_of_block(terms, labels, scored.summaries, scored.ignored, dtype)
+        for terms, labels in zip(scored.terms, scored.blocks.labels, strict=True)
+    ]
+
+
+def tree(merge: Callable[[list[Any]], Any], parts: Sequence[Any]) -> Any:
+    """Merge parts a few at a time, in their order."""
+    merge_some = delayed(merge)
+    while True:
+        parts = [merge_some(list(parts[low : low + _MERGED])) for low in range(0, len(parts), _MERGED)]
+        if len(parts) == 1:
+            return parts[0]
+
+
+def _silhouettes_of_block(
+    terms: SilhouetteTerms, labels: Any, summaries: ClusterSummaries, ignored: Ignored, dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    codes = codes_of_rows(labels, summaries, ignored)
+    silhouettes = silhouettes_of_rows(terms, summaries.sizes[codes]).astype(dtype, copy=False)
+    return spread_rows(silhouettes, labels, ignored)
+
+
+def _totals_of_clusters(
+    silhouettes: NDArray[np.float64], labels: Any, summaries: ClusterSummaries, ignored: Ignored
+) -> NDArray[np.float64]:
+    """Sum of silhouettes over the block's members of each cluster."""
+    codes = codes_of_rows(labels, summaries, ignored)
+    scored = silhouettes[~np.isnan(silhouettes)]
+    return np.bincount(codes, weights=scored, minlength=len(summaries.classes)).astype(np.float64, copy=False)
+
+
+def add_arrays(parts: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Sums of several blocks as those of all of them."""
+    return np.asarray(np.sum(parts, axis=0))

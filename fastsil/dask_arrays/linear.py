@@ -1,0 +1,54 @@
+"""Tasks of metrics without pairs: summaries of a block, and its terms once those of all blocks are merged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastsil.dask_arrays.block_rows import Ignored, check_rows, codes_of_rows, scored_rows
+from fastsil.engines.linear.engine import check_directions, compute_terms_of_rows
+from fastsil.engines.linear.summaries import ClusterSummaries, merge, summarize, view_of
+from fastsil.engines.terms import SilhouetteTerms
+from fastsil.validation import check_n_classes
+
+
+def summarize_block(
+    X: Any, labels: Any, first_row: int, ignored: Ignored, metric: str = "sqeuclidean"
+) -> ClusterSummaries | None:
+    """Check a block and summarize its clusters; None if no row is scored."""
+    rows = check_rows(X, labels, first_row, ignored)
+    if rows is None:
+        return None
+    view = view_of(rows.X, metric)
+    summaries = summarize(view, rows.partition, n_jobs=1)
+    check_directions(view, metric, first_row=first_row)
+    return summaries
+
+
+def merge_summaries(parts: list[ClusterSummaries | None]) -> ClusterSummaries | None:
+    """Summaries of several blocks as those of all of them, in the order given."""
+    merged = None
+    for part in parts:
+        if part is not None:
+            merged = part if merged is None else merge(merged, part)
+    return merged
+
+
+def check_summaries(summaries: ClusterSummaries | None, ignored: Ignored) -> ClusterSummaries:
+    """The summaries of all samples, if these can have silhouettes.
+
+    Raises
+    ------
+    ValueError
+        If there are too few or too many labels.
+    """
+    if summaries is None:
+        raise ValueError(f"All samples have the label {ignored.label!r} that ignore_label leaves out.")
+    check_n_classes(len(summaries.classes), int(summaries.sizes.sum()))
+    return summaries
+
+
+def terms_of_block(X: Any, labels: Any, summaries: ClusterSummaries, ignored: Ignored, metric: str) -> SilhouetteTerms:
+    """Mean distances of the scored rows of a block."""
+    data = scored_rows(X, labels, ignored)
+    codes = codes_of_rows(labels, summaries, ignored)
+    return compute_terms_of_rows(data, codes, summaries, n_jobs=1, metric=metric)

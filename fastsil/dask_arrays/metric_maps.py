@@ -1,0 +1,67 @@
+"""Dask arrays mapped so that another metric becomes the Euclidean one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import dask.array as da
+import numpy as np
+from dask import delayed
+from numpy.typing import NDArray
+
+from fastsil.engines.metric_maps import mahalanobis_map, seuclidean_map
+from fastsil.validation import check_finite
+
+
+class MapRecipe(NamedTuple):
+    """How a metric is made Euclidean.
+
+    Attributes
+    ----------
+    params : tuple of str
+        Keywords that say how; without any, V is taken from the data.
+    find : callable
+        ``find(X, **keywords)``: the map, of which X gives no more than the number of features.
+    spread : callable
+        V of centred samples, but for the division by n - 1.
+    """
+
+    params: tuple[str, ...]
+    find: Callable[..., NDArray[np.float64]]
+    spread: Callable[[Any], Any]
+
+
+LINEAR_MAPS = {
+    "mahalanobis": MapRecipe(("V", "VI"), mahalanobis_map, lambda centred: centred.T @ centred),
+    "seuclidean": MapRecipe(("V",), seuclidean_map, lambda centred: (centred**2).sum(axis=0)),
+}
+
+
+def mapped_array(X: Any, metric: str, metric_params: dict[str, Any], *, some_ignored: bool) -> Any:
+    """X in float64 where Euclidean distances are those of the metric; nothing is computed.
+
+    Raises
+    ------
+    ValueError
+        If V would be taken from samples some of which are left out.
+    """
+    how = LINEAR_MAPS[metric]
+    # Before they are averaged: a gap would be in every row of the result.
+    samples = X.map_blocks(_check_block, dtype=X.dtype, meta=X._meta).astype(np.float64)
+    centred = samples - samples.mean(axis=0)
+    if not metric_params and some_ignored:
+        raise ValueError(
+            f"metric={metric!r} with ignore_label needs V= for a Dask array; take it from the other samples."
+        )
+    given = metric_params or {"V": how.spread(centred) / (X.shape[0] - 1)}
+    n_features = X.shape[1]
+    width = (n_features,) if metric == "seuclidean" else (n_features, n_features)
+    W = da.from_delayed(delayed(how.find)(np.empty((0, n_features)), **given), shape=width, dtype=np.float64)
+    return centred * W if metric == "seuclidean" else centred @ W
+
+
+def _check_block(block: Any, block_info: Any = None) -> Any:
+    if block_info:
+        check_finite(block, first_row=block_info[0]["array-location"][0][0])
+    return block

@@ -1,0 +1,418 @@
+"""Which engine computes a metric, and the last formula.
+
+The way of a call: the public functions check their input, :func:`compute_terms` picks the engine from one
+table, and :func:`silhouettes_of` turns mean distances into silhouettes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import pairwise_distances
+
+from fastsil.engines.euclidean.sorted_copy import rows_together
+from fastsil.engines.metric_maps import (
+    apply_map,
+    directions,
+    factors_of_weights,
+    mahalanobis_map,
+    of_ordinary_size,
+    seuclidean_map,
+)
+from fastsil.engines.rescaling import Reach, within_range
+from fastsil.engines.scaling import without_empty_columns
+from fastsil.engines.terms import SilhouetteTerms
+from fastsil.runtime.loading import loaded
+from fastsil.runtime.sklearn_compat import VALID_METRICS
+from fastsil.runtime.threads import Tick, part_of
+from fastsil.validation import Metric, check_finite, samples_at
+from fastsil.validation.arrays import is_sparse
+from fastsil.validation.partition import Partition
+
+# Engines that gather the rows of a cluster again and again.
+_GATHER_ROWS = ("euclidean",)
+
+
+@dataclass(frozen=True)
+class Route:
+    """How a metric is computed: an engine of ours, and what stands in front of it.
+
+    Attributes
+    ----------
+    engine : str
+        Module under ``fastsil.engines`` (imported on first use: compiled kernels cost time to load).
+    params : tuple of str
+        Keywords that ``prepare`` takes; a call with any other goes to scikit-learn.
+    prepare : callable, optional
+        ``prepare(X, **metric_params)``: the data that the engine sees.
+    sparse : str
+        Engine that takes CSR matrices, if there is one.
+    power : float, optional
+        Power of the differences that weights ``w`` of the features multiply; 0 where the engine itself takes ``w``.
+        None: there are no weights under this name.
+    fixed : mapping of str to object
+        Keywords with which the engine is always called.
+    shared : str
+        Engine that serves several partitions in one pass, if there is one.
+    reach : Reach, optional
+        What sizes of differences the engine can tell; None for engines that see to it themselves.
+    """
+
+    engine: str
+    params: tuple[str, ...] = ()
+    prepare: Callable[..., NDArray[Any]] | None = None
+    sparse: str = ""
+    power: float | None = None
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    shared: str = ""
+    reach: Reach | None = None
+
+
+def _whiten(X: NDArray[Any], V: Any = None, VI: Any = None) -> NDArray[np.float64]:
+    if V is None and VI is None:
+        X = of_ordinary_size(X)
+    return apply_map(X, mahalanobis_map(X, V=V, VI=VI))
+
+
+def _standardise(X: NDArray[Any], V: Any = None) -> NDArray[np.float64]:
+    if V is None:
+        X = of_ordinary_size(X)
+    return apply_map(X, seuclidean_map(X, V=V))
+
+
+_SQUARES = Reach(power=2, keeps_single=True)
+_ROUTES = {
+    "mahalanobis": Route(
+        "euclidean", params=("V", "VI"), prepare=_whiten, shared="euclidean.many_labelings", reach=_SQUARES
+    ),
+    "seuclidean": Route(
+        "euclidean", params=("V",), prepare=_standardise, shared="euclidean.many_labelings", reach=_SQUARES
+    ),
+    "euclidean": Route("euclidean", sparse="sparse", shared="euclidean.many_labelings", reach=_SQUARES),
+    "l2": Route("euclidean", sparse="sparse", shared="euclidean.many_labelings", reach=_SQUARES),
+    "sqeuclidean": Route("linear", sparse="linear", power=2, fixed={"metric": "sqeuclidean"}, reach=Reach(2, 2)),
+    "cosine": Route("linear", sparse="linear", fixed={"metric": "cosine"}, reach=Reach(0)),
+    "correlation": Route("linear", sparse="linear", fixed={"metric": "correlation"}, reach=Reach(0)),
+    "manhattan": Route("manhattan", sparse="manhattan", reach=Reach()),
+    "cityblock": Route("manhattan", sparse="manhattan", reach=Reach()),
+    "l1": Route("manhattan", sparse="manhattan", reach=Reach()),
+    "precomputed": Route("precomputed", sparse="precomputed", shared="precomputed"),
+    "chebyshev": Route("coordinatewise", power=math.inf, fixed={"metric": "chebyshev"}, reach=Reach()),
+    "hamming": Route("coordinatewise", power=0, fixed={"metric": "hamming"}),
+    "canberra": Route("coordinatewise", power=0, fixed={"metric": "canberra"}),
+    "braycurtis": Route("coordinatewise", power=1, fixed={"metric": "braycurtis"}),
+}
+
+# Engines whose exact results cost no more than a few readings of the data.
+NO_PAIRS = ("linear", "manhattan")
+
+# Samples whose distances to each other are looked at for a diagnosis.
+_DIAGNOSED_SAMPLES = 512
+
+# Metrics that a feature which is 0 in every sample does not change.
+_BLIND_TO_ZEROS = ("euclidean", "l2", "sqeuclidean", "cosine", "manhattan", "cityblock", "l1")
+
+# Minkowski distances of these powers are metrics with a name and an engine of their own.
+_NAMED_POWERS: dict[float, str] = {1: "manhattan", 2: "euclidean", math.inf: "chebyshev"}
+
+
+def compute_terms(
+    X: Any,
+    partition: Partition,
+    metric: Metric,
+    metric_params: dict[str, Any],
+    *,
+    n_jobs: int,
+    tick: Tick,
+) -> SilhouetteTerms:
+    """Mean distances of every sample, by the engine for the metric.
+
+    A metric, container or keyword that none of our engines takes goes to scikit-learn's distances.
+    """
+    return compute_terms_many(X, [partition], metric, metric_params, n_jobs=n_jobs, tick=tick)[0]
+
+
+def compute_terms_many(
+    X: Any,
+    partitions: Sequence[Partition],
+    metric: Metric,
+    metric_params: dict[str, Any],
+    *,
+    n_jobs: int,
+    tick: Tick,
+) -> list[SilhouetteTerms]:
+    """Mean distances of every sample for several partitions; what does not depend on the partition is done once."""
+    X = _compact(X, metric, metric_params)
+    given, route = _route_of(X.shape[1], metric, metric_params, sparse=is_sparse(X))
+    tick = _only_once(tick)
+    if route is None:
+        reach = _reach_of_reference(metric, metric_params)
+
+        def compute(data: Any) -> list[SilhouetteTerms]:
+            return _run_reference(data, partitions, metric, metric_params, n_jobs, tick)
+    else:
+        reach = route.reach
+        X = X if route.prepare is None else route.prepare(X, **given)
+
+        def compute(data: Any) -> list[SilhouetteTerms]:
+            return _run_route(route, data, partitions, n_jobs, tick)
+
+    return compute(X) if reach is None else within_range(compute, X, partitions, reach)
+
+
+def _only_once(tick: Tick) -> Tick:
+    """Progress up to the whole, and no further where work is done again."""
+    done = 0.0
+
+    def limited(share: float) -> None:
+        nonlocal done
+        share = min(share, max(0.0, 1.0 - done)) if done + share > 1 + 1e-9 else share
+        done += share
+        tick(share)
+
+    return limited
+
+
+def _reach_of_reference(metric: Metric, metric_params: dict[str, Any]) -> Reach | None:
+    """For metrics of scikit-learn that grow with the data."""
+    if metric in ("euclidean", "l2", "nan_euclidean"):
+        return Reach(power=2)
+    if metric == "minkowski":
+        p = metric_params.get("p", 2)
+        return _reach_of_power(float(p)) if isinstance(p, (int, float, np.number)) and p > 0 else None
+    return None
+
+
+def _reach_of_power(p: float) -> Reach:
+    return Reach(power=min(max(p, 1.0), 100.0))
+
+
+def _run_reference(
+    X: Any,
+    partitions: Sequence[Partition],
+    metric: Metric,
+    metric_params: dict[str, Any],
+    n_jobs: int,
+    tick: Tick,
+) -> list[SilhouetteTerms]:
+    engine = _engine("reference")
+    part = part_of(tick, 1 / len(partitions))
+    return [
+        engine.compute_terms(X, partition, metric=metric, n_jobs=n_jobs, tick=part, metric_params=metric_params)
+        for partition in partitions
+    ]
+
+
+def as_euclidean(X: Any, metric: Metric, metric_params: dict[str, Any]) -> Any:
+    """Data whose Euclidean distances are the distances of the metric; None where there are none."""
+    X = _compact(X, metric, metric_params)
+    given, route = _route_of(X.shape[1], metric, metric_params, sparse=is_sparse(X))
+    if route is None or _engine_on(route, sparse=is_sparse(X)) != "euclidean":
+        return None
+    return X if route.prepare is None else route.prepare(X, **given)
+
+
+def engine_of(X: Any, metric: Metric, metric_params: dict[str, Any]) -> str:
+    """Name of the engine that computes the metric for such data."""
+    X = _without_idle_columns(X, metric, metric_params)
+    sparse = is_sparse(X) and not _is_smaller_dense(X, metric)
+    route = _route_of(X.shape[1], metric, metric_params, sparse=sparse)[1]
+    return "reference" if route is None else _engine_on(route, sparse=sparse)
+
+
+def is_worth_remembering(metric: Metric) -> bool:
+    """Whether a score costs much more than reading the data once, which is what finding it again takes.
+
+    Not so for precomputed distances, and for the means of the linear engine.
+    """
+    route = _ROUTES.get(metric) if isinstance(metric, str) else None
+    return metric != "precomputed" and (route is None or route.engine != "linear")
+
+
+def seconds_of_shared_pass(X: Any, metric: Metric, metric_params: dict[str, Any], *, n_jobs: int) -> float:
+    """Rough time of a pass that serves several partitions at once; 0 for a metric without an engine for it."""
+    route = _route_of(X.shape[1], metric, metric_params, sparse=is_sparse(X))[1]
+    if route is None or not _is_shared(route, X):
+        return 0.0
+    shared = _engine(route.shared)
+    return float(shared.estimate_seconds(X.shape, n_jobs))
+
+
+def _route_of(
+    n_features: int, metric: Metric, metric_params: dict[str, Any], *, sparse: bool
+) -> tuple[dict[str, Any], Route | None]:
+    """Keywords that the data are prepared with, and the route; without a route, the metric is scikit-learn's."""
+    if metric == "precomputed":
+        return {}, _ROUTES[metric]  # scikit-learn takes any keywords and uses none
+    given = dict(metric_params)
+    route = _ROUTES.get(metric) if isinstance(metric, str) else None
+    if metric == "minkowski" and not sparse:  # scikit-learn refuses sparse data under this name
+        route = _minkowski_route(given.pop("p", 2))
+    if route is not None and route.power is not None and "w" in given and not sparse:
+        w = given.pop("w")
+        route = route if w is None else _weighted_route(route, route.power, w, n_features)
+    if route is None or not set(given) <= set(route.params) or (sparse and not route.sparse):
+        return {}, None
+    return {name: value for name, value in given.items() if value is not None}, route
+
+
+def _compact(X: Any, metric: Metric, metric_params: dict[str, Any]) -> Any:
+    """A CSR matrix without columns that do not count; an array, if that takes no more memory than the matrix does."""
+    X = _without_idle_columns(X, metric, metric_params)
+    return X.toarray() if is_sparse(X) and _is_smaller_dense(X, metric) else X
+
+
+def _without_idle_columns(X: Any, metric: Metric, metric_params: dict[str, Any]) -> Any:
+    """A CSR matrix of more columns than entries (their number may be anything, as where words are hashed) without those
+    that are empty, for a metric that does not see them.
+    """
+    idle = is_sparse(X) and metric in _BLIND_TO_ZEROS and not metric_params and X.shape[1] > X.nnz > 0
+    return without_empty_columns(X) if idle else X
+
+
+def _is_smaller_dense(X: Any, metric: Metric) -> bool:
+    if metric not in ("euclidean", "l2"):
+        return False
+    held = X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
+    return bool(X.shape[0] * X.shape[1] * X.dtype.itemsize <= held)
+
+
+def _run_route(route: Route, X: Any, partitions: Sequence[Partition], n_jobs: int, tick: Tick) -> list[SilhouetteTerms]:
+    """Partitions that are worth one pass together, then the others one by one."""
+    together: list[int] = []
+    terms: dict[int, SilhouetteTerms] = {}
+    if len(partitions) > 1 and _is_shared(route, X):
+        shared = _engine(route.shared)
+        together = shared.choose_shared(partitions, X.shape[1])
+    alone = [place for place in range(len(partitions)) if place not in set(together)]
+    part = part_of(tick, 1 / (len(alone) + bool(together)))
+    if together:
+        found = shared.compute_terms_many(X, [partitions[place] for place in together], n_jobs=n_jobs, tick=part)
+        terms.update(zip(together, found, strict=True))
+    name = _engine_on(route, sparse=is_sparse(X))
+    for place in alone:
+        run = _run_on_rows_together if name in _GATHER_ROWS else _run_engine
+        terms[place] = run(_engine(name), X, partitions[place], n_jobs=n_jobs, tick=part, **route.fixed)
+    return [terms[place] for place in range(len(partitions))]
+
+
+def _run_engine(engine: Any, X: Any, partition: Partition, **arguments: Any) -> SilhouetteTerms:
+    found: SilhouetteTerms = engine.compute_terms(X, partition, **arguments)
+    return found
+
+
+def _run_on_rows_together(engine: Any, X: Any, partition: Partition, **arguments: Any) -> SilhouetteTerms:
+    """The same of a sorted copy, where X is a file that is better read so."""
+    with rows_together(X, partition) as (rows, of_rows):
+        found = _run_engine(engine, rows, of_rows, **arguments)
+    if of_rows is partition:
+        return found
+    by_row = np.argsort(partition.order)
+    return replace(found, a=found.a[by_row], b=found.b[by_row], neighbor=found.neighbor[by_row])
+
+
+def _engine_on(route: Route, *, sparse: bool) -> str:
+    return route.sparse if sparse else route.engine
+
+
+def _is_shared(route: Route, X: Any) -> bool:
+    return bool(route.shared) and (not is_sparse(X) or route.shared == route.sparse)
+
+
+def _engine(name: str) -> Any:
+    return loaded(f"fastsil.engines.{name}")
+
+
+def _minkowski_route(p: Any) -> Route | None:
+    """Of powers that have an engine of their own, the way there."""
+    if not isinstance(p, (int, float, np.number)) or not p > 0:
+        return None
+    if float(p) in _NAMED_POWERS:
+        return replace(_ROUTES[_NAMED_POWERS[float(p)]], power=float(p))
+    fixed = {"metric": "minkowski", "p": float(p)}
+    return Route("coordinatewise", power=float(p), fixed=fixed, reach=_reach_of_power(float(p)))
+
+
+def _weighted_route(route: Route, power: float, w: Any, n_features: int) -> Route | None:
+    """The route for features with weights; None for weights that are scikit-learn's to refuse or to make sense of."""
+    try:
+        weights = np.asarray(w, dtype=np.float64)
+    except (TypeError, ValueError):
+        return None
+    if weights.shape != (n_features,) or not (weights >= 0).all():
+        return None
+    factors = factors_of_weights(weights, power or 1.0)
+    if not 0 < factors.max() < np.inf:
+        return None
+    if power == 0:
+        return replace(route, fixed={**route.fixed, "w": weights})
+    return replace(route, prepare=partial(_scale_features, factors=factors))
+
+
+def _scale_features(X: NDArray[Any], factors: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.multiply(X, factors, dtype=np.float64))
+
+
+def coordinates_of(X: Any, metric: str, metric_params: dict[str, Any]) -> Any:
+    """The samples where means and squared Euclidean distances belong to the metric; None for distances.
+
+    Whitened for Mahalanobis, rows of length 1 for cosine; as they are for metrics that have no such place.
+    """
+    if metric == "precomputed":
+        return None
+    if metric in ("cosine", "correlation"):
+        return directions(X, centred=metric == "correlation")
+    prepare = _ROUTES[metric].prepare if metric in _ROUTES else None
+    return X if prepare is None else prepare(X, **metric_params)
+
+
+def distances_between_some(X: Any, metric: str, metric_params: dict[str, Any]) -> tuple[Any, Any]:
+    """Some samples, chosen by their number alone, and their distances; None twice for a metric without a name."""
+    if metric not in VALID_METRICS:
+        return None, None
+    rows = np.sort(np.random.default_rng(0).permutation(X.shape[0])[:_DIAGNOSED_SAMPLES])
+    if metric == "precomputed":
+        sparse = is_sparse(X)
+        drawn: Any = samples_at(X, rows, metric)
+        check_finite(drawn)
+        return rows, (drawn.astype(np.float64).toarray() if sparse else np.asarray(drawn, dtype=np.float64))
+    if metric in _ROUTES and _ROUTES[metric].prepare is not None:
+        # By the covariance of all samples, not of the few.
+        return rows, pairwise_distances(coordinates_of(X, metric, metric_params)[rows])
+    return rows, pairwise_distances(X[rows].astype(np.float64), metric=metric, **metric_params)
+
+
+def silhouettes_of(terms: SilhouetteTerms, partition: Partition) -> NDArray[np.float64]:
+    """``s = (b - a) / max(a, b)``; 0 for a cluster of one sample, where a = b = 0, and where either is NaN.
+
+    References
+    ----------
+    P. J. Rousseeuw (1987), "Silhouettes: a graphical aid to the interpretation and validation of cluster
+    analysis", Journal of Computational and Applied Mathematics 20, 53-65.
+    """
+    return silhouettes_of_rows(terms, partition.sizes[partition.codes])
+
+
+def silhouettes_of_rows(terms: SilhouetteTerms, own_sizes: NDArray[np.intp]) -> NDArray[np.float64]:
+    """The same for some samples, given the size of the cluster of each."""
+    silhouettes = silhouettes_from(terms.a, terms.b)
+    silhouettes[own_sizes == 1] = 0.0
+    return silhouettes
+
+
+def silhouettes_from(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``(b - a) / max(a, b)``, which falls with a and grows with b; 0 where both are 0, and where either is NaN."""
+    larger = np.maximum(a, b)
+    larger[larger == 0] = 1.0
+    # Bray-Curtis distances of x and -x are infinite.
+    with np.errstate(invalid="ignore"):
+        silhouettes = np.asarray((b - a) / larger)
+    # A distance that is no number (Bray-Curtis between two rows of zeros) leaves none; scikit-learn answers 0 as well.
+    silhouettes[np.isnan(silhouettes)] = 0.0
+    return silhouettes

@@ -1,0 +1,28 @@
+"""Mean distances without pairs: a guess with an interval for every sample, and the exact value for chosen ones.
+
+One pass over the data gives the moments of every cluster (``moment_table``), in O(n · d²). From them come, for any
+rows, a guess of each mean distance and an interval that certainly holds it (``approximator``). Nothing here grows with
+the square of the number of samples, but the rows that are asked for exactly (``selected_samples``).
+"""
+
+from fastsil.engines.euclidean.approximation.approximator import GUESS, LOWER, UPPER, Approximation, Approximator
+from fastsil.engines.euclidean.approximation.moment_table import (
+    ClusterMoments,
+    CovarianceSummary,
+    MomentTable,
+    make_table,
+)
+from fastsil.engines.euclidean.approximation.selected_samples import EuclideanRows
+
+__all__ = [
+    "GUESS",
+    "LOWER",
+    "UPPER",
+    "Approximation",
+    "Approximator",
+    "ClusterMoments",
+    "CovarianceSummary",
+    "EuclideanRows",
+    "MomentTable",
+    "make_table",
+]

@@ -1,0 +1,92 @@
+"""Mean Euclidean distances of all samples as guesses, and of chosen samples exactly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsil.engines.euclidean.approximation.approximator import GUESS, LOWER, Approximation, Approximator, Candidates
+from fastsil.engines.euclidean.approximation.moment_table import make_table, measure_clusters
+from fastsil.engines.euclidean.tiles import MARGIN, PairSums
+from fastsil.engines.scaling import scale_data
+from fastsil.runtime.threads import Tick, ignore_progress
+from fastsil.validation.partition import Partition, index_of_least
+
+
+class EuclideanRows:
+    """Guesses, intervals and exact values of mean distances, for one set of data.
+
+    Rows are named by their position in the order of the partition, ascending.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features), float32 or float64, C-contiguous
+        Samples; read in place.
+    partition : Partition
+        Samples grouped by cluster.
+    n_jobs : int
+        Number of threads. The results have the same bits for any.
+    tick : callable
+        Told the share of the work of the moments that has been finished.
+
+    Attributes
+    ----------
+    pairs : int
+        Pairs of samples computed so far.
+    """
+
+    def __init__(self, X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: Tick = ignore_progress) -> None:
+        data = scale_data(X, partition)
+        self._data = data
+        self._partition = partition
+        table = make_table(measure_clusters(data, n_jobs=n_jobs, tick=tick), data.dtype)
+        self._approximator = Approximator(table, data.X, partition.codes, scale=data.scale, n_jobs=n_jobs)
+        self._sums = PairSums(data, np.vstack([table.bounds.centers, table.origin]).astype(data.dtype), n_jobs)
+
+    @property
+    def pairs(self) -> int:
+        return self._sums.pairs
+
+    def approximate(self, tick: Tick = ignore_progress) -> Approximation:
+        """Guesses and intervals of all samples, by position."""
+        return self._approximator.approximate(self._partition.order, tick)
+
+    def compute(self, positions: NDArray[np.intp], tick: Tick = ignore_progress) -> Approximation:
+        """Exact mean distances of some samples, in all three columns, from all pairs with the clusters that matter."""
+        rows = self._partition.order[positions]
+        n_rows = len(rows)
+        found = Approximation(np.zeros((n_rows, 3)), np.zeros((n_rows, 3)), np.zeros(n_rows, dtype=np.int32))
+        for start, end, candidates in self._approximator.rounds(rows):
+            chosen = rows[start:end]
+            found.a[start:end] = self._own_means(chosen)[:, None]
+            nearest, cluster = self._nearest(chosen, candidates)
+            found.b[start:end] = nearest[:, None]
+            found.neighbor[start:end] = cluster
+            tick((end - start) / n_rows)
+        return found
+
+    def _own_means(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        codes = self._partition.codes[rows]
+        # A sample's distance to itself is computed as well; it is exactly 0.
+        sums = self._sums.to_clusters(rows, codes)
+        return np.asarray(sums / (np.maximum(self._partition.sizes[codes] - 1, 1) * self._data.scale))
+
+    def _nearest(self, rows: NDArray[np.intp], candidates: Candidates) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+        """Exact mean distance to the nearest other cluster, and which it is."""
+        exact = np.full(len(candidates.row), np.inf)
+
+        def compute(which: NDArray[np.intp]) -> None:
+            clusters = candidates.cluster[which]
+            sums = self._sums.to_clusters(rows[candidates.row[which]], clusters)
+            exact[which] = sums / self._partition.sizes[clusters]
+
+        best = index_of_least(candidates.row, candidates.means[:, GUESS], len(rows))
+        compute(np.sort(best))
+        limit = exact[best] * (1.0 + MARGIN[self._data.dtype])
+        others = candidates.means[:, LOWER] <= limit[candidates.row]
+        others[best] = False
+        compute(np.flatnonzero(others))
+        nearest = index_of_least(candidates.row, exact, len(rows))
+        return exact[nearest] / self._data.scale, candidates.cluster[nearest]

@@ -1,0 +1,95 @@
+"""How many directions a basis that all clusters share should have: what it excludes beside what it costs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsil.engines.scaling import ScaledData
+
+# Numbers of directions to choose from for each of the bases that all clusters share, from the first to the last: each
+# is made where it saves more than it costs. With no more features than directions the covariances are known in full.
+SHARED_DIRECTIONS = ((32, 64), (128,))
+# Their forms, p² numbers for each cluster, take at most so many bytes; p is a multiple of the unit: kernels
+# take vectors by two and by four.
+_FORMS_BYTES = 16 << 20
+_UNIT = 16
+# Samples that a search for directions looks at, and its rounds.
+SEARCH_MEMBERS = 2048
+SEARCH_ROUNDS = 2
+# Candidates that are left in the end on data of all kinds, and the share of the others that a basis is expected to
+# exclude: one of 128 directions comes second and finds less, one of all directions more. Measured for n = 20,000 to
+# 200,000, d = 128 to 768: 32 directions exclude 0.9 of what can be excluded, 64 half of the rest, 128 a third of that.
+_CANDIDATES_LEFT = 1.3
+_EXPECTED_SHARE = {32: 0.5, 64: 0.56, 128: 0.3}
+_MORE_BY_ALL = 0.1
+# What a product of the loops over covariances costs, in products of a tile; what a candidate costs beside a product for
+# each entry of its form; and what the loops that make a cluster's form cost for each entry. Set so that they give what
+# was measured at n = 100,000, d = 128, k = 100 in float32: 128 directions there save 0.09 s in the tiles and cost 0.2.
+_LOOP_COST = 3
+_CANDIDATE_COST = 3000
+_INNER_COST = 30
+# Beside its products a pair costs a square root, sums and its share of gathering rows, as many features as this; the
+# costs above hold for 128 features, where that is in them, and below a pair that is left out is worth more. With it
+# n = 20,000, d = 32, k = 100 computes 2 to 3 % of the pairs instead of 16.
+_PAIR_FEATURES = 200
+_MEASURED_FEATURES = 128
+# What a candidate costs beside its pairs: as many pairs, for gathering the sample and for tiles that clusters do not
+# fill, and as many products of a tile, for bookkeeping. Measured with clusters of ten.
+_CANDIDATE_PAIRS = 50
+_CANDIDATE_PRODUCTS = 20_000
+
+
+class Load(NamedTuple):
+    """What bounds leave to be computed."""
+
+    candidates: float  # a sample
+    pairs: float  # a sample
+
+    def in_pairs(self, n_features: int) -> float:
+        """How many pairs of large tiles take the time of these."""
+        return self.pairs + self.candidates * (_CANDIDATE_PAIRS + _CANDIDATE_PRODUCTS / n_features)
+
+
+def directions_worth_it(data: ScaledData, choice: tuple[int, ...], load: Load) -> int:
+    """How many directions a basis that all clusters share should have, given what is left without; 0 for no basis.
+
+    Counted in products of n_features a sample.
+    """
+    n_features = data.X.shape[1]
+    most_vectors = most_directions(data.partition.n_clusters, n_features, data.dtype.itemsize)
+    # If nothing can be excluded, all pairs are computed, and no more.
+    needed = Load(_CANDIDATES_LEFT, _CANDIDATES_LEFT * _typical_size(data.partition.sizes))
+    superfluous = min(load.in_pairs(n_features), float(data.partition.n_samples)) - needed.in_pairs(n_features)
+    worth = max(1.0, (1 + _PAIR_FEATURES / n_features) / (1 + _PAIR_FEATURES / _MEASURED_FEATURES))
+    best, most = 0, 0.0
+    for wanted in choice:
+        n_vectors = min(wanted, most_vectors)
+        share = _EXPECTED_SHARE[wanted] + (_MORE_BY_ALL if n_features <= n_vectors else 0.0)
+        saved = worth * share * superfluous - _basis_cost(data, n_vectors, load)
+        if n_vectors > 0 and saved > most:
+            best, most = n_vectors, saved
+    return best
+
+
+def most_directions(n_clusters: int, n_features: int, itemsize: int) -> int:
+    """A multiple of the unit, 0 where forms of the least one take too much."""
+    room = int(np.sqrt(_FORMS_BYTES / (itemsize * n_clusters)))
+    return min(-(-n_features // _UNIT), room // _UNIT) * _UNIT
+
+
+def _basis_cost(data: ScaledData, n_vectors: int, load: Load) -> float:
+    n_samples, n_features = data.X.shape
+    search = 0.0 if n_features <= n_vectors else SEARCH_ROUNDS * min(1.0, SEARCH_MEMBERS / n_samples)
+    cost = n_vectors * (1 + 2 * _LOOP_COST * (1 + search))
+    # Its inner products with Σ times itself, for each cluster.
+    cost += _INNER_COST * n_vectors**2 * data.partition.n_clusters / n_samples
+    cost += load.candidates * (_CANDIDATE_COST + n_vectors**2) / n_features
+    return float(cost)
+
+
+def _typical_size(sizes: NDArray[np.intp]) -> float:
+    """Mean over samples of the size of their cluster."""
+    return float(np.sum(sizes.astype(np.float64) ** 2) / sizes.sum())

@@ -1,0 +1,367 @@
+"""Euclidean distance, exact, from few of the pairs.
+
+``a`` needs all pairs within a cluster, each computed once. ``b`` is a minimum over the other clusters, and a cluster
+that cannot be the nearest needs no distances. Three ways lead to ``b``:
+
+* *pruned*: bounds on mean distances (:mod:`fastsil.kernels.bounds`) leave a few candidate clusters a sample; the most
+  promising one is computed, its exact mean excludes others, the rest is computed;
+* *symmetric*: all pairs between clusters, each computed once for both sides. With few clusters, or where the bounds
+  exclude little, this is less work;
+* *complete*: all pairs, for one side at a time, where the bounds exclude little of so many clusters that the sums to
+  all of them, which symmetry needs, do not fit.
+
+The bounds only ever exclude what cannot be the minimum in exact arithmetic, so that all ways give the same answer to
+rounding, and every sum is taken in an order that does not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsil.engines.euclidean.basis_cost import SHARED_DIRECTIONS, Load, directions_worth_it
+from fastsil.engines.euclidean.moments import cluster_centers, radial_bounds, shared_basis
+from fastsil.engines.euclidean.tiles import MARGIN, PairSums, rounding_of_products, worthwhile_threads
+from fastsil.engines.scaling import ScaledData, scale_data
+from fastsil.engines.terms import SHARE_OF_OWN, SilhouetteTerms, Work
+from fastsil.kernels import bounds as bound_kernels
+from fastsil.kernels import euclidean as tile_kernels
+from fastsil.runtime.memory import require
+from fastsil.runtime.threads import Tick, part_of, run_tasks
+from fastsil.validation.partition import Partition, index_of_least, sorted_by_cluster
+
+# With so few clusters nothing can be excluded that symmetry does not save.
+_ALWAYS_SYMMETRIC = 3
+# Nor with a few more if all pairs cost less than the bounds do. Measured with one thread, pruned and symmetric, in ms:
+# digits, n = 1,797, d = 64, k = 10: 4.4 and 3.0; normal, n = 1,000, d = 512, k = 10: 10.4 and 5.2; n = 500, d = 16,
+# k = 10: both 1.0. Kernels of the bounds are not compiled then, either.
+_SMALL_SYMMETRIC = 10
+SMALL_PRODUCTS = 6e8
+# The symmetric way keeps a sum from every sample to every cluster; a task a pair of clusters bounds their number.
+_SYMMETRIC_BYTES = 48 << 20
+_SYMMETRIC_CLUSTERS = (6, 32)
+# Both sides of a pair cost a little more than one.
+_SYMMETRIC_COST = 1.1
+# Candidate pairs of one round are kept, at so many bytes each while they are sorted. Rounds of few samples share little
+# of what is read of a cluster; so a round has 256 at least, unless that leaves more candidates than twice as many and
+# one for every four samples, which are small beside what is kept of the samples.
+CANDIDATE_BYTES = 64
+ROUND_CANDIDATES = 1 << 18
+_ROUND_SAMPLES = (1 << 8, 1 << 18)
+_ROUND_SHARE = 0.25
+# Samples of a block times clusters. A block reads all centers, and so has 16 samples at least, unless there are so few
+# features that what it holds is more than the centers.
+_BLOCK_ENTRIES = 1 << 18
+_BLOCK_LEAST = 16
+_BLOCK_FEATURES = 4
+# Samples whose candidates are counted before more bounds are prepared.
+_PROBE_SAMPLES = 1024
+
+
+class _Nearest(NamedTuple):
+    """Nearest other cluster of each sample, by position in the order."""
+
+    mean: NDArray[np.float64]
+    cluster: NDArray[np.int32]
+
+
+class _Round(NamedTuple):
+    """Pairs of a sample and a cluster that may be its nearest other one, sorted by cluster; of a range of positions."""
+
+    start: int
+    end: int
+    row: NDArray[np.int32]  # position of the sample, from the start
+    cluster: NDArray[np.int32]
+    lower: NDArray[np.float64]  # lower bound on the mean distance
+    best: NDArray[np.intp]  # for each sample, the index of the most promising one
+
+
+def compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: Tick) -> SilhouetteTerms:
+    """Mean Euclidean distances of every sample.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features), float32 or float64, C-contiguous
+        Samples; read in place.
+    partition : Partition
+        Samples grouped by cluster.
+    n_jobs : int
+        Number of threads. The result has the same bits for any.
+    tick : callable
+        Told the share of the work that has been finished.
+    """
+    require(
+        5 * 8.0 * partition.n_clusters * X.shape[1],
+        f"What is kept of {partition.n_clusters:,} clusters in {X.shape[1]:,} features",
+        "Take fewer clusters, or reduce the features (by PCA).",
+    )
+    seconds: dict[str, float] = {}
+    n_jobs = worthwhile_threads(X.shape, n_jobs)
+    products = float(len(X)) ** 2 * X.shape[1]
+    data = scale_data(X, partition)
+    with _timed(seconds, "centers"):
+        centers = cluster_centers(data, n_jobs)
+        # One more origin, in the middle of the data: the one of the products with centers.
+        origins = np.empty((len(centers) + 1, X.shape[1]), data.dtype)
+        origins[:-1] = centers
+        origins[-1] = np.einsum("i,ij->j", partition.sizes / len(X), centers)
+        pairs = PairSums(data, origins, n_jobs)
+    with _timed(seconds, "own clusters"):
+        own_sums, squared_products = pairs.within_clusters(part_of(tick, SHARE_OF_OWN))
+    if partition.n_clusters <= (_SMALL_SYMMETRIC if products < SMALL_PRODUCTS else _ALWAYS_SYMMETRIC):
+        strategy = "symmetric"
+        with _timed(seconds, "other clusters"):
+            nearest = _nearest_by_symmetry(pairs, partition, part_of(tick, 1 - SHARE_OF_OWN))
+    else:
+        search = _Search(data, pairs, centers, squared_products, n_jobs, seconds)
+        strategy, nearest = search.nearest(part_of(tick, 1 - SHARE_OF_OWN))
+    return _finish(
+        data,
+        own_sums,
+        nearest,
+        Work(f"euclidean: {strategy}", pairs.pairs, pairs.pairs / partition.n_samples**2, seconds),
+    )
+
+
+def _nearest_by_symmetry(pairs: PairSums, partition: Partition, tick: Tick) -> _Nearest:
+    means = pairs.between_clusters(tick)
+    means /= partition.sizes[:, None]
+    for cluster in range(partition.n_clusters):
+        means[cluster, partition.offsets[cluster] : partition.offsets[cluster + 1]] = np.inf
+    cluster = means.argmin(axis=0).astype(np.int32)
+    return _Nearest(means[cluster, np.arange(partition.n_samples)], cluster)
+
+
+class _Search:
+    """The pruned way, round by round over the samples; it gives up for the symmetric way if that is less work."""
+
+    def __init__(
+        self,
+        data: ScaledData,
+        pairs: PairSums,
+        centers: NDArray[np.float64],
+        squared_products: NDArray[np.float64],
+        n_jobs: int,
+        seconds: dict[str, float],
+    ) -> None:
+        self._data = data
+        self._partition = data.partition
+        self._pairs = pairs
+        self._n_jobs = n_jobs
+        self._seconds = seconds
+        self._rooms: SimpleQueue[bound_kernels.Candidates] = SimpleQueue()
+        self._rounding = rounding_of_products(data.dtype, data.X.shape[1])
+        with _timed(seconds, "bounds"):
+            self._prepare_bounds(centers, squared_products)
+
+    def _prepare_bounds(self, centers: NDArray[np.float64], squared_products: NDArray[np.float64]) -> None:
+        """The first bounds; then those that save more than they cost, judged by what some samples still leave."""
+        data, origin = self._data, self._pairs.samples.origins[-1]
+        self._vectors = np.empty((0, data.X.shape[1]), dtype=data.dtype)
+        self._shared: list[bound_kernels.SharedBasis] = []
+        self._bounds, skew = radial_bounds(
+            data, centers, squared_products, origin, rounding=self._rounding, n_jobs=self._n_jobs
+        )
+        # Candidates a sample, to begin with.
+        self._expected = float(self._partition.n_clusters)
+        if float(len(data.X)) ** 2 * data.X.shape[1] < SMALL_PRODUCTS:
+            return
+        for choice in SHARED_DIRECTIONS:
+            load = self._probe()
+            self._expected = load.candidates
+            n_vectors = directions_worth_it(data, choice, load)
+            if n_vectors > 0:
+                vectors, shared = shared_basis(
+                    data, self._bounds, skew, origin, n_vectors, len(self._vectors), n_jobs=self._n_jobs
+                )
+                self._vectors = np.vstack([self._vectors, vectors])
+                self._shared.append(shared)
+            if n_vectors >= data.X.shape[1]:
+                return
+
+    def nearest(self, tick: Tick) -> tuple[str, _Nearest]:
+        """Strategy that was taken, and the nearest other clusters."""
+        partition = self._partition
+        n_samples = partition.n_samples
+        nearest = _Nearest(np.empty(n_samples), np.empty(n_samples, dtype=np.int32))
+        start, step = 0, round_samples(self._expected, n_samples)
+        while start < n_samples:
+            end = min(start + step, n_samples)
+            with _timed(self._seconds, "bounds"):
+                found = self._round(start, end)
+            step = round_samples(len(found.row) / (end - start), n_samples)
+            if start == 0 and self._symmetry_is_less_work(found):
+                with _timed(self._seconds, "other clusters"):
+                    return "symmetric", _nearest_by_symmetry(self._pairs, partition, tick)
+            if start == 0 and self._all_pairs_are_less_work(found):
+                del found
+                with _timed(self._seconds, "other clusters"):
+                    self._pairs.nearest_clusters(partition.n_clusters, nearest.mean, nearest.cluster, tick)
+                return "complete", nearest
+            with _timed(self._seconds, "other clusters"):
+                self._compute(found, nearest)
+            # One at a time: not what this round holds beside the next.
+            del found
+            tick((end - start) / n_samples)
+            start = end
+        return "pruned", nearest
+
+    def _probe(self) -> Load:
+        """What the bounds so far leave, from some samples of every part of the data."""
+        partition = self._partition
+        step = self._block_rows()
+        rows = partition.order[:: max(1, partition.n_samples // _PROBE_SAMPLES)]
+        candidates = pairs = 0
+        for low in range(0, len(rows), step):
+            clusters = self._select(rows[low : low + step]).cluster
+            candidates += len(clusters)
+            pairs += int(partition.sizes[clusters].sum())
+        return Load(candidates / len(rows), pairs / len(rows))
+
+    def _block_rows(self) -> int:
+        least = int(np.clip(self._data.X.shape[1] // _BLOCK_FEATURES, 1, _BLOCK_LEAST))
+        return int(np.clip(_BLOCK_ENTRIES // self._partition.n_clusters, least, tile_kernels.ROWS))
+
+    def _select(self, rows: NDArray[np.intp]) -> bound_kernels.Candidates:
+        """Candidates of a block of samples."""
+        n_clusters = self._partition.n_clusters
+        block = bound_kernels.Block(
+            codes=self._partition.codes[rows],
+            squares=np.empty((len(rows), n_clusters), self._data.dtype),
+            norms=np.empty(len(rows), self._data.dtype),
+            components=np.empty((len(rows), len(self._vectors)), self._data.dtype),
+        )
+        with self._pairs.workspaces.lend() as workspace:
+            tile_kernels.fill_squares_to_centers(
+                self._pairs.samples,
+                rows,
+                self._bounds.centers,
+                self._vectors,
+                n_clusters,
+                workspace,
+                block,
+            )
+        samples = bound_kernels.BlockRows(self._data.X, rows, self._data.scale)
+        with self._lend_room() as found:
+            least_upper = np.empty(len(rows))
+            n_found = bound_kernels.select_by_centers(block, self._bounds, self._rounding, least_upper, found)
+            for shared in self._shared:
+                n_found = bound_kernels.exclude_by_shared_basis(
+                    samples, block, self._bounds, shared, self._rounding, least_upper, found, n_found
+                )
+            return bound_kernels.Candidates(*(part[:n_found].copy() for part in found))
+
+    @contextmanager
+    def _lend_room(self) -> Iterator[bound_kernels.Candidates]:
+        """Lend room for all candidates of a block: pages that are new for each block cost more than the bounds."""
+        try:
+            room = self._rooms.get_nowait()
+        except Empty:
+            room = bound_kernels.make_candidates(self._block_rows() * self._partition.n_clusters)
+        try:
+            yield room
+        finally:
+            self._rooms.put(room)
+
+    def _round(self, start: int, end: int) -> _Round:
+        """Candidates of a range of positions."""
+        step = self._block_rows()
+        starts = range(start, end, step)
+        found: list[Any] = [None] * len(starts)
+
+        def select(index: int, stop: NDArray[np.uint8]) -> None:
+            low, high = starts[index], min(starts[index] + step, end)
+            found[index] = self._select(self._partition.order[low:high])
+            found[index].row[:] += low - start
+
+        run_tasks(select, range(len(starts)), [1.0] * len(starts), n_jobs=self._n_jobs)
+        # A field at a time, and the blocks' parts of it are given up: there may be more candidates than of all else.
+        rows, clusters, lower, guesses = (list(of_blocks) for of_blocks in zip(*found, strict=True))
+        found.clear()
+        cluster = np.concatenate(clusters)
+        clusters.clear()
+        by_cluster = sorted_by_cluster(cluster, self._partition.n_clusters)
+        cluster = cluster[by_cluster]
+
+        def together(of_blocks: list[NDArray[Any]]) -> NDArray[Any]:
+            whole = np.concatenate(of_blocks)
+            of_blocks.clear()
+            return whole[by_cluster]
+
+        row = together(rows)
+        best = index_of_least(row, together(guesses), end - start)
+        return _Round(start, end, row, cluster, together(lower), best)
+
+    def _symmetry_is_less_work(self, found: _Round) -> bool:
+        partition = self._partition
+        always, most = _SYMMETRIC_CLUSTERS
+        fits = 8 * partition.n_samples * partition.n_clusters <= _SYMMETRIC_BYTES
+        if partition.n_clusters > (most if fits else always):
+            return False
+        sizes = partition.sizes.astype(np.float64)
+        # Of the other candidates, half are excluded once the most promising one is known.
+        promising = sizes[found.cluster[found.best]].sum()
+        pruned = (promising + sizes[found.cluster].sum()) / 2 * partition.n_samples / len(found.best)
+        symmetric = (partition.n_samples**2 - (sizes**2).sum()) / 2
+        return bool(pruned > _SYMMETRIC_COST * symmetric)
+
+    def _all_pairs_are_less_work(self, found: _Round) -> bool:
+        n_rows = found.end - found.start
+        left = Load(len(found.row) / n_rows, self._partition.sizes[found.cluster].sum() / n_rows)
+        return left.in_pairs(self._data.X.shape[1]) > self._partition.n_samples
+
+    def _compute(self, found: _Round, nearest: _Nearest) -> None:
+        """Exact means to the candidates of a round, and the smallest of them."""
+        means = np.full(len(found.row), np.inf)
+        promising = np.sort(found.best)
+        means[promising] = self._means(found, promising)
+        # A candidate whose bound is within the rounding of what was computed may yet be nearer.
+        limit = means[found.best] * (1.0 + MARGIN[self._data.dtype])
+        others = found.lower <= limit[found.row]
+        others[found.best] = False
+        left = np.flatnonzero(others)
+        means[left] = self._means(found, left)
+        # Candidates are sorted by cluster, so that of clusters that tie the first is found.
+        least = index_of_least(found.row, means, found.end - found.start)
+        nearest.mean[found.start : found.end] = means[least]
+        nearest.cluster[found.start : found.end] = found.cluster[least]
+
+    def _means(self, found: _Round, which: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Mean distances of the candidates at some (sorted) indices."""
+        clusters = found.cluster[which]
+        rows = self._partition.order[found.start : found.end][found.row[which]]
+        means = self._pairs.to_clusters(rows, clusters)
+        means /= self._partition.sizes[clusters]
+        return means
+
+
+def round_samples(candidates_per_sample: float, n_samples: int) -> int:
+    """Samples of a round of the pruned way, of so many in all."""
+    most = 2 * ROUND_CANDIDATES + _ROUND_SHARE * n_samples
+    wanted = np.clip(ROUND_CANDIDATES / candidates_per_sample, *_ROUND_SAMPLES)
+    return max(1, int(min(wanted, most / candidates_per_sample)))
+
+
+def _finish(data: ScaledData, own_sums: NDArray[np.float64], nearest: _Nearest, work: Work) -> SilhouetteTerms:
+    """From sums by position to terms by row of X."""
+    partition = data.partition
+    a, b = np.empty(partition.n_samples), np.empty(partition.n_samples)
+    neighbor = np.empty(partition.n_samples, dtype=np.int32)
+    a[partition.order] = own_sums
+    a /= np.maximum(partition.sizes - 1, 1)[partition.codes]
+    b[partition.order] = nearest.mean
+    neighbor[partition.order] = nearest.cluster
+    return SilhouetteTerms(a=a, b=b, neighbor=neighbor, work=work, exponent=data.exponent)
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    seconds[phase] = seconds.get(phase, 0.0) + time.perf_counter() - started

@@ -1,0 +1,340 @@
+"""Moments of clusters, and the table of bounds on mean distances that they give.
+
+Sums run over pieces of a fixed number of samples and are then added in order, so that they have the same bits for
+any number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from fastsil.engines.euclidean.basis_cost import SEARCH_MEMBERS, SEARCH_ROUNDS, SHARED_DIRECTIONS, most_directions
+from fastsil.engines.scaling import ScaledData
+from fastsil.kernels import moments as kernels
+from fastsil.kernels.bounds import ClusterBounds, SharedBasis
+from fastsil.runtime.threads import in_batches, run_tasks
+
+# Members that are summed in one go; sums of pieces are added in order.
+_PIECE = 8192
+# Of the samples that a search for directions looks at.
+_SEARCH_PIECES = 8
+# Products of covariances with a basis are kept for so many bytes of clusters at a time.
+_PRODUCTS_BYTES = 16 << 20
+_BLOCK_BYTES = 4 << 20
+
+
+def cluster_centers(data: ScaledData, n_jobs: int) -> NDArray[np.float64]:
+    """Mean of every cluster, shape (n_clusters, n_features), scaled.
+
+    Differences from one of the members are averaged, so that data far from 0 lose no digits.
+    """
+    order, offsets = data.partition.order, data.partition.offsets
+    first = data.X[order[offsets[:-1]]].astype(np.float64) * data.scale
+
+    def add(rows: NDArray[np.intp], cluster: int, sums: NDArray[np.float64]) -> None:
+        kernels.add_differences(data.X, rows, data.scale, first[cluster], sums)
+
+    sums = _sum_over_members(data, add, data.X.shape[1], n_jobs)
+    sums /= data.partition.sizes[:, None]
+    sums += first
+    return sums
+
+
+def radial_bounds(
+    data: ScaledData,
+    centers: NDArray[np.float64],
+    squared_products: NDArray[np.float64],
+    origin: NDArray[np.floating],
+    *,
+    rounding: float,
+    n_jobs: int,
+) -> tuple[ClusterBounds, NDArray[np.float64]]:
+    """What :mod:`fastsil.kernels.bounds` needs to know of each cluster for its first bounds.
+
+    Parameters
+    ----------
+    data : ScaledData
+        Samples and partition.
+    centers : ndarray of shape (n_clusters, n_features)
+        Mean of every cluster.
+    squared_products : ndarray of shape (n_clusters,)
+        Sum of (u·u')² over all ordered pairs of members, u relative to the center: the squared Frobenius norm of
+        the covariance, times |C|². 0 where it is not known, with few features.
+    origin : ndarray of shape (n_features,)
+        Origin of the products that distances to centers are computed from.
+    rounding : float
+        Rounding of inner products, relative to the product of the norms.
+    n_jobs : int
+        Number of threads.
+
+    Returns
+    -------
+    bounds : ClusterBounds
+        ``spectral`` is no less than the Frobenius norm of the covariance, which :func:`shared_basis` relies on.
+    skew : ndarray of shape (n_clusters, n_features)
+        Mean of r² (y - center) over the members y.
+    """
+    sizes = data.partition.sizes
+    n_features = data.X.shape[1]
+
+    def add_radial(rows: NDArray[np.intp], cluster: int, sums: NDArray[np.float64]) -> None:
+        kernels.add_radial_moments(data.X, rows, data.scale, centers[cluster], sums[2:], sums[:2])
+
+    sums = _sum_over_members(data, add_radial, n_features + 2, n_jobs)
+    sums /= sizes[:, None]
+    variance, fourth, skew = np.ascontiguousarray(sums[:, 0]), sums[:, 1], sums[:, 2:]
+    # The products that the norm was summed from are rounded, by at most `rounding` of the product of the norms.
+    frobenius = np.sqrt(squared_products) / sizes
+    frobenius = np.sqrt((frobenius + rounding * variance) ** 2 + (rounding * variance) ** 2)
+    spectral = np.where(squared_products > 0, np.minimum(variance, frobenius), variance)
+    return cluster_bounds(centers, origin, variance=variance, fourth=fourth, skew=skew, spectral=spectral), skew
+
+
+def cluster_bounds(
+    centers: NDArray[np.float64],
+    origin: NDArray[np.floating],
+    *,
+    variance: NDArray[np.float64],
+    fourth: NDArray[np.float64],
+    skew: NDArray[np.float64],
+    spectral: NDArray[np.float64],
+) -> ClusterBounds:
+    """The table for the first bounds, from moments of the members y of each cluster, with r = |y - center|.
+
+    Parameters
+    ----------
+    centers : ndarray of shape (n_clusters, n_features)
+        Means of the members.
+    origin : ndarray of shape (n_features,)
+        Origin of the products that distances to centers are computed from.
+    variance, fourth : ndarray of shape (n_clusters,)
+        Means of r² and r⁴.
+    skew : ndarray of shape (n_clusters, n_features)
+        Mean of r² (y - center).
+    spectral : ndarray of shape (n_clusters,)
+        Largest eigenvalue of the covariance, or more.
+    """
+    lengths, center_norms, skew_norm = np.empty((3, len(centers)))
+    for some in _row_blocks(centers):
+        lengths[some] = np.linalg.norm(centers[some], axis=1)
+        center_norms[some] = ((centers[some] - origin) ** 2).sum(axis=1)
+        skew_norm[some] = np.linalg.norm(skew[some], axis=1)
+    return ClusterBounds(
+        centers=centers,
+        center_rounding=2.0**-48 * lengths + 1e-12 * np.sqrt(variance),
+        center_norms=center_norms,
+        variance=variance,
+        variance_r2=np.maximum(fourth - variance**2, 0.0) + 1e-12 * fourth,
+        skew_norm=skew_norm,
+        spectral=spectral * (1 + 1e-9),
+    )
+
+
+def shared_basis(
+    data: ScaledData,
+    bounds: ClusterBounds,
+    skew: NDArray[np.float64],
+    origin: NDArray[np.floating],
+    n_vectors: int,
+    first: int,
+    *,
+    n_jobs: int,
+) -> tuple[NDArray[np.floating], SharedBasis]:
+    """Leading directions of the scatter within clusters, and what is known of each cluster along them.
+
+    Parameters
+    ----------
+    data, bounds, skew, origin, n_jobs
+        As for and from :func:`radial_bounds`.
+    n_vectors : int
+        How many directions, a multiple of 16; those beyond n_features are 0.
+    first : int
+        Column of components where those of this basis begin.
+
+    Returns
+    -------
+    vectors : ndarray of shape (n_vectors, n_features)
+        The basis.
+    shared : SharedBasis
+    """
+    n_clusters, n_features = bounds.centers.shape
+    basis = _zeros((n_vectors, n_features), np.float64)
+    basis[:] = _shared_directions(data, bounds.centers, n_vectors, n_jobs)
+    forms = np.empty((n_clusters, n_vectors, n_vectors), dtype=data.dtype)
+    form_norms, rest = np.empty(n_clusters), np.zeros(n_clusters)
+    step = max(1, _PRODUCTS_BYTES // (8 * n_vectors * max(n_features, 4 * n_vectors)))
+    for start in range(0, n_clusters, step):
+        some = np.arange(start, min(start + step, n_clusters))
+        products = _covariance_products(data, bounds.centers, some, basis, n_jobs)
+        # What is wanted of `spectral` here is that it bounds the Frobenius norm: it is that norm, or the trace.
+        exact, rest[some] = _forms(basis, products, bounds.variance[some], bounds.spectral[some], n_jobs)
+        form_norms[some] = np.sqrt((exact**2).sum(axis=(1, 2))) * (1 + 1e-6)
+        forms[some] = exact
+    inside, skew_inside = np.empty((2, n_clusters, n_vectors))
+    kernels.fill_inner_products(skew, basis, skew_inside)
+    skew_outside, skew_rest = np.empty(skew.shape, data.dtype), np.empty(n_clusters)
+    for block in _row_blocks(skew):
+        kernels.fill_inner_products(bounds.centers[block] - origin, basis, inside[block])
+        outside = skew[block] - skew_inside[block] @ basis
+        skew_outside[block], skew_rest[block] = outside, np.linalg.norm(outside, axis=1)
+    shared = SharedBasis(
+        first=first,
+        centers=inside,
+        forms=forms,
+        form_norms=form_norms,
+        rest=rest if n_features > n_vectors else np.zeros(n_clusters),
+        skew=skew_inside.astype(data.dtype),
+        skew_outside=skew_outside,
+        skew_rest=skew_rest + 1e-7 * bounds.skew_norm,
+    )
+    return basis.astype(data.dtype), shared
+
+
+def bytes_of_shared_basis(n_clusters: int, n_features: int, itemsize: int) -> int:
+    """Memory of the first basis, the products that it is made by included, with as few directions as it may have."""
+    n_vectors = min(SHARED_DIRECTIONS[0][0], most_directions(n_clusters, n_features, itemsize))
+    products = 8 * n_clusters * n_vectors * max(n_features, 4 * n_vectors)
+    forms = (8 + itemsize) * n_clusters * n_vectors**2
+    return min(_PRODUCTS_BYTES, products) + forms + (8 + itemsize) * n_clusters * n_features
+
+
+def _shared_directions(
+    data: ScaledData, centers: NDArray[np.float64], n_vectors: int, n_jobs: int
+) -> NDArray[np.float64]:
+    """Orthonormal rows near the leading eigenvectors of the scatter within clusters, by subspace iteration."""
+    n_samples, n_features = data.X.shape
+    if n_features <= n_vectors:
+        return np.eye(n_vectors, n_features)
+    codes, order = data.partition.codes, data.partition.order
+    looked_at = order[:: -(-n_samples // SEARCH_MEMBERS)]
+    start = looked_at[np.linspace(0, len(looked_at) - 1, n_vectors).astype(np.intp)]
+    vectors = data.X[start].astype(np.float64) * data.scale - centers[codes[start]]
+    cuts = np.linspace(0, len(looked_at), _SEARCH_PIECES + 1).astype(np.intp)
+    for _ in range(SEARCH_ROUNDS):
+        basis = _zeros(vectors.shape, data.dtype)
+        basis[:] = vectors / (np.abs(vectors).max() or 1.0)
+        products = _zeros((_SEARCH_PIECES, *basis.shape), data.dtype)
+
+        def add(piece: int, stop: NDArray[np.uint8]) -> None:
+            rows = looked_at[cuts[piece] : cuts[piece + 1]]
+            kernels.add_covariance_products(data.X, rows, data.scale, centers, codes, basis, products[piece])  # noqa: B023
+
+        run_tasks(add, range(_SEARCH_PIECES), [1.0] * _SEARCH_PIECES, n_jobs=n_jobs)
+        vectors = products.sum(axis=0, dtype=np.float64)
+    kernels.orthonormalize_rows(vectors)
+    return vectors
+
+
+def _forms(
+    basis: NDArray[np.float64],
+    products: NDArray[np.float64],
+    variance: NDArray[np.float64],
+    frobenius: NDArray[np.float64],
+    n_jobs: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """M and ρ + 1/α of some clusters, from Σ times the basis: see :mod:`fastsil.kernels.bounds`."""
+    n_vectors = len(basis)
+    forms, rest = np.empty((len(products), n_vectors, n_vectors)), np.empty(len(products))
+
+    def form(batch: range, stop: NDArray[np.uint8]) -> None:
+        for index in batch:
+            forms[index], rest[index] = _form(basis, products[index], variance[index], frobenius[index])
+
+    batches = in_batches(len(products), n_jobs=n_jobs)
+    run_tasks(form, batches, [len(batch) for batch in batches], n_jobs=n_jobs)
+    return forms, rest
+
+
+def _form(
+    basis: NDArray[np.float64], products: NDArray[np.float64], variance: float, frobenius: float
+) -> tuple[NDArray[np.float64], float]:
+    # QᵀΣQ, QᵀΣΣQ, and the part of the latter that stays inside.
+    inner, lengths, twice = np.empty((3, len(basis), len(basis)))
+    kernels.fill_inner_products(basis, products, inner)
+    kernels.fill_inner_products(products, products, lengths)
+    kernels.fill_inner_products(inner, inner, twice)
+    length2, inner2 = np.trace(lengths), np.trace(twice)
+    # What is not quite symmetric, what cancels, and all other rounding, is less than these shares of the whole.
+    identity = np.eye(len(basis))
+    form = (inner + inner.T) / 2 + 1e-11 * np.sqrt(inner2) * identity
+    crossing = lengths - twice + 1e-13 * length2 * identity
+    # α is best where α |Ez|² = |w|² / α; the typical u is taken to be spread as the members are.
+    outside = max(variance - np.trace(form), 0.0) + 1e-9 * variance
+    typical = (crossing * form).sum() + 1e-12 * variance * frobenius**2
+    alpha = np.sqrt(outside / typical) if typical > 0 else 0.0
+    back = 1.0 / alpha if alpha > 0 else 0.0
+    rest = np.sqrt(max(frobenius**2 - 2 * length2 + inner2, 0.0) + 1e-12 * frobenius**2)
+    return form + alpha * crossing, float(rest + back)
+
+
+def _covariance_products(
+    data: ScaledData,
+    centers: NDArray[np.float64],
+    chosen: NDArray[np.intp],
+    basis: NDArray[np.float64],
+    n_jobs: int,
+) -> NDArray[np.float64]:
+    """Covariance times basis for each chosen cluster, (n_chosen, n_vectors, n_features)."""
+
+    def add(rows: NDArray[np.intp], cluster: int, sums: NDArray[np.float64]) -> None:
+        kernels.add_covariance_products(
+            data.X, rows, data.scale, centers, data.partition.codes, basis, sums.reshape(basis.shape)
+        )
+
+    sums = _sum_over_members(data, add, basis.size, n_jobs, clusters=chosen)
+    sums /= data.partition.sizes[chosen, None]
+    return sums.reshape(-1, *basis.shape)
+
+
+def _sum_over_members(
+    data: ScaledData,
+    add: Callable[[NDArray[np.intp], int, NDArray[np.float64]], None],
+    width: int,
+    n_jobs: int,
+    *,
+    clusters: NDArray[np.intp] | None = None,
+) -> NDArray[np.float64]:
+    """Sums of ``add(rows, cluster, sums)`` over the members of each cluster, (n_clusters, width)."""
+    partition = data.partition
+    if clusters is None:
+        clusters = np.arange(partition.n_clusters)
+    sizes = partition.sizes[clusters]
+    n_pieces = np.maximum(-(-sizes // _PIECE), 1)
+    first = np.concatenate([[0], np.cumsum(n_pieces)])
+    sums = _zeros((int(first[-1]), width), np.float64)
+    owner = np.repeat(np.arange(len(clusters)), n_pieces)
+
+    def add_pieces(batch: range, stop: NDArray[np.uint8]) -> None:
+        for piece in batch:
+            if stop[0]:
+                return
+            cluster = int(clusters[owner[piece]])
+            start = partition.offsets[cluster] + (piece - first[owner[piece]]) * _PIECE
+            end = min(start + _PIECE, partition.offsets[cluster + 1])
+            add(partition.order[start:end], cluster, sums[piece])
+
+    batches = in_batches(len(owner), n_jobs=n_jobs)
+    run_tasks(add_pieces, batches, [len(batch) for batch in batches], n_jobs=n_jobs)
+    if len(owner) == len(clusters):
+        return sums
+    return np.add.reduceat(sums, first[:-1], axis=0)
+
+
+def _row_blocks(table: NDArray[Any]) -> Iterator[slice]:
+    """Blocks of rows: what is computed from clusters times features holds little beside them."""
+    step = max(1, _BLOCK_BYTES // (8 * table.shape[1]))
+    return (slice(start, start + step) for start in range(0, len(table), step))
+
+
+def _zeros(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """Zeros that begin with a line of the cache: see :func:`fastsil.kernels.moments.add_covariance_products`."""
+    itemsize = np.dtype(dtype).itemsize
+    size = math.prod(shape)
+    room = np.zeros(size + 64 // itemsize, dtype)
+    first = -room.ctypes.data % 64 // itemsize
+    return room[first : first + size].reshape(shape)

@@ -1,0 +1,113 @@
+"""A mapped file larger than memory, copied once so that the rows of each cluster lie together.
+
+Euclidean distance gathers the rows of a cluster, and of two clusters, again and again. Of a file in no order that does
+not fit the memory that is left for it, each gather reads nearly all pages from the disk. A copy in the order of the
+partition is read in stretches. It is made block by block, so that the file itself is read once, from front to back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import mmap
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsil.runtime.memory import available_bytes
+from fastsil.validation.partition import Partition, partition_from_codes
+
+# Rows that are sorted in memory at a time, and this part of what memory has room for at most: the rows, their pages of
+# the file and those of the copy that are not yet on the disk lie beside each other.
+_BLOCK_BYTES = 64 << 20
+_PART_OF_MEMORY = 16
+# What is left free on the disk.
+_SPARE_BYTES = 256 << 20
+
+_WORDS = (
+    "X is a file of %.1f GiB that memory has no room for; its rows are copied once, cluster by cluster, to a temporary "
+    "file in %s."
+)
+
+
+@contextlib.contextmanager
+def rows_together(X: Any, partition: Partition) -> Iterator[tuple[Any, Partition]]:
+    """The samples, in the order of the partition if they are better copied so; and their partition.
+
+    Row i of the copy is row ``partition.order[i]`` of X. The copy is a temporary file without a name, beside the file
+    of X if that folder can be written to, else where temporary files are; it is gone afterwards, whatever happens.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features), or another container
+        Samples; only of a mapped file that memory has no room for a copy is made, and if the disk has room.
+    partition : Partition
+        Samples grouped by cluster.
+    """
+    file = _file_of(X)
+    if file is None or not _is_too_large(X) or _is_sorted(partition):
+        yield X, partition
+        return
+    for folder in (Path(file).parent if isinstance(file, (str, os.PathLike)) else None, Path(tempfile.gettempdir())):
+        if folder is None or shutil.disk_usage(folder).free < X.nbytes + _SPARE_BYTES:
+            continue
+        with contextlib.ExitStack() as stack:
+            try:
+                copy = stack.enter_context(tempfile.TemporaryFile(prefix=".fastsil-", dir=folder))
+                logging.getLogger("fastsil").warning(_WORDS, X.nbytes / 2**30, folder)
+                _write_sorted(X, partition, copy)
+            except OSError:
+                continue  # a folder or disk that takes no such file
+            rows = np.memmap(copy, dtype=X.dtype, mode="r", shape=X.shape)
+            yield rows, partition_from_codes(partition.classes, partition.codes[partition.order])
+            return
+    yield X, partition
+
+
+def _file_of(X: Any) -> Any:
+    """The file that an array is mapped from: its path, True if that is not known; None of other arrays."""
+    while isinstance(X, np.ndarray):
+        if isinstance(X, np.memmap) and X.filename is not None:
+            return X.filename
+        X = X.base
+    if isinstance(X, memoryview):
+        X = X.obj
+    return True if isinstance(X, mmap.mmap) else None
+
+
+def _is_too_large(X: NDArray[Any]) -> bool:
+    available = available_bytes()
+    return available is not None and X.nbytes > available
+
+
+def _is_sorted(partition: Partition) -> bool:
+    return bool((np.diff(partition.order) > 0).all())
+
+
+def _write_sorted(X: NDArray[Any], partition: Partition, copy: IO[bytes]) -> None:
+    """Rows to their places, block by block: of each cluster one stretch of the file."""
+    row_bytes = X.shape[1] * X.itemsize
+    block_bytes = min(_BLOCK_BYTES, (available_bytes() or _BLOCK_BYTES) // _PART_OF_MEMORY)
+    step = max(1, block_bytes // row_bytes)
+    ends = partition.offsets[:-1].copy()
+    copy.truncate(X.nbytes)
+    for start in range(0, len(X), step):
+        codes = partition.codes[start : start + step]
+        order = np.argsort(codes, kind="stable")
+        rows = X[start : start + step][order]
+        counts = np.bincount(codes, minlength=partition.n_clusters)
+        first = 0
+        for cluster in np.flatnonzero(counts):
+            copy.seek(int(ends[cluster]) * row_bytes)
+            copy.write(rows[first : first + counts[cluster]].data)
+            first += counts[cluster]
+        ends += counts
+        copy.flush()
+        # Control groups end a process that has more pages to write than they have room for.
+        os.fsync(copy.fileno())

@@ -1,0 +1,412 @@
+"""Sums of distances over many pairs: which tiles are computed, by which task, in which order.
+
+Ranges of samples are cut into pieces of a size that depends on the data alone. Each pair of pieces is computed once,
+for both sides. The pairs are played as a round-robin tournament: in each round every piece meets one other, so that
+tasks of a round write to disjoint places, and a task waits only for the earlier tasks of its own two pieces. There are
+no locks and no atomics, and every sum is taken in the same order for any number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import chain, pairwise, zip_longest
+from queue import SimpleQueue
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsil.engines.scaling import ScaledData
+from fastsil.kernels import euclidean as kernels
+from fastsil.runtime.threads import Tick, enough_for_threads, run_tasks
+
+# Products (pairs times features) of a task: 1 to 10 ms, long beside the cost of handing it out, short enough for
+# interrupts and progress. Small work is cut into fewer products a task, so that no thread waits for the last one.
+_TASK_PRODUCTS = (1e8, 1e9)
+_TASKS = 64
+# A piece is a multiple of a tile; small enough for many more tasks than threads, large enough to pack rarely.
+_PIECE_ROWS = (kernels.ROWS, 4 * kernels.ROWS)
+_PIECES = 64
+# Products of all pairs below which starting threads costs more than it saves: digits, n = 1,797 with 2e8, take 5 ms on
+# one thread and 10 ms on two.
+_WORTH_THREADS = 1e9
+# A mean distance from these sums is off by less than this share, by the type that distances are computed in.
+MARGIN = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-11}
+
+
+class Piece(NamedTuple):
+    """Some members of a cluster: a range of the partition's order."""
+
+    start: int
+    end: int
+    cluster: int
+
+
+class Workspaces:
+    """Memory of so many threads (0: of the calling one) that run tile kernels, lent to one at a time."""
+
+    def __init__(self, dtype: np.dtype[Any], n_features: int, n_threads: int) -> None:
+        self._free: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(max(1, n_threads)):
+            self._free.put(kernels.make_workspace(dtype, n_features))
+
+    @contextmanager
+    def lend(self) -> Iterator[Any]:
+        """Memory of one thread, for a while."""
+        workspace = self._free.get()
+        try:
+            yield workspace
+        finally:
+            self._free.put(workspace)
+
+
+class PairSums:
+    """Runs the tile kernels over one set of data.
+
+    Parameters
+    ----------
+    data : ScaledData
+        Samples grouped by cluster.
+    origins : ndarray of shape (n_origins, n_features)
+        Scaled center of each cluster, in the type that distances are computed in; more may follow.
+    n_jobs : int
+        Number of threads.
+
+    Attributes
+    ----------
+    samples : Samples
+        The data as the kernels take them.
+    workspaces : Workspaces
+        Memory of the threads.
+    pairs : int
+        Pairs computed so far.
+    """
+
+    def __init__(self, data: ScaledData, origins: NDArray[Any], n_jobs: int) -> None:
+        self.samples = kernels.Samples(data.X, data.partition.order, origins, data.dtype.type(data.scale))
+        self.pairs = 0
+        self._partition = data.partition
+        self._n_features: int = data.X.shape[1]
+        self._n_jobs = n_jobs
+        self.workspaces = Workspaces(data.dtype, self._n_features, n_jobs)
+
+    def within_clusters(self, tick: Tick) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Sum of distances from each sample to its own cluster.
+
+        Returns
+        -------
+        sums : ndarray of shape (n_samples,)
+            By position in the order, scaled.
+        squared_products : ndarray of shape (n_clusters,)
+            Sum of squared inner products over all ordered pairs of members, relative to the center; 0 with so few
+            features that distances are computed by differences.
+        """
+        sums = np.zeros((1, self._partition.n_samples))
+        pieces = self._pieces()
+        costs = (pieces[:, 1] - pieces[:, 0]).astype(np.float64) ** 2 / 2
+        diagonal = [_Task(pieces[low:high], None, costs[low:high].sum()) for low, high in self._batches(costs)]
+        # Round by round over all clusters, so that tasks that may run at once stand together.
+        edges = np.searchsorted(pieces[:, 2], np.arange(self._partition.n_clusters + 1))
+        cut = np.flatnonzero(np.diff(edges) > 1)
+        tournaments = [_tournament(_named(pieces[edges[cluster] : edges[cluster + 1]])) for cluster in cut]
+        turns = chain.from_iterable(zip_longest(*tournaments, fillvalue=[]))
+        crossing = [_Task([rows], columns, _n_pairs(rows, columns)) for rows, columns in chain.from_iterable(turns)]
+        squared_products = np.zeros(self._partition.n_clusters)
+
+        def add(task: _Task, stop: NDArray[np.uint8]) -> NDArray[np.float64]:
+            if task.columns is not None:
+                return self._add_between(task.rows[0], task.columns, (0, 0), sums, stop)
+            squares = np.zeros(len(task.rows))
+            with self.workspaces.lend() as workspace:
+                kernels.add_distances_within(self.samples, np.asarray(task.rows), workspace, sums, squares, stop)
+            return squares
+
+        tasks = diagonal + crossing
+        for task, squares in zip(tasks, self._run(add, tasks, tick), strict=True):
+            np.add.at(squared_products, np.asarray(task.rows)[:, 2], squares)
+        return sums[0], squared_products
+
+    def between_clusters(self, tick: Tick) -> NDArray[np.float64]:
+        """Sum of distances from each sample to every other cluster, (n_clusters, n_samples) by position, scaled."""
+        sums = np.zeros((self._partition.n_clusters, self._partition.n_samples))
+        pieces = _named(self._pieces())
+        tasks = [
+            _Task([rows], columns, _n_pairs(rows, columns))
+            for turn in _tournament(pieces)
+            for rows, columns in turn
+            if rows.cluster != columns.cluster
+        ]
+
+        def add(task: _Task, stop: NDArray[np.uint8]) -> None:
+            rows, columns = task.rows[0], task.columns
+            assert columns is not None
+            self._add_between(rows, columns, (columns.cluster, rows.cluster), sums, stop)
+
+        self._run(add, tasks, tick)
+        return sums
+
+    def by_groups(
+        self, cells: NDArray[np.intp], slots: NDArray[np.int32], n_slots: int, tick: Tick
+    ) -> NDArray[np.float64]:
+        """Sum of distances from each sample to every group of several groupings, from one pass over all pairs.
+
+        The clusters of the data are the pieces.
+
+        Parameters
+        ----------
+        cells : ndarray of shape (n_samples,)
+            By position in the order: neighbours with equal cells are in the same groups.
+        slots : ndarray of shape (n_samples, n_groupings)
+            By position: where the sample's group of each grouping is summed.
+        n_slots : int
+            Number of groups of all groupings.
+        tick : callable
+            Told the share of the work that has been finished.
+
+        Returns
+        -------
+        ndarray of shape (n_slots, n_samples)
+            By position, scaled.
+        """
+        sums = np.zeros((n_slots, self._partition.n_samples))
+        bounds = pairwise(self._partition.offsets.tolist())
+        pieces = [Piece(start, end, cluster) for cluster, (start, end) in enumerate(bounds)]
+        diagonal = [_Task([piece], None, (piece.end - piece.start) ** 2 / 2) for piece in pieces]
+        crossing = [
+            _Task([rows], columns, _n_pairs(rows, columns)) for turn in _tournament(pieces) for rows, columns in turn
+        ]
+
+        def add(task: _Task, stop: NDArray[np.uint8]) -> None:
+            rows, columns = task.rows[0], task.columns or task.rows[0]
+            ranges = np.array([[*rows[:2], *columns[:2], columns.cluster]])
+            with self.workspaces.lend() as workspace:
+                kernels.add_distances_by_groups(self.samples, ranges, cells, slots, workspace, sums, stop)
+
+        self._run(add, diagonal + crossing, tick)
+        return sums
+
+    def _add_between(
+        self,
+        rows: Piece,
+        columns: Piece,
+        slots: tuple[int, int],
+        sums: NDArray[np.float64],
+        stop: NDArray[np.uint8],
+    ) -> NDArray[np.float64]:
+        """Distances between two pieces, added to a slot for the rows and one for the columns; squared products."""
+        squares = np.zeros(1)
+        ranges = np.array([[*rows[:2], *columns[:2], columns.cluster, *slots]])
+        with self.workspaces.lend() as workspace:
+            kernels.add_distances_between(self.samples, ranges, workspace, sums, squares, stop)
+        return squares
+
+    def to_clusters(self, rows: NDArray[np.intp], clusters: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+        """Sum of distances from listed samples to one cluster each, scaled.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n_entries,)
+            Samples, as rows of X.
+        clusters : ndarray of shape (n_entries,)
+            Cluster of each entry, sorted; not the sample's own.
+
+        Returns
+        -------
+        ndarray of shape (n_entries,)
+        """
+        sums = np.zeros(len(rows))
+        ranges = np.array(list(self._ranges_to(clusters)), dtype=np.int64).reshape(-1, 5)
+        costs = ((ranges[:, 1] - ranges[:, 0]) * (ranges[:, 3] - ranges[:, 2])).astype(np.float64)
+        self.pairs += int(costs.sum())
+        batches = self._batches(costs)
+
+        def add(batch: tuple[int, int], stop: NDArray[np.uint8]) -> None:
+            with self.workspaces.lend() as workspace:
+                kernels.add_distances_to(self.samples, rows, ranges[slice(*batch)], workspace, sums, stop)
+
+        run_tasks(add, batches, [costs[slice(*batch)].sum() for batch in batches], n_jobs=self._n_jobs)
+        return sums
+
+    def nearest_clusters(self, origin: int, mean: NDArray[np.float64], cluster: NDArray[np.int32], tick: Tick) -> None:
+        """Least mean distance from each sample to another cluster, scaled, and that cluster, from all pairs.
+
+        Parameters
+        ----------
+        origin : int
+            Row of the origins that distances to all clusters are computed from.
+        mean, cluster : ndarray of shape (n_samples,)
+            By position; overwritten.
+        tick : callable
+            Told the share of the work that has been finished.
+        """
+        partition = self._partition
+        rows = piece_rows(partition.n_samples)
+        starts = range(0, partition.n_samples, rows)
+        self.pairs += partition.n_samples**2
+
+        def fill(start: int, stop: NDArray[np.uint8]) -> None:
+            task = np.array([start, min(start + rows, partition.n_samples), origin])
+            with self.workspaces.lend() as workspace:
+                kernels.fill_nearest_cluster(
+                    self.samples, task, partition.offsets, partition.codes, workspace, mean, cluster, stop
+                )
+
+        run_tasks(fill, starts, [1.0] * len(starts), n_jobs=self._n_jobs, tick=tick)
+
+    def _ranges_to(self, clusters: NDArray[np.integer[Any]]) -> Iterator[tuple[int, ...]]:
+        """Entries of one cluster, cut into tasks: start and end of the entries, of the cluster; the cluster."""
+        offsets = self._partition.offsets
+        used, counts = np.unique(clusters, return_counts=True)
+        ends = np.cumsum(counts)
+        task_pairs = self._task_pairs(float(counts @ self._partition.sizes[used]))
+        for cluster, low, high in zip(used, ends - counts, ends, strict=True):
+            start, end = offsets[cluster], offsets[cluster + 1]
+            tiles = int(task_pairs / (kernels.ROWS * (end - start)))
+            step = max(1, tiles) * kernels.ROWS
+            for entry in range(low, high, step):
+                yield entry, min(entry + step, high), start, end, cluster
+
+    def _pieces(self) -> NDArray[np.intp]:
+        """Each cluster cut into equal pieces, sorted: (n_pieces, 3) start, end, cluster."""
+        offsets, sizes = self._partition.offsets, self._partition.sizes
+        n_pieces = -(-sizes // piece_rows(self._partition.n_samples))
+        cluster = np.repeat(np.arange(len(sizes)), n_pieces)
+        index = np.arange(len(cluster)) - (np.cumsum(n_pieces) - n_pieces)[cluster]
+        cuts = [offsets[cluster] + sizes[cluster] * (index + end) // n_pieces[cluster] for end in (0, 1)]
+        return np.stack([*cuts, cluster], axis=1)
+
+    def _batches(self, costs: NDArray[np.float64]) -> list[tuple[int, int]]:
+        """Runs of tasks that together are worth handing out."""
+        until = np.cumsum(costs)
+        enough = self._task_pairs(float(costs.sum()))
+        batches, low, done = [], 0, 0.0
+        while low < len(costs):
+            high = min(int(np.searchsorted(until, done + enough)) + 1, len(costs))
+            batches.append((low, high))
+            low, done = high, float(until[high - 1])
+        return batches
+
+    def _task_pairs(self, pairs: float) -> float:
+        """Pairs of a task, where there are so many in all."""
+        least, most = _TASK_PRODUCTS
+        return max(least, min(most, pairs * self._n_features / _TASKS)) / self._n_features
+
+    def _run(self, add: Callable[[_Task, NDArray[np.uint8]], Any], tasks: list[_Task], tick: Tick) -> list[Any]:
+        """Run tasks that wait for the earlier tasks of their own pieces; returns their answers."""
+        self.pairs += int(sum(task.cost for task in tasks))
+        answers: list[Any] = [None] * len(tasks)
+
+        def run(index: int, stop: NDArray[np.uint8]) -> None:
+            answers[index] = add(tasks[index], stop)
+
+        _run_in_turn(run, tasks, n_jobs=self._n_jobs, tick=tick)
+        return answers
+
+
+def run_pairs_of_pieces(
+    add: Callable[[Piece, Piece, NDArray[np.uint8]], None],
+    pieces: list[Piece],
+    members: tuple[int, int],
+    *,
+    n_jobs: int,
+    tick: Tick,
+) -> int:
+    """Call ``add(rows, columns, stop)`` for every two pieces, and for each with itself, where either holds members.
+
+    Parameters
+    ----------
+    add : callable
+        Writes to the places of its two pieces only.
+    pieces : list of Piece
+        Pieces, sorted.
+    members : tuple of int
+        Start and end of a range of positions.
+    n_jobs : int
+        Number of threads.
+    tick : callable
+        Told the share of the work that has been finished.
+
+    Returns
+    -------
+    int
+        Number of pairs of samples.
+    """
+    meetings = [(piece, piece) for piece in pieces] + list(chain.from_iterable(_tournament(pieces)))
+    tasks = [
+        _Task([rows], columns, _n_pairs(rows, columns))
+        for rows, columns in meetings
+        if any(piece.start < members[1] and piece.end > members[0] for piece in (rows, columns))
+    ]
+
+    def run(index: int, stop: NDArray[np.uint8]) -> None:
+        rows, columns = tasks[index].rows[0], tasks[index].columns
+        assert columns is not None
+        add(rows, columns, stop)
+
+    _run_in_turn(run, tasks, n_jobs=n_jobs, tick=tick)
+    return int(sum(task.cost for task in tasks))
+
+
+def piece_rows(n_samples: int, unit: int = kernels.ROWS, n_pieces: int = _PIECES) -> int:
+    """Most samples of about so many pieces, a multiple of ``unit``, the rows or columns of a kernel's block."""
+    least, most = _PIECE_ROWS
+    return max(least, min(most, -(-n_samples // (n_pieces * unit)) * unit))
+
+
+def worthwhile_threads(shape: tuple[int, int], n_jobs: int) -> int:
+    """``n_jobs``, or HERE where all pairs of so many samples and features are soon computed."""
+    return enough_for_threads(n_jobs, float(shape[0]) ** 2 * shape[1], _WORTH_THREADS)
+
+
+def rounding_of_products(dtype: np.dtype[Any], length: int) -> float:
+    """Most that inner products in a tile are off by, relative to the product of the norms: sums of DEPTH at a time."""
+    return float(np.finfo(dtype).eps) * (kernels.DEPTH + length / kernels.DEPTH + 16)
+
+
+class _Task(NamedTuple):
+    """All pairs within each of some pieces (no columns), or between one piece and another."""
+
+    rows: list[Piece] | NDArray[np.intp]  # or an array of as many rows: there may be a million
+    columns: Piece | None
+    cost: float
+
+
+def _named(pieces: NDArray[np.intp]) -> list[Piece]:
+    return [Piece(*piece) for piece in pieces.tolist()]
+
+
+def _n_pairs(rows: Piece, columns: Piece) -> int:
+    return (rows.end - rows.start) * (columns.end - columns.start)
+
+
+def _run_in_turn(run: Callable[[int, NDArray[np.uint8]], None], tasks: list[_Task], *, n_jobs: int, tick: Tick) -> None:
+    """Call ``run(index, stop)`` for every task, each after the earlier tasks of its own pieces."""
+    costs = [task.cost for task in tasks]
+    run_tasks(run, range(len(tasks)), costs, n_jobs=n_jobs, tick=tick, after=_earlier_tasks_of_same_pieces(tasks))
+
+
+def _tournament(pieces: list[Piece]) -> list[list[tuple[Piece, Piece]]]:
+    """All pairs of pieces, in rounds in which no piece occurs twice: the circle method."""
+    players: list[Piece | None] = [*pieces, None] if len(pieces) % 2 else [*pieces]
+    half = len(players) // 2
+    rounds = []
+    for _ in range(len(players) - 1):
+        pairs = zip(players[:half], reversed(players[half:]), strict=True)
+        rounds.append([(min(a, b), max(a, b)) for a, b in pairs if a is not None and b is not None])
+        players.insert(1, players.pop())
+    return rounds
+
+
+def _earlier_tasks_of_same_pieces(tasks: list[_Task]) -> list[list[int]]:
+    # Only these are in more than one task; the start tells them apart.
+    meeting = {int(piece[0]) for task in tasks if task.columns for piece in (task.rows[0], task.columns)}
+    last: dict[int, int] = {}
+    after = []
+    for index, task in enumerate(tasks):
+        starts = meeting.intersection(np.asarray(task.rows)[:, 0].tolist())
+        if task.columns:
+            starts.add(task.columns.start)
+        after.append(sorted({last[start] for start in starts if start in last}))
+        last.update(dict.fromkeys(starts, index))
+    return after

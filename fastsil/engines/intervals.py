@@ -1,0 +1,224 @@
+"""Silhouettes row by row: a guess with an interval for every sample, exact ones for those that are asked for.
+
+Samples are named by their position in the order of the partition.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import pairwise_distances
+
+from fastsil.engines.dispatch import as_euclidean, silhouettes_from
+from fastsil.engines.euclidean.approximation import GUESS, LOWER, UPPER, Approximation, EuclideanRows
+from fastsil.engines.terms import SilhouetteTerms, Work
+from fastsil.runtime.threads import Tick, ignore_progress, part_of
+from fastsil.validation import Metric, check_row_of_distances, name_of_metric
+from fastsil.validation.arrays import result_dtype
+from fastsil.validation.partition import Partition
+
+# Exact silhouettes are within this of the truth, so that an interval that is wider by it holds them too.
+_PROMISE = {np.dtype(np.float32): 2e-6, np.dtype(np.float64): 1e-10}
+# Distances of other metrics held at a time.
+_CHUNK_BYTES = 32 << 20
+
+
+class SilhouetteRows(Protocol):
+    """What can be known of single silhouettes."""
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of samples computed so far."""
+
+    def intervals(self, tick: Tick = ignore_progress) -> NDArray[np.float64]:
+        """Lower bound, guess and upper bound of every silhouette, (n_samples, 3)."""
+
+    def exact(self, positions: NDArray[np.intp], tick: Tick = ignore_progress) -> NDArray[np.float64]:
+        """Silhouettes of some samples, given by ascending positions."""
+
+
+def open_rows(
+    X: Any,
+    partition: Partition,
+    metric: Metric,
+    metric_params: dict[str, Any],
+    *,
+    n_jobs: int,
+    tick: Tick = ignore_progress,
+) -> SilhouetteRows:
+    """Guesses from moments where the metric has a Euclidean form; else rows of scikit-learn's distances, no guesses."""
+    data = as_euclidean(X, metric, metric_params)
+    if data is None:
+        return DistanceRows(X, partition, metric, metric_params, n_jobs=n_jobs)
+    return MomentRows(data, partition, dtype=X.dtype, n_jobs=n_jobs, tick=tick)
+
+
+def guess_terms(
+    X: Any,
+    partition: Partition,
+    metric: Metric,
+    metric_params: dict[str, Any],
+    *,
+    refine_to: float | None,
+    n_jobs: int,
+    tick: Tick,
+) -> tuple[SilhouetteTerms, NDArray[np.float64]]:
+    """Guesses of all terms, and intervals of the silhouettes, (n_samples, 3); both by row of X.
+
+    Samples whose interval is wider than ``refine_to`` are computed exactly.
+
+    Raises
+    ------
+    ValueError
+        If the metric has no Euclidean form.
+    """
+    data = as_euclidean(X, metric, metric_params)
+    if data is None:
+        raise ValueError(
+            f"exact=False guesses from moments, which metric={name_of_metric(metric)!r} does not have for such data. "
+            "Pass exact=True, or call silhouette_estimate: it draws random samples for any metric."
+        )
+    started = time.perf_counter()
+    rows = MomentRows(data, partition, dtype=X.dtype, n_jobs=n_jobs, tick=part_of(tick, 0.2))
+    return rows.terms(refine_to, part_of(tick, 0.8), started)
+
+
+class MomentRows:
+    """Silhouettes in a Euclidean geometry.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features), float32 or float64, C-contiguous
+        Samples where distances are Euclidean.
+    partition : Partition
+        Samples grouped by cluster.
+    dtype : dtype
+        Type of the data before they were brought there: silhouettes are as good as it promises.
+    n_jobs : int
+        Number of threads.
+    tick : callable
+        Told the share of the work of the moments that has been finished.
+    """
+
+    def __init__(
+        self, X: NDArray[Any], partition: Partition, *, dtype: Any, n_jobs: int, tick: Tick = ignore_progress
+    ) -> None:
+        self._partition = partition
+        self._dtype = dtype
+        self._alone = (partition.sizes == 1)[partition.codes[partition.order]]
+        self._rows = EuclideanRows(X, partition, n_jobs=n_jobs, tick=tick)
+
+    @property
+    def pairs(self) -> int:
+        return self._rows.pairs
+
+    def intervals(self, tick: Tick = ignore_progress) -> NDArray[np.float64]:
+        return self.intervals_of(self._rows.approximate(tick))
+
+    def intervals_of(self, found: Approximation) -> NDArray[np.float64]:
+        """Intervals of all silhouettes from those of their mean distances."""
+        return intervals_from(found, self._alone, self._dtype)
+
+    def exact(self, positions: NDArray[np.intp], tick: Tick = ignore_progress) -> NDArray[np.float64]:
+        found = self._rows.compute(positions, tick)
+        silhouettes = silhouettes_from(found.a[:, GUESS], found.b[:, GUESS])
+        silhouettes[self._alone[positions]] = 0.0
+        return silhouettes
+
+    def terms(self, refine_to: float | None, tick: Tick, started: float) -> tuple[SilhouetteTerms, NDArray[np.float64]]:
+        """What :func:`guess_terms` returns; ``started`` is when its work began."""
+        order, n_samples = self._partition.order, self._partition.n_samples
+        found = self._rows.approximate(part_of(tick, 1.0 if refine_to is None else 0.5))
+        intervals = self.intervals_of(found)
+        seconds = {"guesses": time.perf_counter() - started}
+        if refine_to is not None:
+            wide = np.flatnonzero(intervals[:, UPPER] - intervals[:, LOWER] > refine_to)
+            exact = self._rows.compute(wide, part_of(tick, 0.5))
+            found.a[wide], found.b[wide], found.neighbor[wide] = exact
+            intervals[wide] = silhouettes_from(exact.a[:, GUESS], exact.b[:, GUESS])[:, None]
+            seconds["refined"] = time.perf_counter() - started - seconds["guesses"]
+        a, b = np.empty(n_samples), np.empty(n_samples)
+        neighbor = np.empty(n_samples, dtype=np.int32)
+        by_row = np.empty((n_samples, 3))
+        a[order], b[order], neighbor[order] = found.a[:, GUESS], found.b[:, GUESS], found.neighbor
+        by_row[order] = intervals
+        work = Work("moments", self.pairs, self.pairs / n_samples**2, seconds)
+        return SilhouetteTerms(a=a, b=b, neighbor=neighbor, work=work), by_row
+
+
+def intervals_from(found: Approximation, alone: NDArray[np.bool_], dtype: np.dtype[Any]) -> NDArray[np.float64]:
+    """Intervals of silhouettes, (n_rows, 3), from those of mean distances.
+
+    Parameters
+    ----------
+    found : Approximation
+        Mean distances of some samples.
+    alone : ndarray of shape (n_rows,), bool
+        Which of them are a cluster of one sample.
+    dtype : dtype
+        Type of the data that were given: silhouettes are as good as it promises.
+    """
+    margin = _PROMISE[result_dtype(dtype)]
+    intervals = np.empty((len(found.a), 3))
+    for column in (LOWER, GUESS, UPPER):
+        # A silhouette falls with a and grows with b.
+        intervals[:, column] = silhouettes_from(found.a[:, UPPER - column], found.b[:, column])
+    intervals[:, LOWER] = np.maximum(intervals[:, LOWER] - margin, -1.0)
+    intervals[:, UPPER] = np.minimum(intervals[:, UPPER] + margin, 1.0)
+    intervals[alone] = 0.0
+    return intervals
+
+
+class DistanceRows:
+    """Silhouettes in any metric, by scikit-learn's distances from single samples; nothing is known without."""
+
+    def __init__(
+        self, X: Any, partition: Partition, metric: Metric, metric_params: dict[str, Any], *, n_jobs: int
+    ) -> None:
+        self._X = X
+        self._partition = partition
+        self._metric = metric
+        self._metric_params = metric_params
+        self._n_jobs = n_jobs
+        self.pairs = 0
+
+    def intervals(self, tick: Tick = ignore_progress) -> NDArray[np.float64]:
+        intervals = np.tile([-1.0, 0.0, 1.0], (self._partition.n_samples, 1))
+        intervals[(self._partition.sizes == 1)[self._partition.codes[self._partition.order]]] = 0.0
+        tick(1.0)
+        return intervals
+
+    def exact(self, positions: NDArray[np.intp], tick: Tick = ignore_progress) -> NDArray[np.float64]:
+        partition = self._partition
+        step = max(1, _CHUNK_BYTES // (8 * partition.n_samples))
+        silhouettes = np.empty(len(positions))
+        for start in range(0, len(positions), step):
+            rows = partition.order[positions[start : start + step]]
+            distances = self._distances_from(rows)
+            self.pairs += distances.size
+            sums = np.add.reduceat(distances[:, partition.order], partition.offsets[:-1], axis=1, dtype=np.float64)
+            at, codes = np.arange(len(rows)), partition.codes[rows]
+            a = sums[at, codes] / np.maximum(partition.sizes[codes] - 1, 1)
+            means = sums / partition.sizes
+            means[at, codes] = np.inf
+            found = silhouettes_from(a, means.min(axis=1))
+            found[partition.sizes[codes] == 1] = 0.0
+            silhouettes[start : start + len(rows)] = found
+            tick(len(rows) / len(positions))
+        return silhouettes
+
+    def _distances_from(self, rows: NDArray[np.intp]) -> NDArray[Any]:
+        if self._metric != "precomputed":
+            distances = pairwise_distances(
+                self._X[rows], self._X, metric=self._metric, n_jobs=self._n_jobs, **self._metric_params
+            )
+            # Rounded, a distance to itself need not be 0.
+            distances[np.arange(len(rows)), rows] = 0.0
+            return np.asarray(distances)
+        for row in rows:
+            check_row_of_distances(self._X, int(row))
+        distances = self._X[rows]
+        return np.asarray(distances if isinstance(distances, np.ndarray) else distances.toarray())

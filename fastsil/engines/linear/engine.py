@@ -1,0 +1,180 @@
+"""Squared Euclidean, cosine and correlation: mean distances from moments of clusters, without pairs.
+
+With ``u = z - mu`` relative to the mean of cluster C, and ``var`` the mean squared distance of its members to it,
+
+    mean over y in C of |z - y|^2 = |u|^2 + var;
+
+over the other members of its own cluster it is that, times |C| / (|C| - 1). Cosine distance is
+``1 - z . y = |z - y|^2 / 2`` on rows of length 1, a form that keeps the digits which 1 - z . y loses for rows of
+nearly one direction; correlation distance is the same on rows whose mean is subtracted first. A row of zeros has
+no direction: its cosine distance to every other row is 1, so such rows enter by their number only.
+
+Cost: two passes over the rows, n k d multiplications in all, O(k d) memory beside the results.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsil.engines.linear.summaries import ClusterSummaries, View, dense_rows, summarize, view_of
+from fastsil.engines.rescaling import check_lengths
+from fastsil.engines.terms import SilhouetteTerms, Work
+from fastsil.kernels import linear as kernels
+from fastsil.runtime.memory import require
+from fastsil.runtime.threads import Tick, enough_for_threads, ignore_progress, part_of, run_tasks
+from fastsil.validation.partition import Partition
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+# Multiplications in one task of the second pass: about 1 ms, long beside its start, short beside an interrupt.
+_TASK_PRODUCTS = 1 << 25
+_TASK_ROWS = (4, 4096)
+# Multiplications in all below which threads cost more than they save.
+_WORTH_THREADS = 1e7
+
+_SHARE_OF_MOMENTS = 0.3
+
+
+def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: Tick, metric: str) -> SilhouetteTerms:
+    """Mean distances of every sample, exactly, in O(n_samples * n_clusters * n_features).
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features), float32 or float64
+        Samples. An array is C-contiguous and read in place; of a CSR matrix a few rows at a time are made dense.
+    partition : Partition
+        Samples grouped by cluster.
+    n_jobs : int
+        Number of threads; the result does not depend on it.
+    tick : callable
+        Told shares of the work as they are finished.
+    metric : {"sqeuclidean", "cosine", "correlation"}
+        The distance.
+
+    Raises
+    ------
+    ValueError
+        If the metric is correlation and all entries of a row are equal.
+    """
+    require(
+        5 * 8.0 * partition.n_clusters * X.shape[1],
+        f"What is kept of {partition.n_clusters:,} clusters in {X.shape[1]:,} features",
+        "Take fewer clusters, or reduce the features (by PCA).",
+    )
+    view = view_of(X, metric)
+    started = time.perf_counter()
+    n_jobs = enough_for_threads(n_jobs, float(X.shape[0]) * X.shape[1] * partition.n_clusters, _WORTH_THREADS)
+    summaries = summarize(view, partition, n_jobs=n_jobs, tick=part_of(tick, _SHARE_OF_MOMENTS))
+    check_directions(view, metric)
+    if metric == "cosine":
+        check_lengths(X, view.without_direction())
+    moments_done = time.perf_counter()
+    terms = _terms(view, partition.codes, summaries, n_jobs, part_of(tick, 1 - _SHARE_OF_MOMENTS))
+    seconds = {"moments": moments_done - started, "distances": time.perf_counter() - moments_done}
+    return replace(terms, work=Work(f"linear: {metric}", pairs=0, share=0.0, seconds=seconds))
+
+
+def compute_terms_of_rows(
+    X: Any, codes: NDArray[np.int32], summaries: ClusterSummaries, *, n_jobs: int, metric: str
+) -> SilhouetteTerms:
+    """Mean distances of some samples to clusters that are known by their summaries only.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_rows, n_features), float32 or float64
+        Samples that are among those summarized.
+    codes : ndarray of shape (n_rows,), int32
+        Cluster of each, by its place among the summaries.
+    summaries : ClusterSummaries
+        At least two, each of at least one sample.
+    n_jobs : int
+        Number of threads; the result does not depend on it.
+    metric : {"sqeuclidean", "cosine", "correlation"}
+        The distance, for which the summaries were made.
+    """
+    view = view_of(X, metric)
+    view.measure_all(n_jobs)
+    terms = _terms(view, codes, summaries, n_jobs, ignore_progress)
+    return replace(terms, work=Work(f"linear: {metric}", pairs=0, share=0.0))
+
+
+def check_directions(view: View, metric: str, *, first_row: int = 0) -> None:
+    """Raise a ValueError if a row has no direction and the metric is correlation; the view begins at ``first_row``."""
+    without = view.without_direction()
+    if metric == "correlation" and len(without):
+        raise ValueError(
+            f"correlation has no value for a row whose entries are all equal: row {first_row + without[0]}"
+            f"{f' and {len(without) - 1} more' if len(without) > 1 else ''}. Drop such rows first."
+        )
+
+
+def _terms(
+    view: View, codes: NDArray[np.int32], summaries: ClusterSummaries, n_jobs: int, tick: Tick
+) -> SilhouetteTerms:
+    nearest = _find_nearest(view, codes, summaries, n_jobs, tick)
+    _set_rows_without_direction(nearest, view.without_direction(), codes, summaries.sizes)
+    for values in (nearest.own, nearest.other):
+        values[values < view.metric.resolution] = 0.0
+    return SilhouetteTerms(
+        a=nearest.own, b=nearest.other, neighbor=nearest.which, work=Work("linear", pairs=0, share=0.0)
+    )
+
+
+def _centres_of(summaries: ClusterSummaries, factor: float) -> kernels.Centres:
+    """Mean distance to a cluster as ``weight * |z - mu|^2 + constant``; rows without direction are at distance 1."""
+    sizes = summaries.sizes
+    weights = factor * summaries.counts / sizes
+    return kernels.Centres(
+        origins=summaries.origins,
+        offsets=summaries.offsets,
+        weights=weights,
+        constants=weights * summaries.variances + summaries.n_without / sizes,
+        own_factors=np.where(sizes > 1, sizes / np.maximum(sizes - 1, 1), 0.0),
+    )
+
+
+def _screen_of(centres: kernels.Centres, sizes: Indices) -> kernels.Screen:
+    """The centres relative to the mean of all samples, so that products are as small as they can be."""
+    shares = sizes / sizes.sum()
+    origin = shares @ centres.origins + shares @ centres.offsets
+    n_centres, n_features = centres.origins.shape
+    n_padded = -(-n_centres // 4) * 4
+    relative, weights, constants = np.zeros((n_padded, n_features)), np.zeros(n_padded), np.zeros(n_padded)
+    np.subtract(centres.origins, origin, out=relative[:n_centres])
+    relative[:n_centres] += centres.offsets
+    weights[:n_centres], constants[:n_centres] = centres.weights, centres.constants
+    return kernels.Screen(origin, relative, np.einsum("ij,ij->i", relative, relative), weights, constants)
+
+
+def _find_nearest(
+    view: View, codes: NDArray[np.int32], summaries: ClusterSummaries, n_jobs: int, tick: Tick
+) -> kernels.Nearest:
+    n_samples = len(codes)
+    centres = _centres_of(summaries, view.metric.factor)
+    screen = _screen_of(centres, summaries.sizes)
+    nearest = kernels.Nearest(np.empty(n_samples), np.empty(n_samples), np.empty(n_samples, dtype=np.int32))
+
+    def find_rows(task: slice, interrupt: NDArray[np.uint8]) -> None:
+        rows = kernels.ShiftedRows(dense_rows(view.X, task), view.shift[task], view.scale[task])
+        here = kernels.Nearest(nearest.own[task], nearest.other[task], nearest.which[task])
+        kernels.find_nearest_rows(rows, codes[task], centres, screen, here, interrupt)
+
+    step = view.limit_rows(int(np.clip(_TASK_PRODUCTS // centres.origins.size, *_TASK_ROWS)))
+    tasks = [slice(start, min(start + step, n_samples)) for start in range(0, n_samples, step)]
+    run_tasks(find_rows, tasks, [task.stop - task.start for task in tasks], n_jobs=n_jobs, tick=tick)
+    return nearest
+
+
+def _set_rows_without_direction(
+    nearest: kernels.Nearest, without: Indices, codes: NDArray[np.int32], sizes: Indices
+) -> None:
+    """Distance 1 to every other row: to all clusters alike, so the first other one is nearest."""
+    nearest.own[without] = sizes[codes[without]] > 1
+    nearest.other[without] = 1.0
+    nearest.which[without] = codes[without] == 0

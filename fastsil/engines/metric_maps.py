@@ -1,0 +1,209 @@
+"""Linear maps after which another metric is the Euclidean one.
+
+Mahalanobis distance, ``sqrt((x - y)^T VI (x - y))``, is Euclidean distance after ``x -> x W`` for any
+W with ``W W^T = VI``; standardised Euclidean is the same with a diagonal VI. Cosine distance lives
+on rows of length 1.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from scipy.spatial.distance import cdist
+from sklearn.preprocessing import normalize
+
+from fastsil.engines.scaling import largest_magnitude, near_one
+from fastsil.runtime.memory import require
+from fastsil.runtime.sklearn_compat import InvalidParameterError
+
+# Below this share of the largest eigenvalue, an eigenvalue of a covariance is rounding.
+_SINGULAR = 1e-13
+_CHUNK_BYTES = 8 << 20
+# Samples that tell where the data lie.
+_TYPICAL_ROWS = 1001
+# Magnitudes whose differences have variances, and products of these, within the range of float64.
+_ORDINARY = (1e-60, 1e60)
+
+
+def unit_rows(X: NDArray[Any]) -> NDArray[Any]:
+    """Rows scaled to length 1; a row of zeros stays."""
+    X = np.asarray(X)
+    largest = np.abs(X).max(axis=1, keepdims=True)
+    largest[largest == 0] = 1
+    # Scaled by the largest entry first: squares then neither overflow nor vanish.
+    scaled = X / largest
+    norms = np.sqrt(np.einsum("ij,ij->i", scaled, scaled, dtype=np.float64))[:, None]
+    norms[norms == 0] = 1
+    return np.asarray(scaled / norms, dtype=X.dtype)
+
+
+def directions(X: Any, *, centred: bool = False) -> Any:
+    """Rows scaled to length 1, dense or sparse, where cosine distance is half the square of the Euclidean one.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        Samples.
+    centred : bool, default=False
+        Take the mean of each row off before, for correlation; dense X only.
+    """
+    if issparse(X):
+        return normalize(X)
+    return unit_rows(X - X.mean(axis=1, keepdims=True, dtype=X.dtype) if centred else X)
+
+
+def mahalanobis_map(
+    X: NDArray[Any], *, V: NDArray[Any] | None = None, VI: NDArray[Any] | None = None
+) -> NDArray[np.float64]:
+    """W of shape (n_features, n_features) with ``W W^T = VI``.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Data; its covariance (n - 1 in the denominator) is the default for ``V``.
+    V : array-like of shape (n_features, n_features), optional
+        Covariance, to be inverted.
+    VI : array-like of shape (n_features, n_features), optional
+        Inverse covariance. Wins over ``V``.
+
+    Raises
+    ------
+    ValueError
+        If a matrix has the wrong shape, is not finite, or has a negative eigenvalue.
+    numpy.linalg.LinAlgError
+        If a covariance has no inverse (a ValueError too).
+    """
+    n_features = X.shape[1]
+    if VI is not None:
+        values, vectors = _spectrum(VI, "VI", n_features)
+        return vectors * np.sqrt(np.maximum(values, 0.0))
+    if V is None:
+        V = _scatter(X, of_pairs=True) / (len(X) - 1)
+        name = "the covariance of X"
+    else:
+        name = "V"
+    values, vectors = _spectrum(V, name, n_features)
+    if values[0] <= _SINGULAR * n_features * values[-1]:
+        raise np.linalg.LinAlgError(
+            f"Singular matrix: {name} has no inverse (smallest eigenvalue {values[0]:.3g}, largest "
+            f"{values[-1]:.3g}). Drop constant or repeated features, reduce X by PCA, or pass "
+            "VI=numpy.linalg.pinv(V)."
+        )
+    return vectors / np.sqrt(values)
+
+
+def seuclidean_map(X: NDArray[Any], *, V: NDArray[Any] | None = None) -> NDArray[np.float64]:
+    """Scale of each feature, shape (n_features,), that makes standardised Euclidean plain Euclidean.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Data; its variances (n - 1 in the denominator) are the default for ``V``.
+    V : array-like of shape (n_features,), optional
+        Variances.
+
+    Raises
+    ------
+    ValueError
+        If V has the wrong shape or a value that is not positive.
+    """
+    given = V is not None
+    variances = np.asarray(V if given else _scatter(X, of_pairs=False) / (len(X) - 1), dtype=np.float64)
+    if variances.shape != (X.shape[1],):
+        raise ValueError(f"V has shape {variances.shape}; pass one variance per feature, shape ({X.shape[1]},).")
+    wrong = ~(np.isfinite(variances) & (variances > 0))
+    if wrong.any():
+        column = int(wrong.argmax())
+        raise ValueError(
+            f"the variance of feature {column} is {variances[column]:g}; seuclidean divides by it. "
+            "Drop constant features" + (" or correct V." if given else " or pass V=.")
+        )
+    return np.asarray(1.0 / np.sqrt(variances))
+
+
+def factors_of_weights(w: NDArray[np.float64], power: float) -> NDArray[np.float64]:
+    """Scale of each feature that makes ``w |x - y|^power`` the power of a plain difference.
+
+    Parameters
+    ----------
+    w : ndarray of shape (n_features,)
+        Weights.
+    power : float
+        Positive. For infinity, the largest difference, weights are what the installed SciPy takes them for: factors, or
+        a choice of the features whose weight is positive.
+    """
+    if math.isinf(power):
+        multiplied = cdist([[0.0]], [[1.0]], "chebyshev", w=[2.0])[0, 0] == 2.0
+        return w if multiplied else (w > 0).astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(w ** (1.0 / power))
+
+
+def apply_map(X: NDArray[Any], W: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``(X - centre) W`` in float64, chunk by chunk. W of one dimension scales the features.
+
+    What is taken off is not the mean but :func:`typical_row`: distances do not see it, and digits are kept that an
+    offset costs, or a mean that a few outliers draw away.
+    """
+    n_samples = len(X)
+    centre = typical_row(X)
+    require(
+        8.0 * n_samples * W.shape[-1],
+        "X after the linear map of the metric",
+        "Score a part of it, or map and reduce the data yourself (by PCA, in float32) and take metric='euclidean'.",
+    )
+    mapped = np.empty((n_samples, W.shape[-1]))
+    step = max(1, _CHUNK_BYTES // (8 * X.shape[1]))
+    for start in range(0, n_samples, step):
+        rows = slice(start, start + step)
+        centred = X[rows] - centre
+        mapped[rows] = centred * W if W.ndim == 1 else centred @ W
+    return mapped
+
+
+def _scatter(X: NDArray[Any], *, of_pairs: bool) -> NDArray[np.float64]:
+    """Sum over the samples of u uᵀ, or of u² only, for u = x - mean; chunk by chunk, in float64."""
+    # Relative to a typical row first: the mean of data far from 0 is rounded.
+    typical = typical_row(X)
+    step = max(1, _CHUNK_BYTES // (8 * X.shape[1]))
+    chunks = [slice(start, start + step) for start in range(0, len(X), step)]
+    mean = sum((X[rows] - typical).sum(axis=0) for rows in chunks) / len(X)
+    total = np.zeros((X.shape[1],) * (2 if of_pairs else 1))
+    for rows in chunks:
+        centred = (X[rows] - typical) - mean
+        total += centred.T @ centred if of_pairs else np.einsum("ij,ij->j", centred, centred)
+    return total
+
+
+def typical_row(X: NDArray[Any]) -> NDArray[np.float64]:
+    """Median of each feature over some of the samples."""
+    return np.asarray(np.median(X[:: -(-len(X) // _TYPICAL_ROWS)].astype(np.float64), axis=0))
+
+
+def of_ordinary_size(X: NDArray[Any]) -> NDArray[Any]:
+    """X, or if squares of its differences would leave the range of float64, X times a power of two."""
+    low, high = _ORDINARY
+    if X.dtype != np.float64 or low <= (largest_magnitude(X) or 1.0) <= high:
+        return X
+    return np.asarray(near_one(X)[0])
+
+
+def _spectrum(matrix: Any, name: str, n_features: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    matrix = np.asarray(matrix, dtype=np.float64)
+    if matrix.shape != (n_features, n_features):
+        raise InvalidParameterError(
+            f"{name} has shape {matrix.shape}; X has {n_features} features, so pass ({n_features}, {n_features})."
+        )
+    if not np.isfinite(matrix).all():
+        raise InvalidParameterError(f"{name} contains NaN or infinity.")
+    # Only the symmetric part enters a quadratic form.
+    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+    if values[0] < -1e-10 * max(values[-1], 0.0) - np.finfo(float).tiny:
+        raise InvalidParameterError(
+            f"{name} has a negative eigenvalue ({values[0]:.3g}); distances need a positive semi-definite matrix."
+        )
+    return values, vectors

@@ -1,0 +1,157 @@
+"""Distances that leave the range of floating-point numbers: noticed in the results, computed again, or refused.
+
+Squares of distances overflow above 1e154 and vanish below 1e-162 in float64 (1e19 and 1e-22 in float32). Silhouettes do
+not depend on the scale of the data, so a power of two brings data of any scale to where squares fit. It cannot help
+where one set of data holds both ends: then a result that has no digits is refused, not given.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsil.engines.scaling import largest_magnitude, near_one
+from fastsil.engines.terms import SilhouetteTerms
+from fastsil.validation.arrays import is_sparse
+from fastsil.validation.partition import Partition
+
+# Powers below this are about to lose digits.
+_SMALLEST_POWER = 1e-290
+# Squares in float32 likewise.
+_SMALLEST_SINGLE = 1e-30
+_CHUNK_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How a metric depends on the size of differences.
+
+    Attributes
+    ----------
+    degree : int
+        A distance grows with this power of the scale of the data.
+    power : float
+        Differences are raised to this power on the way.
+    keeps_single : bool
+        Whether float32 data are computed in float32.
+    """
+
+    degree: int = 1
+    power: float = 1.0
+    keeps_single: bool = False
+
+    def least(self, dtype: np.dtype[Any]) -> float:
+        """Mean distances below this may have lost digits."""
+        single = self.keeps_single and dtype == np.float32
+        return float((_SMALLEST_SINGLE if single else _SMALLEST_POWER) ** (self.degree / self.power))
+
+
+def within_range(
+    compute: Callable[[Any], list[SilhouetteTerms]], X: Any, partitions: Sequence[Partition], reach: Reach
+) -> list[SilhouetteTerms]:
+    """What ``compute(X)`` gives, or where digits were lost, what it gives for X in another type and scale.
+
+    Parameters
+    ----------
+    compute : callable
+        Gives the terms of each partition.
+    X : ndarray or CSR matrix of shape (n_samples, n_features), float32 or float64
+        Samples.
+    partitions : sequence of Partition
+        Samples grouped by cluster, in several ways.
+    reach : Reach
+        Of the metric.
+
+    Raises
+    ------
+    ValueError
+        If X holds values so far apart that no scale keeps the digits of all distances.
+    """
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        terms = compute(X)
+        if all(_first_lost(X, *one, reach) is None for one in zip(terms, partitions, strict=True)):
+            return terms
+        if not math.isfinite(largest_magnitude(X)):
+            raise ValueError("X leaves the range of float64 under V or VI; give X and V or VI in other units.")
+        X, exponent = near_one(X)
+        terms = compute(X)
+    for one in zip(terms, partitions, strict=True):
+        row = _first_lost(X, *one, reach)
+        if row is not None:
+            raise ValueError(
+                f"distances of row {row} have no digits left in float64 beside the largest value of X, about "
+                f"{_power_of_ten(largest_magnitude(X), -exponent)}. Take outliers out, or score parts of X that are of "
+                "one scale."
+            )
+    return [replace(one, exponent=one.exponent + exponent * reach.degree) for one in terms]
+
+
+def check_given(terms: SilhouetteTerms) -> None:
+    """Raise a ValueError if means of given distances have left the range of float64."""
+    means = np.maximum(terms.a, terms.b)
+    if not np.isfinite(means).all() or ((means > 0) & (means < _SMALLEST_POWER)).any():
+        raise ValueError(
+            "means of the distances in X leave the range of float64; multiply X by a constant that brings them near 1."
+        )
+
+
+def check_lengths(X: Any, without: NDArray[np.intp]) -> None:
+    """Raise a ValueError if a row that was taken for one without a direction is not 0."""
+    for row in without:
+        entries = X[[row]].data if is_sparse(X) else X[row]
+        if np.any(entries):
+            raise ValueError(f"row {row} of X is too short to have a direction in {X.dtype}; multiply X by 2.0**500.")
+
+
+def _first_lost(X: Any, terms: SilhouetteTerms, partition: Partition, reach: Reach) -> int | None:
+    """A sample whose mean distances have overflowed or vanished, if there is one."""
+    means = np.maximum(terms.a, terms.b)
+    smallest, largest = float(means.min()), float(means.max())
+    # A NaN fails both.
+    if smallest >= reach.least(X.dtype) and largest < math.inf:
+        return None
+    overflowed = np.flatnonzero(~np.isfinite(means))
+    if len(overflowed):
+        return int(overflowed[0])
+    if reach.degree == 0:
+        return None
+    small = np.flatnonzero(means < reach.least(X.dtype))
+    return _first_without_company(X, small, terms.neighbor, partition)
+
+
+def _first_without_company(
+    X: Any, rows: NDArray[np.intp], neighbor: NDArray[np.int32], partition: Partition
+) -> int | None:
+    """A sample that is not equal to all members of its own and of its nearest other cluster, if there is one."""
+    firsts = partition.order[partition.offsets[:-1]]
+    clusters = np.unique(np.concatenate([partition.codes[rows], neighbor[rows]]))
+    uniform = np.zeros(partition.n_clusters, dtype=bool)
+    for cluster in clusters:
+        members = partition.order[partition.offsets[cluster] : partition.offsets[cluster + 1]]
+        uniform[cluster] = _all_equal(X, members, np.broadcast_to(firsts[cluster], members.shape))
+    own, other = partition.codes[rows], neighbor[rows]
+    alike = uniform[own] & uniform[other]
+    for row, mine, theirs in zip(rows[alike], own[alike], other[alike], strict=True):
+        if not _all_equal(X, firsts[[mine]], firsts[[theirs]]):
+            return int(row)
+    return None if alike.all() else int(rows[~alike][0])
+
+
+def _all_equal(X: Any, rows: NDArray[np.intp], others: NDArray[np.intp]) -> bool:
+    step = max(1, _CHUNK_BYTES // (8 * X.shape[1]))
+    for start in range(0, len(rows), step):
+        left, right = X[rows[start : start + step]], X[others[start : start + step]]
+        different = (left != right).nnz if is_sparse(X) else (left != right).any()
+        if different:
+            return False
+    return True
+
+
+def _power_of_ten(value: float, exponent: int) -> str:
+    """``value`` times a power of two, rounded to a power of ten, which may be beyond float64."""
+    return f"1e{round(math.log10(value or 1.0) + exponent * math.log10(2)):+d}"

@@ -1,0 +1,64 @@
+"""What an engine returns: the two mean distances of every sample, and what it took to get them.
+
+Every engine has one entry point, ``compute_terms(X, partition, *, n_jobs, tick, **params)``,
+and answers with a :class:`SilhouetteTerms`. The last formula, ``s = (b - a) / max(a, b)``, is not
+an engine's business; it stands in :mod:`fastsil.engines.dispatch`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+SHARE_OF_OWN = 0.4
+"""Share of the work that the Euclidean engine tells when own clusters are done."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What was done for a result.
+
+    Attributes
+    ----------
+    strategy : str
+        Engine and way chosen, for example ``"euclidean: symmetric"``.
+    pairs : int
+        Pairs of samples whose distance was computed, each counted as often as it was.
+    share : float
+        ``pairs`` as a share of all n² ordered pairs; a brute-force computation has 1.0.
+    seconds : dict of str to float
+        Wall-clock seconds of each phase.
+    """
+
+    strategy: str
+    pairs: int
+    share: float
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SilhouetteTerms:
+    """Mean distances of every sample, in the order of the rows of X.
+
+    Attributes
+    ----------
+    a : ndarray of shape (n_samples,), float64
+        Mean distance to the other members of the own cluster; 0 for a cluster of one sample.
+    b : ndarray of shape (n_samples,), float64
+        Smallest mean distance to the members of another cluster.
+    neighbor : ndarray of shape (n_samples,), int32
+        Code of the cluster that gives ``b``; of clusters that tie, the first.
+    work : Work
+        What was computed.
+    exponent : int
+        ``a`` and ``b`` are 2**exponent times the mean distances: not 0 only where these would leave the range of
+        float64, or lose digits there.
+    """
+
+    a: NDArray[np.float64]
+    b: NDArray[np.float64]
+    neighbor: NDArray[np.int32]
+    work: Work
+    exponent: int = 0

@@ -1,0 +1,1 @@
+"""Records as tables, sentences and pictures; knows no other package of ours."""

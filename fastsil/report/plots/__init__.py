@@ -1,0 +1,38 @@
+"""Pictures: the silhouette plot, the distribution of silhouettes, the elbow, silhouettes and stability
+against k, several geometries side by side, a map.
+
+Functions of arrays that draw into matplotlib Axes and return them; they never show and never save. Colours are
+of Okabe and Ito's set, which colour-blind readers tell apart, and no picture says anything by colour alone.
+"""
+
+from fastsil.report.plots.canvas import new_figure, save_picture
+from fastsil.report.plots.curves import (
+    draw_elbow,
+    draw_scores,
+    draw_stability,
+    draw_sweep,
+    draw_sweep_elbow,
+    draw_sweep_scores,
+)
+from fastsil.report.plots.geometries import draw_geometries, draw_geometry_excess, draw_geometry_scores
+from fastsil.report.plots.maps import draw_map, draw_silhouette_map
+from fastsil.report.plots.silhouettes import draw_distribution, draw_silhouettes, height_for
+
+__all__ = [
+    "draw_distribution",
+    "draw_elbow",
+    "draw_geometries",
+    "draw_geometry_excess",
+    "draw_geometry_scores",
+    "draw_map",
+    "draw_scores",
+    "draw_silhouette_map",
+    "draw_silhouettes",
+    "draw_stability",
+    "draw_sweep",
+    "draw_sweep_elbow",
+    "draw_sweep_scores",
+    "height_for",
+    "new_figure",
+    "save_picture",
+]

@@ -1,0 +1,204 @@
+"""The silhouettes of one clustering: as sorted bars, and how they are distributed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsil.report.plots.canvas import BLUE, GREY, INK, SKY, VERMILION, axes_for
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Bars drawn for one cluster at most: more than the pixels of its height, fewer than a picture of millions of
+# samples would need seconds for.
+_MAX_BARS = 1000
+
+# More clusters than this leave no room for a word beside each.
+_MAX_NAMED = 30
+
+# Bars of a distribution on each side of 0 at most.
+_BINS_A_SIDE = 40
+
+# Gap between clusters, as a share of all samples; and of all gaps together, lest many leave no room for bars.
+_GAP = 0.012
+_ALL_GAPS = 0.3
+
+
+def draw_silhouettes(
+    silhouettes: NDArray[Any],
+    codes: NDArray[Any],
+    classes: NDArray[Any],
+    *,
+    score: float,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the silhouette plot: each cluster's samples as sorted bars, the mean as a line, negatives marked.
+
+    Parameters
+    ----------
+    silhouettes : ndarray of shape (n_samples,)
+        Silhouettes, -1 to 1.
+    codes : ndarray of shape (n_samples,), integer
+        Index into ``classes`` for every sample.
+    classes : ndarray of shape (n_clusters,)
+        Labels of the clusters, in the order to draw them from the top.
+    score : float
+        Mean silhouette.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure's by default.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+
+    References
+    ----------
+    P. J. Rousseeuw (1987), "Silhouettes: a graphical aid to the interpretation and validation of cluster
+    analysis", Journal of Computational and Applied Mathematics 20, 53-65.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("Agg")
+    >>> import numpy as np
+    >>> ax = draw_silhouettes(np.array([0.8, 0.6, -0.1]), np.array([0, 0, 1]), np.array(["u", "v"]), score=0.43)
+    >>> ax.get_xlabel()
+    'silhouette'
+    """
+    ax = axes_for(ax, figsize=(7.5, height_for(len(classes))))
+    sizes = np.bincount(codes, minlength=len(classes))
+    gap = min(_GAP, _ALL_GAPS / len(classes)) * len(codes)
+    top = 0.0
+    middles = []
+    for cluster, size in enumerate(sizes):
+        values = np.sort(silhouettes[codes == cluster])[::-1]
+        _draw_bars(ax, values, top, colour=(BLUE, SKY)[cluster % 2])
+        middles.append(top + size / 2)
+        top += size + gap
+    _mark_mean(ax, score)
+    _name_clusters(ax, classes, silhouettes, codes, sizes, middles)
+    lowest = min(float(silhouettes.min()), 0.0)
+    ax.set_xlim(max(-1.0, lowest - 0.05), min(1.0, float(silhouettes.max()) + 0.05))
+    ax.set_ylim(top, -gap)
+    ax.set_xlabel("silhouette")
+    ax.set_ylabel("cluster")
+    title = f"{len(classes)} clusters, {len(codes):,} samples, {np.count_nonzero(silhouettes < 0):,} of them negative"
+    ax.set_title(title, loc="left", fontsize="medium", pad=22)
+    _legend_of_silhouettes(ax, score)
+    return ax
+
+
+def draw_distribution(silhouettes: NDArray[Any], *, score: float, ax: Axes | None = None) -> Axes:
+    """Draw how many samples have which silhouette, negatives marked, and the mean as a line.
+
+    Parameters
+    ----------
+    silhouettes : ndarray of shape (n_samples,)
+        Silhouettes, -1 to 1; NaN is left out.
+    score : float
+        Mean silhouette.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure's by default.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+    ax = axes_for(ax, figsize=(7, 4.2))
+    there = silhouettes[np.isfinite(silhouettes)]
+    # An edge at 0, so that no bar holds samples of either side.
+    width = max(float(np.abs(there).max(initial=0.0)), 1e-9) / _BINS_A_SIDE
+    edges = width * np.arange(-_BINS_A_SIDE, _BINS_A_SIDE + 1)
+    counts = np.histogram(there, edges)[0]
+    colours = np.where(edges[:-1] < -width / 2, VERMILION, BLUE)
+    ax.bar(edges[:-1], counts, width=width, align="edge", color=colours, edgecolor="white", linewidth=0.3)
+    ax.set_xlim(min(float(there.min(initial=0.0)), 0.0) - width, max(float(there.max(initial=0.0)), 0.0) + width)
+    _mark_mean(ax, score)
+    ax.set_xlabel("silhouette")
+    ax.set_ylabel("samples")
+    ax.set_title("Distribution: how many samples have which silhouette", loc="left", fontsize="medium", pad=22)
+    _legend_of_silhouettes(ax, score)
+    return ax
+
+
+def height_for(n_clusters: int) -> float:
+    """Height in inches that a silhouette plot of so many clusters wants."""
+    return float(np.clip(2.2 + 0.33 * n_clusters, 3.6, 11))
+
+
+def _draw_bars(ax: Axes, values: NDArray[Any], top: float, *, colour: str) -> None:
+    """One cluster: bars from ``top`` downwards, longest first; negative ones in another colour."""
+    edges = top + np.arange(len(values) + 1)
+    if len(values) > _MAX_BARS:
+        # Values are sorted, so equal steps through them keep the outline.
+        kept = np.linspace(0, len(values) - 1, _MAX_BARS).round().astype(int)
+        values, edges = values[kept], np.linspace(top, top + len(values), _MAX_BARS + 1)
+    outline = np.append(values, values[-1])
+    ax.fill_betweenx(edges, 0, np.maximum(outline, 0), step="post", color=colour, linewidth=0)
+    ax.fill_betweenx(edges, 0, np.minimum(outline, 0), step="post", color=VERMILION, linewidth=0)
+
+
+def _mark_mean(ax: Axes, score: float) -> None:
+    ax.axvline(0, color=INK, linewidth=0.8)
+    ax.axvline(score, color=INK, linewidth=1.2, linestyle="--")
+
+
+def _name_clusters(
+    ax: Axes,
+    classes: NDArray[Any],
+    silhouettes: NDArray[Any],
+    codes: NDArray[Any],
+    sizes: NDArray[Any],
+    middles: Sequence[float],
+) -> None:
+    """Label of each cluster on the left, its size and mean on the right; every so many if they are many."""
+    every = -(-len(classes) // _MAX_NAMED)
+    shown = range(0, len(classes), every)
+    ax.set_yticks([middles[c] for c in shown], [str(classes[c]) for c in shown], parse_math=False)
+    ax.tick_params(axis="y", length=0)
+    if every > 1:
+        return
+    means = np.bincount(codes, weights=silhouettes, minlength=len(classes)) / np.maximum(sizes, 1)
+    for cluster in shown:
+        ax.annotate(
+            f"{sizes[cluster]:,} · {means[cluster]:+.2f}",
+            (1.01, middles[cluster]),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize="small",
+            color=INK,
+        )
+    ax.annotate("samples · mean", (1.01, 1.01), xycoords="axes fraction", va="bottom", fontsize="small", color=GREY)
+
+
+def _legend_of_silhouettes(ax: Axes, score: float) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    mean = Line2D([], [], color=INK, linestyle="--", linewidth=1.2, label=f"mean {score:.3f}")
+    negative = Patch(color=VERMILION, label="left of 0: nearer to another cluster")
+    # Above the axes, where no bar can be, and under the title.
+    ax.legend(
+        handles=[mean, negative],
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=2,
+        frameon=False,
+        fontsize="small",
+        borderaxespad=0.2,
+        borderpad=0,
+    )

@@ -1,0 +1,272 @@
+"""Results in words: the usual reading of a mean silhouette, cells of tables, sentences.
+
+Knows plain records and arrays only; who prints them, and where, is not its business.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# From about this number of features on, distances differ so little that even clear groups score low.
+_MANY_FEATURES = 20
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a mean silhouette usually means.
+
+    Attributes
+    ----------
+    structure : str
+        ``"strong"``, ``"reasonable"``, ``"weak"`` or ``"none"``.
+    words : str
+        The same as part of a sentence.
+    bounds : str
+        The scores that are read so.
+    """
+
+    structure: str
+    words: str
+    bounds: str
+
+
+# L. Kaufman and P. J. Rousseeuw (1990), Finding Groups in Data, Wiley, table 4 of chapter 2: the score that
+# a reading begins above.
+_READINGS = (
+    (0.70, Reading("strong", "a strong structure", "above 0.70")),
+    (0.50, Reading("reasonable", "a reasonable structure", "0.51 to 0.70")),
+    (0.25, Reading("weak", "a weak structure that could be artificial", "0.26 to 0.50")),
+    (-np.inf, Reading("none", "no substantial structure", "0.25 or less")),
+)
+
+
+def reading_of(score: float) -> Reading:
+    """Reading of a mean silhouette by Kaufman and Rousseeuw's table.
+
+    Parameters
+    ----------
+    score : float
+        Mean silhouette, -1 to 1.
+
+    Examples
+    --------
+    >>> reading_of(0.62).words
+    'a reasonable structure'
+    """
+    # Compared as it is shown: 0.704 is shown as 0.70, which is not above 0.70.
+    shown = round(score, 2)
+    return next(reading for above, reading in _READINGS if shown > above)
+
+
+def readings() -> tuple[Reading, ...]:
+    """Kaufman and Rousseeuw's table, the strongest structure first."""
+    return tuple(reading for _, reading in _READINGS)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table for reading.
+
+    Attributes
+    ----------
+    title : str
+        Its heading.
+    cells : tuple of str
+        One for each row.
+    """
+
+    title: str
+    cells: tuple[str, ...]
+
+
+def sweep_columns(results: Mapping[str, NDArray[Any]]) -> list[Column]:
+    """Columns for reading of a sweep's results.
+
+    Parameters
+    ----------
+    results : mapping of str to ndarray of shape (n_tried,)
+        ``sweep_results_`` of a sweep, or a part of its rows.
+    """
+    seconds = np.nansum([results["fit_seconds"], results["score_seconds"]], axis=0)
+    scored = np.isfinite(results["silhouette"])
+    return [
+        Column("k", tuple(f"{k}" for k in results["n_clusters"])),
+        Column("inertia", tuple(map(_number, results["inertia"]))),
+        Column("mean silhouette", tuple(map(_score, results["silhouette"]))),
+        Column("macro mean", tuple(map(_score, results["macro_silhouette"]))),
+        Column("negative", tuple(map(_count, results["n_negative"], scored))),
+        Column("zero", tuple(map(_count, results["n_zero"], scored))),
+        Column("positive", tuple(map(_count, results["n_positive"], scored))),
+        *_null_columns(results),
+        *_stability_columns(results),
+        Column("seconds", tuple(f"{value:.2f}" for value in seconds)),
+    ]
+
+
+def _null_columns(results: Mapping[str, NDArray[Any]]) -> list[Column]:
+    """How high data without clusters score, if that is known."""
+    if not np.isfinite(results.get("null_mean", np.nan)).any():
+        return []
+    z = tuple(f"{value:+.1f}" if np.isfinite(value) else "-" for value in results["null_z"])
+    return [Column("null mean", tuple(map(_score, results["null_mean"]))), Column("null z", z)]
+
+
+def _stability_columns(results: Mapping[str, NDArray[Any]]) -> list[Column]:
+    """How well clusterings of parts of the data agree, if that is known."""
+    if not np.isfinite(results.get("stability", np.nan)).any():
+        return []
+    return [Column("stability", tuple(f"{value:.2f}" if np.isfinite(value) else "-" for value in results["stability"]))]
+
+
+def side_by_side(tables: Mapping[str, Mapping[str, NDArray[Any]]]) -> list[Column]:
+    """Columns for reading of the mean silhouettes of several sweeps of the same k, one beside the other.
+
+    Parameters
+    ----------
+    tables : mapping of str to mapping of str to ndarray of shape (n_tried,)
+        For each name, the results of a sweep; of one that was cut short, those of the first k.
+
+    Examples
+    --------
+    >>> side_by_side({"cosine": {"n_clusters": np.array([2, 3]), "silhouette": np.array([0.5, 0.8])}})
+    [Column(title='k', cells=('2', '3')), Column(title='cosine', cells=('0.5000', '0.8000'))]
+    """
+    longest = max(tables.values(), key=lambda results: len(results["n_clusters"]))["n_clusters"]
+    columns = [Column("k", tuple(f"{k}" for k in longest))]
+    for name, results in tables.items():
+        rest = ("-",) * (len(longest) - len(results["n_clusters"]))
+        columns.append(Column(name.replace(",", ""), tuple(map(_score, results["silhouette"])) + rest))
+        if np.isfinite(results.get("null_excess", np.nan)).any():
+            excess = tuple(f"{value:+.1f}" if np.isfinite(value) else "-" for value in results["null_excess"])
+            columns.append(Column("sd above null", excess + rest))
+    return columns
+
+
+def geometry_columns(sweeps: Sequence[Any]) -> list[Column]:
+    """Columns for reading of what sweeps in several geometries found.
+
+    Parameters
+    ----------
+    sweeps : sequence
+        With the attributes of :class:`fastsil.GeometrySweep`.
+    """
+    columns = [
+        Column("geometry", tuple(sweep.name for sweep in sweeps)),
+        Column("best k", tuple(f"{sweep.best_k}" for sweep in sweeps)),
+        Column("mean silhouette", tuple(_score(sweep.best_score) for sweep in sweeps)),
+    ]
+    if any(sweep.null is not None for sweep in sweeps):
+        excess = tuple(f"{sweep.excess:+.1f}" if np.isfinite(sweep.excess) else "-" for sweep in sweeps)
+        p = tuple(f"{sweep.p_value:.3f}" if np.isfinite(sweep.p_value) else "-" for sweep in sweeps)
+        columns += [Column("sd above null", excess), Column("p", p)]
+    return columns
+
+
+def cluster_columns(clusters: Any) -> list[Column]:
+    """Columns for reading of a table of clusters (attributes as :class:`fastsil.scoring.profile.ClusterTable` has)."""
+    everywhere = np.ones(len(clusters.size), dtype=bool)
+    return [
+        Column("cluster", tuple(f"{label}" for label in clusters.label)),
+        Column("samples", tuple(map(_count, clusters.size, everywhere))),
+        Column("mean silhouette", tuple(map(_score, clusters.silhouette))),
+        Column("negative", tuple(map(_count, clusters.negative, everywhere))),
+        Column("mean a", tuple(map(_number, clusters.a))),
+        Column("mean b", tuple(map(_number, clusters.b))),
+        Column("nearest other", tuple(f"{label}" for label in clusters.neighbor)),
+    ]
+
+
+def estimate_columns(clusters: Any) -> list[Column]:
+    """Columns for reading of a table of estimates (attributes as ``ClusterEstimates`` has)."""
+    return [
+        Column("cluster", tuple(f"{label}" for label in clusters.label)),
+        Column("samples", tuple(map(_count, clusters.size, np.ones(len(clusters.size), dtype=bool)))),
+        Column("mean silhouette", tuple(map(_score, clusters.silhouette))),
+        Column("from", tuple(map(_score, clusters.low))),
+        Column("to", tuple(map(_score, clusters.high))),
+    ]
+
+
+def html_table(columns: Sequence[Column]) -> str:
+    """Columns as a table of HTML; whatever the cells hold shows as text.
+
+    Examples
+    --------
+    >>> html_table([Column("k", ("2", "<b>"))])
+    '<table><tr><th>k</th></tr><tr><td>2</td></tr><tr><td>&lt;b&gt;</td></tr></table>'
+    """
+    head = "".join(f"<th>{html.escape(column.title)}</th>" for column in columns)
+    rows = zip(*(column.cells for column in columns), strict=True)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def score_sentence(score: float) -> str:
+    """How good a mean silhouette is, by the usual table."""
+    reading = reading_of(score)
+    return f"By Kaufman and Rousseeuw's table that is {reading.words} ({reading.bounds})."
+
+
+def count_sentence(n_negative: int, n_samples: int) -> str:
+    """How many samples lie nearer to another cluster."""
+    share = f"{n_negative / n_samples:.1%}"
+    return (
+        f"{n_negative:,} of {n_samples:,} samples ({share}) lie nearer, on average, to another cluster than their own."
+    )
+
+
+def many_features_sentence(score: float, n_features: int) -> str:
+    """A warning against reading a low score too strictly; empty where it does not apply."""
+    if score > 0.5 or n_features < _MANY_FEATURES:
+        return ""
+    return (
+        f"With {n_features:,} features distances differ little, so that even real groups can score low: compare the k "
+        "with each other more than with that table."
+    )
+
+
+def told_apart(one: float, other: float) -> tuple[str, str]:
+    """Two scores with three decimals, or with as many more as make them differ; six at most.
+
+    Examples
+    --------
+    >>> told_apart(0.25, 0.1), told_apart(0.18912, 0.18871), told_apart(0.5, 0.5)
+    (('0.250', '0.100'), ('0.1891', '0.1887'), ('0.500', '0.500'))
+    """
+    for decimals in range(3, 7):
+        words = f"{one:.{decimals}f}", f"{other:.{decimals}f}"
+        if words[0] != words[1]:
+            return words
+    return f"{one:.3f}", f"{other:.3f}"
+
+
+def enumerated(words: Sequence[str]) -> str:
+    """Words with commas, and "and" before the last.
+
+    Examples
+    --------
+    >>> enumerated(["2", "3", "5"])
+    '2, 3 and 5'
+    """
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def _number(value: float) -> str:
+    """Four digits, or all digits before the point."""
+    if not np.isfinite(value):
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _score(value: float) -> str:
+    return f"{value:.4f}" if np.isfinite(value) else "-"
+
+
+def _count(value: int, known: bool) -> str:
+    return f"{value:,}" if known else "-"

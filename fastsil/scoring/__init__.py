@@ -1,0 +1,1 @@
+"""The public functions for labels that exist."""

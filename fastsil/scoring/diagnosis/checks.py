@@ -1,0 +1,318 @@
+"""The checks: each has a code, what evidence it needs, and a function that answers with a finding or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsil.scoring.diagnosis.evidence import Evidence, row_hashes
+from fastsil.scoring.diagnosis.findings import SEVERITIES, Diagnosis, Finding
+
+# Share of samples nearer to another cluster's centre that k-means, stopped early or fitted in batches, does not reach.
+_MISFIT = 0.10
+# Level of the tests against shuffled labels and against data without structure.
+_LEVEL = 0.05
+# Relative spread of the distances between independent samples of about fifty equal features: 1 / sqrt(2 * 50).
+_ALIKE = 0.10
+# A feature is dominant if it makes this share of all squared distances, and this many times a typical one's.
+_DOMINANT_SHARE, _DOMINANT_RATIO = 0.8, 50.0
+# Mean cosine similarity of all pairs above which rows share one direction more than they differ.
+_COMMON_DIRECTION = 0.9
+# Rounding of the data, relative to their standard deviation, that is no longer small.
+_ROUNDING = 1e-2
+_REPEATED = 0.01
+_TINY = 0.01
+# With many clusters all are small: then tiny means this share of the mean size.
+_TINY_OF_MEAN = 0.2
+_MEANS_APART = 0.05
+
+
+def diagnose(evidence: Evidence) -> Diagnosis:
+    """Make every check that the evidence allows.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        What is known; ``coordinates``, ``distances`` and ``null`` may be missing.
+
+    Returns
+    -------
+    Diagnosis
+    """
+    findings, checked, not_checked = [], [], []
+    for code, check in _CHECKS.items():
+        if any(getattr(evidence, name) is None for name in check.needs):
+            not_checked.append(code)
+            continue
+        checked.append(code)
+        finding = check.look(evidence)
+        if finding is not None:
+            findings.append(finding)
+    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+    return Diagnosis(tuple(findings), tuple(checked), tuple(not_checked))
+
+
+def _look_for_shuffled(evidence: Evidence) -> Finding | None:
+    p = evidence.shuffled_p
+    if not p > _LEVEL:
+        return None
+    return Finding(
+        "labels_shuffled",
+        "fault",
+        f"The labels explain the distances no better than the same labels in random order: {p:.0%} of the "
+        "shuffled orders do as well.",
+        "Check that labels and data come from the same fit, in the same order of rows and with the same metric.",
+        {"p_value": p, "mean_silhouette": evidence.score},
+    )
+
+
+def _look_for_misfit(evidence: Evidence) -> Finding | None:
+    share = evidence.centers.misfit
+    # Shuffled labels do not fit either; that is one fault, and the other finding names it.
+    if share < _MISFIT or (evidence.distances is not None and evidence.shuffled_p > _LEVEL):
+        return None
+    return Finding(
+        "labels_do_not_fit",
+        "fault" if share >= 1 / 3 else "warning",
+        f"{share:.1%} of the samples are nearer to the centre of another cluster than to the centre of their own; "
+        "after k-means hardly any are.",
+        "If the labels come from k-means, look for another fit, some shuffled rows or another metric; rings, chains "
+        "and classes given by hand may look so too, and a silhouette does not reward them.",
+        {"share": share},
+    )
+
+
+def _look_for_unequal_spread(evidence: Evidence) -> Finding | None:
+    misfit, radius = evidence.centers.misfit, evidence.centers.radius
+    if evidence.score >= 0 or misfit >= _MISFIT:
+        return None
+    several = np.flatnonzero(evidence.sizes > 1)
+    tight, wide = several[radius[several].argmin()], several[radius[several].argmax()]
+    labels = evidence.classes[[tight, wide]]
+    negative = tuple(evidence.classes[evidence.cluster_scores < 0].tolist())
+    return Finding(
+        "unequal_spread",
+        "note",
+        f"The mean silhouette is {evidence.score:.3f} although {1 - misfit:.1%} of the samples are at their own "
+        f"nearest centre. That is no error: the radius of cluster {labels[0]} is {radius[tight]:.3g} and that "
+        f"of {labels[1]} {radius[wide]:.3g}, and members of a wide cluster are, on average, farther from each other "
+        f"than from a tight cluster beside them. {len(negative)} of {len(evidence.classes)} clusters have a "
+        "negative mean.",
+        "Look at the clusters one by one, and try a mixture model, which knows spreads, or whitened or cosine data.",
+        {"mean_silhouette": evidence.score, "least_radius": radius[tight], "largest_radius": radius[wide]},
+        negative,
+    )
+
+
+def _look_for_no_structure(evidence: Evidence) -> Finding | None:
+    null = evidence.null
+    if null is None or null.p_value <= _LEVEL:
+        return None
+    return Finding(
+        "no_structure",
+        "warning",
+        f"Data without any clusters score as high: {null.mean:.3f} ± {null.std:.3f}, and these data {null.score:.3f} "
+        f"at the same number of samples (p = {null.p_value:.2f}).",
+        "Do not read these clusters as groups that exist; try other features, or say that there is no structure.",
+        {"score": null.score, "null_mean": null.mean, "null_std": null.std, "p_value": null.p_value},
+    )
+
+
+def _look_for_alike_distances(evidence: Evidence) -> Finding | None:
+    distances = _between_drawn(evidence.distances)
+    mean = float(distances.mean()) if len(distances) else 0.0
+    spread = float(distances.std()) / mean if mean else 0.0
+    if spread == 0 or spread >= _ALIKE:
+        return None
+    as_many = 1 / (2 * spread**2)
+    return Finding(
+        "distances_alike",
+        "warning",
+        f"All distances are nearly the same: they spread by {spread:.1%} about their mean, as between random samples "
+        f"of {as_many:,.0f} independent features. Silhouettes must then be near 0.",
+        "Reduce the features by PCA, or try cosine distance or whitening, and compare the clusterings.",
+        {"relative_spread": spread, "mean_distance": mean},
+    )
+
+
+def _look_for_dominating_feature(evidence: Evidence) -> Finding | None:
+    total, within = evidence.centers.variance, evidence.centers.variance_within
+    if len(total) < 2 or total.sum() == 0:
+        return None
+    # Within the clusters too: a feature that separates clusters well is no fault, one that is merely large is.
+    top = int(total.argmax())
+    share = float(total[top] / total.sum())
+    ratio = min(_ratio_to_typical(total, top), _ratio_to_typical(within, top))
+    if share < _DOMINANT_SHARE or ratio < _DOMINANT_RATIO:
+        return None
+    return Finding(
+        "dominating_feature",
+        "warning",
+        f"Feature {top} (counted from 0) makes {share:.1%} of all squared distances, so that the clusters are made of "
+        "it nearly alone.",
+        "If its unit is arbitrary, or it is an id, drop it or standardise the features (StandardScaler, or "
+        "metric='seuclidean').",
+        {"feature": float(top), "share": share},
+    )
+
+
+def _look_for_offset(evidence: Evidence) -> Finding | None:
+    mean, variance = evidence.centers.mean, evidence.centers.variance
+    common = float(mean @ mean)
+    if evidence.unit_rows and common >= _COMMON_DIRECTION:
+        return Finding(
+            "dominating_offset",
+            "warning",
+            f"All rows point nearly the same way: the mean cosine similarity of two samples is {common:.3f}, so that "
+            "cosine distances are small differences of a large common part.",
+            "Subtract the mean row before the cosine distance is taken: X - X.mean(axis=0).",
+            {"mean_cosine": common},
+        )
+    dtype = evidence.coordinates.dtype
+    if dtype.kind != "f" or variance.sum() == 0:
+        return None
+    rounding = float(np.finfo(dtype).eps * np.sqrt(common / variance.sum()))
+    if rounding < _ROUNDING:
+        return None
+    return Finding(
+        "dominating_offset",
+        "warning",
+        f"The values lie so far from 0 that {dtype} rounds them by about {rounding:.1%} of their spread.",
+        "Subtract the mean of each feature in float64, where the data are made, and store the result.",
+        {"relative_rounding": rounding},
+    )
+
+
+def _look_for_duplicates(evidence: Evidence) -> Finding | None:
+    hashes = row_hashes(evidence.coordinates)
+    repeats = len(hashes) - len(np.unique(hashes))
+    share = repeats / len(hashes)
+    if share < _REPEATED or repeats < 2:
+        return None
+    return Finding(
+        "duplicates",
+        "warning" if share >= 0.1 else "note",
+        f"{repeats:,} of {len(hashes):,} samples ({share:.1%}) repeat another one exactly; copies have distance 0 and "
+        "raise the score of their cluster.",
+        "Drop repeated rows (numpy.unique(X, axis=0)) unless each stands for an observation of its own.",
+        {"repeats": float(repeats), "share": share},
+    )
+
+
+def _look_for_singletons(evidence: Evidence) -> Finding | None:
+    alone = evidence.classes[evidence.sizes == 1]
+    if len(alone) == 0:
+        return None
+    return Finding(
+        "singletons",
+        "warning",
+        f"{_clusters(len(alone), 'has', 'have')} one sample only ({_listed(alone)}); its silhouette is 0 by "
+        "definition.",
+        "Look at these samples as outliers, drop them, or ask for fewer clusters.",
+        {"clusters": float(len(alone))},
+        tuple(alone.tolist()),
+    )
+
+
+def _look_for_tiny_clusters(evidence: Evidence) -> Finding | None:
+    sizes, n_samples = evidence.sizes, evidence.sizes.sum()
+    limit = min(_TINY * n_samples, _TINY_OF_MEAN * n_samples / len(sizes))
+    tiny = np.flatnonzero((sizes > 1) & (sizes < limit))
+    if len(tiny) == 0:
+        return None
+    return Finding(
+        "tiny_clusters",
+        "note",
+        f"{_clusters(len(tiny), 'has', 'have')} less than {limit / n_samples:.2%} of the samples "
+        f"({_listed(evidence.classes[tiny])}; the smallest {sizes[tiny].min():,} of {n_samples:,}).",
+        "Look at them as outliers; the macro mean counts each as much as the largest cluster.",
+        {"clusters": float(len(tiny)), "least_size": float(sizes[tiny].min())},
+        tuple(evidence.classes[tiny].tolist()),
+    )
+
+
+def _look_for_noise_label(evidence: Evidence) -> Finding | None:
+    labels = [str(label) for label in evidence.classes]
+    # Without a 0 beside it, -1 is one of two classes rather than the noise of DBSCAN.
+    if not {"-1", "0"} <= set(labels):
+        return None
+    noise = labels.index("-1")
+    size = int(evidence.sizes[noise])
+    return Finding(
+        "noise_label",
+        "warning",
+        f"The label -1, which DBSCAN and HDBSCAN give to noise, is scored as a cluster of {size:,} samples with a mean "
+        f"silhouette of {evidence.cluster_scores[noise]:.3f}.",
+        f"Leave noise out of the score: ignore_label={evidence.classes.tolist()[noise]!r}.",
+        {"samples": float(size), "mean_silhouette": float(evidence.cluster_scores[noise])},
+        (evidence.classes[noise],),
+    )
+
+
+def _look_for_disagreeing_means(evidence: Evidence) -> Finding | None:
+    macro = float(evidence.cluster_scores.mean())
+    gap = evidence.score - macro
+    if abs(gap) < _MEANS_APART:
+        return None
+    # micro - macro = sum of (size / n - 1 / k) (score - middle), for any middle.
+    weights = evidence.sizes / evidence.sizes.sum() - 1 / len(evidence.sizes)
+    parts = weights * (evidence.cluster_scores - (evidence.score + macro) / 2) / gap
+    order = np.argsort(-parts, kind="stable")
+    causes = order[: int(np.searchsorted(np.cumsum(parts[order]), 0.5)) + 1]
+    named = "; ".join(
+        f"{evidence.classes[c]}: {evidence.sizes[c]:,} samples, mean {evidence.cluster_scores[c]:.2f}"
+        for c in causes[:5]
+    )
+    return Finding(
+        "means_disagree",
+        "note",
+        f"The mean over samples is {evidence.score:.3f}, the mean of the clusters' means {macro:.3f}; mostly because "
+        f"of cluster {named}.",
+        "Say which of the two means you report, and look at the clusters named.",
+        {"micro": evidence.score, "macro": macro},
+        tuple(evidence.classes[causes].tolist()),
+    )
+
+
+@dataclass(frozen=True)
+class _Check:
+    look: Callable[[Evidence], Finding | None]
+    needs: tuple[str, ...] = ()
+
+
+_CHECKS = {
+    "labels_shuffled": _Check(_look_for_shuffled, ("distances",)),
+    "labels_do_not_fit": _Check(_look_for_misfit, ("coordinates",)),
+    "no_structure": _Check(_look_for_no_structure, ("null",)),
+    "noise_label": _Check(_look_for_noise_label),
+    "distances_alike": _Check(_look_for_alike_distances, ("distances",)),
+    "dominating_feature": _Check(_look_for_dominating_feature, ("coordinates",)),
+    "dominating_offset": _Check(_look_for_offset, ("coordinates",)),
+    "duplicates": _Check(_look_for_duplicates, ("coordinates",)),
+    "singletons": _Check(_look_for_singletons),
+    "tiny_clusters": _Check(_look_for_tiny_clusters),
+    "unequal_spread": _Check(_look_for_unequal_spread, ("coordinates",)),
+    "means_disagree": _Check(_look_for_disagreeing_means),
+}
+
+
+def _between_drawn(distances: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    return np.empty(0) if distances is None else distances[np.triu_indices(len(distances), 1)]
+
+
+def _ratio_to_typical(variances: NDArray[np.float64], top: int) -> float:
+    typical = float(np.median(np.delete(variances, top)))
+    return float(variances[top] / typical) if typical > 0 else np.inf
+
+
+def _clusters(count: int, one: str, several: str) -> str:
+    return f"1 cluster {one}" if count == 1 else f"{count} clusters {several}"
+
+
+def _listed(labels: Sequence[Any] | NDArray[Any], most: int = 8) -> str:
+    shown = ", ".join(str(label) for label in labels[:most])
+    return f"label {shown}" + (f" and {len(labels) - most} more" if len(labels) > most else "")

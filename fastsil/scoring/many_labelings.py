@@ -1,0 +1,137 @@
+"""The public functions that score several labelings of the same samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastsil.engines.dispatch import compute_terms_many, silhouettes_of
+from fastsil.engines.terms import SilhouetteTerms
+from fastsil.runtime.memory import require
+from fastsil.runtime.threads import progress_bar, resolve_n_jobs
+from fastsil.scoring.profile import SilhouetteProfile, profile_of
+from fastsil.validation import Metric, check_data, check_labelings, check_metric, name_of_metric
+from fastsil.validation.arrays import result_dtype
+from fastsil.validation.partition import Partition
+
+
+def silhouette_samples_many(
+    X: ArrayLike,
+    labelings: Iterable[ArrayLike],
+    *,
+    metric: Metric = "euclidean",
+    n_jobs: int | None = None,
+    progress: bool = False,
+    **metric_params: Any,
+) -> NDArray[Any]:
+    """Silhouette of every sample in each of several labelings of the same samples, exactly.
+
+    What does not depend on the labels is done once for all of them. Euclidean distances (and their kin after a linear
+    map) are, as long as 8 bytes a sample and cluster fit scikit-learn's ``working_memory``; labelings beyond it, or
+    with so many clusters that few distances are needed, are scored one by one.
+
+    Parameters
+    ----------
+    X : array-like or sparse matrix of shape (n_samples, n_features) or (n_samples, n_samples)
+        Samples, or their distances for ``metric="precomputed"``.
+    labelings : sequence of array-like of shape (n_samples,)
+        Labels of every sample, one array for each labeling: the clusterings of a sweep over k, or any others.
+    metric, n_jobs, progress, **metric_params
+        As for :func:`silhouette_samples`.
+
+    Returns
+    -------
+    ndarray of shape (n_labelings, n_samples)
+        Row ``i`` holds the silhouettes for ``labelings[i]``, to the digits that :func:`silhouette_samples` promises.
+
+    Raises
+    ------
+    ValueError
+        If X or a labeling is not what it should be; the message says which and where.
+    TypeError
+        If labelings is no sequence, or a labeling mixes types that have no order.
+
+    Examples
+    --------
+    >>> from fastsil import silhouette_samples_many
+    >>> X = [[0.0], [1.0], [5.0], [6.0], [7.0]]
+    >>> silhouette_samples_many(X, [[0, 0, 1, 1, 1], [0, 0, 1, 2, 2]]).mean(axis=1).round(3)
+    array([0.777, 0.41 ])
+    """
+    data, partitions = _check_many(X, labelings, metric)
+    require(
+        28.0 * len(partitions) * data.shape[0],
+        f"What is kept of {data.shape[0]:,} samples in {len(partitions):,} labelings",
+        "Score fewer labelings at once.",
+    )
+    terms = _compute_many(data, partitions, metric, metric_params, n_jobs=n_jobs, progress=progress)
+    silhouettes = np.empty((len(partitions), data.shape[0]), result_dtype(data.dtype))
+    for row, of_labeling, partition in zip(silhouettes, terms, partitions, strict=True):
+        row[:] = silhouettes_of(of_labeling, partition)
+    return silhouettes
+
+
+def silhouette_profiles(
+    X: ArrayLike,
+    labelings: Iterable[ArrayLike],
+    *,
+    metric: Metric = "euclidean",
+    n_jobs: int | None = None,
+    progress: bool = False,
+    **metric_params: Any,
+) -> list[SilhouetteProfile]:
+    """Everything that one pass tells, for each of several labelings of the same samples.
+
+    Parameters
+    ----------
+    X, labelings, metric, n_jobs, progress, **metric_params
+        As for :func:`silhouette_samples_many`.
+
+    Returns
+    -------
+    list of SilhouetteProfile
+        One for each labeling. Where distances were shared, the ``work`` of each tells of the shared pass.
+
+    Raises
+    ------
+    ValueError
+        If X or a labeling is not what it should be; the message says which and where.
+    TypeError
+        If labelings is no sequence, or a labeling mixes types that have no order.
+
+    Examples
+    --------
+    >>> from fastsil import silhouette_profiles
+    >>> X = [[0.0], [1.0], [5.0], [6.0], [7.0]]
+    >>> [profile.n_clusters for profile in silhouette_profiles(X, [[0, 0, 1, 1, 1], [0, 0, 1, 2, 2]])]
+    [2, 3]
+    """
+    data, partitions = _check_many(X, labelings, metric)
+    terms = _compute_many(data, partitions, metric, metric_params, n_jobs=n_jobs, progress=progress)
+    return [
+        profile_of(of_labeling, partition, dtype=result_dtype(data.dtype), metric=name_of_metric(metric))
+        for of_labeling, partition in zip(terms, partitions, strict=True)
+    ]
+
+
+def _check_many(X: Any, labelings: Any, metric: Metric) -> tuple[Any, list[Partition]]:
+    check_metric(metric)
+    X = check_data(X, metric=metric)
+    return X, check_labelings(labelings, X.shape[0])
+
+
+def _compute_many(
+    X: Any,
+    partitions: list[Partition],
+    metric: Metric,
+    metric_params: dict[str, Any],
+    *,
+    n_jobs: int | None,
+    progress: bool,
+) -> list[SilhouetteTerms]:
+    threads = resolve_n_jobs(n_jobs)
+    with progress_bar("silhouettes", enabled=progress) as tick:
+        return compute_terms_many(X, partitions, metric, metric_params, n_jobs=threads, tick=tick)

@@ -1,0 +1,391 @@
+"""What a call will cost, before it is made: from a run on some of the samples."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastsil.engines.dispatch import NO_PAIRS, compute_terms, engine_of
+from fastsil.engines.terms import SHARE_OF_OWN
+from fastsil.runtime.loading import loaded
+from fastsil.runtime.threads import Tick, ignore_progress, resolve_n_jobs
+from fastsil.scoring.costs import LEAST_ROWS, exact_is_as_cheap, products_of_moments
+from fastsil.validation import Metric, check_scored, check_tol, name_of_metric, samples_at
+from fastsil.validation.partition import Partition, partition_from_codes
+
+# Samples of the run on some of them: so many a cluster, and with so many products (samples² x features) at least, so
+# that the engine goes the way that it goes with all of them.
+_PROBE_SAMPLES = (8_000, 32_000)
+_PROBE_MEMBERS = 200
+_PROBE_LEAST_PRODUCTS = 7e8
+# And so many products at most, by engine; others are timed on fewer samples, as their distances are slow.
+_PROBE_MOST_PRODUCTS = {"euclidean": 1e11, "coordinatewise": 1e10}
+_PROBE_SLOW = 2_500
+# They are copied, and take no more than so many bytes; nor do their covariances.
+_PROBE_BYTES = 16 << 20
+_COVARIANCE_BYTES = 15 << 20
+# A run on this share of them before loads compiled code, and tells how much of the time is no matter of pairs: part of
+# what grows with n² (at least, and where that is not seen) in a run on some of the samples.
+_FEW = 0.25
+_QUADRATIC = (0.5, 0.75)
+# No run on more samples if it would take longer (s).
+_PROBE_SECONDS = 2.0
+# Phases whose time grows with the pairs; that of all else grows with the samples.
+_PAIR_PHASES = ("own clusters", "other clusters", "distances", "read")
+# A mean without guesses is a mean of silhouettes, with about this variance; log(2 / 0.01) is the price of 99 %.
+_VARIANCE = 0.04
+_LOG = 5.3
+# Bytes beyond the data, from peaks of resident memory in 20 calls (n to a million, d to 300, k to 5,000): a sample, in
+# order, clusters, terms and results, without pairs and with; the numbers in a thread's workspace, from so many features
+# on; a thread's chunk of scikit-learn's distances.
+_SAMPLE_BYTES = {"linear": 56, "other": 72}
+_THREAD_NUMBERS, _THREAD_FEATURES = 640 << 10, 32
+_CHUNK_BYTES = 8 << 20
+# Other clusters that a sample is measured against where the first bounds exclude all but one: they go without a basis.
+_ALONE = 1.05
+# Features that Manhattan distance has sorted at once.
+_SORTED_FEATURES = 16
+# Metrics of which the Euclidean engine computes the data as they are, without a map before it.
+_UNMAPPED = ("euclidean", "l2", "minkowski", "nan_euclidean")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the exact silhouettes of some data will cost.
+
+    Made by :func:`fastsil.plan`, from a run on a part of the samples. Seconds are meant to be right to a factor of 2
+    on a machine without other work.
+
+    Attributes
+    ----------
+    way : str
+        Engine and way that will probably be chosen.
+    pairs : float
+        Pairs of samples whose distance will be computed.
+    seconds : float
+        Wall-clock time.
+    memory : int
+        Bytes of memory beyond the data.
+    estimate_seconds : float
+        Time of an estimate to within ``tol`` instead; equal to ``seconds`` where it would compute everything.
+    tol : float
+        As it was asked for.
+    metric : str
+        Name of the metric.
+    n_samples, n_features, n_clusters, n_jobs : int
+        Size of the data, and number of threads.
+    phases : mapping of str to float
+        Seconds of each part of the work, in its order, by name; they add up to ``seconds``.
+
+    Examples
+    --------
+    >>> from fastsil import plan
+    >>> found = plan([[0.0], [1.0], [5.0], [6.0], [7.0]], [0, 0, 1, 1, 1])
+    >>> bool(0 < found.seconds < 60)
+    True
+    """
+
+    way: str
+    pairs: float
+    seconds: float
+    memory: int
+    estimate_seconds: float
+    tol: float
+    metric: str
+    n_samples: int
+    n_features: int
+    n_clusters: int
+    n_jobs: int
+    phases: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def share(self) -> float:
+        """``pairs`` as a share of all n² ordered pairs."""
+        return self.pairs / self.n_samples**2
+
+    def __str__(self) -> str:
+        words = (
+            f"Exact silhouettes of {self.n_samples:,} samples in {self.n_clusters:,} clusters ({self.way}): about "
+            f"{in_words(self.seconds)} and {self.memory / 2**20:,.0f} MiB on {self.n_jobs} threads, "
+            f"{self.share:.2%} of all pairs."
+        )
+        if self.estimate_seconds < self.seconds:
+            words += f" To within {self.tol:g} (tol={self.tol:g}): about {in_words(self.estimate_seconds)}."
+        return words
+
+
+def in_words(seconds: float) -> str:
+    """A time for reading.
+
+    Examples
+    --------
+    >>> in_words(0.004), in_words(75), in_words(9000)
+    ('0.01 seconds', '75 seconds', '2.5 hours')
+    """
+    if seconds < 120:
+        return f"{max(seconds, 0.01):.2g} seconds" if seconds < 10 else f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
+
+
+def plan(
+    X: ArrayLike,
+    labels: ArrayLike,
+    *,
+    tol: float = 1e-3,
+    metric: Metric = "euclidean",
+    ignore_label: Any = None,
+    n_jobs: int | None = None,
+    **metric_params: Any,
+) -> Plan:
+    """Predict pairs, seconds and memory of exact silhouettes, and seconds of an estimate, in well under their time.
+
+    The engine runs on a part of the samples of every cluster. Times of its phases are scaled by the number of samples,
+    or by that of pairs.
+
+    Parameters
+    ----------
+    X, labels, metric, ignore_label, n_jobs, **metric_params
+        As for :func:`fastsil.silhouette_samples`.
+    tol : float, default=1e-3
+        Of the estimate (:func:`fastsil.silhouette_estimate`).
+
+    Returns
+    -------
+    Plan
+        ``print`` shows it in words.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not what it should be; the message says which and where.
+
+    Examples
+    --------
+    >>> from fastsil import plan
+    >>> found = plan([[0.0], [1.0], [5.0], [6.0], [7.0]], [0, 0, 1, 1, 1])
+    >>> found.n_samples, found.way, found.pairs
+    (5, 'euclidean: symmetric', 12.0)
+    """
+    tol = check_tol(tol)
+    X, partition, _ = check_scored(X, labels, metric, ignore_label)
+    return plan_of(X, partition, metric, metric_params, n_jobs=resolve_n_jobs(n_jobs), tol=tol)
+
+
+def in_time(tick: Tick, plan: Plan) -> Tick:
+    """Progress by time as it was planned, of an engine that tells the share of its work.
+
+    When own clusters are done, the Euclidean engine tells a fixed share, whatever they took.
+    """
+    if "own clusters" not in plan.phases:
+        return tick
+    until_own = sum(plan.phases.get(phase, 0.0) for phase in ("centers", "own clusters")) / plan.seconds
+    done, shown = 0.0, 0.0
+
+    def tell(share: float) -> None:
+        nonlocal done, shown
+        done += share
+        reached = float(np.interp(done, [0.0, SHARE_OF_OWN, 1.0], [0.0, until_own, 1.0]))
+        tick(reached - shown)
+        shown = reached
+
+    return tell
+
+
+def plan_of(
+    X: Any, partition: Partition, metric: Metric, metric_params: dict[str, Any], *, n_jobs: int, tol: float = 1e-3
+) -> Plan:
+    """The same for data that have been checked."""
+    engine = engine_of(X, metric, metric_params)
+    probe = _Probe(X, partition, engine, metric, metric_params, n_jobs)
+    phases = probe.phases()
+    seconds = sum(phases.values())
+    return Plan(
+        way=probe.work.strategy,
+        pairs=probe.pairs(),
+        seconds=seconds,
+        phases=phases,
+        memory=_memory(partition, X.shape[1], X.dtype.itemsize, engine, probe, metric, n_jobs),
+        estimate_seconds=min(seconds, probe.estimate_seconds(tol)),
+        tol=tol,
+        metric=name_of_metric(metric),
+        n_samples=partition.n_samples,
+        n_features=X.shape[1],
+        n_clusters=partition.n_clusters,
+        n_jobs=n_jobs,
+    )
+
+
+class _Probe:
+    """A run on a part of the samples of every cluster, and what it tells of a run on all."""
+
+    def __init__(
+        self,
+        X: Any,
+        partition: Partition,
+        engine: str,
+        metric: Metric,
+        metric_params: dict[str, Any],
+        n_jobs: int,
+    ) -> None:
+        self._partition = partition
+        self._engine = engine
+        self._n_features = X.shape[1]
+
+        def run(some: NDArray[np.intp]) -> None:
+            part, of_part = _part_of(X, partition, some, metric)
+            started = time.perf_counter()
+            terms = compute_terms(part, of_part, metric, metric_params, n_jobs=n_jobs, tick=ignore_progress)
+            self._spent = time.perf_counter() - started
+            self._growth = partition.n_samples / len(some)
+            self.work = terms.work
+            self._sizes = of_part.sizes.astype(np.float64)
+
+        rows = _some_rows(partition, _how_many(partition, engine, X.shape[1], X.dtype.itemsize))
+        few = _some_rows(partition, int(_FEW * len(rows)))
+        run(few)
+        run(few)
+        self._quadratic = 1.0
+        way, before = self.work.strategy, self._pair_seconds()
+        if len(few) < len(rows) and before / _FEW**2 + (self._spent - before) / _FEW < _PROBE_SECONDS:
+            run(rows)
+            self._quadratic = self._share_of_pairs(len(few) / len(rows), before, same=self.work.strategy == way)
+        else:
+            rows = few
+        if engine == "euclidean":
+            self._guessed = self._seconds_of_moments(X, rows, metric, metric_params, n_jobs)
+
+    def _seconds_of_moments(
+        self, X: Any, rows: NDArray[np.intp], metric: Metric, metric_params: dict[str, Any], n_jobs: int
+    ) -> float:
+        """Seconds of an estimate's moments: by a run, or by their products where covariances take much memory."""
+        n_clusters = len(self._sizes)
+        if 8 * n_clusters * self._n_features**2 > _COVARIANCE_BYTES:
+            of_product = self._pair_seconds() / max(1.0, self.work.pairs * self._n_features)
+            return float(of_product * products_of_moments(len(rows), self._n_features, n_clusters))
+        some = _part_of(X, self._partition, rows, metric)
+        open_rows = loaded("fastsil.engines.intervals").open_rows
+        started = time.perf_counter()
+        open_rows(*some, metric, metric_params, n_jobs=n_jobs).intervals()
+        return time.perf_counter() - started
+
+    def pairs(self) -> float:
+        return self.work.pairs * self._growth**2
+
+    def candidates(self) -> float:
+        """Other clusters that a sample was measured against, where not all were."""
+        squares = float((self._sizes**2).sum())
+        return max(1.0, (self.work.pairs - squares / 2) / squares)
+
+    def phases(self) -> dict[str, float]:
+        """Seconds of each phase with all samples, and of what is in none."""
+        of_pairs = () if self._engine in NO_PAIRS else _PAIR_PHASES
+        found = {
+            phase: self._grown(spent) if phase in of_pairs else spent * self._growth
+            for phase, spent in self.work.seconds.items()
+        }
+        rest = max(self._spent - sum(self.work.seconds.values()), 0.0)
+        return found | {"rest": rest * self._growth}
+
+    def seconds(self) -> float:
+        return sum(self.phases().values())
+
+    def estimate_seconds(self, tol: float) -> float:
+        """Of an estimate, or infinite where it would compute all samples."""
+        if self._engine in NO_PAIRS:
+            return float("inf")
+        n_samples = self._partition.n_samples
+        if self._engine != "euclidean":
+            rows = 2 * _LOG * _VARIANCE / tol**2
+            return float("inf") if rows > n_samples / 2 else self.seconds() * rows / n_samples
+        if exact_is_as_cheap(self._partition, self._n_features):
+            return float("inf")
+        # Rows are computed for one side only.
+        rows = max(LEAST_ROWS, 20 * self._partition.n_clusters)
+        return self._guessed * self._growth + 2 * self._grown(self._pair_seconds()) * rows / n_samples
+
+    def _grown(self, by_pairs: float) -> float:
+        """Time of phases that are a matter of pairs, with all samples."""
+        return by_pairs * (self._quadratic * self._growth**2 + (1 - self._quadratic) * self._growth)
+
+    def _share_of_pairs(self, size: float, before: float, *, same: bool) -> float:
+        """Share of such phases' time that grows with n², from a run on fewer samples, if it went the same way."""
+        least, usual = _QUADRATIC
+        now = self._pair_seconds()
+        if not same or now == 0:
+            return usual
+        # t(1) = 1 and t(size) = before / now for t(x) = q x² + (1 - q) x.
+        return float(np.clip((1 - before / now / size) / (1 - size), least, 1.0))
+
+    def _pair_seconds(self) -> float:
+        return sum(self.work.seconds.get(phase, 0.0) for phase in _PAIR_PHASES)
+
+
+def _part_of(X: Any, partition: Partition, some: NDArray[np.intp], metric: Metric) -> tuple[Any, Partition]:
+    """Some of the samples, and their partition."""
+    part = X if len(some) == partition.n_samples else samples_at(X, some, metric)
+    classes, codes = np.unique(partition.codes[some], return_inverse=True)
+    return part, partition_from_codes(classes, codes)
+
+
+def _how_many(partition: Partition, engine: str, n_features: int, itemsize: int) -> int:
+    """Samples of a run that tells of all."""
+    if engine in NO_PAIRS:
+        return _PROBE_SAMPLES[1]
+    if engine not in _PROBE_MOST_PRODUCTS:
+        return _PROBE_SLOW
+    wanted = max(_PROBE_MEMBERS * partition.n_clusters, int((_PROBE_LEAST_PRODUCTS / n_features) ** 0.5))
+    most = int((_PROBE_MOST_PRODUCTS[engine] / n_features) ** 0.5)
+    most = min(most, max(_PROBE_SLOW, _PROBE_BYTES // (itemsize * n_features)))
+    return min(int(np.clip(wanted, *_PROBE_SAMPLES)), most)
+
+
+def _some_rows(partition: Partition, n_rows: int) -> NDArray[np.intp]:
+    """Samples spread over all clusters in proportion to their sizes, two of each at least if there is room."""
+    n_samples = partition.n_samples
+    if n_rows >= n_samples:
+        return np.arange(n_samples)
+    positions = np.linspace(0, n_samples - 1, n_rows).astype(np.intp)
+    largest = np.argsort(-partition.sizes, kind="stable")[: max(n_rows // 4, 2)]
+    starts = partition.offsets[largest]
+    seconds = np.minimum(starts + 1, partition.offsets[largest + 1] - 1)
+    return np.sort(partition.order[np.unique(np.concatenate([positions, starts, seconds]))])
+
+
+def _memory(
+    partition: Partition, n_features: int, itemsize: int, engine: str, probe: _Probe, metric: Metric, n_jobs: int
+) -> int:
+    """Bytes beyond the data."""
+    way, candidates = probe.work.strategy, probe.candidates()
+    n_samples, n_clusters = partition.n_samples, partition.n_clusters
+    needed = _SAMPLE_BYTES.get(engine, _SAMPLE_BYTES["other"]) * n_samples
+    if engine != "precomputed":
+        needed += 16 * n_clusters * n_features
+    if engine in ("manhattan", "coordinatewise", "sparse", "reference") or "symmetric" in way:
+        needed += 8 * n_samples * n_clusters
+    if engine == "manhattan":
+        needed += 8 * n_samples * min(n_features, _SORTED_FEATURES)
+    if engine == "reference":
+        needed += n_jobs * _CHUNK_BYTES
+    if engine == "euclidean":
+        threads = max(1, loaded("fastsil.engines.euclidean.tiles").worthwhile_threads((n_samples, n_features), n_jobs))
+        needed += threads * itemsize * _THREAD_NUMBERS * min(n_features, _THREAD_FEATURES) // _THREAD_FEATURES
+        needed += 0 if metric in _UNMAPPED else 8 * n_samples * n_features
+        euclidean = loaded("fastsil.engines.euclidean.engine")
+        kept = 0.0
+        if "pruned" in way:
+            kept = candidates * min(n_samples, euclidean.round_samples(candidates, n_samples))
+            if candidates > _ALONE:
+                needed += loaded("fastsil.engines.euclidean.moments").bytes_of_shared_basis(
+                    n_clusters, n_features, itemsize
+                )
+        elif "complete" in way:
+            # Of the first round, of which the bounds leave a part. Where they are tried out before, it is made larger.
+            left = 1.0 if float(n_samples) ** 2 * n_features >= euclidean.SMALL_PRODUCTS else 0.4
+            kept = left * min(euclidean.ROUND_CANDIDATES, n_samples * n_clusters)
+        needed += int(euclidean.CANDIDATE_BYTES * kept)
+    return needed

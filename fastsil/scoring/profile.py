@@ -1,0 +1,395 @@
+"""Everything that one pass tells about a clustering, as a frozen record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsil.engines.dispatch import coordinates_of, distances_between_some, silhouettes_of
+from fastsil.engines.terms import SilhouetteTerms, Work
+from fastsil.scoring.diagnosis import Diagnosis, Evidence, NullReference, diagnose
+from fastsil.validation import check_data, samples_at
+from fastsil.validation.partition import Partition
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class ClusterTable:
+    """One row a cluster, as arrays of shape (n_clusters,).
+
+    Attributes
+    ----------
+    label : ndarray
+        Label of the cluster.
+    size : ndarray of intp
+        Number of samples.
+    silhouette : ndarray of float64
+        Mean silhouette of its samples.
+    a, b : ndarray of float64
+        Mean of ``a`` and of ``b`` over its samples, in the units of the metric.
+    negative : ndarray of intp
+        Number of its samples with a silhouette below 0.
+    neighbor : ndarray
+        Label of the cluster that is the nearest other one for most of its samples.
+    """
+
+    label: NDArray[Any]
+    size: NDArray[np.intp]
+    silhouette: NDArray[np.float64]
+    a: NDArray[np.float64]
+    b: NDArray[np.float64]
+    negative: NDArray[np.intp]
+    neighbor: NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class SilhouetteProfile:
+    """Silhouettes of a clustering and what they are made of.
+
+    Made by :func:`fastsil.silhouette_profile`. Arrays are in the order of the rows of X.
+
+    Attributes
+    ----------
+    silhouettes : ndarray of shape (n_samples,)
+        ``(b - a) / max(a, b)``, from -1 to 1; float32 for float32 data, else float64.
+    a : ndarray of shape (n_samples,), float64
+        Mean distance to the other members of the own cluster, in the units of the metric.
+    b : ndarray of shape (n_samples,), float64
+        Mean distance to the members of the nearest other cluster.
+    labels : ndarray of shape (n_samples,)
+        The labels that were scored.
+    neighbor : ndarray of shape (n_samples,)
+        Label of the nearest other cluster.
+    lower, upper : ndarray of shape (n_samples,)
+        The exact silhouette is certainly in between. Both are ``silhouettes`` where it was computed; with
+        ``exact=False`` it was guessed, and ``a``, ``b`` and ``neighbor`` are guesses as well.
+    ignored : ndarray of shape (n_samples,), bool
+        Samples that ``ignore_label`` left out. Their ``silhouettes``, ``a`` and ``b`` are NaN, their ``neighbor`` is
+        their own label; scores, counts and the table of clusters are those of the others.
+    metric : str
+        Name of the metric.
+    work : Work
+        Engine, pairs computed, their share of n², seconds of each phase.
+
+    Examples
+    --------
+    >>> from fastsil import silhouette_profile
+    >>> profile = silhouette_profile([[0.0], [1.0], [5.0], [6.0], [7.0]], [0, 0, 1, 1, 1])
+    >>> round(profile.score, 3), profile.n_negative
+    (0.777, 0)
+    >>> profile.clusters.size
+    array([2, 3])
+    """
+
+    silhouettes: NDArray[Any]
+    a: NDArray[np.float64]
+    b: NDArray[np.float64]
+    labels: NDArray[Any]
+    neighbor: NDArray[Any]
+    lower: NDArray[Any]
+    upper: NDArray[Any]
+    ignored: NDArray[np.bool_]
+    metric: str
+    work: Work
+    _partition: Partition
+    _neighbor_codes: NDArray[np.int32]
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples that were scored."""
+        return self._partition.n_samples
+
+    @property
+    def n_ignored(self) -> int:
+        """Number of samples that were left out."""
+        return len(self.ignored) - self.n_samples
+
+    @property
+    def n_clusters(self) -> int:
+        """Number of clusters that were scored."""
+        return self._partition.n_clusters
+
+    @cached_property
+    def exact(self) -> bool:
+        """Whether every silhouette was computed, and none guessed."""
+        return bool((self._scored(self.lower) == self._scored(self.upper)).all())
+
+    @cached_property
+    def score(self) -> float:
+        """Mean silhouette over samples ("micro")."""
+        return float(np.mean(self._scored(self.silhouettes), dtype=np.float64))
+
+    @cached_property
+    def macro_score(self) -> float:
+        """Mean of the clusters' mean silhouettes: every cluster counts alike."""
+        return float(np.mean(self.clusters.silhouette))
+
+    @cached_property
+    def n_negative(self) -> int:
+        """Number of samples that are nearer, on average, to another cluster than to their own."""
+        return int(np.count_nonzero(self.silhouettes < 0))
+
+    @cached_property
+    def n_zero(self) -> int:
+        """Number of samples with a silhouette of exactly 0 (clusters of one sample among them)."""
+        return int(np.count_nonzero(self.silhouettes == 0))
+
+    @cached_property
+    def n_positive(self) -> int:
+        """Number of samples that are nearer to their own cluster than to any other."""
+        return int(np.count_nonzero(self.silhouettes > 0))
+
+    @cached_property
+    def clusters(self) -> ClusterTable:
+        """One row a cluster."""
+        partition = self._partition
+        sizes = partition.sizes
+        negative = np.bincount(partition.codes[self._scored(self.silhouettes) < 0], minlength=len(sizes))
+        return ClusterTable(
+            label=partition.classes,
+            size=sizes,
+            silhouette=partition.means(self._scored(self.silhouettes)),
+            a=partition.means(self._scored(self.a)),
+            b=partition.means(self._scored(self.b)),
+            negative=negative,
+            neighbor=partition.classes[_most_common_per_cluster(partition, self._neighbor_codes)],
+        )
+
+    def diagnose(self, X: Any = None, *, null: NullReference | None = None, **metric_params: Any) -> Diagnosis:
+        """Look for what is broken or misleading: labels, geometry, data, sizes.
+
+        The data are an argument, and not kept: profiles stay small, and duplicates, distances and nearest centres
+        need the samples themselves.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_samples, n_features) or (n_samples, n_samples), optional
+            The samples (or distances) that were scored. Without them only sizes, labels and means are looked at, and
+            the diagnosis says what was not.
+        null : NullReference, optional
+            How data without clusters score.
+        **metric_params
+            Keywords of the metric that were given when it was scored.
+
+        Returns
+        -------
+        Diagnosis
+            Findings, worst first; ``print`` shows them in words.
+
+        Raises
+        ------
+        ValueError
+            If X is not what was scored: another number of rows, or not finite.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastsil import silhouette_profile
+        >>> X = np.random.default_rng(0).normal(size=(60, 2)) + np.repeat([[0.0, 0.0], [9.0, 9.0]], 30, axis=0)
+        >>> print(silhouette_profile(X, np.repeat([0, 1], 30)).diagnose(X))
+        Nothing found in 11 checks.
+        <BLANKLINE>
+        Not checked, for lack of data or of a null reference: no_structure.
+        """
+        evidence = Evidence(self._scored(self.silhouettes), self._partition.codes, self._partition.classes, null=null)
+        if X is not None:
+            data = check_data(X, metric=self.metric)
+            if data.shape[0] != len(self.ignored):
+                raise ValueError(
+                    f"X has {data.shape[0]} rows but {len(self.ignored)} samples were scored; "
+                    "pass the samples that were."
+                )
+            if self.n_ignored:
+                data = samples_at(data, np.flatnonzero(~self.ignored), self.metric)
+            drawn, distances = distances_between_some(data, self.metric, metric_params)
+            evidence = replace(
+                evidence,
+                coordinates=coordinates_of(data, self.metric, metric_params),
+                distances=distances,
+                drawn=drawn,
+                unit_rows=self.metric == "cosine",
+            )
+        return diagnose(evidence)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a sample: label, silhouette, a, b, neighbor; where silhouettes were guessed, lower and upper too.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError("to_frame needs pandas; install it with: pip install 'fastsil[frames]'") from error
+        columns = {
+            "label": self.labels,
+            "silhouette": self.silhouettes,
+            "a": self.a,
+            "b": self.b,
+            "neighbor": self.neighbor,
+        }
+        return pd.DataFrame(columns if self.exact else columns | {"lower": self.lower, "upper": self.upper})
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the silhouette plot: each cluster's samples as sorted bars, and the mean as a line.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure's by default.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        from fastsil.report.plots import draw_silhouettes
+
+        return draw_silhouettes(
+            self._scored(self.silhouettes), self._partition.codes, self._partition.classes, score=self.score, ax=ax
+        )
+
+    def plot_distribution(self, ax: Axes | None = None) -> Axes:
+        """Draw how many samples have which silhouette, negatives marked.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure's by default.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        from fastsil.report.plots import draw_distribution
+
+        return draw_distribution(self._scored(self.silhouettes), score=self.score, ax=ax)
+
+    def _scored(self, values: NDArray[Any]) -> NDArray[Any]:
+        """The values of the samples that were scored, in the order of the partition's codes."""
+        return values[~self.ignored] if self.n_ignored else values
+
+    def __repr__(self) -> str:
+        ignored = f"n_ignored={self.n_ignored}, " if self.n_ignored else ""
+        guessed = "" if self.exact else "exact=False, "
+        return (
+            f"SilhouetteProfile(n_samples={self.n_samples}, {ignored}{guessed}n_clusters={self.n_clusters}, "
+            f"metric={self.metric!r}, score={self.score:.4f}, macro_score={self.macro_score:.4f}, "
+            f"n_negative={self.n_negative})"
+        )
+
+    def _repr_html_(self) -> str:
+        """The table of clusters under the score, for notebooks."""
+        from fastsil.report.tables import cluster_columns, html_table, score_sentence
+
+        counts = f"{self.n_negative:,} of {self.n_samples:,} samples are negative."
+        if self.n_ignored:
+            counts += f" {self.n_ignored:,} more were left out."
+        words = (
+            f"<b>Mean silhouette {self.score:.4f}</b> (mean of the clusters' means {self.macro_score:.4f}). {counts}"
+        )
+        return f"<div><p>{words}<br>{score_sentence(self.score)}</p>{html_table(cluster_columns(self.clusters))}</div>"
+
+
+def profile_of(
+    terms: SilhouetteTerms,
+    partition: Partition,
+    *,
+    dtype: np.dtype[Any],
+    metric: str,
+    intervals: NDArray[np.float64] | None = None,
+) -> SilhouetteProfile:
+    """Make the record from an engine's answer; silhouettes are rounded to ``dtype`` at the very end.
+
+    Guesses come with ``intervals``, lower bound, guess and upper bound of every silhouette.
+    """
+    silhouettes = silhouettes_of(terms, partition) if intervals is None else intervals[:, 1]
+    silhouettes = np.ascontiguousarray(silhouettes, dtype=dtype)
+    return SilhouetteProfile(
+        silhouettes=silhouettes,
+        a=_in_units_of_X(terms.a, terms.exponent),
+        b=_in_units_of_X(terms.b, terms.exponent),
+        labels=partition.classes[partition.codes],
+        neighbor=partition.classes[terms.neighbor],
+        lower=silhouettes if intervals is None else _rounded(intervals, 0, dtype),
+        upper=silhouettes if intervals is None else _rounded(intervals, 2, dtype),
+        ignored=np.zeros(partition.n_samples, dtype=bool),
+        metric=metric,
+        work=terms.work,
+        _partition=partition,
+        _neighbor_codes=terms.neighbor,
+    )
+
+
+def _rounded(intervals: NDArray[np.float64], column: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """A bound in another type: outwards, except where the interval is a point."""
+    bound = intervals[:, column].astype(dtype)
+    outside = np.nextafter(bound, dtype.type(np.inf if column else -np.inf))
+    return np.asarray(np.where(intervals[:, 0] == intervals[:, 2], bound, np.clip(outside, -1, 1)))
+
+
+def terms_of(profile: SilhouetteProfile) -> SilhouetteTerms:
+    """What an engine answered when the record was made."""
+    return SilhouetteTerms(profile.a, profile.b, profile._neighbor_codes, profile.work)
+
+
+def _in_units_of_X(means: NDArray[np.float64], exponent: int) -> NDArray[np.float64]:
+    """Mean distances as they are: beyond the range of float64, infinite or 0."""
+    if exponent == 0:
+        return means
+    with np.errstate(over="ignore", under="ignore"):
+        return np.asarray(np.ldexp(means, -exponent))
+
+
+def with_ignored(profile: SilhouetteProfile, kept: NDArray[np.bool_], label: Any) -> SilhouetteProfile:
+    """The profile of the samples in ``kept`` as that of all of them; the others have the label ``label``."""
+    # All came out of one array of labels, whose type holds this one as well.
+    classes = np.append(profile._partition.classes, np.array([label], dtype=profile._partition.classes.dtype))
+    codes = spread_out(profile._partition.codes, kept, len(classes) - 1)
+    neighbor_codes = spread_out(profile._neighbor_codes, kept, len(classes) - 1)
+    return replace(
+        profile,
+        silhouettes=spread_out(profile.silhouettes, kept),
+        a=spread_out(profile.a, kept),
+        b=spread_out(profile.b, kept),
+        lower=spread_out(profile.lower, kept),
+        upper=spread_out(profile.upper, kept),
+        labels=classes[codes],
+        neighbor=classes[neighbor_codes],
+        ignored=~kept,
+    )
+
+
+def spread_out(values: NDArray[Any], kept: NDArray[np.bool_], fill: float = np.nan) -> NDArray[Any]:
+    """``values`` at the places in ``kept``, ``fill`` at the others."""
+    spread = np.full(len(kept), fill, dtype=values.dtype)
+    spread[kept] = values
+    return spread
+
+
+def _most_common_per_cluster(partition: Partition, neighbors: NDArray[np.int32]) -> NDArray[np.intp]:
+    most_common = np.empty(partition.n_clusters, dtype=np.intp)
+    grouped = neighbors[partition.order]
+    for cluster in range(partition.n_clusters):
+        members = grouped[partition.offsets[cluster] : partition.offsets[cluster + 1]]
+        values, counts = np.unique(members, return_counts=True)
+        most_common[cluster] = values[counts.argmax()]
+    return most_common

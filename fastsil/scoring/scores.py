@@ -1,0 +1,346 @@
+"""The public functions that score one labeling: check, choose, compute, finish."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import check_random_state
+
+from fastsil.engines.dispatch import (
+    NO_PAIRS,
+    compute_terms,
+    engine_of,
+    is_worth_remembering,
+    silhouettes_of,
+)
+from fastsil.engines.terms import SilhouetteTerms
+from fastsil.runtime.loading import loaded
+from fastsil.runtime.threads import progress_bar, resolve_n_jobs
+from fastsil.scoring.costs import LONG_SECONDS, may_be_long
+from fastsil.scoring.plan import Plan, in_time, plan_of
+from fastsil.scoring.profile import SilhouetteProfile, profile_of, spread_out, with_ignored
+from fastsil.scoring.result_cache import MEMO
+from fastsil.validation import (
+    Metric,
+    check_average,
+    check_finite,
+    check_labels,
+    check_metric,
+    check_refine_to,
+    check_sample_size,
+    check_scored,
+    check_scored_labels,
+    is_dask_array,
+    name_of_metric,
+    samples_at,
+)
+from fastsil.validation.arrays import result_dtype
+from fastsil.validation.partition import Partition
+
+
+def silhouette_samples(
+    X: ArrayLike,
+    labels: ArrayLike,
+    *,
+    metric: Metric = "euclidean",
+    ignore_label: Any = None,
+    n_jobs: int | None = None,
+    progress: bool = False,
+    **metric_params: Any,
+) -> NDArray[Any]:
+    """Silhouette of every sample, exactly; a drop-in for :func:`sklearn.metrics.silhouette_samples`.
+
+    Parameters
+    ----------
+    X : array-like or sparse matrix of shape (n_samples, n_features) or (n_samples, n_samples)
+        Samples, or their distances for ``metric="precomputed"``. A C-contiguous float32 or float64 array
+        or memmap is read in place, never copied as a whole; so are distances in Fortran order or of integers.
+        A Dask array of samples is scored block by block on Dask's scheduler (with one thread a task, whatever
+        ``n_jobs`` and ``progress`` say), and labels may be one too.
+    labels : array-like of shape (n_samples,)
+        Label of every sample: integers, strings, anything that sorts.
+    metric : str or callable, default="euclidean"
+        Any that :func:`sklearn.metrics.pairwise_distances` takes. Euclidean, Mahalanobis
+        (``V=`` covariance or ``VI=`` its inverse; by default the covariance of X), standardised Euclidean
+        (``V=`` variances), squared Euclidean, cosine, correlation, Manhattan, Chebyshev, Hamming, Canberra,
+        Bray-Curtis and given distances run on fastsil's engines, others on scikit-learn's distances.
+    ignore_label : label, optional
+        Samples with this label are left out of everything: ``-1`` for the noise of DBSCAN and HDBSCAN, which is
+        otherwise one more cluster. Their silhouettes are NaN. The others are copied once (of distances, their rows
+        and columns).
+    n_jobs : int, optional
+        Threads. By default all cores that the process may use. The result is the same to the bit for any number.
+    progress : bool, default=False
+        Show a progress bar (needs tqdm).
+    **metric_params
+        Keywords of the metric.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        Silhouettes from -1 to 1, without a unit: float32 for float32 input, else float64. 0 for a cluster
+        of one sample. Of a Dask array, a Dask array in the chunks of its rows: nothing is computed until it is asked
+        for, and what is wrong with a block is said then.
+
+    Raises
+    ------
+    ValueError
+        If X or labels is not what it should be; the message says where.
+    TypeError
+        If labels mixes types that have no order.
+
+    References
+    ----------
+    P. J. Rousseeuw (1987), "Silhouettes: a graphical aid to the interpretation and validation of cluster
+    analysis", Journal of Computational and Applied Mathematics 20, 53-65.
+
+    Examples
+    --------
+    >>> from fastsil import silhouette_samples
+    >>> silhouette_samples([[0.0], [1.0], [5.0], [6.0], [7.0]], [0, 0, 1, 1, 1]).round(3)
+    array([0.833, 0.8  , 0.667, 0.818, 0.769])
+    >>> silhouette_samples([[0.0], [1.0], [5.0], [6.0], [99.0]], [0, 0, 1, 1, -1], ignore_label=-1).round(3)
+    array([0.818, 0.778, 0.778, 0.818,   nan])
+    """
+    if is_dask_array(X):
+        found: NDArray[Any] = _blocks(metric).silhouettes_by_blocks(X, labels, metric, metric_params, ignore_label)
+        return found
+    data, partition, kept = check_scored(X, labels, metric, ignore_label)
+    terms = _compute(data, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
+    silhouettes = silhouettes_of(terms, partition).astype(result_dtype(data.dtype), copy=False)
+    return silhouettes if kept is None else spread_out(silhouettes, kept)
+
+
+def silhouette_score(
+    X: ArrayLike,
+    labels: ArrayLike,
+    *,
+    metric: Metric = "euclidean",
+    sample_size: int | None = None,
+    random_state: int | np.random.RandomState | None = None,
+    average: Literal["micro", "macro"] = "micro",
+    tol: float | None = None,
+    ignore_label: Any = None,
+    n_jobs: int | None = None,
+    progress: bool = False,
+    **metric_params: Any,
+) -> float:
+    """Mean silhouette, exactly; a drop-in for :func:`sklearn.metrics.silhouette_score`.
+
+    Parameters
+    ----------
+    X : array-like or sparse matrix of shape (n_samples, n_features) or (n_samples, n_samples)
+        Samples, or their distances for ``metric="precomputed"``. A Dask array of samples is computed at once, on
+        Dask's scheduler; ``silhouette_samples(X, labels).mean()`` is the same number, not yet computed.
+    labels : array-like of shape (n_samples,)
+        Label of every sample.
+    metric : str or callable, default="euclidean"
+        As for :func:`silhouette_samples`.
+    sample_size : int, optional
+        Score a random subset of so many samples instead of all, chosen as scikit-learn chooses it (from those that
+        ``ignore_label`` leaves).
+    random_state : int, RandomState or None, default=None
+        Chooses the subset.
+    average : {"micro", "macro"}, default="micro"
+        ``"micro"``: mean over samples, as in scikit-learn. ``"macro"``: mean of the clusters' means, in which
+        every cluster counts alike.
+    tol : float, optional
+        An estimate to within ``tol`` with 99 % confidence is enough: :func:`silhouette_estimate`, which tells its
+        interval too.
+    ignore_label : label, optional
+        Samples with this label are left out of everything: ``-1`` for the noise of DBSCAN and HDBSCAN, which is
+        otherwise one more cluster. The others are copied once (of distances, their rows and columns).
+    n_jobs : int, optional
+        Threads. By default all cores that the process may use.
+    progress : bool, default=False
+        Show a progress bar (needs tqdm).
+    **metric_params
+        Keywords of the metric.
+
+    Returns
+    -------
+    float
+        From -1 to 1.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not what it should be; the message says which and where.
+
+    Examples
+    --------
+    >>> from fastsil import silhouette_score
+    >>> X, labels = [[0.0], [1.0], [5.0], [6.0], [7.0]], [0, 0, 1, 1, 1]
+    >>> round(silhouette_score(X, labels), 4), round(silhouette_score(X, labels, average="macro"), 4)
+    (0.7775, 0.784)
+    """
+    check_average(average)
+    sample_size = check_sample_size(sample_size)
+    if tol is not None:
+        if sample_size is not None:
+            raise ValueError("sample_size and tol are two ways to score fewer samples; pass one of them.")
+        estimate = loaded("fastsil.scoring.estimate").silhouette_estimate(
+            X,
+            labels,
+            tol=tol,
+            metric=metric,
+            random_state=random_state,
+            ignore_label=ignore_label,
+            n_jobs=n_jobs,
+            progress=progress,
+            **metric_params,
+        )
+        return float(estimate.score if average == "micro" else estimate.macro_score)
+    if is_dask_array(X):
+        if sample_size is None:
+            return float(_blocks(metric).score_by_blocks(X, labels, metric, metric_params, average, ignore_label))
+        X, labels = _blocks(metric).draw_rows(X, labels, sample_size, random_state, ignore_label)
+        sample_size, ignore_label = None, None
+    X, partition, _ = check_scored(X, labels, metric, ignore_label)
+    if sample_size is not None:
+        X, partition = _draw_subset(X, partition, metric, sample_size, random_state)
+    terms = _compute(X, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
+    silhouettes = silhouettes_of(terms, partition)
+    if average == "micro":
+        return float(silhouettes.mean())
+    return float(partition.means(silhouettes).mean())
+
+
+def silhouette_profile(
+    X: ArrayLike,
+    labels: ArrayLike,
+    *,
+    metric: Metric = "euclidean",
+    exact: bool = True,
+    refine_to: float | None = None,
+    ignore_label: Any = None,
+    n_jobs: int | None = None,
+    progress: bool = False,
+    **metric_params: Any,
+) -> SilhouetteProfile:
+    """Everything that one pass tells: silhouettes, ``a``, ``b``, nearest cluster, counts, a row a cluster.
+
+    Parameters
+    ----------
+    X, labels, metric, ignore_label, n_jobs, progress, **metric_params
+        As for :func:`silhouette_samples`; a Dask array is computed at once, and the profile is in memory: about 40
+        bytes a sample. Where ``ignore_label`` leaves a sample out, its silhouette, ``a`` and ``b``
+        are NaN, its ``neighbor`` is its own label, and no score, count or table of the profile knows it.
+    exact : bool, default=True
+        ``False``: silhouettes, ``a`` and ``b`` are guessed from moments of the clusters, in O(n · k · d + n · d²), and
+        ``lower`` and ``upper`` of the profile certainly hold the exact silhouette of every sample. For metrics that are
+        Euclidean, or are after a linear map; those that need no pairs are exact all the same.
+    refine_to : float, optional
+        With ``exact=False``: samples whose interval is wider than this are computed exactly, one by one.
+
+    Returns
+    -------
+    SilhouetteProfile
+
+    Raises
+    ------
+    ValueError
+        If X or labels is not what it should be, or there are no guesses for the metric; the message says where.
+
+    Examples
+    --------
+    >>> from fastsil import silhouette_profile
+    >>> profile = silhouette_profile([[0.0], [1.0], [5.0], [6.0], [7.0]], list("uuvvv"))
+    >>> profile.neighbor
+    array(['v', 'v', 'u', 'u', 'u'], dtype='<U1')
+    >>> X, labels = [[0.0], [1.0], [5.0], [6.0], [7.0]], [0, 0, 1, 1, 1]
+    >>> guessed = silhouette_profile(X, labels, exact=False)
+    >>> bool((guessed.lower <= profile.silhouettes).all() and (profile.silhouettes <= guessed.upper).all())
+    True
+    """
+    refine_to = check_refine_to(refine_to, exact=exact)
+    data: Any = X
+    intervals = None
+    if is_dask_array(data):
+        terms, intervals, in_memory = _blocks(metric).terms_by_blocks(
+            data, labels, metric, metric_params, ignore_label, exact=exact, refine_to=refine_to
+        )
+        partition, kept = check_scored_labels(in_memory, len(in_memory), ignore_label)
+    else:
+        data, partition, kept = check_scored(data, labels, metric, ignore_label)
+        if exact or engine_of(data, metric, metric_params) in NO_PAIRS:
+            terms = _compute(data, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
+        else:
+            with progress_bar("silhouettes", enabled=progress) as tick:
+                terms, intervals = loaded("fastsil.engines.intervals").guess_terms(
+                    data,
+                    partition,
+                    metric,
+                    metric_params,
+                    refine_to=refine_to,
+                    n_jobs=resolve_n_jobs(n_jobs),
+                    tick=tick,
+                )
+    profile = profile_of(
+        terms, partition, dtype=result_dtype(data.dtype), metric=name_of_metric(metric), intervals=intervals
+    )
+    return profile if kept is None else with_ignored(profile, kept, ignore_label)
+
+
+def _blocks(metric: Metric) -> Any:
+    """The room that computes Dask arrays, for a metric that it can."""
+    check_metric(metric)
+    if metric == "precomputed":
+        raise ValueError(
+            "metric='precomputed' takes no Dask array; pass the samples and their metric, or distances mapped from a "
+            "file (numpy.load(path, mmap_mode='r')), which are read in place."
+        )
+    return loaded("fastsil.dask_arrays")
+
+
+def _compute(
+    X: Any,
+    partition: Partition,
+    metric: Metric,
+    metric_params: dict[str, Any],
+    *,
+    n_jobs: int | None,
+    progress: bool,
+) -> SilhouetteTerms:
+    threads = resolve_n_jobs(n_jobs)
+    planned = _plan_if_long(X, partition, metric, metric_params, threads)
+
+    def compute() -> SilhouetteTerms:
+        with progress_bar("silhouettes", enabled=progress) as tick:
+            by_time = tick if planned is None else in_time(tick, planned)
+            return compute_terms(X, partition, metric, metric_params, n_jobs=threads, tick=by_time)
+
+    if not is_worth_remembering(metric):
+        return compute()
+    return MEMO.recall(X, partition, metric, metric_params, compute, n_jobs=threads)
+
+
+def _plan_if_long(
+    X: Any, partition: Partition, metric: Metric, metric_params: dict[str, Any], n_jobs: int
+) -> Plan | None:
+    """Plan of a call that may be long; what it will cost, and what an estimate would, is said if it is.
+
+    By a log line, which shows on standard error where nobody has set logging up: a warning would end programs that
+    turn warnings into errors, for nothing that is wrong.
+    """
+    if not may_be_long(partition, X.shape[1], engine_of(X, metric, metric_params), n_jobs):
+        return None
+    found = plan_of(X, partition, metric, metric_params, n_jobs=n_jobs)
+    if found.seconds > LONG_SECONDS:
+        logging.getLogger("fastsil").warning("%s", found)
+    return found
+
+
+def _draw_subset(
+    X: Any, partition: Partition, metric: Metric, sample_size: int, random_state: Any
+) -> tuple[Any, Partition]:
+    """Rows chosen with the very calls that scikit-learn makes, so that a seed gives the same subset."""
+    rows = check_random_state(random_state).permutation(X.shape[0])[:sample_size]
+    if metric == "precomputed":
+        # Distances that are not drawn are looked at too, but as scikit-learn does, for gaps only.
+        check_finite(X)
+    labels = partition.classes[partition.codes[rows]]
+    return samples_at(X, rows, metric), check_labels(labels, len(rows))

@@ -1,0 +1,133 @@
+"""fastsil in scikit-learn's place, for code that is not to be changed.
+
+What is replaced is not a name but what stands behind it. scikit-learn's functions check their parameters and then call
+a body; while the patch holds, that body is ours. So every reference follows, wherever and whenever it was made (``from
+sklearn.metrics import silhouette_score`` in another module, a table of scores, a ``functools.partial``, a scorer), and
+nothing of ours is left behind when it is taken back.
+"""
+
+from __future__ import annotations
+
+from types import CellType, TracebackType
+from typing import Any, Self
+
+from fastsil.runtime.lazy_imports import lock_across_forks
+from fastsil.runtime.sklearn_compat import SILHOUETTE_FUNCTIONS, body_of
+from fastsil.scoring.result_cache import MEMO
+from fastsil.scoring.scores import silhouette_samples, silhouette_score
+
+_OURS = {"silhouette_samples": silhouette_samples, "silhouette_score": silhouette_score}
+
+
+class _State:
+    """Who wants the patch: plain calls until they are taken back, ``with`` blocks until they are left."""
+
+    def __init__(self) -> None:
+        self.lock = lock_across_forks()
+        self.calls = 0
+        self.blocks = 0
+        # Counts the times that plain calls were taken back, so that a block knows whether its own call was.
+        self.epoch = 0
+        self.replaced: list[tuple[CellType, Any]] = []
+
+    def settle(self) -> None:
+        """Put our bodies in place, or the originals back, as the counts say. The lock is held."""
+        wanted = self.calls + self.blocks > 0
+        if wanted and not self.replaced:
+            cells = {name: body_of(SILHOUETTE_FUNCTIONS[name]) for name in _OURS}
+            self.replaced = [(cell, cell.cell_contents) for cell in cells.values()]
+            for name, cell in cells.items():
+                cell.cell_contents = _OURS[name]
+        elif not wanted:
+            for cell, original in self.replaced:
+                cell.cell_contents = original
+            self.replaced = []
+        MEMO.switch(on=wanted)
+
+
+_STATE = _State()
+
+
+class Patch:
+    """What :func:`patch_sklearn` returns: a context manager, which may be ignored."""
+
+    def __init__(self, epoch: int) -> None:
+        self._epoch = epoch
+        self._is_call = True
+
+    def __enter__(self) -> Self:
+        with _STATE.lock:
+            _STATE.blocks += 1
+            # The call that made this object becomes the block; other plain calls stay.
+            if self._is_call and self._epoch == _STATE.epoch:
+                _STATE.calls -= 1
+            self._is_call = False
+            _STATE.settle()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with _STATE.lock:
+            _STATE.blocks -= 1
+            _STATE.settle()
+
+
+def patch_sklearn() -> Patch:
+    """Let ``sklearn.metrics.silhouette_score`` and ``silhouette_samples`` run on fastsil, for everybody in the process.
+
+    References that were made before the patch follow it, and those made under it follow its end. scikit-learn still
+    checks the parameters, and signatures and docstrings stay its own. Calling it twice changes nothing. While it holds,
+    the latest results are remembered (not the data; 64 MiB at most), so that ``silhouette_samples`` after
+    ``silhouette_score`` for the same data and labels costs next to nothing.
+
+    Worker processes are not patched, unless they are forked from one that is.
+
+    Returns
+    -------
+    context manager
+        With ``with patch_sklearn():`` the patch ends with the block; blocks nest, also in several threads, and the
+        last one to be left takes it back. Ignored, the patch holds until :func:`unpatch_sklearn`.
+
+    Raises
+    ------
+    RuntimeError
+        If this version of scikit-learn is built in a way that does not allow it.
+
+    Examples
+    --------
+    >>> import sklearn.metrics
+    >>> from fastsil import patch_sklearn
+    >>> X, labels = [[0.0], [1.0], [5.0], [6.0], [7.0]], [0, 0, 1, 1, 1]
+    >>> with patch_sklearn():
+    ...     print(round(sklearn.metrics.silhouette_score(X, labels), 4))
+    0.7775
+    """
+    with _STATE.lock:
+        _STATE.calls += 1
+        try:
+            _STATE.settle()
+        except BaseException:
+            _STATE.calls -= 1
+            raise
+        return Patch(_STATE.epoch)
+
+
+def unpatch_sklearn() -> None:
+    """Take every plain :func:`patch_sklearn` back; ``with`` blocks that are still open keep the patch until they end.
+
+    Examples
+    --------
+    >>> from fastsil import patch_sklearn, unpatch_sklearn
+    >>> patch = patch_sklearn()
+    >>> unpatch_sklearn()
+    """
+    with _STATE.lock:
+        _STATE.calls = 0
+        _STATE.epoch += 1
+        _STATE.settle()
+
+
+def is_patched() -> bool:
+    """Whether scikit-learn's silhouettes run on fastsil now."""
+    return bool(_STATE.replaced)

@@ -1,0 +1,147 @@
+"""Silhouettes as ``scoring`` in scikit-learn's searches over clusterers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+
+from fastsil.scoring.scores import silhouette_score
+from fastsil.validation import (
+    Metric,
+    check_average,
+    check_metric,
+    check_space,
+    check_undefined,
+    have_another_label,
+)
+
+
+@dataclass(frozen=True)
+class SilhouetteScorer:
+    """A scorer of clusterers: ``GridSearchCV(KMeans(), grid, scoring=SilhouetteScorer())``.
+
+    Called as ``scorer(estimator, X)``, it scores the labels that the fitted estimator gives to X: those of ``predict``,
+    or, of a clusterer that cannot predict (DBSCAN, agglomerative clustering), those of a fresh fit to X. In a search,
+    X is the held-out part of each split; to fit and score all samples, pass ``cv=[(rows, rows)]`` with
+    ``rows = range(len(X))``.
+
+    Parameters
+    ----------
+    metric : str or callable, default="euclidean"
+        As for :func:`fastsil.silhouette_samples`.
+    metric_params : dict, optional
+        Its keywords.
+    average : {"micro", "macro"}, default="micro"
+        Mean over samples, or mean of the clusters' means.
+    space : {"transformed", "input"}, default="transformed"
+        Where a pipeline's clusters are scored: among the samples as its last step gets them, or as they come. Scores in
+        different spaces cannot be compared: take ``"input"`` to choose between transformations (numbers of
+        components, say), ``"transformed"`` to choose between clusterers. Without a pipeline they are the same.
+    ignore_label : object, optional
+        Label of noise, which is left out: -1 for DBSCAN and HDBSCAN. A clusterer that calls everything hard noise can
+        score well; look at how much it leaves.
+    undefined : float or "raise", default=-1.0
+        The score of labels that have no silhouette: a single cluster, or as many as samples. By default the lowest
+        there is, so that a search goes on and prefers any other. With ``"raise"`` the search's ``error_score`` decides.
+    n_jobs : int, optional
+        Threads for each score. By default all cores that the process may use.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not what it should be; the message says which.
+
+    Examples
+    --------
+    >>> from sklearn.cluster import KMeans
+    >>> from sklearn.datasets import make_blobs
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from fastsil import SilhouetteScorer
+    >>> X, _ = make_blobs(150, centers=[[0, 0], [9, 0], [0, 9]], random_state=0)
+    >>> grid = {"n_clusters": [2, 3, 4, 5]}
+    >>> search = GridSearchCV(KMeans(random_state=0), grid, scoring=SilhouetteScorer(), cv=3).fit(X)
+    >>> search.best_params_
+    {'n_clusters': 3}
+    """
+
+    metric: Metric = "euclidean"
+    metric_params: dict[str, Any] | None = None
+    average: Literal["micro", "macro"] = "micro"
+    space: Literal["transformed", "input"] = "transformed"
+    ignore_label: Any = None
+    undefined: float | Literal["raise"] = -1.0
+    n_jobs: int | None = None
+
+    def __post_init__(self) -> None:
+        check_metric(self.metric)
+        check_average(self.average)
+        check_space(self.space)
+        check_undefined(self.undefined)
+
+    def __call__(self, estimator: Any, X: Any, y: object = None) -> float:
+        """Score the labels that a fitted clusterer gives to some samples.
+
+        Parameters
+        ----------
+        estimator : clusterer, or Pipeline that ends in one
+            Fitted.
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Samples.
+        y : object
+            Ignored: a silhouette needs no truth.
+
+        Returns
+        -------
+        float
+            Mean silhouette, or ``undefined``.
+
+        Raises
+        ------
+        ValueError
+            If X is not what it should be, or if the labels have no silhouette and ``undefined="raise"``.
+        TypeError
+            If the estimator gives no labels.
+        """
+        clusterer, transformed = _last_step(estimator, X)
+        labels = np.asarray(_labels_by(clusterer, transformed))
+        if self.undefined != "raise" and not self._have_silhouette(labels):
+            return float(self.undefined)
+        return silhouette_score(
+            transformed if self.space == "transformed" else X,
+            labels,
+            metric=self.metric,
+            average=self.average,
+            ignore_label=self.ignore_label,
+            n_jobs=self.n_jobs,
+            **(self.metric_params or {}),
+        )
+
+    def _have_silhouette(self, labels: NDArray[Any]) -> bool:
+        scored = labels if self.ignore_label is None else labels[have_another_label(labels, self.ignore_label)]
+        return 1 < len(np.unique(scored)) < len(scored)
+
+
+def _last_step(estimator: Any, X: Any) -> tuple[Any, Any]:
+    """The clusterer of a pipeline, and the samples as it gets them."""
+    while isinstance(estimator, Pipeline):
+        if len(estimator) > 1:
+            X = estimator[:-1].transform(X)
+        estimator = estimator[-1]
+    return estimator, X
+
+
+def _labels_by(clusterer: Any, X: Any) -> Any:
+    if hasattr(clusterer, "predict"):
+        return clusterer.predict(X)
+    if hasattr(clusterer, "fit_predict"):
+        # labels_ are of the samples of the fit, which need not be these, even if they are as many.
+        return clone(clusterer).fit_predict(X)
+    raise TypeError(
+        f"{type(clusterer).__name__} gives no labels: it has neither predict nor fit_predict; pass a clusterer, or a "
+        "Pipeline that ends in one."
+    )

@@ -1,0 +1,231 @@
+"""Silhouettes of data that come in batches, and never all at once: :class:`SilhouetteStream`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastsil.engines.dispatch import silhouettes_of_rows
+from fastsil.engines.linear.engine import check_directions, compute_terms_of_rows
+from fastsil.engines.linear.summaries import SQUARED_METRICS, ClusterSummaries, merge, summarize, view_of
+from fastsil.runtime.sklearn_compat import InvalidParameterError
+from fastsil.runtime.threads import resolve_n_jobs
+from fastsil.validation import check_average, check_data, check_n_classes, check_part_labels
+from fastsil.validation.arrays import result_dtype
+from fastsil.validation.partition import Partition
+
+
+class SilhouetteStream:
+    """Exact silhouettes of any amount of data, in two passes over batches of any size.
+
+    The first pass keeps size, mean and spread of each cluster, 16 bytes a cluster and feature. For metrics whose mean
+    distances follow from these, the second pass gives the silhouettes of each batch, to rounding those of
+    :func:`fastsil.silhouette_samples` on all data at once. Nothing else is kept, so that a stream pickles into few
+    bytes; streams that saw different data are merged. So it runs in any framework that maps and reduces.
+
+    Parameters
+    ----------
+    metric : {"sqeuclidean", "cosine", "correlation"}
+        A metric that needs no pairs. (For ``"euclidean"`` see Dask arrays, or files mapped into memory.)
+    n_jobs : int, optional
+        Threads. By default all cores that the process may use. The result is the same to the bit for any number.
+
+    Attributes
+    ----------
+    n_samples_seen_ : int
+        Samples of the first pass so far.
+    classes_ : ndarray of shape (n_clusters,)
+        Their labels, sorted.
+    cluster_sizes_ : ndarray of shape (n_clusters,)
+        Samples with each label.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastsil import SilhouetteStream, silhouette_score
+    >>> X = np.random.default_rng(0).normal(size=(60, 3)) + np.repeat([[0, 0, 5], [5, 0, 0]], 30, axis=0)
+    >>> labels = np.repeat([0, 1], 30)
+    >>> batches = [(X[:25], labels[:25]), (X[25:], labels[25:])]
+    >>> stream = SilhouetteStream("cosine")
+    >>> for batch, of_batch in batches:
+    ...     stream = stream.partial_fit(batch, of_batch)
+    >>> round(stream.score(batches), 6) == round(silhouette_score(X, labels, metric="cosine"), 6)
+    True
+    """
+
+    def __init__(self, metric: str, *, n_jobs: int | None = None) -> None:
+        if metric not in SQUARED_METRICS:
+            raise InvalidParameterError(
+                f"metric={metric!r} needs pairs of samples, which a stream does not keep; pass one of "
+                f"{', '.join(SQUARED_METRICS)}, or give all data to silhouette_score, as a mapped file or a Dask array."
+            )
+        self.metric = metric
+        self.n_jobs = n_jobs
+        self._summaries: ClusterSummaries | None = None
+
+    def partial_fit(self, X: ArrayLike, labels: ArrayLike) -> Self:
+        """Take in a batch of the first pass.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_rows, n_features)
+            Samples that were not taken in before.
+        labels : array-like of shape (n_rows,)
+            Label of each.
+
+        Returns
+        -------
+        SilhouetteStream
+            The stream itself.
+
+        Raises
+        ------
+        ValueError
+            If X or labels is not what it should be; the message says where. The stream is as it was then.
+        """
+        data, partition = self._check_batch(X, labels)
+        view = view_of(data, self.metric)
+        summaries = summarize(view, partition, n_jobs=resolve_n_jobs(self.n_jobs))
+        check_directions(view, self.metric)
+        self._add(summaries)
+        return self
+
+    def merge(self, other: SilhouetteStream) -> Self:
+        """Take in all that another stream took in.
+
+        Parameters
+        ----------
+        other : SilhouetteStream
+            Of the same metric, of other samples with as many features. It stays as it is.
+
+        Returns
+        -------
+        SilhouetteStream
+            The stream itself.
+
+        Raises
+        ------
+        ValueError
+            If the other stream has another metric or number of features.
+        """
+        if other.metric != self.metric:
+            raise ValueError(f"other has metric={other.metric!r}, this stream {self.metric!r}; merge streams of one.")
+        if other._summaries is not None:
+            self._check_n_features(other._summaries.origins.shape[1], "other")
+            self._add(other._summaries)
+        return self
+
+    def score_samples(self, X: ArrayLike, labels: ArrayLike) -> NDArray[Any]:
+        """Silhouettes of a batch among all data of the first pass.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_rows, n_features)
+            Samples that were taken in. (Others are scored as if they had been counted in their cluster.)
+        labels : array-like of shape (n_rows,)
+            Their labels, as then.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,)
+            float32 for float32 input, else float64.
+
+        Raises
+        ------
+        ValueError
+            If X or labels is not what it should be, has a label that the first pass did not meet, or if the first
+            pass met fewer than two clusters.
+        """
+        return self._score_batch(X, labels)[0]
+
+    def score(
+        self, batches: Iterable[tuple[ArrayLike, ArrayLike]], *, average: Literal["micro", "macro"] = "micro"
+    ) -> float:
+        """Mean silhouette, from a second pass over the data.
+
+        Parameters
+        ----------
+        batches : iterable of (X, labels)
+            The samples that were taken in, in batches of any size.
+        average : {"micro", "macro"}, default="micro"
+            Mean over samples, or mean of the clusters' means.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            If a batch is not what :meth:`score_samples` takes, or if they are not as many samples as were taken in.
+        """
+        check_average(average)
+        totals = np.zeros(len(self.classes_))
+        n_scored = 0
+        for X, labels in batches:
+            silhouettes, codes = self._score_batch(X, labels)
+            totals += np.bincount(codes, weights=silhouettes, minlength=len(totals))
+            n_scored += len(silhouettes)
+        if n_scored != self.n_samples_seen_:
+            raise ValueError(
+                f"batches has {n_scored} samples, but {self.n_samples_seen_} were taken in; pass all of them again "
+                "(an iterator that was used up gives none: make a new one)."
+            )
+        if average == "micro":
+            return float(totals.sum() / n_scored)
+        return float((totals / self.cluster_sizes_).mean())
+
+    @property
+    def n_samples_seen_(self) -> int:
+        return 0 if self._summaries is None else int(self._summaries.sizes.sum())
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        return self._seen().classes
+
+    @property
+    def cluster_sizes_(self) -> NDArray[np.intp]:
+        return self._seen().sizes
+
+    def _seen(self) -> ClusterSummaries:
+        if self._summaries is None:
+            raise ValueError("the stream has taken nothing in; call partial_fit with every batch first.")
+        return self._summaries
+
+    def _add(self, summaries: ClusterSummaries) -> None:
+        self._summaries = summaries if self._summaries is None else merge(self._summaries, summaries)
+
+    def _score_batch(self, X: Any, labels: Any) -> tuple[NDArray[Any], NDArray[np.int32]]:
+        """Silhouettes of a batch, and the place of each label among the classes."""
+        summaries = self._seen()
+        check_n_classes(len(summaries.classes), self.n_samples_seen_)
+        data, partition = self._check_batch(X, labels)
+        codes = self._codes_of(partition)
+        terms = compute_terms_of_rows(data, codes, summaries, n_jobs=resolve_n_jobs(self.n_jobs), metric=self.metric)
+        silhouettes = silhouettes_of_rows(terms, summaries.sizes[codes])
+        return silhouettes.astype(result_dtype(data.dtype), copy=False), codes
+
+    def _check_batch(self, X: Any, labels: Any) -> tuple[Any, Partition]:
+        data = check_data(X)
+        self._check_n_features(data.shape[1], "X")
+        return data, check_part_labels(labels, data.shape[0])
+
+    def _check_n_features(self, n_features: int, name: str) -> None:
+        known = n_features if self._summaries is None else self._summaries.origins.shape[1]
+        if n_features != known:
+            raise ValueError(f"{name} has {n_features} features, but the samples taken in have {known}.")
+
+    def _codes_of(self, partition: Partition) -> NDArray[np.int32]:
+        """Places of a batch's labels among all classes."""
+        classes = self._seen().classes
+        places = np.minimum(np.searchsorted(classes, partition.classes), len(classes) - 1)
+        unknown = partition.classes[classes[places] != partition.classes]
+        if len(unknown):
+            label = unknown[:1].tolist()[0]
+            raise ValueError(
+                f"labels has {label!r}, which no batch of the first pass had; pass labels as they were then."
+            )
+        return places.astype(np.int32)[partition.codes]

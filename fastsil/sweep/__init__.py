@@ -1,0 +1,7 @@
+"""The sweep: cluster for each k, score, compare with data without clusters, say which k, write the page."""
+
+from fastsil.sweep.estimator import KMeansSweep
+from fastsil.sweep.progress import SweepEvent
+from fastsil.sweep.results import SweepRow
+
+__all__ = ["KMeansSweep", "SweepEvent", "SweepRow"]

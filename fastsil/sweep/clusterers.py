@@ -1,0 +1,372 @@
+"""Clusterers of scikit-learn for several k, in the geometry of a metric.
+
+k-means knows one distance, the Euclidean one, so data are first taken to where that is the metric (or ranks
+pairs as the metric does): rows of length 1 for cosine, on which |x - y|² = 2 (1 - cos); whitened features
+for Mahalanobis.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, issparse
+from sklearn.base import clone
+from sklearn.cluster import BisectingKMeans, KMeans, MiniBatchKMeans
+from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score
+from sklearn.utils import check_random_state
+from threadpoolctl import threadpool_limits
+
+from fastsil.engines.metric_maps import apply_map, directions, mahalanobis_map, seuclidean_map, typical_row
+from fastsil.sweep.kmeans import KMeansPath, SharedKMeans, check_n_init, chunks_of, sum_of_squares_about
+from fastsil.validation import Metric
+
+# Clusterers known to call BLAS in many small steps only (k-means++ seeds with products of a few rows), where
+# its threads cost more than they save: k = 8 of 20,000 x 128 took 2.5 s with them and 0.1 s without on a
+# busy machine of two cores, 15 fits of digits (1,797 x 64) 7.6 s and 0.14 s.
+_K_MEANS = (KMeans, MiniBatchKMeans, BisectingKMeans, SharedKMeans)
+
+# Begins the names of arrays that a clusterer learned, in what is kept of it; stands for a value that cannot be kept.
+_LEARNED = "learned."
+_NOT_PLAIN = object()
+
+# Passes of k-means of less work than this (samples x features x clusters: about 2 ms) run on one thread of
+# OpenMP too, whose threads meet after each pass.
+_SMALL_PASS = 100_000_000
+
+
+def check_n_clusters(n_clusters: Any, n_samples: int) -> tuple[int, ...]:
+    """Return the numbers of clusters to try, sorted, each once.
+
+    Parameters
+    ----------
+    n_clusters : int or iterable of int
+        As a user gave it.
+    n_samples : int
+        Number of samples to be clustered.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or one is under 1 or over n_samples - 1.
+    TypeError
+        If one is not an integer.
+    """
+    tried: list[Any] = [n_clusters] if np.isscalar(n_clusters) or n_clusters is None else list(n_clusters)
+    wrong = [k for k in tried if isinstance(k, bool) or not isinstance(k, (int, np.integer))]
+    if wrong:
+        raise TypeError(f"n_clusters has {wrong[0]!r}; pass an integer or several, for example range(2, 17).")
+    if not tried:
+        raise ValueError("n_clusters is empty; pass the numbers of clusters to try, for example range(2, 17).")
+    if min(tried) < 1:
+        raise ValueError(f"n_clusters has {min(tried)}; the least number of clusters is 1 (2 for a silhouette).")
+    if max(tried) >= n_samples:
+        raise ValueError(
+            f"n_clusters goes up to {max(tried)} but X has n_samples={n_samples}; a silhouette needs fewer "
+            f"clusters than samples, so go up to {n_samples - 1} at most."
+        )
+    return tuple(sorted({int(k) for k in tried}))
+
+
+@dataclass(frozen=True)
+class AsIs:
+    """The data as they are."""
+
+    def apply(self, X: Any) -> Any:
+        return X
+
+
+@dataclass(frozen=True)
+class UnitRows:
+    """Rows of length 1, each centred before if ``centred``: cosine (correlation) distance becomes Euclidean."""
+
+    centred: bool = False
+
+    def apply(self, X: Any) -> Any:
+        return directions(X, centred=self.centred)
+
+
+@dataclass(frozen=True)
+class LinearMap:
+    """``(x - mean) W``, after which a metric is the Euclidean one; for new samples too.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (n_features,)
+        Of the samples that were clustered.
+    W : ndarray of shape (n_features, n_features) or (n_features,)
+        As :func:`fastsil.engines.metric_maps.apply_map` takes it.
+    """
+
+    mean: NDArray[np.float64]
+    W: NDArray[np.float64]
+
+    @property
+    def whitens(self) -> bool:
+        """Whether directions are mapped too, and not features scaled only."""
+        return self.W.ndim == 2
+
+    def apply(self, X: Any) -> Any:
+        # apply_map takes off a typical row of the samples it is given; what is left is the way from there to our mean.
+        shift = typical_row(X) - self.mean
+        return apply_map(X, self.W) + (shift * self.W if self.W.ndim == 1 else shift @ self.W)
+
+
+Geometry = AsIs | UnitRows | LinearMap
+
+_LINEAR_MAPS: dict[str, Callable[..., NDArray[np.float64]]] = {
+    "mahalanobis": mahalanobis_map,
+    "seuclidean": seuclidean_map,
+}
+_ROW_MAPS: dict[str, Geometry] = {"cosine": UnitRows(), "correlation": UnitRows(centred=True)}
+_MAKE_DENSE = {*_LINEAR_MAPS, "correlation"}
+
+
+def geometry_of(X: Any, metric: Metric, params: dict[str, Any]) -> Geometry:
+    """The map in front of a clusterer that stands for a metric; the data as they are if there is none.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        The samples that will be clustered.
+    metric : str or callable
+        Metric of the silhouettes.
+    params : dict
+        Its keywords.
+
+    Raises
+    ------
+    ValueError
+        If X is sparse and the map would make it dense, or if a parameter is wrong.
+    """
+    name = metric if isinstance(metric, str) else ""
+    if issparse(X) and name in _MAKE_DENSE:
+        raise ValueError(f"metric={name!r} makes sparse X dense; pass X.toarray(), or reduce X by TruncatedSVD.")
+    if name in _LINEAR_MAPS:
+        return LinearMap(X.mean(axis=0, dtype=np.float64), _LINEAR_MAPS[name](X, **params))
+    return _ROW_MAPS.get(name, AsIs())
+
+
+def seed_of(random_state: Any) -> int:
+    """The seed that everything in a sweep is drawn by: an int as it is, of another state one is drawn.
+
+    Parameters
+    ----------
+    random_state : int, RandomState or None
+        As scikit-learn takes it; None stands for NumPy's global state.
+    """
+    if isinstance(random_state, (int, np.integer)):
+        check_random_state(random_state)
+        return int(random_state)
+    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+
+
+def make_clusterers(prototype: Any, ks: Sequence[int], seed: int, *, n_init: Any = 10) -> list[Any]:
+    """One unfitted clusterer for each k, in the order of ``ks``.
+
+    Parameters
+    ----------
+    prototype : clusterer or None
+        To be cloned. None: k-means, with work that the fits share.
+    ks : sequence of int
+        Numbers of clusters.
+    seed : int
+        For clusterers that have a random state and leave it open.
+    n_init : int or "auto"
+        Seedings of k-means; read where no prototype is given.
+
+    Raises
+    ------
+    TypeError
+        If the prototype has no parameter ``n_clusters``.
+    ValueError
+        If n_init is wrong.
+    """
+    if prototype is None:
+        return [SharedKMeans(k, n_init=check_n_init(n_init), random_state=seed) for k in ks]
+    params = prototype.get_params() if hasattr(prototype, "get_params") else {}
+    if "n_clusters" not in params:
+        raise TypeError(
+            f"estimator={prototype!r} has no parameter n_clusters; pass a clusterer that has one, such as "
+            "sklearn.cluster.MiniBatchKMeans() or AgglomerativeClustering()."
+        )
+    open_state = {"random_state": seed} if "random_state" in params and params["random_state"] is None else {}
+    return [clone(prototype).set_params(n_clusters=k, **open_state) for k in ks]
+
+
+def generator_for(purpose: str, random_state: Any) -> np.random.Generator:
+    """What draws for this purpose, by a random state as scikit-learn takes it; of other states it draws.
+
+    Parameters
+    ----------
+    purpose : str
+        Sets the generator apart: from others of the sweep, and from a user's own with the same seed, of whose numbers
+        the data may be made.
+    random_state : int, RandomState or None
+        The state.
+    """
+    if random_state is None:
+        return np.random.default_rng()
+    if isinstance(random_state, (int, np.integer)):
+        return np.random.default_rng([int(random_state), *purpose.encode()])
+    return np.random.default_rng(check_random_state(random_state).randint(np.iinfo(np.int32).max, size=4))
+
+
+class Fitter:
+    """Fits clusterers to one set of samples, those of k-means for rising k.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        Samples, in the geometry to cluster in.
+    n_jobs : int
+        Threads at most, for k-means; a small fit takes one. Other clusterers have their own ways.
+    """
+
+    def __init__(self, X: Any, *, n_jobs: int) -> None:
+        self._X = X
+        self._n_jobs = n_jobs
+        self._path: KMeansPath | None = None
+
+    def fit(self, clusterer: Any) -> tuple[Any, float]:
+        """Fit once, in place.
+
+        Parameters
+        ----------
+        clusterer : clusterer
+            Unfitted.
+
+        Returns
+        -------
+        labels : array of shape (n_samples,)
+        inertia : float
+            The clusterer's own, or else the sum of squares about the clusters' means in the space of X.
+        """
+        with threadpool_limits(_thread_limits(clusterer, self._X.shape, self._n_jobs)):
+            if isinstance(clusterer, SharedKMeans):
+                path = self._path_of(clusterer)
+                clusterer.kmeans_ = path.fit(clusterer.n_clusters)
+            else:
+                clusterer.fit(self._X)
+        labels = labels_of(clusterer)
+        inertia = getattr(fitted_by(clusterer), "inertia_", None)
+        return labels, float(sum_of_squares_within(self._X, labels) if inertia is None else inertia)
+
+    def restore(self, clusterer: Any, state: Mapping[str, NDArray[Any]]) -> None:
+        """Make an unfitted clusterer the one that :func:`state_of` was asked about, and go on from it."""
+        if isinstance(clusterer, SharedKMeans):
+            clusterer.kmeans_ = KMeans(clusterer.n_clusters, init=state["init"], n_init=1)
+            self._path_of(clusterer).go_on_from(clusterer.kmeans_)
+        fitted = fitted_by(clusterer)
+        vars(fitted).update(json.loads(str(state["plain"])))
+        learned = {name: values for name, values in state.items() if name.startswith(_LEARNED)}
+        vars(fitted).update({name.removeprefix(_LEARNED): values for name, values in learned.items()})
+
+    def _path_of(self, clusterer: SharedKMeans) -> KMeansPath:
+        if self._path is None:
+            self._path = KMeansPath(self._X, n_init=clusterer.n_init, seed=clusterer.random_state)
+        return self._path
+
+
+def state_of(fitted: Any) -> dict[str, NDArray[Any]] | None:
+    """What a clusterer learned, as plain arrays; None if some of it is neither arrays nor plain values.
+
+    Parameters
+    ----------
+    fitted : clusterer
+        Fitted, as :func:`fitted_by` gives it.
+    """
+    learned = {name: value for name, value in vars(fitted).items() if name not in fitted.get_params(deep=False)}
+    arrays = {name: value for name, value in learned.items() if isinstance(value, np.ndarray) and value.dtype != object}
+    plain = {name: _as_plain(value) for name, value in learned.items() if name not in arrays}
+    if any(value is _NOT_PLAIN for value in plain.values()):
+        return None
+    state = {_LEARNED + name: value for name, value in arrays.items()} | {"plain": np.array(json.dumps(plain))}
+    init = getattr(fitted, "init", None)
+    return state | {"init": init} if isinstance(init, np.ndarray) else state
+
+
+def _as_plain(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    return value if value is None or isinstance(value, (bool, int, float, str)) else _NOT_PLAIN
+
+
+def fitted_by(clusterer: Any) -> Any:
+    """What a user is given after a fit: the clusterer itself, or the k-means behind the description of one."""
+    return clusterer.kmeans_ if isinstance(clusterer, SharedKMeans) else clusterer
+
+
+def labels_of(clusterer: Any) -> Any:
+    """Labels of the samples that the clusterer was fitted to."""
+    fitted = fitted_by(clusterer)
+    if not hasattr(fitted, "labels_"):
+        raise TypeError(f"{type(fitted).__name__} has no labels_ after fit; a sweep needs a clusterer that has.")
+    return fitted.labels_
+
+
+def sum_of_squares_within(X: Any, labels: Any) -> float:
+    """Sum over the samples of ``|x - m|²``, m the mean of the sample's cluster; in float64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sum_of_squares_within(np.array([[0.0], [2.0], [7.0]]), [0, 0, 1])
+    2.0
+    """
+    classes, codes = np.unique(labels, return_inverse=True)
+    sums = np.zeros((len(classes), X.shape[1]))
+    for rows, chunk in chunks_of(X):
+        one_per_row = (np.ones(len(chunk)), (codes[rows], np.arange(len(chunk))))
+        sums += csr_matrix(one_per_row, shape=(len(classes), len(chunk))) @ chunk
+    means = sums / np.bincount(codes)[:, None]
+    return sum_of_squares_about(X, means, codes)
+
+
+def centre_indices(X: Any, labels: Any) -> tuple[float, float]:
+    """Indices of Calinski and Harabasz and of Davies and Bouldin, by scikit-learn; NaN for sparse X.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        Samples, in the geometry that was clustered in.
+    labels : array of shape (n_samples,)
+        At least two clusters, fewer than samples.
+    """
+    if issparse(X):  # scikit-learn takes none, and dense copies could be large
+        return np.nan, np.nan
+    with threadpool_limits({"blas": 1}):
+        return float(calinski_harabasz_score(X, labels)), float(davies_bouldin_score(X, labels))
+
+
+@contextlib.contextmanager
+def fits_at_once(clusterers: Sequence[Any], n_jobs: int) -> Iterator[int]:
+    """How many fits may run at the same time, while they do: as many as there are threads, for k-means.
+
+    A clusterer of another kind may share something between its fits, and has the machine to itself.
+
+    Parameters
+    ----------
+    clusterers : sequence of clusterer
+        What will be fitted, each by a :class:`Fitter` of one thread.
+    n_jobs : int
+        Threads that may be used.
+    """
+    if not all(isinstance(clusterer, _K_MEANS) for clusterer in clusterers):
+        yield 1
+        return
+    # Each fit limits BLAS to one thread and then gives back what it found. Fits that overlap would give back each
+    # other's limits, in any order: so the limit stands before the first one comes and until the last one is gone.
+    with threadpool_limits({"blas": 1}):
+        yield n_jobs
+
+
+def _thread_limits(clusterer: Any, shape: tuple[int, int], n_jobs: int) -> dict[str, int] | None:
+    if not isinstance(clusterer, _K_MEANS):
+        return None
+    small = shape[0] * shape[1] * clusterer.n_clusters < _SMALL_PASS
+    return {"blas": 1, "openmp": 1 if small else n_jobs}

@@ -1,0 +1,330 @@
+"""One clustering for each number of clusters, each scored exactly: :class:`KMeansSweep`.
+
+The way of a fit: check the data once, then sweep in the geometry of each metric: for every k one fit and one exact
+score of the very labels of that fit. What has been found for a k is one :class:`SweepRow`; the arrays of
+``sweep_results_`` are the columns of those rows.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClusterMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from fastsil.runtime.sklearn_compat import available_if
+from fastsil.runtime.threads import resolve_n_jobs
+from fastsil.sweep.checkpoint import Checkpoint, described, digest_of
+from fastsil.sweep.clusterers import check_n_clusters, labels_of, make_clusterers, seed_of
+from fastsil.sweep.feature_space import Components, check_metrics, check_pca, frames_for
+from fastsil.sweep.null import check_null
+from fastsil.sweep.one_space import Effort, GeometrySweep, choose_geometry, gaps_of, judged, long_table, sweep_each
+from fastsil.sweep.progress import Listener, SweepEvent, listener_of
+from fastsil.sweep.results import SweepRow
+from fastsil.sweep.stability import check_n_stability
+from fastsil.sweep.views import SweepViews
+from fastsil.validation import Metric, check_data
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["GeometrySweep", "KMeansSweep", "SweepEvent", "SweepRow"]
+
+_DEFAULT_N_CLUSTERS = tuple(range(2, 17))
+
+
+def _best_can_predict(sweep: KMeansSweep) -> bool:
+    clusterer = getattr(sweep, "best_estimator_", sweep.estimator)
+    return clusterer is None or hasattr(clusterer, "predict")
+
+
+class KMeansSweep(SweepViews, ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Cluster for every k, score each clustering exactly, and keep the k of the highest mean silhouette.
+
+    There is one fit for each k, and the labels that are scored are the labels of the inertia that is shown.
+    Clustering happens in the geometry of the metric: rows of length 1 for cosine, whitened features for
+    Mahalanobis. A k that fails is recorded and the others go on; Ctrl-C keeps every k whose fit is finished.
+    Fits wait for their scores until one pass over the pairs of samples costs no more than they took; it then
+    serves all of them.
+
+    Parameters
+    ----------
+    n_clusters : int or iterable of int, default=(2, 3, ..., 16)
+        Numbers of clusters to try, each from 1 to n_samples - 1. (For 1 there is an inertia, no silhouette.)
+    estimator : clusterer, optional
+        Any clusterer with a parameter ``n_clusters``; it is cloned for each k and fitted as it is. By default k-means
+        with work that the fits share: see ``n_init``.
+    metric : str or callable, default="euclidean"
+        Metric of the silhouettes, and by it the geometry of the clustering: rows of length 1 for
+        ``"cosine"`` (centred first for ``"correlation"``), whitened features for ``"mahalanobis"``,
+        features of unit variance for ``"seuclidean"``; the data as they are for ``"euclidean"`` and every
+        other metric, in which k-means has no meaning of its own.
+    metrics : sequence of str or callable, optional
+        Several metrics, instead of ``metric``: the data are clustered and scored in the geometry of each.
+    metric_params : dict, optional
+        Keywords of the metric, such as ``{"V": covariance}`` for ``"mahalanobis"``; with ``metrics``, such keywords by
+        metric.
+    pca : int, float, None or sequence of these, default=None
+        Principal components to keep before, or the share of the variance that they have at least; None: the data as
+        they are. Of several, each is tried with every metric.
+    n_init : int or "auto", default=10
+        Restarts of k-means for each k. So many orders of points, drawn as k-means++ does, seed every k by their first
+        k points; they compete, for a few iterations and on 4,096 rows or somewhat more, with the centres of the k
+        before and a point added. The best one is improved by moving centres, and goes on as a fit of
+        :class:`sklearn.cluster.KMeans` to all rows. The inertia is about that of ``KMeans(n_init=n_init)``, and
+        never rises from one k to the next. Fewer are faster and leave more luck in the curves. Ignored if
+        ``estimator`` is given.
+    n_null : int, default=0
+        Number of data sets without clusters that are clustered and scored as the data are, to tell whether the data
+        score higher: each costs a sweep of ``null_size`` samples. A test at 5 % needs 19, of whom not one may then
+        score as high; 39 find more. With 0 there is no such test.
+    null_size : int, default=1000
+        Samples of a null set at most. Larger data are compared by so many of their rows, drawn at random.
+    null_reference : {"gaussian", "uniform"}, default="gaussian"
+        ``"gaussian"``: Gaussian sets of exactly the data's mean and covariance. ``"uniform"``: uniform over the box
+        along the principal axes, as in the gap statistic's paper; a test against it is not exact.
+    n_stability : int, default=0
+        Number of pairs of random parts (80 % of the samples each, 10,000 at most) that are clustered apart and compared
+        where they overlap, for every k. Each pair costs two fits of every k on such a part.
+    checkpoint : str or Path, optional
+        Folder that every fit, every pass of scores and every null set is written to as it is done, and taken from by
+        another call with the same data and parameters, which then goes on where this one was ended. The result is that
+        of a run in one go, bit for bit with one thread or two. ``n_null``, ``n_stability`` and ``n_jobs`` may change.
+        Fits of a clusterer that learns more than arrays and numbers, such as ``BisectingKMeans``, are repeated.
+    random_state : int, RandomState or None, default=None
+        The same int gives the same sweep. An ``estimator`` that leaves its random state open is given it as it is, so
+        that a row is what ``KMeans(k, random_state=...)`` gives; of another state, one int is drawn.
+    n_jobs : int, optional
+        Threads. By default all cores that the process may use. Small fits use one.
+    progress : bool or callable, default=False
+        True: a progress bar on standard error (needs tqdm). A callable is told each :class:`fastsil.SweepEvent`.
+
+    Attributes
+    ----------
+    best_k_ : int
+        The k of the highest mean silhouette; of equal ones the smallest.
+    best_score_ : float
+        Its mean silhouette.
+    best_estimator_ : clusterer
+        Its fitted clusterer.
+    labels_ : ndarray of shape (n_samples,)
+        Its labels.
+    sweep_results_ : dict of str to ndarray of shape (n_tried,)
+        One entry for each k that was tried, in columns named as the attributes of :class:`fastsil.SweepRow`.
+    profiles_ : dict of int to SilhouetteProfile
+        For each k that was scored.
+    estimators_ : dict of int to clusterer
+        The fitted clusterer of each k; its ``labels_`` are the labels that were scored.
+    null_ : NullComparison or None
+        Scores of the data beside those of the null sets; None without.
+    p_value_ : float
+        Of the test whether the data score higher than the null sets at any k, one test for all of them. NaN without.
+    stability_ : Stability or None
+        Agreement of clusterings of random parts of the data; None without.
+    diagnosis_ : Diagnosis or None
+        What speaks against the clustering of the chosen k; None if nothing was scored.
+    verdict_ : Verdict
+        Whether there is structure, the chosen k, the reasons and what to try next, in plain words by ``str()``. Its k
+        may differ from ``best_k_``: with null sets it is the k at which the data are furthest above them.
+    interrupted_ : bool
+        Whether Ctrl-C ended the sweep before every k was tried.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the features, if X had names that are all strings.
+
+    Raises
+    ------
+    ValueError
+        By ``fit``, if an argument is not what it should be, or if every k failed.
+
+    Warns
+    -----
+    FitFailedWarning
+        If some k failed.
+    UserWarning
+        If the sweep was interrupted, or if a file of the checkpoint is damaged.
+
+    Notes
+    -----
+    It is a clusterer, not a transformer: it has no ``transform``, and so no ``get_feature_names_out``. ``fit`` refuses
+    a ``sample_weight``: k-means would follow it, and silhouettes, which have no weights, would judge something else.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from fastsil import KMeansSweep
+    >>> X, _ = make_blobs(150, centers=[[0, 0], [9, 0], [0, 9]], random_state=0)
+    >>> sweep = KMeansSweep(range(2, 6), random_state=0).fit(X)
+    >>> sweep.best_k_
+    3
+    >>> sweep.sweep_results_["silhouette"].round(2)
+    array([0.6 , 0.79, 0.64, 0.49])
+    >>> sweep.predict([[9.0, 0.0]]) == sweep.labels_[X[:, 0].argmax()]
+    array([ True])
+    >>> sweep.verdict_.structure, sweep.verdict_.k, sweep.verdict_.tested
+    ('strong', 3, False)
+    """
+
+    def __init__(
+        self,
+        n_clusters: int | Iterable[int] = _DEFAULT_N_CLUSTERS,
+        *,
+        estimator: Any = None,
+        metric: Metric = "euclidean",
+        metrics: Sequence[Metric] | None = None,
+        metric_params: dict[str, Any] | None = None,
+        pca: Components | Sequence[Components] = None,
+        n_init: int | str = 10,
+        n_null: int = 0,
+        null_size: int = 1000,
+        null_reference: str = "gaussian",
+        n_stability: int = 0,
+        checkpoint: str | Path | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        n_jobs: int | None = None,
+        progress: bool | Listener = False,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.estimator = estimator
+        self.metric = metric
+        self.metrics = metrics
+        self.metric_params = metric_params
+        self.pca = pca
+        self.n_init = n_init
+        self.n_null = n_null
+        self.null_size = null_size
+        self.null_reference = null_reference
+        self.n_stability = n_stability
+        self.checkpoint = checkpoint
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.progress = progress
+
+    def fit(self, X: ArrayLike, y: object = None, **params: object) -> Self:
+        """Cluster and score for every k.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_samples, n_features)
+            Samples.
+        y : object
+            Ignored.
+        **params : object
+            Refused; ``sample_weight`` among them.
+
+        Returns
+        -------
+        KMeansSweep
+            The fitted sweep itself.
+
+        Raises
+        ------
+        ValueError
+            If an argument is not what it should be, if every k failed, or if the checkpoint is of another sweep.
+        TypeError
+            If there is a further argument, such as ``sample_weight``.
+        KeyboardInterrupt
+            If the sweep is interrupted before any k is finished.
+        """
+        _refuse(params)
+        metrics, params_of = check_metrics(self.metric, self.metrics, self.metric_params)
+        check_null(self.n_null, self.null_size, self.null_reference)
+        check_n_stability(self.n_stability)
+        data: Any = check_data(X)
+        validate_data(self, X, skip_check_array=True)
+        ks = check_n_clusters(self.n_clusters, data.shape[0])
+        pcas = check_pca(self.pca, data.shape)
+        frames = frames_for(data, metrics, params_of, pcas)
+        checkpoint, seed = self._opened_checkpoint(data, ks)
+        clusterers = make_clusterers(self.estimator, ks, seed, n_init=self.n_init)
+        n_jobs = resolve_n_jobs(self.n_jobs)
+        effort = Effort(len(ks), self.n_null, self.null_size, self.null_reference, self.n_stability, seed, n_jobs)
+        with listener_of(self.progress) as listen:
+            sweeps = sweep_each(frames, data, clusterers, effort, listen, checkpoint)
+        self._keep(sweeps, complete=len(sweeps) == len(frames))
+        self.diagnosis_, self.verdict_ = judged(self.best_geometry_, data, sweeps)
+        for words, kind in gaps_of(sweeps, frames, effort):
+            warnings.warn(words, kind, stacklevel=2)
+        return self
+
+    def _opened_checkpoint(self, data: Any, ks: Sequence[int]) -> tuple[Checkpoint | None, int]:
+        """The folder to go on from, if there is one, and the seed of the sweep, which a folder may know."""
+        seed = seed_of(self.random_state)
+        if self.checkpoint is None:
+            return None, seed
+        state = self.random_state
+        known = state is None or isinstance(state, (int, np.integer))
+        parameters = {
+            "n_clusters": described(list(ks)),
+            "random_state": described(state if known else seed),
+        }
+        for name in ("estimator", "metric", "metrics", "metric_params", "pca", "n_init", "null_size", "null_reference"):
+            parameters[name] = described(getattr(self, name))
+        checkpoint = Checkpoint(self.checkpoint, data=digest_of(data), parameters=parameters, seed=seed)
+        return checkpoint, checkpoint.seed
+
+    @available_if(_best_can_predict)
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Cluster of each sample, by the chosen clusterer in the geometry that it was fitted in.
+
+        Parameters
+        ----------
+        X : array-like or CSR matrix of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the sweep is not fitted.
+        ValueError
+            If X is not an array of finite numbers with as many features as the data of the fit.
+        """
+        check_is_fitted(self)
+        data: Any = check_data(X)
+        validate_data(self, X, reset=False, skip_check_array=True)
+        return np.asarray(self.best_estimator_.predict(self.best_geometry_.frame.apply(data)))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def _keep(self, sweeps: Sequence[GeometrySweep], *, complete: bool) -> None:
+        """Set the fitted attributes."""
+        chosen = sweeps[choose_geometry(sweeps) if complete else 0]
+        self.geometries_ = tuple(sweeps)
+        self.best_geometry_ = chosen
+        self.sweep_results_ = chosen.results if complete and len(sweeps) == 1 else long_table(sweeps)
+        self.estimators_ = chosen.estimators
+        self.profiles_ = chosen.profiles
+        self.null_ = chosen.null
+        self.p_value_ = chosen.p_value
+        self.stability_ = chosen.stability
+        self.best_k_ = chosen.best_k
+        self.best_score_ = chosen.best_score
+        self.best_estimator_ = chosen.estimators[chosen.best_k]
+        self.labels_ = np.asarray(labels_of(self.best_estimator_))
+        self.interrupted_ = not complete or any(sweep.interrupted for sweep in sweeps)
+
+
+def _refuse(params: Iterable[str]) -> None:
+    """Further arguments of ``fit``; a Pipeline or a search would pass them on."""
+    for name in params:
+        reason = (
+            "k-means would follow the weights, and silhouettes have none: they would judge another clustering. "
+            "Repeat rows instead, or score the labels of your own weighted fit with silhouette_profile."
+            if name == "sample_weight"
+            else "pass parameters to KMeansSweep(...) itself."
+        )
+        raise TypeError(f"KMeansSweep.fit takes no {name}; {reason}")

@@ -1,0 +1,342 @@
+"""One fit and one exact score for each number of clusters.
+
+Fits wait for their scores: one pass over all pairs of samples serves several labelings. It runs once the fits that
+wait have taken as long as it will, so that scoring stays below clustering, and an interruption loses little.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from fastsil.engines.dispatch import compute_terms_many, seconds_of_shared_pass
+from fastsil.engines.terms import SilhouetteTerms, Work
+from fastsil.runtime.threads import Tick
+from fastsil.scoring.profile import SilhouetteProfile, profile_of, terms_of
+from fastsil.sweep.checkpoint import Arrays, Recall, forget
+from fastsil.sweep.clusterers import Fitter, Geometry, LinearMap, centre_indices, fitted_by, labels_of, state_of
+from fastsil.sweep.kmeans import SharedKMeans, seconds_of
+from fastsil.sweep.progress import Listener, SweepEvent
+from fastsil.sweep.results import SweepRow
+from fastsil.validation import Metric, check_labels, name_of_metric
+from fastsil.validation.partition import Partition
+
+# A pass of fewer seconds is not worth waiting for.
+_SHORT_PASS = 0.05
+
+
+class Space:
+    """The data in both forms, made once: as they are clustered and as they are scored.
+
+    Silhouettes after a linear map are Euclidean ones of the mapped data, which are there already; after any
+    other map they are computed from the data as given, by the metric's own engine.
+
+    Whitened data spread alike in all directions: the axes along which they ``spread`` are those of before.
+    """
+
+    def __init__(self, X: Any, geometry: Geometry, metric: Metric, metric_params: dict[str, Any], n_jobs: int) -> None:
+        linear = isinstance(geometry, LinearMap)
+        self.clustered = geometry.apply(X)
+        self.scored = self.clustered if linear else X
+        self.spread = X if isinstance(geometry, LinearMap) and geometry.whitens else self.clustered
+        self._metric: Metric = "euclidean" if linear else metric
+        self._metric_params = {} if linear else metric_params
+        self._metric_name = name_of_metric(metric)
+        self._dtype = X.dtype
+        self._n_jobs = n_jobs
+        self._fitter = Fitter(self.clustered, n_jobs=n_jobs)
+
+    def fit(self, clusterer: Any) -> tuple[Any, float]:
+        """Fit once, in place; labels and inertia. k-means is fitted for rising k."""
+        return self._fitter.fit(clusterer)
+
+    def restore(self, clusterer: Any, state: Mapping[str, Any]) -> None:
+        """Take a fit of an earlier run for this one's."""
+        self._fitter.restore(clusterer, state)
+
+    def partition(self, labels: Any) -> Partition:
+        """Labels, checked, as samples grouped by cluster."""
+        return check_labels(labels, self.scored.shape[0])
+
+    def seconds_of_pass(self) -> float:
+        """Rough time of a pass for several labelings on one core; 0 if none is to be had."""
+        return seconds_of_shared_pass(self.scored, self._metric, self._metric_params, n_jobs=1)
+
+    def seconds_of_fit(self, asked: Any, fitted: Any, measured: float) -> float:
+        """Time of a fit on one core: by its iterations if they are known, since no clock gives the same twice."""
+        if isinstance(asked, SharedKMeans):
+            return seconds_of(fitted, self.clustered.shape[0], asked.n_init)
+        return measured * self._n_jobs
+
+    def score(self, partitions: Sequence[Partition], tick: Tick) -> list[SilhouetteProfile]:
+        """Exact silhouettes of each partition."""
+        terms = compute_terms_many(
+            self.scored, partitions, self._metric, self._metric_params, n_jobs=self._n_jobs, tick=tick
+        )
+        return self.profiles(terms, partitions)
+
+    def profiles(self, terms: Sequence[SilhouetteTerms], partitions: Sequence[Partition]) -> list[SilhouetteProfile]:
+        """Records of mean distances that have been computed."""
+        return [
+            profile_of(of_one, partition, dtype=self._dtype, metric=self._metric_name)
+            for of_one, partition in zip(terms, partitions, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A row, and the objects behind it (None if it failed, or has no score); ``asked`` is the clusterer, unfitted."""
+
+    row: SweepRow
+    asked: Any
+    clusterer: Any = None
+    profile: SilhouetteProfile | None = None
+
+
+def search(
+    space: Space, clusterers: Sequence[Any], listen: Listener, recall: Recall = forget
+) -> tuple[list[Finding], bool]:
+    """Findings for each clusterer, and whether Ctrl-C cut them short.
+
+    Parameters
+    ----------
+    space : Space
+        The samples.
+    clusterers : sequence of clusterer
+        One for each k, rising; they are cloned.
+    listen : callable
+        Told every event.
+    recall : callable
+        Keeps fits and scores, and has those of an earlier run.
+
+    Raises
+    ------
+    ValueError
+        If all fail.
+    KeyboardInterrupt
+        If it comes before anything is found.
+    """
+    run = _Run(space, [clusterer.get_params()["n_clusters"] for clusterer in clusterers], listen, recall)
+    interrupted = False
+    try:
+        for clusterer in clusterers:
+            run.fit(clusterer)
+            if run.is_pass_due():
+                run.score_waiting()
+        run.score_waiting()
+    except KeyboardInterrupt:
+        if len(run.findings) == len(run.failures):
+            raise
+        interrupted = True
+    findings = [run.findings[k] for k in sorted(run.findings)]
+    if len(findings) == len(run.failures):
+        first, cause = findings[0].row, run.failures[0]
+        raise ValueError(f"every k failed; k={first.n_clusters}: {first.error}") from cause
+    return findings, interrupted
+
+
+class _Run:
+    """What is found as it goes, and which fits wait for their scores."""
+
+    def __init__(self, space: Space, ks: Sequence[int], listen: Listener, recall: Recall) -> None:
+        self.findings: dict[int, Finding] = {}
+        self.failures: list[Exception] = []
+        self._space = space
+        self._recall = recall
+        self._asked: dict[int, Any] = {}
+        self._waiting: dict[int, Partition] = {}
+        self._waited = 0.0
+        self._pass_seconds = space.seconds_of_pass()
+        self._progress = _Progress(ks, self._pass_seconds, listen)
+
+    def fit(self, asked: Any) -> None:
+        k = asked.get_params()["n_clusters"]
+        self._asked[k] = asked
+        self._progress.tell(k, "clustering")
+        try:
+            clusterer, row = self._fitted(asked, k)
+            if k > 1:
+                self._waiting[k] = self._space.partition(labels_of(clusterer))
+                self._waited += self._space.seconds_of_fit(asked, fitted_by(clusterer), row.fit_seconds)
+            self.findings[k] = Finding(row, asked, fitted_by(clusterer))
+        except Exception as error:
+            self._fail(k, error)
+        self._progress.add_fit(k, self.findings[k].row.fit_seconds)
+        if k not in self._waiting:
+            self._finish(k)
+
+    def _fitted(self, asked: Any, k: int) -> tuple[Any, SweepRow]:
+        """The clusterer after its fit, or after that of an earlier run."""
+        clusterer = clone(asked)
+        numbers: NDArray[np.float64] | None = None
+
+        def fit() -> Arrays | None:
+            nonlocal numbers
+            started = time.perf_counter()
+            labels, inertia = self._space.fit(clusterer)
+            seconds = time.perf_counter() - started
+            indices = centre_indices(self._space.clustered, labels) if k > 1 else (np.nan, np.nan)
+            numbers = np.array([inertia, seconds, *indices])
+            state = state_of(fitted_by(clusterer))
+            return None if state is None else state | {"numbers": numbers}
+
+        kept = self._recall(f"fit-{k}", fit)
+        if numbers is None:
+            assert kept is not None
+            self._space.restore(clusterer, kept)
+            numbers = kept["numbers"]
+        inertia, seconds, calinski_harabasz, davies_bouldin = numbers.tolist()
+        row = SweepRow(
+            k,
+            inertia=inertia,
+            fit_seconds=seconds,
+            calinski_harabasz=calinski_harabasz,
+            davies_bouldin=davies_bouldin,
+        )
+        return clusterer, row
+
+    def is_pass_due(self) -> bool:
+        return self._pass_seconds < _SHORT_PASS or self._waited >= self._pass_seconds
+
+    def score_waiting(self) -> None:
+        if not self._waiting:
+            return
+        try:
+            self._score(list(self._waiting))
+        except Exception:
+            # Whose fault it was, shows when each is scored alone.
+            for k in list(self._waiting):
+                try:
+                    self._score([k])
+                except Exception as error:
+                    self._fail(k, error)
+                    self._finish(k)
+
+    def _score(self, ks: list[int]) -> None:
+        self._progress.tell(ks[-1], "scoring")
+        profiles, seconds = self._scored(ks)
+        for k, profile in zip(ks, profiles, strict=True):
+            row = _with_scores(self.findings[k].row, profile, seconds / len(ks))
+            self.findings[k] = replace(self.findings[k], row=row, profile=profile)
+            self._finish(k)
+
+    def _scored(self, ks: list[int]) -> tuple[list[SilhouetteProfile], float]:
+        """The scores of a pass, or those of an earlier run, and how long the pass took."""
+        partitions = [self._waiting[k] for k in ks]
+        # A pass has one file, since its last digits depend on who shares it; the name is that of its labelings.
+        name = f"scores-{ks[0]}-{ks[-1]}-{_digest(partitions)}"
+        found: list[SilhouetteProfile] = []
+
+        def score() -> Arrays:
+            started = time.perf_counter()
+            found.extend(self._space.score(partitions, self._progress.part(ks[-1], "scoring", len(ks))))
+            return _as_arrays(ks, found) | {"seconds": np.array(time.perf_counter() - started)}
+
+        kept = self._recall(name, score)
+        assert kept is not None
+        return found or self._space.profiles(_from_arrays(ks, kept), partitions), float(kept["seconds"])
+
+    def _fail(self, k: int, error: Exception) -> None:
+        self.failures.append(error)
+        self.findings[k] = Finding(SweepRow(k, error=f"{type(error).__name__}: {error}"), self._asked[k])
+
+    def _finish(self, k: int) -> None:
+        self._waiting.pop(k, None)
+        self._waited = self._waited if self._waiting else 0.0
+        if k > 1:
+            self._progress.add_score(self.findings[k].row.score_seconds)
+        self._progress.tell(k, "done", self.findings[k].row)
+
+
+def _digest(partitions: Sequence[Partition]) -> str:
+    return hashlib.sha256(b"".join(partition.codes.tobytes() for partition in partitions)).hexdigest()[:12]
+
+
+def _as_arrays(ks: Sequence[int], profiles: Sequence[SilhouetteProfile]) -> Arrays:
+    arrays: Arrays = {}
+    for k, profile in zip(ks, profiles, strict=True):
+        terms = terms_of(profile)
+        arrays |= {f"a-{k}": terms.a, f"b-{k}": terms.b, f"neighbor-{k}": terms.neighbor}
+        arrays[f"work-{k}"] = np.array(json.dumps(asdict(terms.work)))
+    return arrays
+
+
+def _from_arrays(ks: Sequence[int], arrays: Arrays) -> list[SilhouetteTerms]:
+    return [
+        SilhouetteTerms(
+            arrays[f"a-{k}"], arrays[f"b-{k}"], arrays[f"neighbor-{k}"], Work(**json.loads(str(arrays[f"work-{k}"])))
+        )
+        for k in ks
+    ]
+
+
+def _with_scores(row: SweepRow, profile: SilhouetteProfile, seconds: float) -> SweepRow:
+    return replace(
+        row,
+        silhouette=profile.score,
+        macro_silhouette=profile.macro_score,
+        n_negative=profile.n_negative,
+        n_zero=profile.n_zero,
+        n_positive=profile.n_positive,
+        score_seconds=seconds,
+    )
+
+
+class _Progress:
+    """The share of the sweep that is done, by time: that of k-means grows with k, that of a score hardly does.
+
+    What is still to come is reckoned from what the fits and scores so far took; that of scores, while there are none,
+    from what a pass over all pairs is said to take.
+    """
+
+    def __init__(self, ks: Sequence[int], pass_seconds: float, listen: Listener) -> None:
+        self._all_k = sum(ks)
+        self._n_scores = sum(k > 1 for k in ks)
+        self._pass_seconds = pass_seconds
+        self._fitted_k, self._fit_seconds = 0, 0.0
+        self._scored, self._score_seconds = 0, 0.0
+        self._shown = 0.0
+        self._listen = listen
+
+    def add_fit(self, k: int, seconds: float) -> None:
+        self._fitted_k += k
+        self._fit_seconds += np.nan_to_num(seconds)
+
+    def add_score(self, seconds: float) -> None:
+        self._scored += 1
+        self._score_seconds += np.nan_to_num(seconds)
+
+    def tell(self, n_clusters: int, stage: str, row: SweepRow | None = None, *, ahead: float = 0.0) -> None:
+        """Tell the listener; ``ahead`` are scores that are being computed."""
+        # What is to come is known better from fit to fit; the bar never goes back.
+        self._shown = min(1.0, max(self._shown, self._share(ahead)))
+        self._listen(SweepEvent(n_clusters, stage, self._shown, row))
+
+    def part(self, n_clusters: int, stage: str, n_scores: int) -> Tick:
+        """Progress of so many scores at once."""
+        ahead = 0.0
+
+        def tick(share: float) -> None:
+            nonlocal ahead
+            ahead += share * n_scores
+            self.tell(n_clusters, stage, ahead=ahead)
+
+        return tick
+
+    def _share(self, ahead: float) -> float:
+        if self._fitted_k == self._all_k and self._scored == self._n_scores:
+            return 1.0
+        fits = self._fit_seconds * self._all_k / self._fitted_k if self._fitted_k else 0.0
+        scores = self._pass_seconds or fits
+        if self._scored:
+            scores = self._score_seconds * self._n_scores / self._scored
+        done = self._fit_seconds + self._score_seconds + scores * ahead / max(self._n_scores, 1)
+        return done / (fits + scores) if fits + scores else 0.0

@@ -1,0 +1,340 @@
+"""A sweep in one geometry, what it amounts to, and the choice among several.
+
+Data are clustered and scored in each as if it were the only one. Mean silhouettes of different geometries do not
+compare: fewer dimensions or another metric raise or lower all of them, in data without clusters too. How far the data
+rise above such data does compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import FitFailedWarning
+
+from fastsil.scoring.diagnosis import Diagnosis
+from fastsil.scoring.profile import SilhouetteProfile
+from fastsil.sweep.checkpoint import Checkpoint, Recall, forget
+from fastsil.sweep.clusterers import generator_for
+from fastsil.sweep.feature_space import Components, Frame
+from fastsil.sweep.fit_and_score import Finding, Space, search
+from fastsil.sweep.null import NullComparison, compare_with_null, with_null_columns
+from fastsil.sweep.progress import Listener, Stages
+from fastsil.sweep.results import SweepRow, columns_of
+from fastsil.sweep.stability import Stability, measure_stability, share_of_samples, with_stability_columns
+from fastsil.sweep.verdict import Verdict, choose_k, compare_geometries, furthest_geometry, furthest_k, judge, lowest_k
+from fastsil.validation import name_of_metric
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much a sweep does, and with what.
+
+    Attributes
+    ----------
+    n_tried : int
+        Numbers of clusters.
+    n_null, null_size, null_reference, n_stability
+        As :class:`fastsil.KMeansSweep` has them.
+    seed : int
+        Of what is drawn.
+    n_jobs : int
+        Threads.
+    """
+
+    n_tried: int
+    n_null: int
+    null_size: int
+    null_reference: str
+    n_stability: int
+    seed: int
+    n_jobs: int
+
+
+@dataclass(frozen=True, eq=False)
+class GeometrySweep:
+    """What a sweep found in one geometry.
+
+    Attributes
+    ----------
+    name : str
+        Of the geometry, such as ``"cosine, pca 50"``.
+    metric : str
+        Name of the metric.
+    pca : int, float or None
+        Principal components kept before.
+    frame : Frame
+        The geometry; ``frame.apply(X)`` takes new samples there.
+    rows : tuple of SweepRow
+        One for each k that was tried.
+    estimators : dict of int to clusterer
+        The fitted clusterer of each k.
+    profiles : dict of int to SilhouetteProfile
+        For each k that was scored.
+    null : NullComparison or None
+        Comparison with data without clusters.
+    stability : Stability or None
+        Agreement of clusterings of parts of the data.
+    interrupted : bool
+        Whether Ctrl-C ended it before all was done.
+    """
+
+    frame: Frame
+    rows: tuple[SweepRow, ...]
+    estimators: dict[int, Any]
+    profiles: dict[int, SilhouetteProfile]
+    null: NullComparison | None
+    stability: Stability | None
+    interrupted: bool
+
+    @property
+    def name(self) -> str:
+        return self.frame.name
+
+    @property
+    def metric(self) -> str:
+        return name_of_metric(self.frame.metric)
+
+    @property
+    def pca(self) -> Components:
+        return self.frame.pca
+
+    @cached_property
+    def results(self) -> dict[str, NDArray[Any]]:
+        """The rows as columns."""
+        return columns_of(self.rows)
+
+    @property
+    def best_k(self) -> int:
+        """The k of the highest mean silhouette; of equal ones the smallest."""
+        # max() keeps the first of equals: the smallest k. A lone k = 1 has no score, yet is the best there is.
+        found = [row for row in self.rows if not row.error]
+        return max(found, key=lambda row: np.nan_to_num(row.silhouette, nan=-2.0)).n_clusters
+
+    @property
+    def best_score(self) -> float:
+        return float(self.results["silhouette"][self.results["n_clusters"] == self.best_k][0])
+
+    @property
+    def p_value(self) -> float:
+        """Of one test for all k against data without clusters; NaN without."""
+        return float(np.nan) if self.null is None else self.null.p_value
+
+    @property
+    def furthest(self) -> SweepRow | None:
+        """The row at which the data rise furthest above data without clusters."""
+        if not np.isfinite(self.results["null_excess"]).any():
+            return None
+        k = furthest_k(self.results)
+        return next(row for row in self.rows if row.n_clusters == k)
+
+    @property
+    def excess(self) -> float:
+        """How many standard deviations of the null sets' scores that is; NaN without null sets."""
+        return float(np.nan) if self.furthest is None else self.furthest.null_excess
+
+
+def sweep_each(
+    frames: Sequence[Frame],
+    X: Any,
+    clusterers: Sequence[Any],
+    effort: Effort,
+    listen: Listener,
+    checkpoint: Checkpoint | None,
+) -> list[GeometrySweep]:
+    """The sweep in each geometry; fewer if Ctrl-C came between."""
+    sweeps: list[GeometrySweep] = []
+    for place, frame in enumerate(frames):
+        recall: Recall = forget if checkpoint is None else checkpoint.recall(f"{place}-")
+        name = frame.name if len(frames) > 1 else ""
+        try:
+            sweeps.append(sweep_in(frame, X, clusterers, effort, _part_of(listen, place, len(frames), name), recall))
+        except KeyboardInterrupt:
+            if not sweeps:
+                raise
+            break
+        if sweeps[-1].interrupted:
+            break
+    return sweeps
+
+
+def sweep_in(
+    frame: Frame, X: Any, clusterers: Sequence[Any], effort: Effort, listen: Listener, recall: Recall
+) -> GeometrySweep:
+    """Cluster, score and compare in one geometry.
+
+    Raises
+    ------
+    ValueError
+        If every k fails.
+    KeyboardInterrupt
+        If it comes before anything is found.
+    """
+    data = frame.reduce(X)
+
+    def space_of(samples: Any, n_jobs: int = 1) -> Space:
+        return Space(samples, frame.geometry, frame.metric, frame.params, n_jobs)
+
+    stages = Stages(listen, _work(effort, data.shape[0]))
+    findings, interrupted = search(space_of(data, effort.n_jobs), clusterers, stages.listener("sweep"), recall)
+    null, stability = None, None
+    if not interrupted:
+        null, stability, interrupted = _compare(data, space_of, findings, effort, stages, recall)
+    rows = [finding.row for finding in findings]
+    rows = rows if null is None else with_null_columns(rows, null)
+    rows = rows if stability is None else with_stability_columns(rows, stability)
+    fitted = [finding for finding in findings if not finding.row.error]
+    return GeometrySweep(
+        frame=frame,
+        rows=tuple(rows),
+        estimators={finding.row.n_clusters: finding.clusterer for finding in fitted},
+        profiles={finding.row.n_clusters: finding.profile for finding in fitted if finding.profile is not None},
+        null=null,
+        stability=stability,
+        interrupted=interrupted,
+    )
+
+
+def judged(sweep: GeometrySweep, X: Any, sweeps: Sequence[GeometrySweep]) -> tuple[Diagnosis | None, Verdict]:
+    """Diagnosis of the chosen k, if it has scores, and what the sweep amounts to.
+
+    Parameters
+    ----------
+    sweep : GeometrySweep
+        In the chosen geometry.
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        The data as they were given.
+    sweeps : sequence of GeometrySweep
+        In all geometries.
+    """
+    reduced = sweep.frame.reduce(X)
+    # A profile knows a callable only by its name, with which nothing can be measured.
+    looked_at = None if callable(sweep.frame.metric) else reduced
+
+    def diagnose(k: int) -> Diagnosis:
+        reference = None if sweep.null is None else sweep.null.reference_at(k)
+        return sweep.profiles[k].diagnose(looked_at, null=reference, **sweep.frame.params)
+
+    k, lowest = choose_k(sweep.results, sweep.null), lowest_k(sweep.results)
+    diagnoses = {each: diagnose(each) for each in sweep.profiles if each in (k, lowest)}
+    found = {each: diagnosis.findings for each, diagnosis in diagnoses.items()}
+    verdict = judge(
+        sweep.results,
+        k,
+        n_features=reduced.shape[1],
+        null=sweep.null,
+        findings=found.get(k, ()),
+        lowest_findings=() if lowest is None else found[lowest],
+        geometries=compare_geometries(sweeps, sweep),
+    )
+    return diagnoses.get(k), verdict
+
+
+def choose_geometry(sweeps: Sequence[GeometrySweep]) -> int:
+    """Place of the geometry in which the data rise furthest above data without clusters; the first without these."""
+    if len(sweeps) == 1 or any(np.isnan(sweep.p_value) or np.isnan(sweep.excess) for sweep in sweeps):
+        return 0
+    return furthest_geometry(sweeps)
+
+
+def long_table(sweeps: Sequence[GeometrySweep]) -> dict[str, NDArray[Any]]:
+    """Results of several geometries below each other, with columns that tell which."""
+    counts = [len(sweep.rows) for sweep in sweeps]
+    pcas = [np.nan if sweep.pca is None else float(sweep.pca) for sweep in sweeps]
+    return {
+        "metric": np.repeat([sweep.metric for sweep in sweeps], counts),
+        "pca": np.repeat(pcas, counts),
+        **columns_of([row for sweep in sweeps for row in sweep.rows]),
+    }
+
+
+def gaps_of(
+    sweeps: Sequence[GeometrySweep], frames: Sequence[Frame], effort: Effort
+) -> Iterator[tuple[str, type[Warning]]]:
+    """Which k failed, and what an interruption left out: words of warnings, and their kinds."""
+    several = len(frames) > 1
+    for sweep in sweeps:
+        where = f"{sweep.name}: " if several else ""
+        failed = [row for row in sweep.rows if row.error]
+        if failed:
+            what = "; ".join(f"k={row.n_clusters}: {row.error}" for row in failed)
+            yield f"{where}{len(failed)} of {effort.n_tried} clusterings failed. {what}", FitFailedWarning
+    last = sweeps[-1]
+    where = f" in {last.name}" if several else ""
+    never = ", ".join(frame.name for frame in frames[len(sweeps) :])
+    if last.interrupted or never:
+        kept = [row for row in last.rows if not row.error]
+        waiting = [row for row in kept if row.n_clusters > 1 and np.isnan(row.silhouette)]
+        wanted = {"null sets": (effort.n_null, last.null), "stability": (effort.n_stability, last.stability)}
+        missing = [name for name, (n, found) in wanted.items() if n and found is None]
+        yield (
+            f"interrupted: {len(last.rows)} of {effort.n_tried} clusterings{where} are finished and kept "
+            f"(k = {_listed(kept)})"
+            + (f", those of k = {_listed(waiting)} without a score" if waiting else "")
+            + (f", without {' and '.join(missing)}." if missing else ".")
+            + (f" Not begun: {never}." if never else ""),
+            UserWarning,
+        )
+
+
+def _listed(rows: Sequence[SweepRow]) -> str:
+    return ", ".join(str(row.n_clusters) for row in rows)
+
+
+def _part_of(listen: Listener, place: int, count: int, geometry: str) -> Listener:
+    """Progress of one geometry of several, all alike."""
+    return lambda event: listen(replace(event, share=(place + event.share) / count, geometry=geometry))
+
+
+def _work(effort: Effort, n_samples: int) -> dict[str, float]:
+    """Work of the stages, in sweeps of all samples."""
+    # The data are one more set among them.
+    null = (effort.n_null + 1) * min(effort.null_size, n_samples) / n_samples if effort.n_null else 0.0
+    return {"sweep": 1.0, "null sets": null, "stability": 2 * effort.n_stability * share_of_samples(n_samples)}
+
+
+def _compare(
+    data: Any,
+    space_of: Callable[[Any], Space],
+    findings: Sequence[Finding],
+    effort: Effort,
+    stages: Stages,
+    recall: Recall,
+) -> tuple[NullComparison | None, Stability | None, bool]:
+    """What was asked for beyond the sweep, and whether Ctrl-C cut it short; None also if no k has a score."""
+    scored = [finding for finding in findings if finding.profile is not None]
+    clusterers = [finding.asked for finding in scored]
+    null, stability = None, None
+    try:
+        if effort.n_null and scored:
+            null = compare_with_null(
+                data,
+                space_of,
+                clusterers,
+                ([finding.row.silhouette for finding in scored], [finding.row.inertia for finding in scored]),
+                n_null=effort.n_null,
+                null_size=effort.null_size,
+                reference=effort.null_reference,
+                random=generator_for("null sets", effort.seed),
+                n_jobs=effort.n_jobs,
+                tick=stages.tick("null sets"),
+                recall=recall,
+            )
+        if effort.n_stability and scored:
+            stability = measure_stability(
+                data,
+                space_of,
+                clusterers,
+                n_stability=effort.n_stability,
+                random=generator_for("stability", effort.seed),
+                n_jobs=effort.n_jobs,
+                tick=stages.tick("stability"),
+                recall=recall,
+            )
+    except KeyboardInterrupt:
+        return null, stability, True
+    return null, stability, False

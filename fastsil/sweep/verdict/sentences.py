@@ -1,0 +1,248 @@
+"""The numbers of a sweep in plain words: what there is, which k and why, what to try next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsil.report.tables import (
+    Reading,
+    count_sentence,
+    enumerated,
+    many_features_sentence,
+    reading_of,
+    score_sentence,
+    told_apart,
+)
+from fastsil.scoring.diagnosis import Finding
+from fastsil.sweep.verdict.choice import LEVEL, NEAR, NullTest, is_test, lowest_k
+from fastsil.sweep.verdict.record import Verdict
+from fastsil.sweep.verdict.spaces import geometry_options
+
+# Adjusted Rand index of two clusterings from which on they are much the same, and partly so.
+_SAME, _ALIKE = 0.8, 0.5
+
+# Findings that say why a mean silhouette is negative, or that it should not be.
+_CAUSES_OF_NEGATIVE_MEANS = {"labels_shuffled", "labels_do_not_fit", "unequal_spread"}
+
+# Numbers of clusters that a sentence lists at most.
+_MOST_NAMED = 4
+
+
+def judge(
+    results: Mapping[str, NDArray[Any]],
+    k: int,
+    *,
+    n_features: int,
+    null: NullTest | None = None,
+    findings: Sequence[Finding] = (),
+    lowest_findings: Sequence[Finding] = (),
+    geometries: Sequence[str] = (),
+) -> Verdict:
+    """Put together what a sweep found.
+
+    Parameters
+    ----------
+    results : mapping of str to ndarray of shape (n_tried,)
+        ``sweep_results_`` of a sweep.
+    k : int
+        The k to judge, as :func:`fastsil.sweep.verdict.choose_k` gives it.
+    n_features : int
+        Number of features of the data.
+    null : NullTest, optional
+        The comparison with data without clusters.
+    findings : sequence of Finding
+        What a diagnosis of that k found; what merely says how to read the scores (severity ``"note"``), and what the
+        comparison says already, is left out.
+    lowest_findings : sequence of Finding
+        What a diagnosis of :func:`lowest_k` found.
+    geometries : sequence of str
+        Sentences that compare the geometries, where several were tried.
+    """
+    at = int(np.flatnonzero(results["n_clusters"] == k)[0])
+    score = float(results["silhouette"][at])
+    if not np.isfinite(score):
+        return Verdict(
+            "none", None, False, f"Only k = {k} was clustered, which has no silhouette: nothing can be said."
+        )
+    tested = null is not None and is_test(null)
+    reading = reading_of(score)
+    structure = _structure(reading, null.p_value if null is not None and tested else np.nan)
+    found = structure != "none" or not tested
+    reasons = [
+        *_comparison(results, at, null),
+        *_choice(results, at, structure, tested),
+        score_sentence(score),
+        *_counts(results, at),
+        *_agreement(results, at, nothing=tested and structure == "none"),
+        *_negative_means(results, lowest_findings),
+        *(f"{finding.severity.capitalize()}: {finding.message}" for finding in _told(findings)),
+    ]
+    return Verdict(
+        structure,
+        k if found else None,
+        tested,
+        _headline(structure, k, reading, tested),
+        tuple(reason for reason in reasons if reason),
+        tuple(geometries),
+        tuple(_advice(results, at, structure, n_features, null, findings, compared=bool(geometries))),
+        reading,
+    )
+
+
+def _structure(reading: Reading, p_value: float) -> str:
+    if np.isfinite(p_value) and p_value > LEVEL:
+        return "none"
+    if np.isfinite(p_value) and reading.structure == "none":
+        return "weak"
+    return reading.structure
+
+
+def _headline(structure: str, k: int, reading: Reading, tested: bool) -> str:
+    if not tested and structure == "none":
+        return f"By the usual table none of the clusterings shows a substantial structure; k = {k} scores highest."
+    if not tested:
+        return f"k = {k} scores highest: {reading.words}."
+    if structure == "none":
+        return "No structure found: data without clusters score as high."
+    if structure == "weak":
+        return f"There is structure, though a weak one: k = {k}."
+    return f"There is {reading.words}: k = {k}."
+
+
+def _comparison(results: Mapping[str, NDArray[Any]], at: int, null: NullTest | None) -> list[str]:
+    """How high data without clusters score."""
+    if null is None or not np.isfinite(null.p_value):
+        return ["Whether data without clusters would score as high was not tested."]
+    if not is_test(null):
+        return [f"{null.n_null} sets without clusters are too few for a test at 5 %."]
+    score, mean, spread = (float(results[name][at]) for name in ("null_score", "null_mean", "null_std"))
+    of_data, of_sets = told_apart(score, mean)
+    numbers = (
+        f"At k = {results['n_clusters'][at]} the data have a mean silhouette of {of_data}, and {null.n_null} random "
+        f"sets that spread like them but have no clusters {of_sets} ± {spread:.3f} ({null.n_samples:,} samples each)."
+    )
+    if null.p_value <= LEVEL:
+        return [f"{numbers} {_which_shows(null)}"]
+    return [
+        f"{numbers} Over every k, and with inertia and shape, such sets often come as far (p = {null.p_value:.2f}, "
+        "where 0.05 is the usual limit)."
+    ]
+
+
+def _which_shows(null: NullTest) -> str:
+    """By which of the measures the data stand out."""
+    p_values = {"silhouette": null.p_silhouette, "inertia": null.p_inertia, "shape": null.p_mixture}
+    showing = [f"the {name}" for name, p_value in p_values.items() if p_value <= LEVEL]
+    if len(showing) == len(p_values):
+        alone = "each shows it alone"
+    elif showing:
+        alone = f"alone, {enumerated(showing)} {'shows' if len(showing) == 1 else 'show'} it"
+    else:
+        alone = "none would show it alone"
+    return (
+        "Silhouette, inertia and shape (two bell curves along an axis, not one) are together further out than chance "
+        f"brings such sets (p = {null.p_value:.3f}, one test for every k); {alone}."
+    )
+
+
+def _choice(results: Mapping[str, NDArray[Any]], at: int, structure: str, tested: bool) -> list[str]:
+    """Why this k, and what speaks for others."""
+    ks, scores, macro = results["n_clusters"], results["silhouette"], results["macro_silhouette"]
+    score, best = float(scores[at]), int(np.nanargmax(scores))
+    if tested and structure == "none":
+        return [f"The highest mean silhouette is {scores[best]:.3f}, at k = {ks[best]}."]
+    chosen = f"The choice is k = {ks[at]}, with the highest mean silhouette: {score:.3f}."
+    if at != best:
+        higher, lower = told_apart(float(scores[best]), score)
+        there, here = told_apart(float(results["null_mean"][best]), float(results["null_mean"][at]))
+        chosen = (
+            f"The choice is k = {ks[at]}, which is furthest above data without clusters. k = {ks[best]} scores "
+            f"higher ({higher}, not {lower}), but there data without clusters do so too ({there}, not {here})."
+        )
+    near = [f"{k}" for k in ks[np.abs(scores - score) < NEAR] if k != ks[at]]
+    macro_best = int(np.nanargmax(macro))
+    also = []
+    if near:
+        also.append(f"k = {enumerated(near)} {'scores' if len(near) == 1 else 'score'} within {NEAR} of it.")
+    if macro[macro_best] - macro[at] >= NEAR:
+        also.append(f"With every cluster counted alike (macro mean) k = {ks[macro_best]} is ahead.")
+    return [" ".join([chosen, *also])]
+
+
+def _counts(results: Mapping[str, NDArray[Any]], at: int) -> list[str]:
+    negative, *others = (int(results[name][at]) for name in ("n_negative", "n_zero", "n_positive"))
+    return [count_sentence(negative, negative + sum(others))]
+
+
+def _agreement(results: Mapping[str, NDArray[Any]], at: int, *, nothing: bool) -> list[str]:
+    """How much the clusters depend on which samples there are, if that is known."""
+    mean = float(results["stability"][at]) if "stability" in results else np.nan
+    if not np.isfinite(mean):
+        return []
+    words = "much the same" if mean >= _SAME else "partly the same" if mean >= _ALIKE else "other"
+    spread = float(results["stability_std"][at])
+    by_shape = " The shape of the data can do that without clusters." if nothing and mean >= _ALIKE else ""
+    return [
+        f"Two random parts of the data, clustered apart, give {words} clusters: adjusted Rand index {mean:.2f} ± "
+        f"{spread:.2f}, where 1 is the same and 0 is chance.{by_shape}"
+    ]
+
+
+def _negative_means(results: Mapping[str, NDArray[Any]], findings: Sequence[Finding]) -> list[str]:
+    """Whether a negative mean is an error."""
+    lowest = lowest_k(results)
+    if lowest is None:
+        return []
+    ks = results["n_clusters"][results["silhouette"] < 0]
+    where = (
+        f"k = {enumerated([f'{k}' for k in ks])}"
+        if len(ks) <= _MOST_NAMED
+        else f"{len(ks)} of {len(results['n_clusters'])} k"
+    )
+    causes = [finding.message for finding in findings if finding.code in _CAUSES_OF_NEGATIVE_MEANS]
+    words = f"The mean silhouette is negative at {where}."
+    return [f"{words} Of the lowest, k = {lowest}: {causes[0]}" if causes else words]
+
+
+def _told(findings: Sequence[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.severity != "note" and finding.code != "no_structure"]
+
+
+def _advice(
+    results: Mapping[str, NDArray[Any]],
+    at: int,
+    structure: str,
+    n_features: int,
+    null: NullTest | None,
+    findings: Sequence[Finding],
+    *,
+    compared: bool,
+) -> list[str]:
+    ks, tested = results["n_clusters"], is_test(null)
+    advice = [finding.advice for finding in _told(findings)]
+    if tested and structure == "none":
+        return [
+            *advice,
+            "Do not read these clusters as groups that exist: k-means divides anything.",
+            ("Try " if compared else f"Try other geometries in one call ({geometry_options(n_features)}), ")
+            + "other features, or a method for clusters that are not round (HDBSCAN).",
+        ]
+    if not tested:
+        advice.append(
+            "Compare with data without clusters (n_null=39; --n-null 39): a low score cannot tell a weak structure "
+            "from none, and a high one can come from the shape of the data alone."
+        )
+    if at == len(ks) - 1 and len(ks) > 1:
+        advice.append(f"k = {ks[at]} is the largest that was tried: try larger ones.")
+    if structure in ("none", "weak"):
+        if not compared:
+            advice.append(
+                "See whether clusters stand out more in another geometry, each beside null sets of its own, in one "
+                f"call: {geometry_options(n_features)}."
+            )
+        advice.append(many_features_sentence(float(results["silhouette"][at]), n_features))
+    return [sentence for sentence in advice if sentence]

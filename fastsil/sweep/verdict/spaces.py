@@ -1,0 +1,156 @@
+"""Several geometries side by side, in words: would another one help?
+
+Mean silhouettes of different geometries do not compare. How far the data rise above data without clusters does: by the
+p-value of one test for each geometry, then in standard deviations of the null sets' scores, at the k that is furthest
+above these in silhouettes. (At whichever k is furthest in standard deviations, a few outliers among the samples drawn
+for the comparison would decide.) Of few null sets the standard deviation is not known well; what differs by less than
+that is called alike, and the geometry that was given first stays the main one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from fastsil.report.tables import enumerated, told_apart
+from fastsil.sweep.verdict.choice import LEVEL, NullTest, is_test
+
+# Components to suggest, where there are more features than that.
+_COMPONENTS = (50, 10)
+
+
+class Geometry(Protocol):
+    """What is asked of a sweep in one geometry; :class:`fastsil.sweep.one_space.GeometrySweep` has it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def null(self) -> NullTest | None: ...
+    @property
+    def best_k(self) -> int: ...
+    @property
+    def best_score(self) -> float: ...
+    @property
+    def p_value(self) -> float: ...
+    @property
+    def excess(self) -> float: ...
+    @property
+    def furthest(self) -> Furthest | None: ...
+
+
+class Furthest(Protocol):
+    """The k at which the data rise furthest above data without clusters."""
+
+    @property
+    def n_clusters(self) -> int: ...
+    @property
+    def silhouette(self) -> float: ...
+    @property
+    def null_mean(self) -> float: ...
+    @property
+    def null_excess(self) -> float: ...
+
+
+def furthest_geometry(sweeps: Sequence[Geometry]) -> int:
+    """Place of the geometry in which the data rise furthest above data without clusters.
+
+    Of those with the lowest p-value, the one of the highest excess; the first one, if it is much the same.
+    """
+    best = max(range(len(sweeps)), key=lambda place: (-sweeps[place].p_value, sweeps[place].excess))
+    return 0 if _beyond(sweeps[best], sweeps[0]) == 0 else best
+
+
+def _beyond(one: Geometry, other: Geometry) -> int:
+    """1 if the data rise further in the one, -1 if in the other, 0 if that cannot be told."""
+    if one.p_value != other.p_value:
+        return 1 if one.p_value < other.p_value else -1
+    assert one.null is not None
+    # Two standard errors of the logarithm of a ratio of standard deviations, each of so many normal values.
+    error = 2 / np.sqrt(one.null.n_null - 1) * max(abs(one.excess), abs(other.excess))
+    difference = one.excess - other.excess
+    return 0 if abs(difference) <= error else int(np.sign(difference))
+
+
+def compare_geometries(sweeps: Sequence[Geometry], chosen: Geometry) -> tuple[str, ...]:
+    """Sentences on what each geometry shows, beside the one that was given first; none for a single one.
+
+    Parameters
+    ----------
+    sweeps : sequence of Geometry
+        In the order in which they were asked for.
+    chosen : Geometry
+        The one that the verdict is about.
+    """
+    if len(sweeps) < 2:
+        return ()
+    if not all(sweep.furthest is not None and is_test(sweep.null) for sweep in sweeps):
+        return _without_null(sweeps)
+    first = sweeps[0]
+    return (
+        _answer(first, chosen),
+        *(_beside(sweep, first) for sweep in sweeps),
+        "Compare standard deviations and p, not the mean silhouettes, whose scale differs from geometry to geometry."
+        + _of_several(chosen.p_value, len(sweeps)),
+    )
+
+
+def geometry_options(n_features: int) -> str:
+    """How to ask for several geometries in one call, in Python and on the command line."""
+    components = next((number for number in _COMPONENTS if number < n_features), None)
+    pca = "" if components is None else f", pca=[None, {components}]"
+    option = "" if components is None else f" --pca none --pca {components}"
+    return (
+        f"metrics=['euclidean', 'cosine', 'mahalanobis']{pca}; on the command line --metric euclidean --metric cosine "
+        f"--metric mahalanobis{option}"
+    )
+
+
+def _answer(first: Geometry, chosen: Geometry) -> str:
+    if chosen is first and first.p_value > LEVEL:
+        return f"No: in none of them do the data rise above data without clusters (p > {LEVEL})."
+    if chosen is first:
+        return f"No: in no other the data rise clearly further above data without clusters than in {first.name}."
+    return f"Yes: the data rise further above data without clusters in {chosen.name} than in {first.name}."
+
+
+def _beside(sweep: Geometry, first: Geometry) -> str:
+    furthest = sweep.furthest
+    assert furthest is not None
+    data, null = told_apart(furthest.silhouette, furthest.null_mean)
+    numbers = (
+        f"at k = {furthest.n_clusters} the data score {data} and data without clusters {null}, "
+        f"{furthest.null_excess:+.1f} standard deviations; p = {sweep.p_value:.3f} over every k."
+    )
+    if sweep is first:
+        return f"{sweep.name}: {numbers}"
+    beyond = _beyond(sweep, first)
+    words = {1: "helps", 0: "makes little difference", -1: "does not help"}[beyond]
+    return f"{sweep.name} {words}: {numbers}{_less_clear(sweep, first) if beyond < 0 else ''}"
+
+
+def _less_clear(sweep: Geometry, first: Geometry) -> str:
+    """How a low p-value can go with no help: it tells whether there is structure, not how clear it is."""
+    if sweep.p_value > LEVEL:
+        return ""
+    return f" There is structure here too, as p says, but clusters stand out less than in {first.name}."
+
+
+def _of_several(p_value: float, n_sweeps: int) -> str:
+    """A warning where one low p-value among several may be chance."""
+    if p_value > LEVEL or n_sweeps * p_value <= LEVEL:
+        return ""
+    return (
+        f" By chance alone the lowest of {n_sweeps} p-values is {p_value:.3f} or less in up to "
+        f"{min(n_sweeps * p_value, 1.0):.0%} of data without clusters; more null sets make it sharper."
+    )
+
+
+def _without_null(sweeps: Sequence[Geometry]) -> tuple[str, ...]:
+    scores = [f"{sweep.name} {sweep.best_score:.3f} (k = {sweep.best_k})" for sweep in sweeps]
+    return (
+        f"Highest mean silhouettes: {enumerated(scores)}.",
+        "That does not tell: fewer dimensions or another metric raise or lower the scores of data without clusters "
+        "too. Null sets for each geometry do (n_null=39; --n-null 39).",
+    )
