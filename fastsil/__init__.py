@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from fastsil.runtime.loading import loaded
+from fastsil.runtime.lazy_imports import loaded
 
 if sys.maxsize < 2**32 or sys.byteorder != "little":
     raise ImportError(

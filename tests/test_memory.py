@@ -11,7 +11,7 @@ import pytest
 from fastsil import silhouette_samples, silhouette_samples_many, silhouette_score
 from fastsil.engines.euclidean import many_labelings as shared
 from fastsil.runtime import memory
-from fastsil.runtime.threads import ignore_progress
+from fastsil.runtime.progress import ignore_progress
 from fastsil.validation.partition import partition_from_codes
 
 MIB = 1 << 20

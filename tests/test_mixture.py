@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from scipy.stats import norm
 
 from fastsil import KMeansSweep
-from fastsil.sweep.clusterers import geometry_of
+from fastsil.sweep.feature_space import geometry_of
 from fastsil.sweep.fit_and_score import Space
 from fastsil.sweep.null import mixture_gain
 

@@ -11,7 +11,8 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 from sklearn.metrics import silhouette_score
 
-from fastsil.sweep.clusterers import AsIs, make_clusterers
+from fastsil.sweep.clusterers import make_clusterers
+from fastsil.sweep.feature_space import AsIs
 from fastsil.sweep.fit_and_score import Space, search
 from fastsil.sweep.null import NullComparison, compare_with_null, draw_gaussian, draw_uniform
 from fastsil.sweep.null import samplers as sets

@@ -11,7 +11,8 @@ import joblib
 import numpy as np
 import pytest
 
-from fastsil.runtime.threads import progress_bar, resolve_n_jobs, run_tasks
+from fastsil.runtime.progress import progress_bar
+from fastsil.runtime.threads import resolve_n_jobs, run_tasks
 
 
 def count_tasks(n_tasks, n_jobs, **kwargs):

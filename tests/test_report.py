@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastsil.report.tables import count_sentence, many_features_sentence, reading_of, sweep_columns
+from fastsil.report.tables import sweep_columns
+from fastsil.report.words import count_sentence, many_features_sentence, reading_of
 
 
 def results(scores, macro=None, ks=None, **columns):

@@ -13,7 +13,8 @@ from sklearn.metrics import adjusted_rand_score
 from fastsil import KMeansSweep
 from fastsil.report.tables import sweep_columns
 from fastsil.sweep import stability
-from fastsil.sweep.clusterers import AsIs, make_clusterers
+from fastsil.sweep.clusterers import make_clusterers
+from fastsil.sweep.feature_space import AsIs
 from fastsil.sweep.fit_and_score import Space
 from fastsil.sweep.stability import measure_stability
 

@@ -12,7 +12,7 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 
 from fastsil import KMeansSweep
-from fastsil.report.tables import reading_of
+from fastsil.report.words import reading_of
 from fastsil.scoring.diagnosis import Finding
 from fastsil.sweep.verdict import Verdict, choose_k, compare_geometries, furthest_geometry, judge
 from fastsil.sweep.verdict.spaces import geometry_options

@@ -20,12 +20,8 @@ from fastsil import __version__
 from fastsil.cli import console, results_folder
 from fastsil.cli.readers import DataFile, read_data, read_labels
 from fastsil.cli.sweep import CLUSTERERS, Asked, Settings, one_of, run_sweep, show_written
-from fastsil.report.tables import (
-    cluster_columns,
-    count_sentence,
-    many_features_sentence,
-    score_sentence,
-)
+from fastsil.report.tables import cluster_columns
+from fastsil.report.words import count_sentence, many_features_sentence, score_sentence
 from fastsil.runtime.threads import resolve_n_jobs
 from fastsil.scoring.plan import plan
 from fastsil.scoring.scores import silhouette_profile

@@ -25,9 +25,8 @@ from fastsil.dask_arrays.block_rows import Ignored, codes_of_block, codes_of_row
 from fastsil.dask_arrays.covariance_sketches import merge_shapes
 from fastsil.dask_arrays.inputs import Blocks, blocks_of, check_array, check_label_array
 from fastsil.dask_arrays.metric_maps import LINEAR_MAPS, mapped_array
-from fastsil.engines.dispatch import silhouettes_of_rows
 from fastsil.engines.linear.summaries import SQUARED_METRICS, ClusterSummaries
-from fastsil.engines.terms import SilhouetteTerms
+from fastsil.engines.terms import SilhouetteTerms, silhouettes_of_rows
 from fastsil.validation import Metric, check_ignored
 from fastsil.validation.arrays import result_dtype
 

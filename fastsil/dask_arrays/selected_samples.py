@@ -14,12 +14,11 @@ from fastsil.dask_arrays import euclidean
 from fastsil.dask_arrays.block_rows import Ignored
 from fastsil.dask_arrays.graph import add_arrays, as_euclidean_array, score_blocks, shape_blocks, tree
 from fastsil.dask_arrays.inputs import blocks_of, check_array, check_label_array
-from fastsil.engines.dispatch import silhouettes_of_rows
 from fastsil.engines.euclidean.approximation import GUESS, LOWER, UPPER, Approximation
 from fastsil.engines.intervals import intervals_from
 from fastsil.engines.linear.summaries import SQUARED_METRICS
-from fastsil.engines.terms import SilhouetteTerms, Work
-from fastsil.runtime.threads import Tick, ignore_progress
+from fastsil.engines.terms import SilhouetteTerms, Work, silhouettes_of_rows
+from fastsil.runtime.progress import Tick, ignore_progress
 from fastsil.validation import Metric, check_scored_labels, name_of_metric
 from fastsil.validation.partition import Partition
 

@@ -13,10 +13,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.engines.euclidean.tiles import Piece, run_pairs_of_pieces
+from fastsil.engines.pair_schedule import Piece, run_pairs_of_pieces
 from fastsil.engines.terms import SilhouetteTerms, Work
 from fastsil.kernels.nearest import keep_nearest_transposed
-from fastsil.runtime.threads import Tick, part_of
+from fastsil.runtime.progress import Tick, part_of
 from fastsil.validation.partition import Partition
 
 # Budget of the sums, and so many bytes a sample beyond, which is what lets a range have clusters where n is large.

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.engines.all_pairs import terms_of_all_pairs
-from fastsil.engines.euclidean.tiles import Piece, piece_rows, worthwhile_threads
+from fastsil.engines.pair_schedule import Piece, piece_rows, worthwhile_threads
 from fastsil.engines.scaling import as_writable
 from fastsil.engines.terms import SilhouetteTerms
 from fastsil.kernels import coordinatewise as kernels
-from fastsil.runtime.threads import Tick
+from fastsil.runtime.progress import Tick
 from fastsil.validation.partition import Partition
 
 # Magnitudes whose products neither overflow nor vanish.

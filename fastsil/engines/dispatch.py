@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import pairwise_distances
 
-from fastsil.engines.euclidean.sorted_copy import rows_together
 from fastsil.engines.metric_maps import (
     apply_map,
     directions,
@@ -28,15 +27,12 @@ from fastsil.engines.metric_maps import (
 from fastsil.engines.rescaling import Reach, within_range
 from fastsil.engines.scaling import without_empty_columns
 from fastsil.engines.terms import SilhouetteTerms
-from fastsil.runtime.loading import loaded
+from fastsil.runtime.lazy_imports import loaded
+from fastsil.runtime.progress import Tick, part_of
 from fastsil.runtime.sklearn_compat import VALID_METRICS
-from fastsil.runtime.threads import Tick, part_of
 from fastsil.validation import Metric, check_finite, samples_at
 from fastsil.validation.arrays import is_sparse
 from fastsil.validation.partition import Partition
-
-# Engines that gather the rows of a cluster again and again.
-_GATHER_ROWS = ("euclidean",)
 
 
 @dataclass(frozen=True)
@@ -297,24 +293,8 @@ def _run_route(route: Route, X: Any, partitions: Sequence[Partition], n_jobs: in
         terms.update(zip(together, found, strict=True))
     name = _engine_on(route, sparse=is_sparse(X))
     for place in alone:
-        run = _run_on_rows_together if name in _GATHER_ROWS else _run_engine
-        terms[place] = run(_engine(name), X, partitions[place], n_jobs=n_jobs, tick=part, **route.fixed)
+        terms[place] = _engine(name).compute_terms(X, partitions[place], n_jobs=n_jobs, tick=part, **route.fixed)
     return [terms[place] for place in range(len(partitions))]
-
-
-def _run_engine(engine: Any, X: Any, partition: Partition, **arguments: Any) -> SilhouetteTerms:
-    found: SilhouetteTerms = engine.compute_terms(X, partition, **arguments)
-    return found
-
-
-def _run_on_rows_together(engine: Any, X: Any, partition: Partition, **arguments: Any) -> SilhouetteTerms:
-    """The same of a sorted copy, where X is a file that is better read so."""
-    with rows_together(X, partition) as (rows, of_rows):
-        found = _run_engine(engine, rows, of_rows, **arguments)
-    if of_rows is partition:
-        return found
-    by_row = np.argsort(partition.order)
-    return replace(found, a=found.a[by_row], b=found.b[by_row], neighbor=found.neighbor[by_row])
 
 
 def _engine_on(route: Route, *, sparse: bool) -> str:
@@ -386,33 +366,3 @@ def distances_between_some(X: Any, metric: str, metric_params: dict[str, Any]) -
         # By the covariance of all samples, not of the few.
         return rows, pairwise_distances(coordinates_of(X, metric, metric_params)[rows])
     return rows, pairwise_distances(X[rows].astype(np.float64), metric=metric, **metric_params)
-
-
-def silhouettes_of(terms: SilhouetteTerms, partition: Partition) -> NDArray[np.float64]:
-    """``s = (b - a) / max(a, b)``; 0 for a cluster of one sample, where a = b = 0, and where either is NaN.
-
-    References
-    ----------
-    P. J. Rousseeuw (1987), "Silhouettes: a graphical aid to the interpretation and validation of cluster
-    analysis", Journal of Computational and Applied Mathematics 20, 53-65.
-    """
-    return silhouettes_of_rows(terms, partition.sizes[partition.codes])
-
-
-def silhouettes_of_rows(terms: SilhouetteTerms, own_sizes: NDArray[np.intp]) -> NDArray[np.float64]:
-    """The same for some samples, given the size of the cluster of each."""
-    silhouettes = silhouettes_from(terms.a, terms.b)
-    silhouettes[own_sizes == 1] = 0.0
-    return silhouettes
-
-
-def silhouettes_from(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``(b - a) / max(a, b)``, which falls with a and grows with b; 0 where both are 0, and where either is NaN."""
-    larger = np.maximum(a, b)
-    larger[larger == 0] = 1.0
-    # Bray-Curtis distances of x and -x are infinite.
-    with np.errstate(invalid="ignore"):
-        silhouettes = np.asarray((b - a) / larger)
-    # A distance that is no number (Bray-Curtis between two rows of zeros) leaves none; scikit-learn answers 0 as well.
-    silhouettes[np.isnan(silhouettes)] = 0.0
-    return silhouettes

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import pairwise_distances
 
-from fastsil.engines.dispatch import as_euclidean, silhouettes_from
+from fastsil.engines.dispatch import as_euclidean
 from fastsil.engines.euclidean.approximation import GUESS, LOWER, UPPER, Approximation, EuclideanRows
-from fastsil.engines.terms import SilhouetteTerms, Work
-from fastsil.runtime.threads import Tick, ignore_progress, part_of
+from fastsil.engines.terms import SilhouetteTerms, Work, silhouettes_from
+from fastsil.runtime.progress import Tick, ignore_progress, part_of
 from fastsil.validation import Metric, check_row_of_distances, name_of_metric
 from fastsil.validation.arrays import result_dtype
 from fastsil.validation.partition import Partition

@@ -19,7 +19,8 @@ from fastsil.engines.scaling import without_repeats
 from fastsil.engines.terms import SilhouetteTerms, Work
 from fastsil.kernels import manhattan as kernels
 from fastsil.kernels.nearest import keep_nearest
-from fastsil.runtime.threads import Tick, enough_for_threads, part_of, run_tasks
+from fastsil.runtime.progress import Tick, part_of
+from fastsil.runtime.threads import enough_for_threads, run_tasks
 from fastsil.validation.arrays import is_sparse
 from fastsil.validation.partition import Partition
 

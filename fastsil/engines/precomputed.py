@@ -24,7 +24,8 @@ from fastsil.engines.scaling import as_writable
 from fastsil.engines.terms import SilhouetteTerms, Work
 from fastsil.kernels import precomputed as kernels
 from fastsil.kernels.nearest import keep_nearest_transposed
-from fastsil.runtime.threads import Tick, enough_for_threads, run_tasks
+from fastsil.runtime.progress import Tick
+from fastsil.runtime.threads import enough_for_threads, run_tasks
 from fastsil.validation import check_row_of_distances, diagonal_tolerance
 from fastsil.validation.arrays import is_sparse
 from fastsil.validation.partition import Partition

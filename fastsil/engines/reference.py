@@ -17,8 +17,9 @@ from sklearn import config_context, get_config
 from sklearn.metrics import pairwise_distances
 
 from fastsil.engines.terms import SilhouetteTerms, Work
+from fastsil.runtime.progress import Tick
 from fastsil.runtime.sklearn_compat import pairwise_distances_chunked
-from fastsil.runtime.threads import Tick, run_tasks
+from fastsil.runtime.threads import run_tasks
 from fastsil.validation.partition import Partition
 
 # SciPy is deaf to Ctrl-C while it computes a chunk: 0.2 s with the slowest of its metrics (8 ns for each feature of a

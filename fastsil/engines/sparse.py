@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.engines.all_pairs import terms_of_all_pairs
-from fastsil.engines.euclidean.tiles import Piece, worthwhile_threads
+from fastsil.engines.pair_schedule import Piece, worthwhile_threads
 from fastsil.engines.scaling import scale_of
 from fastsil.engines.terms import SilhouetteTerms
 from fastsil.kernels import sparse as kernels
-from fastsil.runtime.threads import Tick
+from fastsil.runtime.progress import Tick
 from fastsil.validation.partition import Partition
 
 # Samples of a piece. A strip of few samples has short lists, whose beginnings cost more than their entries; a few

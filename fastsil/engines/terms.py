@@ -1,8 +1,7 @@
 """What an engine returns: the two mean distances of every sample, and what it took to get them.
 
 Every engine has one entry point, ``compute_terms(X, partition, *, n_jobs, tick, **params)``,
-and answers with a :class:`SilhouetteTerms`. The last formula, ``s = (b - a) / max(a, b)``, is not
-an engine's business; it stands in :mod:`fastsil.engines.dispatch`.
+and returns a :class:`SilhouetteTerms`. The last formula, ``s = (b - a) / max(a, b)``, is common to all engines.
 """
 
 from __future__ import annotations
@@ -11,6 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fastsil.validation.partition import Partition
 
 SHARE_OF_OWN = 0.4
 """Share of the work that the Euclidean engine tells when own clusters are done."""
@@ -62,3 +63,33 @@ class SilhouetteTerms:
     neighbor: NDArray[np.int32]
     work: Work
     exponent: int = 0
+
+
+def silhouettes_of(terms: SilhouetteTerms, partition: Partition) -> NDArray[np.float64]:
+    """``s = (b - a) / max(a, b)``; 0 for a cluster of one sample, where a = b = 0, and where either is NaN.
+
+    References
+    ----------
+    P. J. Rousseeuw (1987), "Silhouettes: a graphical aid to the interpretation and validation of cluster
+    analysis", Journal of Computational and Applied Mathematics 20, 53-65.
+    """
+    return silhouettes_of_rows(terms, partition.sizes[partition.codes])
+
+
+def silhouettes_of_rows(terms: SilhouetteTerms, own_sizes: NDArray[np.intp]) -> NDArray[np.float64]:
+    """The same for some samples, given the size of the cluster of each."""
+    silhouettes = silhouettes_from(terms.a, terms.b)
+    silhouettes[own_sizes == 1] = 0.0
+    return silhouettes
+
+
+def silhouettes_from(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``(b - a) / max(a, b)``, which falls with a and grows with b; 0 where both are 0, and where either is NaN."""
+    larger = np.maximum(a, b)
+    larger[larger == 0] = 1.0
+    # Bray-Curtis distances of x and -x are infinite.
+    with np.errstate(invalid="ignore"):
+        silhouettes = np.asarray((b - a) / larger)
+    # A distance that is no number (Bray-Curtis between two rows of zeros) leaves none; scikit-learn answers 0 as well.
+    silhouettes[np.isnan(silhouettes)] = 0.0
+    return silhouettes

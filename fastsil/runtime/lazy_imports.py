@@ -1,8 +1,12 @@
-"""Locks that a forked child finds free.
+"""First imports: on demand, whole, by one thread at a time, and neither cut short by Ctrl-C nor by a fork.
 
 A child has only the thread that forked. A lock that another thread of the parent held stays locked in it for ever, so
 a fork waits until nobody holds these: it comes before or after a first import, a compilation, the start of threads,
 never in the middle.
+
+Ctrl-C waits too: what it cuts short there cannot be made good in the same process. Modules of a half imported package
+stay while the package is made anew without them; what numba knows of types is taken from its lists and never arrives;
+and every later call fails.
 """
 
 from __future__ import annotations
@@ -10,10 +14,15 @@ from __future__ import annotations
 # Threads of pools and logging take locks of their own before a fork. The last to be registered is asked first, which
 # must be this module: who holds a lock of these rooms may want one of theirs.
 import concurrent.futures.thread  # noqa: F401
+import contextlib
+import gc
+import importlib
 import logging  # noqa: F401
 import os
+import signal
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 LOADING: Any = threading.RLock()
@@ -50,3 +59,47 @@ def _compiler_locks() -> list[Any]:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_hold_all, after_in_parent=_free_all, after_in_child=_free_all)
+
+
+def loaded(module: str) -> Any:
+    """A module of ours, imported on first use: compiled kernels take as long as all of scikit-learn's metrics."""
+    with LOADING:
+        if module in sys.modules:
+            return sys.modules[module]
+        with undisturbed():
+            return importlib.import_module(module)
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ctrl-C takes effect after the block, and no garbage is collected within it."""
+    with _interrupts_wait(), _collector_rests():
+        yield
+
+
+@contextlib.contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    handler = signal.getsignal(signal.SIGINT)
+    # Handlers run in the main thread, and only it may set them.
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    came: list[Any] = []
+    signal.signal(signal.SIGINT, lambda *received: came.append(received))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if came:
+            handler(*came[0])
+
+
+@contextlib.contextmanager
+def _collector_rests() -> Iterator[None]:
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.runtime.lazy_imports import lock_across_forks
+from fastsil.runtime.progress import Tick, ignore_progress
 
 Task = TypeVar("Task")
 
@@ -33,18 +33,6 @@ HERE = 0
 
 # How long the calling thread waits for news before it looks whether it was interrupted; POSIX interrupts the wait.
 _PATIENCE = 0.1
-
-Tick = Callable[[float], None]
-"""Told the share (0 to 1) of the whole work that has just been finished."""
-
-
-def ignore_progress(share: float) -> None:
-    """Report progress to nobody."""
-
-
-def part_of(tick: Tick, share: float) -> Tick:
-    """Progress of a part of the work that is this share of the whole."""
-    return lambda done: tick(done * share)
 
 
 def resolve_n_jobs(n_jobs: int | None) -> int:
@@ -251,33 +239,3 @@ def in_batches(n_items: int, *, n_jobs: int) -> list[range]:
 
 
 _BATCHES_PER_THREAD = 24
-
-
-@contextlib.contextmanager
-def progress_bar(description: str, *, enabled: bool) -> Iterator[Tick]:
-    """A tqdm bar from 0 to 100 % on standard error, as a :data:`Tick`; silent if not enabled.
-
-    Raises
-    ------
-    ImportError
-        If it is enabled and tqdm is not installed.
-    """
-    if not enabled:
-        yield ignore_progress
-        return
-    try:
-        from tqdm.auto import tqdm
-    except ImportError as error:
-        raise ImportError("progress=True needs tqdm; install it with: pip install 'fastsil[progress]'") from error
-    lock = threading.Lock()
-    with tqdm(total=100, desc=description, unit="%", file=sys.stderr, bar_format=_BAR_FORMAT) as bar:
-
-        def tick(share: float) -> None:
-            with lock:
-                # Shares need not add up to 1 to the last bit, and tqdm warns about a bar beyond its end.
-                bar.update(min(100 * share, 100 - bar.n))
-
-        yield tick
-
-
-_BAR_FORMAT = "{desc}: {percentage:3.0f}% |{bar}| {elapsed} elapsed, {remaining} left"

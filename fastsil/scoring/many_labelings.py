@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastsil.engines.dispatch import compute_terms_many, silhouettes_of
-from fastsil.engines.terms import SilhouetteTerms
+from fastsil.engines.dispatch import compute_terms_many
+from fastsil.engines.terms import SilhouetteTerms, silhouettes_of
 from fastsil.runtime.memory import require
-from fastsil.runtime.threads import progress_bar, resolve_n_jobs
+from fastsil.runtime.progress import progress_bar
+from fastsil.runtime.threads import resolve_n_jobs
 from fastsil.scoring.profile import SilhouetteProfile, profile_of
 from fastsil.validation import Metric, check_data, check_labelings, check_metric, name_of_metric
 from fastsil.validation.arrays import result_dtype

@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastsil.engines.dispatch import NO_PAIRS, compute_terms, engine_of
 from fastsil.engines.terms import SHARE_OF_OWN
-from fastsil.runtime.loading import loaded
-from fastsil.runtime.threads import Tick, ignore_progress, resolve_n_jobs
+from fastsil.runtime.lazy_imports import loaded
+from fastsil.runtime.progress import Tick, ignore_progress
+from fastsil.runtime.threads import resolve_n_jobs
 from fastsil.scoring.costs import LEAST_ROWS, exact_is_as_cheap, products_of_moments
 from fastsil.validation import Metric, check_scored, check_tol, name_of_metric, samples_at
 from fastsil.validation.partition import Partition, partition_from_codes

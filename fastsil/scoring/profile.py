@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.engines.dispatch import coordinates_of, distances_between_some, silhouettes_of
-from fastsil.engines.terms import SilhouetteTerms, Work
+from fastsil.engines.dispatch import coordinates_of, distances_between_some
+from fastsil.engines.terms import SilhouetteTerms, Work, silhouettes_of
 from fastsil.scoring.diagnosis import Diagnosis, Evidence, NullReference, diagnose
 from fastsil.validation import check_data, samples_at
 from fastsil.validation.partition import Partition
@@ -298,7 +298,8 @@ class SilhouetteProfile:
 
     def _repr_html_(self) -> str:
         """The table of clusters under the score, for notebooks."""
-        from fastsil.report.tables import cluster_columns, html_table, score_sentence
+        from fastsil.report.tables import cluster_columns, html_table
+        from fastsil.report.words import score_sentence
 
         counts = f"{self.n_negative:,} of {self.n_samples:,} samples are negative."
         if self.n_ignored:

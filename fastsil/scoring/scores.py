@@ -9,16 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
-from fastsil.engines.dispatch import (
-    NO_PAIRS,
-    compute_terms,
-    engine_of,
-    is_worth_remembering,
-    silhouettes_of,
-)
-from fastsil.engines.terms import SilhouetteTerms
-from fastsil.runtime.loading import loaded
-from fastsil.runtime.threads import progress_bar, resolve_n_jobs
+from fastsil.engines.dispatch import NO_PAIRS, compute_terms, engine_of, is_worth_remembering
+from fastsil.engines.terms import SilhouetteTerms, silhouettes_of
+from fastsil.runtime.lazy_imports import loaded
+from fastsil.runtime.progress import progress_bar
+from fastsil.runtime.threads import resolve_n_jobs
 from fastsil.scoring.costs import LONG_SECONDS, may_be_long
 from fastsil.scoring.plan import Plan, in_time, plan_of
 from fastsil.scoring.profile import SilhouetteProfile, profile_of, spread_out, with_ignored

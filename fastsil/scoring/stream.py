@@ -8,9 +8,9 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastsil.engines.dispatch import silhouettes_of_rows
 from fastsil.engines.linear.engine import check_directions, compute_terms_of_rows
 from fastsil.engines.linear.summaries import SQUARED_METRICS, ClusterSummaries, merge, summarize, view_of
+from fastsil.engines.terms import silhouettes_of_rows
 from fastsil.runtime.sklearn_compat import InvalidParameterError
 from fastsil.runtime.threads import resolve_n_jobs
 from fastsil.validation import check_average, check_data, check_n_classes, check_part_labels

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,9 +21,7 @@ from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score
 from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
-from fastsil.engines.metric_maps import apply_map, directions, mahalanobis_map, seuclidean_map, typical_row
 from fastsil.sweep.kmeans import KMeansPath, SharedKMeans, check_n_init, chunks_of, sum_of_squares_about
-from fastsil.validation import Metric
 
 # Clusterers known to call BLAS in many small steps only (k-means++ seeds with products of a few rows), where
 # its threads cost more than they save: k = 8 of 20,000 x 128 took 2.5 s with them and 0.1 s without on a
@@ -71,85 +68,6 @@ def check_n_clusters(n_clusters: Any, n_samples: int) -> tuple[int, ...]:
             f"clusters than samples, so go up to {n_samples - 1} at most."
         )
     return tuple(sorted({int(k) for k in tried}))
-
-
-@dataclass(frozen=True)
-class AsIs:
-    """The data as they are."""
-
-    def apply(self, X: Any) -> Any:
-        return X
-
-
-@dataclass(frozen=True)
-class UnitRows:
-    """Rows of length 1, each centred before if ``centred``: cosine (correlation) distance becomes Euclidean."""
-
-    centred: bool = False
-
-    def apply(self, X: Any) -> Any:
-        return directions(X, centred=self.centred)
-
-
-@dataclass(frozen=True)
-class LinearMap:
-    """``(x - mean) W``, after which a metric is the Euclidean one; for new samples too.
-
-    Attributes
-    ----------
-    mean : ndarray of shape (n_features,)
-        Of the samples that were clustered.
-    W : ndarray of shape (n_features, n_features) or (n_features,)
-        As :func:`fastsil.engines.metric_maps.apply_map` takes it.
-    """
-
-    mean: NDArray[np.float64]
-    W: NDArray[np.float64]
-
-    @property
-    def whitens(self) -> bool:
-        """Whether directions are mapped too, and not features scaled only."""
-        return self.W.ndim == 2
-
-    def apply(self, X: Any) -> Any:
-        # apply_map takes off a typical row of the samples it is given; what is left is the way from there to our mean.
-        shift = typical_row(X) - self.mean
-        return apply_map(X, self.W) + (shift * self.W if self.W.ndim == 1 else shift @ self.W)
-
-
-Geometry = AsIs | UnitRows | LinearMap
-
-_LINEAR_MAPS: dict[str, Callable[..., NDArray[np.float64]]] = {
-    "mahalanobis": mahalanobis_map,
-    "seuclidean": seuclidean_map,
-}
-_ROW_MAPS: dict[str, Geometry] = {"cosine": UnitRows(), "correlation": UnitRows(centred=True)}
-_MAKE_DENSE = {*_LINEAR_MAPS, "correlation"}
-
-
-def geometry_of(X: Any, metric: Metric, params: dict[str, Any]) -> Geometry:
-    """The map in front of a clusterer that stands for a metric; the data as they are if there is none.
-
-    Parameters
-    ----------
-    X : ndarray or CSR matrix of shape (n_samples, n_features)
-        The samples that will be clustered.
-    metric : str or callable
-        Metric of the silhouettes.
-    params : dict
-        Its keywords.
-
-    Raises
-    ------
-    ValueError
-        If X is sparse and the map would make it dense, or if a parameter is wrong.
-    """
-    name = metric if isinstance(metric, str) else ""
-    if issparse(X) and name in _MAKE_DENSE:
-        raise ValueError(f"metric={name!r} makes sparse X dense; pass X.toarray(), or reduce X by TruncatedSVD.")
-    if name in _LINEAR_MAPS:
-        return LinearMap(X.mean(axis=0, dtype=np.float64), _LINEAR_MAPS[name](X, **params))
-    return _ROW_MAPS.get(name, AsIs())
 
 
 def seed_of(random_state: Any) -> int:

@@ -1,4 +1,4 @@
-"""Geometries that are asked for: a metric after an optional reduction by principal components, made for some data."""
+"""Feature spaces: a metric after an optional reduction by principal components, and the map in front of k-means."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.decomposition import PCA
 
-from fastsil.sweep.clusterers import Geometry, geometry_of
+from fastsil.engines.metric_maps import apply_map, directions, mahalanobis_map, seuclidean_map, typical_row
 from fastsil.validation import Metric, check_metric, name_of_metric
 
 Components = int | float | None
@@ -159,3 +161,83 @@ def check_metrics(metric: Any, metrics: Any, params: Any) -> tuple[list[Metric],
 
 def _fitted_pca(X: Any, pca: Components) -> PCA | None:
     return None if pca is None else PCA(pca, random_state=0).fit(X)
+
+
+@dataclass(frozen=True)
+class AsIs:
+    """The data as they are."""
+
+    def apply(self, X: Any) -> Any:
+        return X
+
+
+@dataclass(frozen=True)
+class UnitRows:
+    """Rows of length 1, each centred before if ``centred``: cosine (correlation) distance becomes Euclidean."""
+
+    centred: bool = False
+
+    def apply(self, X: Any) -> Any:
+        return directions(X, centred=self.centred)
+
+
+@dataclass(frozen=True)
+class LinearMap:
+    """``(x - mean) W``, after which a metric is the Euclidean one; for new samples too.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (n_features,)
+        Of the samples that were clustered.
+    W : ndarray of shape (n_features, n_features) or (n_features,)
+        As :func:`fastsil.engines.metric_maps.apply_map` takes it.
+    """
+
+    mean: NDArray[np.float64]
+    W: NDArray[np.float64]
+
+    @property
+    def whitens(self) -> bool:
+        """Whether directions are mapped too, and not features scaled only."""
+        return self.W.ndim == 2
+
+    def apply(self, X: Any) -> Any:
+        # apply_map takes off a typical row of the samples it is given; what is left is the way from there to our mean.
+        shift = typical_row(X) - self.mean
+        return apply_map(X, self.W) + (shift * self.W if self.W.ndim == 1 else shift @ self.W)
+
+
+Geometry = AsIs | UnitRows | LinearMap
+_LINEAR_MAPS: dict[str, Callable[..., NDArray[np.float64]]] = {
+    "mahalanobis": mahalanobis_map,
+    "seuclidean": seuclidean_map,
+}
+
+
+_ROW_MAPS: dict[str, Geometry] = {"cosine": UnitRows(), "correlation": UnitRows(centred=True)}
+_MAKE_DENSE = {*_LINEAR_MAPS, "correlation"}
+
+
+def geometry_of(X: Any, metric: Metric, params: dict[str, Any]) -> Geometry:
+    """The map in front of a clusterer that stands for a metric; the data as they are if there is none.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        The samples that will be clustered.
+    metric : str or callable
+        Metric of the silhouettes.
+    params : dict
+        Its keywords.
+
+    Raises
+    ------
+    ValueError
+        If X is sparse and the map would make it dense, or if a parameter is wrong.
+    """
+    name = metric if isinstance(metric, str) else ""
+    if issparse(X) and name in _MAKE_DENSE:
+        raise ValueError(f"metric={name!r} makes sparse X dense; pass X.toarray(), or reduce X by TruncatedSVD.")
+    if name in _LINEAR_MAPS:
+        return LinearMap(X.mean(axis=0, dtype=np.float64), _LINEAR_MAPS[name](X, **params))
+    return _ROW_MAPS.get(name, AsIs())

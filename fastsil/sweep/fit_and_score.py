@@ -19,10 +19,11 @@ from sklearn.base import clone
 
 from fastsil.engines.dispatch import compute_terms_many, seconds_of_shared_pass
 from fastsil.engines.terms import SilhouetteTerms, Work
-from fastsil.runtime.threads import Tick
+from fastsil.runtime.progress import Tick
 from fastsil.scoring.profile import SilhouetteProfile, profile_of, terms_of
 from fastsil.sweep.checkpoint import Arrays, Recall, forget
-from fastsil.sweep.clusterers import Fitter, Geometry, LinearMap, centre_indices, fitted_by, labels_of, state_of
+from fastsil.sweep.clusterers import Fitter, centre_indices, fitted_by, labels_of, state_of
+from fastsil.sweep.feature_space import Geometry, LinearMap
 from fastsil.sweep.kmeans import SharedKMeans, seconds_of
 from fastsil.sweep.progress import Listener, SweepEvent
 from fastsil.sweep.results import SweepRow

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from fastsil.runtime.threads import Tick, progress_bar
+from fastsil.runtime.progress import Tick, progress_bar
 from fastsil.sweep.results import SweepRow
 
 

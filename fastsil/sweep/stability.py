@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.metrics import adjusted_rand_score
 
-from fastsil.runtime.threads import Tick, ignore_progress, run_tasks
+from fastsil.runtime.progress import Tick, ignore_progress
+from fastsil.runtime.threads import run_tasks
 from fastsil.sweep.checkpoint import Arrays, Recall, forget
 from fastsil.sweep.clusterers import fits_at_once
 from fastsil.sweep.fit_and_score import Space

@@ -14,7 +14,7 @@ import fastsil.engines
 import reference
 from assertions import assert_same_bits, assert_terms_close
 from fastsil.engines.terms import SilhouetteTerms
-from fastsil.runtime.threads import ignore_progress
+from fastsil.runtime.progress import ignore_progress
 from fastsil.validation.partition import partition_from_codes
 from strategies import labelled_data
 

@@ -10,7 +10,7 @@ import reference
 from assertions import assert_terms_close
 from fastsil.engines.euclidean import engine as euclidean
 from fastsil.engines.euclidean.engine import compute_terms
-from fastsil.runtime.threads import ignore_progress
+from fastsil.runtime.progress import ignore_progress
 from fastsil.validation.partition import partition_from_codes
 
 SIZES = (700, 520, 130, 90, 66, 40, 20, 5, 2, 1)

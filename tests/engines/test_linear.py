@@ -11,7 +11,7 @@ import reference
 from assertions import assert_same_bits, assert_terms_close
 from fastsil.engines.linear import engine as linear
 from fastsil.engines.linear import summaries
-from fastsil.runtime.threads import ignore_progress
+from fastsil.runtime.progress import ignore_progress
 from fastsil.validation.partition import partition_from_codes
 
 METRICS = ["sqeuclidean", "cosine", "correlation"]

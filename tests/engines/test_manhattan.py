@@ -7,7 +7,7 @@ from scipy.sparse import csr_array
 import reference
 from assertions import assert_same_bits, assert_terms_close
 from fastsil.engines import manhattan
-from fastsil.runtime.threads import ignore_progress
+from fastsil.runtime.progress import ignore_progress
 from fastsil.validation.partition import partition_from_codes
 
 

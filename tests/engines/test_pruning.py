@@ -9,7 +9,7 @@ from assertions import with_peak
 from fastsil.engines.euclidean import engine as euclidean
 from fastsil.engines.euclidean.tiles import PairSums
 from fastsil.engines.scaling import scale_data
-from fastsil.runtime.threads import ignore_progress
+from fastsil.runtime.progress import ignore_progress
 from fastsil.validation.partition import partition_from_codes
 
 # Both ways are within the promise of the truth; two roundings of the same sums differ by far less.

@@ -19,6 +19,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
@@ -27,13 +28,16 @@ from numpy.typing import NDArray
 
 from fastsil.engines.euclidean.basis_cost import SHARED_DIRECTIONS, Load, directions_worth_it
 from fastsil.engines.euclidean.moments import cluster_centers, radial_bounds, shared_basis
-from fastsil.engines.euclidean.tiles import MARGIN, PairSums, rounding_of_products, worthwhile_threads
+from fastsil.engines.euclidean.sorted_copy import rows_together
+from fastsil.engines.euclidean.tiles import MARGIN, PairSums, rounding_of_products
+from fastsil.engines.pair_schedule import worthwhile_threads
 from fastsil.engines.scaling import ScaledData, scale_data
 from fastsil.engines.terms import SHARE_OF_OWN, SilhouetteTerms, Work
 from fastsil.kernels import bounds as bound_kernels
 from fastsil.kernels import euclidean as tile_kernels
 from fastsil.runtime.memory import require
-from fastsil.runtime.threads import Tick, part_of, run_tasks
+from fastsil.runtime.progress import Tick, part_of
+from fastsil.runtime.threads import run_tasks
 from fastsil.validation.partition import Partition, index_of_least, sorted_by_cluster
 
 # With so few clusters nothing can be excluded that symmetry does not save.
@@ -96,6 +100,15 @@ def compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: T
     tick : callable
         Told the share of the work that has been finished.
     """
+    with rows_together(X, partition) as (rows, of_rows):
+        found = _compute_terms(rows, of_rows, n_jobs=n_jobs, tick=tick)
+    if of_rows is partition:
+        return found
+    by_row = np.argsort(partition.order)
+    return replace(found, a=found.a[by_row], b=found.b[by_row], neighbor=found.neighbor[by_row])
+
+
+def _compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: Tick) -> SilhouetteTerms:
     require(
         5 * 8.0 * partition.n_clusters * X.shape[1],
         f"What is kept of {partition.n_clusters:,} clusters in {X.shape[1]:,} features",

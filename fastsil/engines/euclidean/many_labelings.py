@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from sklearn import get_config
 
 from fastsil.engines.euclidean.moments import cluster_centers
-from fastsil.engines.euclidean.tiles import PairSums, piece_rows, worthwhile_threads
+from fastsil.engines.euclidean.tiles import PairSums
+from fastsil.engines.pair_schedule import piece_rows, worthwhile_threads
 from fastsil.engines.scaling import scale_data
 from fastsil.engines.terms import SilhouetteTerms, Work
 from fastsil.runtime.memory import require
-from fastsil.runtime.threads import Tick
+from fastsil.runtime.progress import Tick
 from fastsil.validation.partition import Partition
 
 # Costs of an ordered pair in products of one feature, from n = 20,000, d = 128 and 512, k = 2 to 16: what a pair costs

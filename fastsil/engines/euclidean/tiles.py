@@ -1,10 +1,4 @@
-"""Sums of distances over many pairs: which tiles are computed, by which task, in which order.
-
-Ranges of samples are cut into pieces of a size that depends on the data alone. Each pair of pieces is computed once,
-for both sides. The pairs are played as a round-robin tournament: in each round every piece meets one other, so that
-tasks of a round write to disjoint places, and a task waits only for the earlier tasks of its own two pieces. There are
-no locks and no atomics, and every sum is taken in the same order for any number of threads.
-"""
+"""Sums of Euclidean distances over many pairs, tile by tile, in the order of the pair schedule."""
 
 from __future__ import annotations
 
@@ -12,35 +6,29 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain, pairwise, zip_longest
 from queue import SimpleQueue
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsil.engines.pair_schedule import (
+    _TASK_PRODUCTS,
+    _TASKS,
+    Piece,
+    _n_pairs,
+    _named,
+    _run_in_turn,
+    _Task,
+    _tournament,
+    piece_rows,
+)
 from fastsil.engines.scaling import ScaledData
 from fastsil.kernels import euclidean as kernels
-from fastsil.runtime.threads import Tick, enough_for_threads, run_tasks
+from fastsil.runtime.progress import Tick
+from fastsil.runtime.threads import run_tasks
 
-# Products (pairs times features) of a task: 1 to 10 ms, long beside the cost of handing it out, short enough for
-# interrupts and progress. Small work is cut into fewer products a task, so that no thread waits for the last one.
-_TASK_PRODUCTS = (1e8, 1e9)
-_TASKS = 64
-# A piece is a multiple of a tile; small enough for many more tasks than threads, large enough to pack rarely.
-_PIECE_ROWS = (kernels.ROWS, 4 * kernels.ROWS)
-_PIECES = 64
-# Products of all pairs below which starting threads costs more than it saves: digits, n = 1,797 with 2e8, take 5 ms on
-# one thread and 10 ms on two.
-_WORTH_THREADS = 1e9
 # A mean distance from these sums is off by less than this share, by the type that distances are computed in.
 MARGIN = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-11}
-
-
-class Piece(NamedTuple):
-    """Some members of a cluster: a range of the partition's order."""
-
-    start: int
-    end: int
-    cluster: int
 
 
 class Workspaces:
@@ -304,109 +292,6 @@ class PairSums:
         return answers
 
 
-def run_pairs_of_pieces(
-    add: Callable[[Piece, Piece, NDArray[np.uint8]], None],
-    pieces: list[Piece],
-    members: tuple[int, int],
-    *,
-    n_jobs: int,
-    tick: Tick,
-) -> int:
-    """Call ``add(rows, columns, stop)`` for every two pieces, and for each with itself, where either holds members.
-
-    Parameters
-    ----------
-    add : callable
-        Writes to the places of its two pieces only.
-    pieces : list of Piece
-        Pieces, sorted.
-    members : tuple of int
-        Start and end of a range of positions.
-    n_jobs : int
-        Number of threads.
-    tick : callable
-        Told the share of the work that has been finished.
-
-    Returns
-    -------
-    int
-        Number of pairs of samples.
-    """
-    meetings = [(piece, piece) for piece in pieces] + list(chain.from_iterable(_tournament(pieces)))
-    tasks = [
-        _Task([rows], columns, _n_pairs(rows, columns))
-        for rows, columns in meetings
-        if any(piece.start < members[1] and piece.end > members[0] for piece in (rows, columns))
-    ]
-
-    def run(index: int, stop: NDArray[np.uint8]) -> None:
-        rows, columns = tasks[index].rows[0], tasks[index].columns
-        assert columns is not None
-        add(rows, columns, stop)
-
-    _run_in_turn(run, tasks, n_jobs=n_jobs, tick=tick)
-    return int(sum(task.cost for task in tasks))
-
-
-def piece_rows(n_samples: int, unit: int = kernels.ROWS, n_pieces: int = _PIECES) -> int:
-    """Most samples of about so many pieces, a multiple of ``unit``, the rows or columns of a kernel's block."""
-    least, most = _PIECE_ROWS
-    return max(least, min(most, -(-n_samples // (n_pieces * unit)) * unit))
-
-
-def worthwhile_threads(shape: tuple[int, int], n_jobs: int) -> int:
-    """``n_jobs``, or HERE where all pairs of so many samples and features are soon computed."""
-    return enough_for_threads(n_jobs, float(shape[0]) ** 2 * shape[1], _WORTH_THREADS)
-
-
 def rounding_of_products(dtype: np.dtype[Any], length: int) -> float:
     """Most that inner products in a tile are off by, relative to the product of the norms: sums of DEPTH at a time."""
     return float(np.finfo(dtype).eps) * (kernels.DEPTH + length / kernels.DEPTH + 16)
-
-
-class _Task(NamedTuple):
-    """All pairs within each of some pieces (no columns), or between one piece and another."""
-
-    rows: list[Piece] | NDArray[np.intp]  # or an array of as many rows: there may be a million
-    columns: Piece | None
-    cost: float
-
-
-def _named(pieces: NDArray[np.intp]) -> list[Piece]:
-    return [Piece(*piece) for piece in pieces.tolist()]
-
-
-def _n_pairs(rows: Piece, columns: Piece) -> int:
-    return (rows.end - rows.start) * (columns.end - columns.start)
-
-
-def _run_in_turn(run: Callable[[int, NDArray[np.uint8]], None], tasks: list[_Task], *, n_jobs: int, tick: Tick) -> None:
-    """Call ``run(index, stop)`` for every task, each after the earlier tasks of its own pieces."""
-    costs = [task.cost for task in tasks]
-    run_tasks(run, range(len(tasks)), costs, n_jobs=n_jobs, tick=tick, after=_earlier_tasks_of_same_pieces(tasks))
-
-
-def _tournament(pieces: list[Piece]) -> list[list[tuple[Piece, Piece]]]:
-    """All pairs of pieces, in rounds in which no piece occurs twice: the circle method."""
-    players: list[Piece | None] = [*pieces, None] if len(pieces) % 2 else [*pieces]
-    half = len(players) // 2
-    rounds = []
-    for _ in range(len(players) - 1):
-        pairs = zip(players[:half], reversed(players[half:]), strict=True)
-        rounds.append([(min(a, b), max(a, b)) for a, b in pairs if a is not None and b is not None])
-        players.insert(1, players.pop())
-    return rounds
-
-
-def _earlier_tasks_of_same_pieces(tasks: list[_Task]) -> list[list[int]]:
-    # Only these are in more than one task; the start tells them apart.
-    meeting = {int(piece[0]) for task in tasks if task.columns for piece in (task.rows[0], task.columns)}
-    last: dict[int, int] = {}
-    after = []
-    for index, task in enumerate(tasks):
-        starts = meeting.intersection(np.asarray(task.rows)[:, 0].tolist())
-        if task.columns:
-            starts.add(task.columns.start)
-        after.append(sorted({last[start] for start in starts if start in last}))
-        last.update(dict.fromkeys(starts, index))
-    return after

@@ -26,7 +26,8 @@ from fastsil.engines.rescaling import check_lengths
 from fastsil.engines.terms import SilhouetteTerms, Work
 from fastsil.kernels import linear as kernels
 from fastsil.runtime.memory import require
-from fastsil.runtime.threads import Tick, enough_for_threads, ignore_progress, part_of, run_tasks
+from fastsil.runtime.progress import Tick, ignore_progress, part_of
+from fastsil.runtime.threads import enough_for_threads, run_tasks
 from fastsil.validation.partition import Partition
 
 Floats = NDArray[np.float64]

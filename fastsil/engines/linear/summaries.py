@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 
 from fastsil.engines.scaling import without_repeats
 from fastsil.kernels import linear as kernels
-from fastsil.runtime.threads import Tick, ignore_progress, part_of, run_tasks
+from fastsil.runtime.progress import Tick, ignore_progress, part_of
+from fastsil.runtime.threads import run_tasks
 from fastsil.validation.arrays import is_sparse
 from fastsil.validation.partition import Partition, partition_from_codes
 

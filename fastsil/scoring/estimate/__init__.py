@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
-from fastsil.engines.dispatch import NO_PAIRS, compute_terms, engine_of, silhouettes_of
+from fastsil.engines.dispatch import NO_PAIRS, compute_terms, engine_of
 from fastsil.engines.intervals import open_rows
 from fastsil.engines.linear.summaries import SQUARED_METRICS
-from fastsil.engines.terms import SilhouetteTerms
-from fastsil.runtime.loading import loaded
-from fastsil.runtime.threads import Tick, part_of, progress_bar, resolve_n_jobs
+from fastsil.engines.terms import SilhouetteTerms, silhouettes_of
+from fastsil.runtime.lazy_imports import loaded
+from fastsil.runtime.progress import Tick, part_of, progress_bar
+from fastsil.runtime.threads import resolve_n_jobs
 from fastsil.scoring.costs import exact_is_as_cheap
 from fastsil.scoring.estimate.result import ClusterEstimates, SilhouetteEstimate
 from fastsil.scoring.estimate.rounds import Request, Rounds

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.base import clone
 
-from fastsil.runtime.threads import Tick, ignore_progress, part_of, run_tasks
+from fastsil.runtime.progress import Tick, ignore_progress, part_of
+from fastsil.runtime.threads import run_tasks
 from fastsil.sweep.checkpoint import Arrays, Recall, forget
 from fastsil.sweep.clusterers import fits_at_once, sum_of_squares_within
 from fastsil.sweep.fit_and_score import Space

@@ -31,15 +31,8 @@ from fastsil.report.plots import (
     new_figure,
     save_picture,
 )
-from fastsil.report.tables import (
-    Column,
-    cluster_columns,
-    geometry_columns,
-    reading_of,
-    readings,
-    side_by_side,
-    sweep_columns,
-)
+from fastsil.report.tables import Column, cluster_columns, geometry_columns, side_by_side, sweep_columns
+from fastsil.report.words import reading_of, readings
 from fastsil.runtime.atomic_files import replacing
 from fastsil.sweep.page.projection import Plane, principal_plane
 from fastsil.sweep.verdict import Verdict

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fastsil.report.tables import Reading
+from fastsil.report.words import Reading
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.report.tables import (
+from fastsil.report.words import (
     Reading,
     count_sentence,
     enumerated,

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fastsil.report.tables import enumerated, told_apart
+from fastsil.report.words import enumerated, told_apart
 from fastsil.sweep.verdict.choice import LEVEL, NullTest, is_test
 
 # Components to suggest, where there are more features than that.

@@ -18,7 +18,8 @@ from fastsil.engines.scaling import as_writable
 from fastsil.kernels import approximation as kernels
 from fastsil.kernels import bounds as bound_kernels
 from fastsil.kernels import euclidean as tile_kernels
-from fastsil.runtime.threads import Tick, ignore_progress, in_batches, run_tasks
+from fastsil.runtime.progress import Tick, ignore_progress
+from fastsil.runtime.threads import in_batches, run_tasks
 from fastsil.validation.partition import index_of_least, least_of_groups, sorted_by_cluster
 
 # Samples whose candidates are held at a time, and samples of a block times clusters.

@@ -19,7 +19,8 @@ from fastsil.kernels import approximation as kernels
 from fastsil.kernels import bounds as bound_kernels
 from fastsil.kernels import euclidean as tile_kernels
 from fastsil.kernels import moments as moment_kernels
-from fastsil.runtime.threads import Tick, ignore_progress, part_of, run_tasks
+from fastsil.runtime.progress import Tick, ignore_progress, part_of
+from fastsil.runtime.threads import run_tasks
 from fastsil.validation.partition import Partition
 
 # Members that a tile sums over at a time, and members of a task.

@@ -11,7 +11,7 @@ from fastsil.engines.euclidean.approximation.approximator import GUESS, LOWER, A
 from fastsil.engines.euclidean.approximation.moment_table import make_table, measure_clusters
 from fastsil.engines.euclidean.tiles import MARGIN, PairSums
 from fastsil.engines.scaling import scale_data
-from fastsil.runtime.threads import Tick, ignore_progress
+from fastsil.runtime.progress import Tick, ignore_progress
 from fastsil.validation.partition import Partition, index_of_least
 
 

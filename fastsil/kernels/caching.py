@@ -1,0 +1,69 @@
+"""The cache of compiled kernels.
+
+What is compiled is cached where numba finds a place, and a cache is a convenience: without a place (no home, a folder
+that cannot be written to), on a full disk, or with files in it that are damaged, numba raises; kernels are
+then compiled as if there were no cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from numba.core import caching, dispatcher, event
+
+from fastsil.runtime.lazy_imports import undisturbed
+
+_PACKAGE = __name__.rpartition(".")[0]
+
+
+class _KindCache(caching.FunctionCache):
+    """numba's cache of a function, which never stands in the way of compiling it."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            with undisturbed():
+                return super().load_overload(sig, target_context)
+        except Exception:
+            # Damaged, or out of reach. Emptied if possible, or it would be met again when the new code is saved.
+            with contextlib.suppress(Exception):
+                self.flush()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with contextlib.suppress(Exception):
+            super().save_overload(sig, data)
+
+
+def _cache_of(py_func: Any) -> Any:
+    """A kind cache for kernels, numba's own for all others."""
+    if not py_func.__module__.startswith(f"{_PACKAGE}."):
+        return _numbas_cache(py_func)
+    try:
+        return _KindCache(py_func)
+    except Exception:
+        return caching.NullCache()
+
+
+class _Undisturbed(event.Listener):
+    """Kernels, and the functions that they call, are compiled undisturbed."""
+
+    def on_start(self, event: Any) -> None:
+        function = getattr(event.data.get("dispatcher"), "py_func", None)
+        if getattr(function, "__module__", "").startswith(f"{_PACKAGE}."):
+            block = contextlib.ExitStack()
+            block.enter_context(undisturbed())
+            event.data[__name__] = block
+
+    def on_end(self, event: Any) -> None:
+        # The same record as at the start.
+        block = event.data.pop(__name__, None)
+        if block is not None:
+            block.close()
+
+
+event.register("numba:compile", _Undisturbed())
+
+# numba has no setting for it: a decorated function asks this name of its module for a cache.
+_numbas_cache = dispatcher.FunctionCache
+dispatcher.FunctionCache = _cache_of

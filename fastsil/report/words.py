@@ -1,0 +1,113 @@
+"""Sentences about scores and counts, and Kaufman and Rousseeuw's reading of a mean silhouette."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+# From about this number of features on, distances differ so little that even clear groups score low.
+_MANY_FEATURES = 20
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a mean silhouette usually means.
+
+    Attributes
+    ----------
+    structure : str
+        ``"strong"``, ``"reasonable"``, ``"weak"`` or ``"none"``.
+    words : str
+        The same as part of a sentence.
+    bounds : str
+        The scores that are read so.
+    """
+
+    structure: str
+    words: str
+    bounds: str
+
+
+# L. Kaufman and P. J. Rousseeuw (1990), Finding Groups in Data, Wiley, table 4 of chapter 2: the score that
+# a reading begins above.
+_READINGS = (
+    (0.70, Reading("strong", "a strong structure", "above 0.70")),
+    (0.50, Reading("reasonable", "a reasonable structure", "0.51 to 0.70")),
+    (0.25, Reading("weak", "a weak structure that could be artificial", "0.26 to 0.50")),
+    (-np.inf, Reading("none", "no substantial structure", "0.25 or less")),
+)
+
+
+def reading_of(score: float) -> Reading:
+    """Reading of a mean silhouette by Kaufman and Rousseeuw's table.
+
+    Parameters
+    ----------
+    score : float
+        Mean silhouette, -1 to 1.
+
+    Examples
+    --------
+    >>> reading_of(0.62).words
+    'a reasonable structure'
+    """
+    # Compared as it is shown: 0.704 is shown as 0.70, which is not above 0.70.
+    shown = round(score, 2)
+    return next(reading for above, reading in _READINGS if shown > above)
+
+
+def readings() -> tuple[Reading, ...]:
+    """Kaufman and Rousseeuw's table, the strongest structure first."""
+    return tuple(reading for _, reading in _READINGS)
+
+
+def score_sentence(score: float) -> str:
+    """How good a mean silhouette is, by the usual table."""
+    reading = reading_of(score)
+    return f"By Kaufman and Rousseeuw's table that is {reading.words} ({reading.bounds})."
+
+
+def count_sentence(n_negative: int, n_samples: int) -> str:
+    """How many samples lie nearer to another cluster."""
+    share = f"{n_negative / n_samples:.1%}"
+    return (
+        f"{n_negative:,} of {n_samples:,} samples ({share}) lie nearer, on average, to another cluster than their own."
+    )
+
+
+def many_features_sentence(score: float, n_features: int) -> str:
+    """A warning against reading a low score too strictly; empty where it does not apply."""
+    if score > 0.5 or n_features < _MANY_FEATURES:
+        return ""
+    return (
+        f"With {n_features:,} features distances differ little, so that even real groups can score low: compare the k "
+        "with each other more than with that table."
+    )
+
+
+def told_apart(one: float, other: float) -> tuple[str, str]:
+    """Two scores with three decimals, or with as many more as make them differ; six at most.
+
+    Examples
+    --------
+    >>> told_apart(0.25, 0.1), told_apart(0.18912, 0.18871), told_apart(0.5, 0.5)
+    (('0.250', '0.100'), ('0.1891', '0.1887'), ('0.500', '0.500'))
+    """
+    for decimals in range(3, 7):
+        words = f"{one:.{decimals}f}", f"{other:.{decimals}f}"
+        if words[0] != words[1]:
+            return words
+    return f"{one:.3f}", f"{other:.3f}"
+
+
+def enumerated(words: Sequence[str]) -> str:
+    """Words with commas, and "and" before the last.
+
+    Examples
+    --------
+    >>> enumerated(["2", "3", "5"])
+    '2, 3 and 5'
+    """
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

@@ -1,0 +1,50 @@
+"""How far a call is: shares of the work, and a bar that shows them."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+Tick = Callable[[float], None]
+"""Told the share (0 to 1) of the whole work that has just been finished."""
+
+
+def ignore_progress(share: float) -> None:
+    """Report progress to nobody."""
+
+
+def part_of(tick: Tick, share: float) -> Tick:
+    """Progress of a part of the work that is this share of the whole."""
+    return lambda done: tick(done * share)
+
+
+@contextlib.contextmanager
+def progress_bar(description: str, *, enabled: bool) -> Iterator[Tick]:
+    """A tqdm bar from 0 to 100 % on standard error, as a :data:`Tick`; silent if not enabled.
+
+    Raises
+    ------
+    ImportError
+        If it is enabled and tqdm is not installed.
+    """
+    if not enabled:
+        yield ignore_progress
+        return
+    try:
+        from tqdm.auto import tqdm
+    except ImportError as error:
+        raise ImportError("progress=True needs tqdm; install it with: pip install 'fastsil[progress]'") from error
+    lock = threading.Lock()
+    with tqdm(total=100, desc=description, unit="%", file=sys.stderr, bar_format=_BAR_FORMAT) as bar:
+
+        def tick(share: float) -> None:
+            with lock:
+                # Shares need not add up to 1 to the last bit, and tqdm warns about a bar beyond its end.
+                bar.update(min(100 * share, 100 - bar.n))
+
+        yield tick
+
+
+_BAR_FORMAT = "{desc}: {percentage:3.0f}% |{bar}| {elapsed} elapsed, {remaining} left"
