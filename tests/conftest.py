@@ -3,7 +3,7 @@
 The default profile is deterministic: the same examples on every run. To search longer, with new examples each time:
 
     FASTSIL_HYPOTHESIS=long .venv/bin/pytest -k hypothesis
-    FASTSIL_HYPOTHESIS=long FASTSIL_EXAMPLES=100000 .venv/bin/pytest tests/test_precision.py -k hypothesis
+    FASTSIL_HYPOTHESIS=long FASTSIL_EXAMPLES=100000 .venv/bin/pytest tests/promises/test_precision.py -k hypothesis
 """
 
 import os

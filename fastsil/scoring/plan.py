@@ -373,7 +373,7 @@ def _memory(
     if engine == "reference":
         needed += n_jobs * _CHUNK_BYTES
     if engine == "euclidean":
-        threads = max(1, loaded("fastsil.engines.euclidean.tiles").worthwhile_threads((n_samples, n_features), n_jobs))
+        threads = max(1, loaded("fastsil.engines.pair_schedule").worthwhile_threads((n_samples, n_features), n_jobs))
         needed += threads * itemsize * _THREAD_NUMBERS * min(n_features, _THREAD_FEATURES) // _THREAD_FEATURES
         needed += 0 if metric in _UNMAPPED else 8 * n_samples * n_features
         euclidean = loaded("fastsil.engines.euclidean.engine")

@@ -114,7 +114,7 @@ def compute_terms_many(
     ).astype(np.int32)
     sums = pairs.by_groups(cells, slots, int(firsts[-1]), tick)
     work = Work(
-        strategy=f"shared: all pairs, for {len(partitions)} labelings",
+        strategy=f"euclidean: all pairs, for {len(partitions)} labelings",
         pairs=pairs.pairs,
         share=pairs.pairs / len(X) ** 2,
         seconds={"all pairs": time.perf_counter() - started},

@@ -15,7 +15,7 @@ WRITE = """
 import os, resource, sys
 from pathlib import Path
 import numpy as np
-from fastsil.cli.readers import write_columns, write_csv, write_json
+from fastsil.runtime.atomic_files import write_columns, write_csv, write_json
 
 folder = Path(sys.argv[1])
 columns = {"value": np.random.default_rng(0).normal(size=20_000)}

@@ -180,7 +180,9 @@ def farthest(x, y):
     return np.abs(x - y).max()
 
 
-@pytest.mark.parametrize("metric", ["manhattan", "braycurtis", farthest], ids=str)
+@pytest.mark.parametrize(
+    "metric", ["manhattan", "braycurtis", farthest], ids=lambda metric: getattr(metric, "__name__", metric)
+)
 def test_any_other_metric_takes_all_pairs(metric):
     X, labels = overlapping(90)
     profile = silhouette_profile(cut(X, (40, -1)), labels, metric=metric)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 # Last, so that `fastsil` stays the package that the other tests meet.
-sys.path.append(str(Path(__file__).parent.parent))
+sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from benchmarks import cases, contest, growth, readme
 

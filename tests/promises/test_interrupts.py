@@ -40,7 +40,7 @@ RUNS = {
     "symmetric": (samples(), LARGE),
     "pruned": (samples(many), LARGE),
     "complete": (samples(heaps), LARGE),
-    "shared": (shared, LARGE),
+    "many labelings": (shared, LARGE),
     "coordinatewise": (samples(metric="chebyshev"), LARGE),
     "linear": (samples(heaps, metric="sqeuclidean"), LARGE),
     "manhattan": (samples(heaps, metric="manhattan"), LARGE),

@@ -20,7 +20,7 @@ import fastsil
 import fastsil.kernels
 import reference
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 OPTIONAL = ["matplotlib", "pandas", "polars", "pyarrow", "typer", "rich", "tqdm", "jinja2", "dask", "distributed"]
 # scikit-learn loads some of them itself where they are installed; only what it does not load is our doing.
 SCIKIT_LEARN = "import sklearn.metrics, sklearn.cluster, sklearn.utils"
@@ -38,15 +38,22 @@ def test_arrows_go_down_only():
 
 
 def test_the_picture_is_the_contract():
-    """Rooms of the picture and of the table in ARCHITECTURE.md are those of the contract, in its order."""
+    """The packages of the picture and of the table in ARCHITECTURE.md are those of the contract and of the folder."""
     text = (ROOT / "ARCHITECTURE.md").read_text()
     picture = re.search(r"\n\n((?: {4}.+\n)+)", text)[1]
-    drawn = [set(re.findall(r"\w+", line.partition("engines:")[0])) for line in picture.splitlines()]
+    drawn = [set(re.findall(r"\w+", line)) for line in picture.splitlines()]
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     layers = [set(layer.split(" | ")) for layer in contracts[0]["layers"]]
-    assert [rooms for rooms in drawn if rooms] == layers
-    told = [room for row in re.findall(r"^\| (`.+?) \|", text, re.MULTILINE) for room in re.findall(r"`(\w+)`", row)]
-    assert sorted(told) == sorted(set.union(*layers))
+    assert [packages for packages in drawn if packages] == layers
+    packages = set.union(*layers) - {"__main__"}
+    assert sorted(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == sorted(packages)
+    assert packages == {module.name for module in pkgutil.iter_modules(fastsil.__path__)} - {"__main__"}
+
+
+def test_tests_are_laid_out_as_the_packages_are():
+    folders = {path.name for path in (ROOT / "tests").iterdir() if any(path.glob("**/test_*.py"))}
+    packages = {module.name for module in pkgutil.iter_modules(fastsil.__path__)} - {"__main__"}
+    assert folders == packages | {"project", "promises"}
 
 
 def test_long_modules_have_a_reason():

@@ -3,7 +3,7 @@
 A result is right, or an error says why there is none: nothing else may happen. In each example the same data go through
 every metric and every function, so that 100,000 cases are soon run:
 
-    FASTSIL_HYPOTHESIS=long FASTSIL_EXAMPLES=6000 .venv/bin/pytest tests/test_fuzz.py
+    FASTSIL_HYPOTHESIS=long FASTSIL_EXAMPLES=6000 .venv/bin/pytest tests/promises/test_fuzz.py
 """
 
 from __future__ import annotations

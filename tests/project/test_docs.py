@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 # Last, so that `fastsil` stays the package that the other tests meet.
-sys.path.append(str(Path(__file__).parent.parent / "docs"))
+sys.path.append(str(Path(__file__).resolve().parents[2] / "docs"))
 
 import pages
 
