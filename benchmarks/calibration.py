@@ -62,8 +62,8 @@ def blobs(
     def draw(random: np.random.Generator) -> NDArray[np.float64]:
         of = np.arange(n) % n_blobs if every is None else (np.arange(n) % every == 0).astype(int)
         # Unit vectors are sqrt(2) apart; two blobs need one direction only.
-        centres = np.eye(n_blobs, d) * apart / np.sqrt(2) if n_blobs > 2 else apart * np.eye(2, d, k=-1)
-        return (random.normal(size=(n, d)) + centres[of]) * np.append(np.ones(d - 1), longest)
+        centers = np.eye(n_blobs, d) * apart / np.sqrt(2) if n_blobs > 2 else apart * np.eye(2, d, k=-1)
+        return (random.normal(size=(n, d)) + centers[of]) * np.append(np.ones(d - 1), longest)
 
     return draw
 

@@ -30,13 +30,13 @@ class Case(NamedTuple):
         return [name for name in self.needs if find_spec(name) is None]
 
 
-# How far apart the groups' centres are, in units of the spread within a group: well mixed, as embeddings are.
+# How far apart the groups' centers are, in units of the spread within a group: well mixed, as embeddings are.
 _SEPARATION = 0.7
 _CHUNK = 1 << 16
 
 
 def overlapping_groups(n: int, d: int, n_groups: int, dtype: str, seed: int = 0, largest: float = 0.0) -> Data:
-    """Groups that overlap, with a power-law spectrum: feature i of centres and spread ~ i^(-1/2), then a rotation.
+    """Groups that overlap, with a power-law spectrum: feature i of centers and spread ~ i^(-1/2), then a rotation.
 
     The labels are the groups drawn, which costs nothing; :func:`embedding_like` clusters instead. The first group gets
     a share of ``largest`` of the samples besides its own.

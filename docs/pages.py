@@ -51,7 +51,7 @@ def pages() -> list[Path]:
     return [ROOT / "README.md", *sorted(page for page in DOCS.rglob("*.md"))]
 
 
-def blocks_of(text: str) -> Iterator[Block]:
+def find_blocks(text: str) -> Iterator[Block]:
     """All code blocks of a page, in order."""
     for found in _BLOCK.finditer(text):
         output = found.span("output") if found["output"] else (found.end(), found.end())
@@ -63,7 +63,7 @@ def run_page(page: Path, folder: Path) -> Iterator[tuple[Block, str]]:
     """Each block of a page that is run, with what it prints; ``folder`` is where it runs."""
     names: dict[str, Any] = {"__name__": "__main__"}
     with contextlib.chdir(folder):
-        for block in blocks_of(page.read_text(encoding="utf-8")):
+        for block in find_blocks(page.read_text(encoding="utf-8")):
             if block.language in _RUNNERS:
                 printed = io.StringIO()
                 with contextlib.redirect_stdout(printed):

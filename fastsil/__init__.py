@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from fastsil.runtime.lazy_imports import loaded
+from fastsil.runtime.lazy_imports import import_on_first_use
 
 if sys.maxsize < 2**32 or sys.byteorder != "little":
     raise ImportError(
@@ -100,7 +100,7 @@ else:
     # Hidden from type checkers, to which every misspelt name would be an object.
     def __getattr__(name: str) -> object:
         if name in _MODULE_OF:
-            return getattr(loaded(_MODULE_OF[name]), name)
+            return getattr(import_on_first_use(_MODULE_OF[name]), name)
         raise AttributeError(f"module 'fastsil' has no attribute {name!r}")
 
 

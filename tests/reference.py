@@ -140,7 +140,7 @@ def compute_terms(X, codes, metric="euclidean", **params):
     return Terms(a=a, b=elsewhere.min(axis=1), neighbor=elsewhere.argmin(axis=1), means=means)
 
 
-def silhouettes_of(a, b, codes):
+def compute_silhouettes(a, b, codes):
     """The last formula, sample by sample."""
     silhouettes = np.zeros(len(codes), dtype=WIDE)
     for i, code in enumerate(codes):
@@ -153,7 +153,7 @@ def silhouettes_of(a, b, codes):
 def silhouette_samples(X, labels, metric="euclidean", **params):
     codes = np.unique(np.asarray(labels), return_inverse=True)[1]
     terms = compute_terms(X, codes, metric, **params)
-    return silhouettes_of(terms.a, terms.b, codes)
+    return compute_silhouettes(terms.a, terms.b, codes)
 
 
 def silhouette_score(X, labels, metric="euclidean", average="micro", **params):
@@ -173,8 +173,8 @@ def unit_rows(X):
 def covariance(X):
     """Covariance of the columns, n - 1 in the denominator."""
     X = np.asarray(X).astype(WIDE)
-    centred = X - X.mean(axis=0)
-    return centred.T @ centred / (len(X) - 1)
+    centerd = X - X.mean(axis=0)
+    return centerd.T @ centerd / (len(X) - 1)
 
 
 def inverse(matrix):
@@ -406,7 +406,7 @@ def multiply_rows(X, Y):
 
 
 def bound_values(Z, means, weights, constants):
-    """The values themselves: weight * |z - mean|² + constant, (n_rows, n_centres)."""
+    """The values themselves: weight * |z - mean|² + constant, (n_rows, n_centers)."""
     squares = np.stack([sqeuclidean_row(z, means) for z in Z])
     return squares * weights + constants
 

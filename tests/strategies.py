@@ -1,9 +1,9 @@
 """Labelled data for Hypothesis: small, and full of what breaks silhouettes.
 
 Hypothesis draws the structure (how many rows, which clumps, which offset), and a seed draws the digits: that finds
-numerical accidents quickly and still shrinks to something readable. `labelled_data` mixes
+numerical accidents quickly and still shrinks to something readable. `labeled_data` mixes
 
-* clumps of very different tightness that do not follow the labels (near-duplicates far from their cluster's centre),
+* clumps of very different tightness that do not follow the labels (near-duplicates far from their cluster's center),
 * offsets large beside the spread, and overall scales,
 * exact duplicates, ties on a grid of integers, constant columns, rows of zeros,
 * singletons, and any number of clusters from 2 to n - 1.
@@ -45,13 +45,13 @@ def grid_points(draw, n_samples: int, n_features: int) -> np.ndarray:
 
 @st.composite
 def clumped_points(draw, n_samples: int, n_features: int) -> np.ndarray:
-    """Clumps of radius 1e-6 to 1 whose centres are 1e-3 to 1e3 apart."""
+    """Clumps of radius 1e-6 to 1 whose centers are 1e-3 to 1e3 apart."""
     rng = np.random.default_rng(draw(seeds()))
     n_clumps = draw(st.integers(1, 4))
-    centres = rng.normal(size=(n_clumps, n_features)) * 10.0 ** rng.integers(-3, 4, size=(n_clumps, 1))
+    centers = rng.normal(size=(n_clumps, n_features)) * 10.0 ** rng.integers(-3, 4, size=(n_clumps, 1))
     clump = rng.integers(n_clumps, size=n_samples)
     radii = 10.0 ** rng.integers(-6, 1, size=n_clumps)
-    return centres[clump] + rng.normal(size=(n_samples, n_features)) * radii[clump, None]
+    return centers[clump] + rng.normal(size=(n_samples, n_features)) * radii[clump, None]
 
 
 @st.composite
@@ -68,7 +68,7 @@ def points(draw, n_samples: int, n_features: int, *, scales=SCALES) -> np.ndarra
 
 
 @st.composite
-def labelled_data(draw, *, dtype=np.float64, min_samples=3, **points_kwargs) -> tuple[np.ndarray, np.ndarray]:
+def labeled_data(draw, *, dtype=np.float64, min_samples=3, **points_kwargs) -> tuple[np.ndarray, np.ndarray]:
     """(X of ``dtype``, labels); what the type rounds away is gone from X, for fastsil and for the reference alike."""
     n_samples = draw(st.integers(min_samples, MAX_SAMPLES))
     n_features = draw(st.integers(1, MAX_FEATURES))

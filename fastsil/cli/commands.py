@@ -19,9 +19,9 @@ import typer
 from fastsil import __version__
 from fastsil.cli import console, results_folder
 from fastsil.cli.readers import DataFile, read_data, read_labels
-from fastsil.cli.sweep import CLUSTERERS, Asked, Settings, one_of, run_sweep, show_written
+from fastsil.cli.sweep import CLUSTERERS, Asked, Settings, check_choice, run_sweep, show_written
 from fastsil.report.tables import cluster_columns
-from fastsil.report.words import count_sentence, many_features_sentence, score_sentence
+from fastsil.report.words import format_counts, format_score, warn_of_many_features
 from fastsil.runtime.threads import resolve_n_jobs
 from fastsil.scoring.plan import plan
 from fastsil.scoring.scores import silhouette_profile
@@ -147,7 +147,7 @@ def demo(
     """Cluster a data set that comes with scikit-learn, and say which k fits it."""
     from sklearn import datasets
 
-    dataset = _DATASETS[one_of(data, _DATASETS, "data")]
+    dataset = _DATASETS[check_choice(data, _DATASETS, "data")]
     X, truth = getattr(datasets, dataset.loader)(return_X_y=True)
     settings = Settings(data, k, metric, pca or ["none"], clusterer, n_init, n_null, n_stability, seed)
     console.show_heading(data, f"{_shape(X)} ({dataset.what}, from scikit-learn)")
@@ -239,7 +239,7 @@ def score(
     found = read_data(file, key=key, labels_column=labels_column, drop=drop or ())
     given = found.labels if labels is None else read_labels(labels)
     _show_data(file, found)
-    with results_folder.prepared(out):
+    with results_folder.prepare_folder(out):
         started = time.perf_counter()
         show_bar = not quiet and sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None
         profile = silhouette_profile(found.X, given, metric=metric, n_jobs=n_jobs, progress=show_bar)  # type: ignore[arg-type]
@@ -287,9 +287,9 @@ def _show_profile(profile: Any, seconds: float, n_features: int) -> None:
     sentences = [
         f"Mean silhouette {profile.score:.4f}, mean of the clusters' means {profile.macro_score:.4f} "
         f"({profile.n_clusters} clusters, {seconds:.2f} seconds).",
-        score_sentence(profile.score),
-        many_features_sentence(profile.score, n_features),
-        count_sentence(profile.n_negative, profile.n_samples),
+        format_score(profile.score),
+        warn_of_many_features(profile.score, n_features),
+        format_counts(profile.n_negative, profile.n_samples),
         f"negative {profile.n_negative:,}, zero {profile.n_zero:,}, positive {profile.n_positive:,}",
     ]
     console.show_sentences([sentence for sentence in sentences if sentence])
@@ -311,7 +311,7 @@ def _about_data(file: str, found: DataFile) -> dict[str, str]:
     except ValueError as error:
         finite = f"no. {error}"
     about = {
-        "file": f"{file} ({_bytes(_size_of(Path(file)))})" if Path(file).exists() else file,
+        "file": f"{file} ({_bytes(_measure_size(Path(file)))})" if Path(file).exists() else file,
         "samples": f"{X.shape[0]:,}",
         "features": f"{X.shape[1]:,}",
         "type": f"{X.dtype}",
@@ -329,17 +329,17 @@ def _about_installation() -> dict[str, str]:
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}, {resolve_n_jobs(None)} cores to use",
     }
-    return about | {package: _version_of(package) for package in packages}
+    return about | {package: _find_version(package) for package in packages}
 
 
-def _version_of(package: str) -> str:
+def _find_version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "not installed: pip install 'fastsil[all]'"
 
 
-def _size_of(path: Path) -> int:
+def _measure_size(path: Path) -> int:
     """Bytes of a file, or of the files in a folder."""
     files = [file for file in path.iterdir() if file.is_file()] if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files)

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from fastsil.report.tables import Column, sweep_columns
 from fastsil.sweep.progress import SweepEvent
-from fastsil.sweep.results import SweepRow, columns_of
+from fastsil.sweep.results import SweepRow, make_columns
 from fastsil.sweep.verdict import Verdict
 
 # Wide enough for every table when the output is a file or a pipe, which have no width of their own.
@@ -149,7 +149,7 @@ class _Watch:
         self._bar.update(self._task, completed=event.share, description=f"{what}{hint}")
         if event.row is not None:
             self._rows.append(event.row)
-            self._live.update(Group(_table(sweep_columns(columns_of(self._rows))), self._bar))
+            self._live.update(Group(_table(sweep_columns(make_columns(self._rows))), self._bar))
 
 
 def _table(columns: Sequence[Column], *, marked: int | None = None) -> Table:

@@ -31,7 +31,7 @@ _ASKED = "asked.json"
 
 
 @contextlib.contextmanager
-def prepared(folder: Path | None) -> Iterator[None]:
+def prepare_folder(folder: Path | None) -> Iterator[None]:
     """Make the folder before any work, so that a place that cannot be written to is known at once.
 
     A folder that is still empty when the work fails goes again.
@@ -59,7 +59,7 @@ def prepared(folder: Path | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def resumable(folder: Path, asked: Mapping[str, Any] | None) -> Iterator[Path | None]:
+def open_resumable(folder: Path, asked: Mapping[str, Any] | None) -> Iterator[Path | None]:
     """The place of finished pieces in a folder, and a record of what was asked; None if nothing is to be kept.
 
     They stay until :func:`drop_checkpoint`; if the work fails before there is a piece, they go again.

@@ -106,7 +106,10 @@ def run_sweep(
     estimator = _clusterer(settings)
     for metric in settings.metric:
         check_metric(metric)
-    with results_folder.prepared(out), results_folder.resumable(out, asked and asked.as_record()) as checkpoint:
+    with (
+        results_folder.prepare_folder(out),
+        results_folder.open_resumable(out, asked and asked.as_record()) as checkpoint,
+    ):
         try:
             with console.watching(ks, quiet=quiet) as listen, _listening_to_sigterm():
                 sweep = KMeansSweep(
@@ -123,7 +126,7 @@ def run_sweep(
                     progress=listen,
                 ).fit(X)
         except _Terminated:
-            _say_how_to_go_on(out, asked)
+            _print_how_to_resume(out, asked)
             return _TERMINATED
         _show_sweep(sweep, X.shape[1])
         record = {**settings._asdict(), "n_samples": X.shape[0], "n_features": X.shape[1]}
@@ -131,7 +134,7 @@ def run_sweep(
         if not results_folder.pictures_missing() and (no_page := results_folder.page_missing()):
             console.remark(f"no report: {no_page}", style="yellow")
         if sweep.interrupted_:
-            _say_how_to_go_on(out, asked)
+            _print_how_to_resume(out, asked)
             return _INTERRUPTED
         results_folder.drop_checkpoint(out)
     return 0
@@ -145,7 +148,7 @@ def show_written(out: Path, write: Callable[[bool], dict[str, str]]) -> None:
         console.remark(f"no pictures: {no_pictures}", style="yellow")
 
 
-def one_of(name: str, table: Mapping[str, Any], what: str) -> str:
+def check_choice(name: str, table: Mapping[str, Any], what: str) -> str:
     """The name, if the table has it.
 
     Raises
@@ -178,7 +181,7 @@ def _show_geometries(sweep: KMeansSweep) -> None:
     console.show_sentences([f"What follows is about {sweep.best_geometry_.name}."])
 
 
-def _say_how_to_go_on(out: Path, asked: Asked | None) -> None:
+def _print_how_to_resume(out: Path, asked: Asked | None) -> None:
     if asked is not None:
         console.remark(f"What is finished is kept. Go on with: fastsil sweep --resume {out}", style="yellow")
 
@@ -204,7 +207,7 @@ def _listening_to_sigterm() -> Iterator[None]:
 def _clusterer(settings: Settings) -> Any:
     from sklearn import cluster
 
-    name = CLUSTERERS[one_of(settings.clusterer, CLUSTERERS, "--clusterer")]
+    name = CLUSTERERS[check_choice(settings.clusterer, CLUSTERERS, "--clusterer")]
     if name is None:
         return None
     estimator = getattr(cluster, name)()

@@ -38,7 +38,7 @@ def add_block(
     return sums
 
 
-def terms_of_sums(
+def combine_sums(
     sums: NDArray[np.float64], codes: NDArray[np.int32], summaries: ClusterSummaries, metric: Any
 ) -> SilhouetteTerms:
     """Terms of the scored samples of a block, once the sums over all blocks are there."""

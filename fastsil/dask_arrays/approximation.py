@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.dask_arrays.block_rows import gather
-from fastsil.dask_arrays.covariance_sketches import ClusterShapes, directions_of
+from fastsil.dask_arrays.covariance_sketches import CovarianceSketch, find_directions
 from fastsil.dask_arrays.euclidean import Survey
 from fastsil.engines.euclidean.approximation import (
     Approximation,
@@ -30,10 +30,10 @@ _SHORT = 2.0**-17
 _ROOM = 1 + 1e-9
 
 
-def table_of(shapes: ClusterShapes, survey: Survey) -> MomentTable:
+def make_moment_table(shapes: CovarianceSketch, survey: Survey) -> MomentTable:
     """What guesses need to know of the clusters."""
     sizes = survey.sizes
-    directions, theta, rest = directions_of(shapes, sizes)
+    directions, theta, rest = find_directions(shapes, sizes)
     n_features, n_vectors = directions.shape[2], directions.shape[1]
     left = np.maximum(shapes.squares / sizes - theta.sum(axis=1), 0.0)
     rest_mean = np.minimum(rest, left / max(n_features - n_vectors, 1))

@@ -81,15 +81,15 @@ def members_by_cluster(codes: NDArray[np.int32], n_clusters: int) -> list[tuple[
     return [(int(c), order[edges[c] : edges[c + 1]]) for c in np.flatnonzero(np.diff(edges))]
 
 
-def codes_of_block(labels: Any, summaries: ClusterSummaries, ignored: Ignored) -> NDArray[np.int32]:
+def encode_block(labels: Any, summaries: ClusterSummaries, ignored: Ignored) -> NDArray[np.int32]:
     """Cluster of each row of a checked block, by its place among all; -1 for a row that is not scored."""
     kept = _scored(labels, ignored)[1]
     codes = np.full(len(kept), -1, dtype=np.int32)
-    codes[kept] = codes_of_rows(labels, summaries, ignored)
+    codes[kept] = encode_rows(labels, summaries, ignored)
     return codes
 
 
-def codes_of_rows(labels: Any, summaries: ClusterSummaries, ignored: Ignored) -> NDArray[np.int32]:
+def encode_rows(labels: Any, summaries: ClusterSummaries, ignored: Ignored) -> NDArray[np.int32]:
     """Cluster of each scored row of a checked block, by its place among all."""
     labels, kept = _scored(labels, ignored)
     return np.asarray(np.searchsorted(summaries.classes, labels[kept]), dtype=np.int32)

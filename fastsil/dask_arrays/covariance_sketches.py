@@ -43,7 +43,7 @@ _PIECE_MEMBERS = 256
 _EXACT = 1e-11
 
 
-class ClusterShapes(NamedTuple):
+class CovarianceSketch(NamedTuple):
     """Sums over the members of each cluster.
 
     Attributes
@@ -68,7 +68,7 @@ class ClusterShapes(NamedTuple):
     missed: Floats
 
 
-def shapes_of_rows(X: Any, codes: NDArray[np.int32], centers: Floats) -> ClusterShapes:
+def sketch_rows(X: Any, codes: NDArray[np.int32], centers: Floats) -> CovarianceSketch:
     """Shapes of the clusters of some samples, around the centers of all.
 
     Parameters
@@ -82,7 +82,7 @@ def shapes_of_rows(X: Any, codes: NDArray[np.int32], centers: Floats) -> Cluster
     """
     n_clusters, n_features = centers.shape
     n_rows = int(np.clip(_ROW_BYTES // (8 * n_clusters * n_features), 1, min(_MOST_ROWS, n_features)))
-    shapes = ClusterShapes(
+    shapes = CovarianceSketch(
         squares=np.zeros(n_clusters),
         fourths=np.zeros(n_clusters),
         reaches=np.zeros(n_clusters),
@@ -99,7 +99,7 @@ def shapes_of_rows(X: Any, codes: NDArray[np.int32], centers: Floats) -> Cluster
     return shapes
 
 
-def merge_shapes(parts: list[ClusterShapes | None]) -> ClusterShapes | None:
+def merge_shapes(parts: list[CovarianceSketch | None]) -> CovarianceSketch | None:
     """Shapes of several blocks as those of all of them, in the order given."""
     merged = None
     for part in parts:
@@ -108,7 +108,7 @@ def merge_shapes(parts: list[ClusterShapes | None]) -> ClusterShapes | None:
     return merged
 
 
-def directions_of(shapes: ClusterShapes, sizes: NDArray[np.intp]) -> tuple[Floats, Floats, Floats]:
+def find_directions(shapes: CovarianceSketch, sizes: NDArray[np.intp]) -> tuple[Floats, Floats, Floats]:
     """Unit vectors along B, (n_clusters, n_rows, n_features), and θ and m for covariances instead of scatters."""
     lengths2 = np.einsum("kvf,kvf->kv", shapes.rows, shapes.rows)
     missed = np.minimum(shapes.missed, np.maximum(shapes.squares - lengths2.sum(axis=1), 0.0))
@@ -117,17 +117,17 @@ def directions_of(shapes: ClusterShapes, sizes: NDArray[np.intp]) -> tuple[Float
     return directions, lengths2 / sizes[:, None], missed / sizes
 
 
-class ShapeBounds(NamedTuple):
+class SketchBounds(NamedTuple):
     """What bounds need to know of each cluster: for the first ones, and for those along its directions."""
 
     clusters: ClusterBounds
     bases: OwnBases
 
 
-def bounds_of(shapes: ClusterShapes, sizes: NDArray[np.intp], centers: Floats, origin: Floats) -> ShapeBounds:
+def make_bounds(shapes: CovarianceSketch, sizes: NDArray[np.intp], centers: Floats, origin: Floats) -> SketchBounds:
     """The tables of bounds, for products relative to ``origin``."""
     variance = shapes.squares / sizes
-    directions, theta, rest = directions_of(shapes, sizes)
+    directions, theta, rest = find_directions(shapes, sizes)
     theta = theta + rest[:, None]
     skew = shapes.skews / sizes[:, None]
     clusters = cluster_bounds(
@@ -140,21 +140,21 @@ def bounds_of(shapes: ClusterShapes, sizes: NDArray[np.intp], centers: Floats, o
     )
     with_skew = np.concatenate([directions, skew[:, None]], axis=1)
     # What crosses the edge of the directions is part of θ and of the rest.
-    return ShapeBounds(clusters, OwnBases(with_skew, theta, leak=np.zeros(len(sizes)), rest=rest))
+    return SketchBounds(clusters, OwnBases(with_skew, theta, leak=np.zeros(len(sizes)), rest=rest))
 
 
 def _leading_rows(u: Floats, n_rows: int) -> tuple[Floats, float]:
     """Rows B and number m for the scatter of some vectors."""
     if u.shape[1] <= _PIECE_MEMBERS:
-        return _leading_of_scatter(u.T @ u, n_rows)
+        return _find_leading_of_scatter(u.T @ u, n_rows)
     rows, missed = np.zeros((n_rows, u.shape[1])), 0.0
     for start in range(0, len(u), _PIECE_MEMBERS):
-        rows, dropped = _leading_of_rows(np.concatenate([rows, u[start : start + _PIECE_MEMBERS]]), n_rows)
+        rows, dropped = _find_leading_of_rows(np.concatenate([rows, u[start : start + _PIECE_MEMBERS]]), n_rows)
         missed += float(dropped)
     return rows, missed
 
 
-def _leading_of_scatter(scatter: Floats, n_rows: int) -> tuple[Floats, float]:
+def _find_leading_of_scatter(scatter: Floats, n_rows: int) -> tuple[Floats, float]:
     values, vectors = np.linalg.eigh(scatter)
     values = np.maximum(values, 0.0)
     rows = np.sqrt(values[: -n_rows - 1 : -1])[:, None] * vectors.T[: -n_rows - 1 : -1]
@@ -162,7 +162,7 @@ def _leading_of_scatter(scatter: Floats, n_rows: int) -> tuple[Floats, float]:
     return rows, float(dropped + _EXACT * values.sum())
 
 
-def _leading_of_rows(rows: Floats, n_rows: int) -> tuple[Floats, Any]:
+def _find_leading_of_rows(rows: Floats, n_rows: int) -> tuple[Floats, Any]:
     """The same for the scatter of given rows, of one cluster or of each of several."""
     values, vectors = np.linalg.eigh(rows @ rows.swapaxes(-1, -2))
     dropped = values[..., -n_rows - 1] if values.shape[-1] > n_rows else np.zeros(values.shape[:-1])
@@ -173,9 +173,9 @@ def _leading_of_rows(rows: Floats, n_rows: int) -> tuple[Floats, Any]:
     return leading, np.maximum(dropped, 0.0) + _EXACT * np.abs(values).sum(axis=-1)
 
 
-def _merge_two(first: ClusterShapes, second: ClusterShapes) -> ClusterShapes:
-    rows, dropped = _leading_of_rows(np.concatenate([first.rows, second.rows], axis=1), first.rows.shape[1])
-    return ClusterShapes(
+def _merge_two(first: CovarianceSketch, second: CovarianceSketch) -> CovarianceSketch:
+    rows, dropped = _find_leading_of_rows(np.concatenate([first.rows, second.rows], axis=1), first.rows.shape[1])
+    return CovarianceSketch(
         squares=first.squares + second.squares,
         fourths=first.fourths + second.fourths,
         reaches=np.maximum(first.reaches, second.reaches),

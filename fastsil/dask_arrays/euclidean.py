@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.dask_arrays.block_rows import Ignored, gather, members_by_cluster
-from fastsil.dask_arrays.covariance_sketches import ClusterShapes, ShapeBounds, bounds_of, shapes_of_rows
+from fastsil.dask_arrays.covariance_sketches import CovarianceSketch, SketchBounds, make_bounds, sketch_rows
 from fastsil.dask_arrays.linear import check_summaries, merge_summaries, summarize_block
 from fastsil.engines.linear.summaries import ClusterSummaries
 from fastsil.engines.scaling import is_ordinary
@@ -88,7 +88,7 @@ def merge_extents(parts: list[Extent | None]) -> Extent | None:
     return None if summaries is None else Extent(summaries, max(part.largest for part in found))
 
 
-def survey_of(extent: Extent | None, dtype: np.dtype[Any], ignored: Ignored) -> Survey:
+def make_survey(extent: Extent | None, dtype: np.dtype[Any], ignored: Ignored) -> Survey:
     """The survey of all samples, whose type is ``dtype``.
 
     Raises
@@ -110,17 +110,17 @@ def survey_of(extent: Extent | None, dtype: np.dtype[Any], ignored: Ignored) -> 
     return Survey(summaries, centers, origin, given if is_ordinary(largest, given) else double)
 
 
-def shapes_of_block(X: Any, codes: NDArray[np.int32], survey: Survey) -> ClusterShapes | None:
+def sketch_block(X: Any, codes: NDArray[np.int32], survey: Survey) -> CovarianceSketch | None:
     """Shapes of the clusters in a block."""
-    return shapes_of_rows(X, codes, survey.centers) if (codes >= 0).any() else None
+    return sketch_rows(X, codes, survey.centers) if (codes >= 0).any() else None
 
 
-def bounds_of_clusters(shapes: ClusterShapes, survey: Survey) -> ShapeBounds:
+def bound_clusters(shapes: CovarianceSketch, survey: Survey) -> SketchBounds:
     """The tables of bounds, once the shapes of all blocks are merged."""
-    return bounds_of(shapes, survey.sizes, survey.centers, survey.origin)
+    return make_bounds(shapes, survey.sizes, survey.centers, survey.origin)
 
 
-def needed_of_block(X: Any, codes: NDArray[np.int32], survey: Survey, bounds: ShapeBounds) -> Needed:
+def find_needed(X: Any, codes: NDArray[np.int32], survey: Survey, bounds: SketchBounds) -> Needed:
     """The sums that a block's scored samples need: to the own cluster, and to all that may be the nearest other."""
     scored = np.flatnonzero(codes >= 0)
     rows, clusters = [scored], [codes[scored]]
@@ -174,7 +174,7 @@ def add_block(
     return sums
 
 
-def terms_of_sums(
+def combine_sums(
     sums: NDArray[np.float64], needed: Needed, codes: NDArray[np.int32], survey: Survey
 ) -> SilhouetteTerms:
     """Terms of the scored samples of a block, in their order, once the sums over all blocks are there."""
@@ -196,7 +196,7 @@ def terms_of_sums(
 
 
 def _candidates(
-    X: NDArray[np.float64], codes: NDArray[np.int32], survey: Survey, bounds: ShapeBounds
+    X: NDArray[np.float64], codes: NDArray[np.int32], survey: Survey, bounds: SketchBounds
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Samples and the clusters, other than their own, that no bound excludes as the nearest."""
     n_clusters, n_features = survey.centers.shape

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from fastsil.dask_arrays import all_pairs, euclidean, linear
-from fastsil.dask_arrays.block_rows import Ignored, codes_of_block, codes_of_rows, spread_rows
+from fastsil.dask_arrays.block_rows import Ignored, encode_block, encode_rows, spread_rows
 from fastsil.dask_arrays.covariance_sketches import merge_shapes
-from fastsil.dask_arrays.inputs import Blocks, blocks_of, check_array, check_label_array
+from fastsil.dask_arrays.inputs import Blocks, check_array, check_label_array, find_blocks
 from fastsil.dask_arrays.metric_maps import LINEAR_MAPS, mapped_array
 from fastsil.engines.linear.summaries import SQUARED_METRICS, ClusterSummaries
-from fastsil.engines.terms import SilhouetteTerms, silhouettes_of_rows
+from fastsil.engines.terms import SilhouetteTerms, compute_row_silhouettes
 from fastsil.validation import Metric, check_ignored
 from fastsil.validation.arrays import result_dtype
 
@@ -80,7 +80,7 @@ def score_by_blocks(
     """Mean silhouette; computed at once. Of each block, only a sum a cluster leaves its worker."""
     scored = score_blocks(check_array(X), labels, metric, metric_params, ignore_label)
     totals = [
-        delayed(_totals_of_clusters)(silhouettes, of_block, scored.summaries, scored.ignored)
+        delayed(_sum_clusters)(silhouettes, of_block, scored.summaries, scored.ignored)
         for silhouettes, of_block in zip(_silhouettes(scored, np.dtype(np.float64)), scored.blocks.labels, strict=True)
     ]
     total, summaries = dask.compute(tree(add_arrays, totals), scored.summaries)
@@ -109,7 +109,7 @@ def score_blocks(X: Any, labels: Any, metric: Metric, metric_params: dict[str, A
     ignored = Ignored(ignore_label)
     labels = check_label_array(labels, X)
     X, metric, metric_params = as_euclidean_array(X, metric, metric_params, ignored)
-    blocks = blocks_of(X, labels)
+    blocks = find_blocks(X, labels)
     if metric in SQUARED_METRICS and not metric_params:
         return _score_linear(blocks, str(metric), ignored)
     if metric == "euclidean" and not metric_params:
@@ -131,9 +131,10 @@ def as_euclidean_array(
 
 def _score_linear(blocks: Blocks, metric: str, ignored: Ignored) -> Scored:
     summaries = _summaries(blocks, ignored, metric)
-    terms_of_block = delayed(linear.terms_of_block)
+    compute_block_terms = delayed(linear.compute_block_terms)
     terms = [
-        terms_of_block(X, labels, summaries, ignored, metric) for X, labels in zip(blocks.X, blocks.labels, strict=True)
+        compute_block_terms(X, labels, summaries, ignored, metric)
+        for X, labels in zip(blocks.X, blocks.labels, strict=True)
     ]
     return Scored(blocks, summaries, terms, ignored)
 
@@ -149,26 +150,26 @@ class Shaped(NamedTuple):
 
 def shape_blocks(blocks: Blocks, ignored: Ignored) -> Shaped:
     """What is known of clusters in Euclidean geometry; nothing is computed."""
-    measure_block, shapes_of_block = delayed(euclidean.measure_block), delayed(euclidean.shapes_of_block)
+    measure_block, sketch_block = delayed(euclidean.measure_block), delayed(euclidean.sketch_block)
     extents = [
         measure_block(X, labels, int(start), ignored)
         for X, labels, start in zip(blocks.X, blocks.labels, blocks.starts, strict=True)
     ]
-    survey = delayed(euclidean.survey_of)(tree(euclidean.merge_extents, extents), blocks.dtype, ignored)
+    survey = delayed(euclidean.make_survey)(tree(euclidean.merge_extents, extents), blocks.dtype, ignored)
     codes = _codes(blocks, survey.summaries, ignored)
     shapes = tree(
-        merge_shapes, [shapes_of_block(X, of_block, survey) for X, of_block in zip(blocks.X, codes, strict=True)]
+        merge_shapes, [sketch_block(X, of_block, survey) for X, of_block in zip(blocks.X, codes, strict=True)]
     )
-    return Shaped(survey, codes, shapes, delayed(euclidean.bounds_of_clusters)(shapes, survey))
+    return Shaped(survey, codes, shapes, delayed(euclidean.bound_clusters)(shapes, survey))
 
 
 def _score_euclidean(blocks: Blocks, ignored: Ignored) -> Scored:
-    needed_of_block, terms_of_sums = delayed(euclidean.needed_of_block), delayed(euclidean.terms_of_sums)
+    find_needed, combine_sums = delayed(euclidean.find_needed), delayed(euclidean.combine_sums)
     survey, codes, _, bounds = shape_blocks(blocks, ignored)
-    needed = [needed_of_block(X, of_block, survey, bounds) for X, of_block in zip(blocks.X, codes, strict=True)]
+    needed = [find_needed(X, of_block, survey, bounds) for X, of_block in zip(blocks.X, codes, strict=True)]
     of_rows, of_columns = list(zip(blocks.X, needed, strict=True)), list(zip(blocks.X, codes, strict=True))
     sums = _sums_over_blocks(euclidean.add_block, of_rows, of_columns, survey)
-    terms = [terms_of_sums(*of_block, survey) for of_block in zip(sums, needed, codes, strict=True)]
+    terms = [combine_sums(*of_block, survey) for of_block in zip(sums, needed, codes, strict=True)]
     return Scored(blocks, survey.summaries, terms, ignored)
 
 
@@ -176,16 +177,16 @@ def _score_all_pairs(blocks: Blocks, ignored: Ignored, metric: Metric, metric_pa
     # Summaries only for the check of the data and the sizes of clusters.
     summaries = _summaries(blocks, ignored, "sqeuclidean")
     codes = _codes(blocks, summaries, ignored)
-    terms_of_sums = delayed(all_pairs.terms_of_sums)
+    combine_sums = delayed(all_pairs.combine_sums)
     add_block = partial(all_pairs.add_block, metric=metric, metric_params=metric_params)
     of_rows, of_columns = [(X,) for X in blocks.X], list(zip(blocks.X, codes, strict=True))
     sums = _sums_over_blocks(add_block, of_rows, of_columns, summaries)
-    terms = [terms_of_sums(*of_block, summaries, metric) for of_block in zip(sums, codes, strict=True)]
+    terms = [combine_sums(*of_block, summaries, metric) for of_block in zip(sums, codes, strict=True)]
     return Scored(blocks, summaries, terms, ignored)
 
 
 def _codes(blocks: Blocks, summaries: Any, ignored: Ignored) -> list[Any]:
-    codes = delayed(codes_of_block)
+    codes = delayed(encode_block)
     return [codes(labels, summaries, ignored) for labels in blocks.labels]
 
 
@@ -220,7 +221,7 @@ def _summaries(blocks: Blocks, ignored: Ignored, metric: str) -> Any:
 
 
 def _silhouettes(scored: Scored, dtype: np.dtype[Any]) -> list[Any]:
-    silhouettes_of_block = delayed(_silhouettes_of_block)
+    silhouettes_of_block = delayed(_compute_block_silhouettes)
     return [
         silhouettes_of_block(terms, labels, scored.summaries, scored.ignored, dtype)
         for terms, labels in zip(scored.terms, scored.blocks.labels, strict=True)
@@ -236,19 +237,19 @@ def tree(merge: Callable[[list[Any]], Any], parts: Sequence[Any]) -> Any:
             return parts[0]
 
 
-def _silhouettes_of_block(
+def _compute_block_silhouettes(
     terms: SilhouetteTerms, labels: Any, summaries: ClusterSummaries, ignored: Ignored, dtype: np.dtype[Any]
 ) -> NDArray[Any]:
-    codes = codes_of_rows(labels, summaries, ignored)
-    silhouettes = silhouettes_of_rows(terms, summaries.sizes[codes]).astype(dtype, copy=False)
+    codes = encode_rows(labels, summaries, ignored)
+    silhouettes = compute_row_silhouettes(terms, summaries.sizes[codes]).astype(dtype, copy=False)
     return spread_rows(silhouettes, labels, ignored)
 
 
-def _totals_of_clusters(
+def _sum_clusters(
     silhouettes: NDArray[np.float64], labels: Any, summaries: ClusterSummaries, ignored: Ignored
 ) -> NDArray[np.float64]:
     """Sum of silhouettes over the block's members of each cluster."""
-    codes = codes_of_rows(labels, summaries, ignored)
+    codes = encode_rows(labels, summaries, ignored)
     scored = silhouettes[~np.isnan(silhouettes)]
     return np.bincount(codes, weights=scored, minlength=len(summaries.classes)).astype(np.float64, copy=False)
 

@@ -81,7 +81,7 @@ def check_label_array(labels: Any, X: Any) -> Any:
     return labels.rechunk((X.chunks[0],))
 
 
-def blocks_of(X: Any, labels: Any) -> Blocks:
+def find_blocks(X: Any, labels: Any) -> Blocks:
     """Checked data and labels as blocks."""
     sizes = np.array(X.chunks[0], dtype=np.intp)
     starts = np.cumsum(sizes) - sizes

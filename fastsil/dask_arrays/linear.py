@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastsil.dask_arrays.block_rows import Ignored, check_rows, codes_of_rows, scored_rows
-from fastsil.engines.linear.engine import check_directions, compute_terms_of_rows
-from fastsil.engines.linear.summaries import ClusterSummaries, merge, summarize, view_of
+from fastsil.dask_arrays.block_rows import Ignored, check_rows, encode_rows, scored_rows
+from fastsil.engines.linear.engine import check_directions, compute_row_terms
+from fastsil.engines.linear.summaries import ClusterSummaries, merge, normalize_lazily, summarize
 from fastsil.engines.terms import SilhouetteTerms
 from fastsil.validation import check_n_classes
 
@@ -18,7 +18,7 @@ def summarize_block(
     rows = check_rows(X, labels, first_row, ignored)
     if rows is None:
         return None
-    view = view_of(rows.X, metric)
+    view = normalize_lazily(rows.X, metric)
     summaries = summarize(view, rows.partition, n_jobs=1)
     check_directions(view, metric, first_row=first_row)
     return summaries
@@ -47,8 +47,10 @@ def check_summaries(summaries: ClusterSummaries | None, ignored: Ignored) -> Clu
     return summaries
 
 
-def terms_of_block(X: Any, labels: Any, summaries: ClusterSummaries, ignored: Ignored, metric: str) -> SilhouetteTerms:
+def compute_block_terms(
+    X: Any, labels: Any, summaries: ClusterSummaries, ignored: Ignored, metric: str
+) -> SilhouetteTerms:
     """Mean distances of the scored rows of a block."""
     data = scored_rows(X, labels, ignored)
-    codes = codes_of_rows(labels, summaries, ignored)
-    return compute_terms_of_rows(data, codes, summaries, n_jobs=1, metric=metric)
+    codes = encode_rows(labels, summaries, ignored)
+    return compute_row_terms(data, codes, summaries, n_jobs=1, metric=metric)

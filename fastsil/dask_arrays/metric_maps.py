@@ -24,7 +24,7 @@ class MapRecipe(NamedTuple):
     find : callable
         ``find(X, **keywords)``: the map, of which X gives no more than the number of features.
     spread : callable
-        V of centred samples, but for the division by n - 1.
+        V of centerd samples, but for the division by n - 1.
     """
 
     params: tuple[str, ...]
@@ -33,8 +33,8 @@ class MapRecipe(NamedTuple):
 
 
 LINEAR_MAPS = {
-    "mahalanobis": MapRecipe(("V", "VI"), mahalanobis_map, lambda centred: centred.T @ centred),
-    "seuclidean": MapRecipe(("V",), seuclidean_map, lambda centred: (centred**2).sum(axis=0)),
+    "mahalanobis": MapRecipe(("V", "VI"), mahalanobis_map, lambda centerd: centerd.T @ centerd),
+    "seuclidean": MapRecipe(("V",), seuclidean_map, lambda centerd: (centerd**2).sum(axis=0)),
 }
 
 
@@ -49,16 +49,16 @@ def mapped_array(X: Any, metric: str, metric_params: dict[str, Any], *, some_ign
     how = LINEAR_MAPS[metric]
     # Before they are averaged: a gap would be in every row of the result.
     samples = X.map_blocks(_check_block, dtype=X.dtype, meta=X._meta).astype(np.float64)
-    centred = samples - samples.mean(axis=0)
+    centerd = samples - samples.mean(axis=0)
     if not metric_params and some_ignored:
         raise ValueError(
             f"metric={metric!r} with ignore_label needs V= for a Dask array; take it from the other samples."
         )
-    given = metric_params or {"V": how.spread(centred) / (X.shape[0] - 1)}
+    given = metric_params or {"V": how.spread(centerd) / (X.shape[0] - 1)}
     n_features = X.shape[1]
     width = (n_features,) if metric == "seuclidean" else (n_features, n_features)
     W = da.from_delayed(delayed(how.find)(np.empty((0, n_features)), **given), shape=width, dtype=np.float64)
-    return centred * W if metric == "seuclidean" else centred @ W
+    return centerd * W if metric == "seuclidean" else centerd @ W
 
 
 def _check_block(block: Any, block_info: Any = None) -> Any:

@@ -13,13 +13,13 @@ from fastsil.dask_arrays import approximation as guesses
 from fastsil.dask_arrays import euclidean
 from fastsil.dask_arrays.block_rows import Ignored
 from fastsil.dask_arrays.graph import add_arrays, as_euclidean_array, score_blocks, shape_blocks, tree
-from fastsil.dask_arrays.inputs import blocks_of, check_array, check_label_array
+from fastsil.dask_arrays.inputs import check_array, check_label_array, find_blocks
 from fastsil.engines.euclidean.approximation import GUESS, LOWER, UPPER, Approximation
 from fastsil.engines.intervals import intervals_from
 from fastsil.engines.linear.summaries import SQUARED_METRICS
-from fastsil.engines.terms import SilhouetteTerms, Work, silhouettes_of_rows
-from fastsil.runtime.progress import Tick, ignore_progress
-from fastsil.validation import Metric, check_scored_labels, name_of_metric
+from fastsil.engines.terms import SilhouetteTerms, Work, compute_row_silhouettes
+from fastsil.runtime.progress import ProgressCallback, ignore_progress
+from fastsil.validation import Metric, check_scored_labels, get_metric_name
 from fastsil.validation.partition import Partition
 
 # Rows that are computed exactly at a time; all of them go to every block.
@@ -59,7 +59,7 @@ class BlockRows:
         self._X, euclidean_metric, params = as_euclidean_array(X, metric, metric_params, ignored)
         if euclidean_metric != "euclidean" or params:
             raise ValueError(
-                f"metric={name_of_metric(metric)!r} has no estimate on Dask arrays; pass euclidean, mahalanobis, "
+                f"metric={get_metric_name(metric)!r} has no estimate on Dask arrays; pass euclidean, mahalanobis, "
                 "seuclidean or a metric without pairs (cosine, correlation, sqeuclidean), or draw samples by "
                 "silhouette_score(sample_size=)."
             )
@@ -67,28 +67,28 @@ class BlockRows:
         self.partition: Partition
         self.partition, kept = check_scored_labels(self.labels, X.shape[0], ignore_label)
         self._scored = np.arange(X.shape[0]) if kept is None else np.flatnonzero(kept)
-        blocks = blocks_of(self._X, labels)
+        blocks = find_blocks(self._X, labels)
         shaped = shape_blocks(blocks, ignored)
-        table = delayed(guesses.table_of)(shaped.shapes, shaped.survey)
+        table = delayed(guesses.make_moment_table)(shaped.shapes, shaped.survey)
         self._survey, self._bounds, self._table, self._codes = dask.persist(
             shaped.survey, shaped.bounds, table, shaped.codes
         )
         self._blocks = blocks.X
         self.pairs = 0
 
-    def intervals(self, tick: Tick = ignore_progress) -> NDArray[np.float64]:
+    def intervals(self, tick: ProgressCallback = ignore_progress) -> NDArray[np.float64]:
         """Lower bound, guess and upper bound of every silhouette, (n_samples, 3), by position."""
         found = self._approximate()
         tick(1.0)
-        return self._intervals_of(found)[self.partition.order]
+        return self._compute_intervals(found)[self.partition.order]
 
-    def exact(self, positions: NDArray[np.intp], tick: Tick = ignore_progress) -> NDArray[np.float64]:
+    def exact(self, positions: NDArray[np.intp], tick: ProgressCallback = ignore_progress) -> NDArray[np.float64]:
         """Silhouettes of some samples, given by ascending positions."""
         of_scored = self.partition.order[positions]
         # In the order of the rows, so that every block is asked once.
         by_row = np.argsort(of_scored)
         silhouettes = np.empty(len(positions))
-        silhouettes[by_row] = self._silhouettes_of(self._compute(of_scored[by_row]), of_scored[by_row])
+        silhouettes[by_row] = self._to_silhouettes(self._compute(of_scored[by_row]), of_scored[by_row])
         tick(1.0)
         return silhouettes
 
@@ -98,7 +98,7 @@ class BlockRows:
         Samples whose interval is wider than ``refine_to`` are computed exactly.
         """
         found = self._approximate()
-        intervals = self._intervals_of(found)
+        intervals = self._compute_intervals(found)
         a, b, neighbor = found.a[:, GUESS].copy(), found.b[:, GUESS].copy(), found.neighbor
         if refine_to is not None:
             wide = np.flatnonzero(intervals[:, UPPER] - intervals[:, LOWER] > refine_to)
@@ -106,7 +106,7 @@ class BlockRows:
                 rows = wide[start : start + _ROWS_AT_A_TIME]
                 exact = self._compute(rows)
                 a[rows], b[rows], neighbor[rows] = exact.a, exact.b, exact.neighbor
-                intervals[rows] = self._silhouettes_of(exact, rows)[:, None]
+                intervals[rows] = self._to_silhouettes(exact, rows)[:, None]
         work = Work(f"moments, {len(self._blocks)} blocks", self.pairs, self.pairs / len(a) ** 2)
         return SilhouetteTerms(a=a, b=b, neighbor=neighbor, work=work), intervals
 
@@ -120,7 +120,7 @@ class BlockRows:
         )[0]
         return Approximation(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
-    def _intervals_of(self, found: Approximation) -> NDArray[np.float64]:
+    def _compute_intervals(self, found: Approximation) -> NDArray[np.float64]:
         alone = self.partition.sizes[self.partition.codes] == 1
         return intervals_from(found, alone, self._dtype)
 
@@ -128,20 +128,20 @@ class BlockRows:
         """Exact terms of some scored rows, given in ascending order: they go to every block."""
         codes = self.partition.codes[rows]
         drawn = self._X[self._scored[rows]].rechunk((len(rows), -1)).to_delayed(optimize_graph=False)[0, 0]
-        needed = delayed(euclidean.needed_of_block)(drawn, codes, self._survey, self._bounds)
+        needed = delayed(euclidean.find_needed)(drawn, codes, self._survey, self._bounds)
         add_block = delayed(euclidean.add_block)
         sums = [
             add_block(None, drawn, needed, X, of_block, self._survey)
             for X, of_block in zip(self._blocks, self._codes, strict=True)
         ]
-        terms: SilhouetteTerms = delayed(euclidean.terms_of_sums)(
+        terms: SilhouetteTerms = delayed(euclidean.combine_sums)(
             tree(add_arrays, sums), needed, codes, self._survey
         ).compute()
         self.pairs += terms.work.pairs
         return terms
 
-    def _silhouettes_of(self, terms: SilhouetteTerms, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-        return silhouettes_of_rows(terms, self.partition.sizes[self.partition.codes[rows]])
+    def _to_silhouettes(self, terms: SilhouetteTerms, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        return compute_row_silhouettes(terms, self.partition.sizes[self.partition.codes[rows]])
 
 
 def terms_by_blocks(

@@ -13,10 +13,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.engines.pair_schedule import Piece, run_pairs_of_pieces
+from fastsil.engines.pair_schedule import Piece, run_piece_pairs
 from fastsil.engines.terms import SilhouetteTerms, Work
 from fastsil.kernels.nearest import keep_nearest_transposed
-from fastsil.runtime.progress import Tick, part_of
+from fastsil.runtime.progress import ProgressCallback, scale_progress
 from fastsil.validation.partition import Partition
 
 # Budget of the sums, and so many bytes a sample beyond, which is what lets a range have clusters where n is large.
@@ -28,14 +28,14 @@ AddDistances = Callable[[Piece, Piece, int, NDArray[np.float64], NDArray[np.uint
 ``sums[c, i]`` is the sum from the sample at position ``i`` to cluster ``first + c``."""
 
 
-def terms_of_all_pairs(
+def compute_all_pairs_terms(
     add: AddDistances,
     partition: Partition,
     *,
     piece_rows: int,
     strategy: str,
     n_jobs: int,
-    tick: Tick,
+    tick: ProgressCallback,
     unit: float = 1.0,
 ) -> SilhouetteTerms:
     """Mean distances of every sample, from the distances of all pairs.
@@ -79,8 +79,8 @@ def terms_of_all_pairs(
             add(rows, columns, first, sums, stop)
 
         members = (int(partition.offsets[first]), int(partition.offsets[last]))
-        part = part_of(tick, len(sums) / n_clusters)
-        pairs += run_pairs_of_pieces(add_pieces, pieces, members, n_jobs=n_jobs, tick=part)
+        part = scale_progress(tick, len(sums) / n_clusters)
+        pairs += run_piece_pairs(add_pieces, pieces, members, n_jobs=n_jobs, tick=part)
         if unit != 1.0:
             sums *= unit
         keep_nearest_transposed(sums, codes, first, partition.sizes, own, other, which)

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.engines.all_pairs import terms_of_all_pairs
+from fastsil.engines.all_pairs import compute_all_pairs_terms
 from fastsil.engines.pair_schedule import Piece, piece_rows, worthwhile_threads
 from fastsil.engines.scaling import as_writable
 from fastsil.engines.terms import SilhouetteTerms
 from fastsil.kernels import coordinatewise as kernels
-from fastsil.runtime.progress import Tick
+from fastsil.runtime.progress import ProgressCallback
 from fastsil.validation.partition import Partition
 
 # Magnitudes whose products neither overflow nor vanish.
@@ -27,7 +27,7 @@ _ORDINARY_POWER = 8.0
 # Binary exponent of the largest sum of powers, below overflow.
 _TOP = 1000
 
-# Whole numbers that any type tells from their neighbours.
+# Whole numbers that any type tells from their neighbors.
 _WHOLE = 1e6
 
 # Samples that are looked at together.
@@ -40,7 +40,7 @@ def compute_terms(
     *,
     metric: str,
     n_jobs: int,
-    tick: Tick,
+    tick: ProgressCallback,
     p: float = 2.0,
     w: NDArray[np.float64] | None = None,
 ) -> SilhouetteTerms:
@@ -68,11 +68,11 @@ def compute_terms(
     if metric == "hamming":
         unit = 1.0 / (X.shape[1] if w is None else w.sum())
     if metric == "minkowski":
-        exponent = _scale_of_powers(X, p)
+        exponent = _choose_power_scale(X, p)
         X, unit = (X if exponent == 0 else np.ldexp(X.astype(np.float64), exponent)), math.ldexp(1.0, -exponent)
     if metric in ("canberra", "braycurtis"):
         X = _without_overflow(X, 4.0 * (X.shape[1] if metric == "braycurtis" else 1))
-    loop = _loop_of(metric, X, p, w)
+    loop = _choose_loop(metric, X, p, w)
     if loop == kernels.HAMMING_BYTES:
         X = (X - X.min()).astype(np.uint8)
     weights = np.zeros(-(-X.shape[1] // kernels.UNROLL) * kernels.UNROLL, X.dtype if X.dtype == np.uint8 else float)
@@ -84,7 +84,7 @@ def compute_terms(
         ranges = (rows.start, rows.end, columns.start, columns.end)
         kernels.add_distances(loop, samples, ranges, first, sums, stop)
 
-    return terms_of_all_pairs(
+    return compute_all_pairs_terms(
         add,
         partition,
         piece_rows=piece_rows(partition.n_samples, kernels.STRIP),
@@ -95,7 +95,7 @@ def compute_terms(
     )
 
 
-def _loop_of(metric: str, X: NDArray[Any], p: float, w: NDArray[np.float64] | None) -> kernels.Metric:
+def _choose_loop(metric: str, X: NDArray[Any], p: float, w: NDArray[np.float64] | None) -> kernels.Metric:
     """The kernel's name of the metric, by what the data allow."""
     if metric == "minkowski":
         return kernels.minkowski(p)
@@ -138,7 +138,7 @@ def _fits_bytes(X: NDArray[Any]) -> bool:
     return all(bool((chunk == np.rint(chunk)).all()) for chunk in np.array_split(X, -(-len(X) // _CHUNK)))
 
 
-def _scale_of_powers(X: NDArray[Any], p: float) -> int:
+def _choose_power_scale(X: NDArray[Any], p: float) -> int:
     """Exponent of the power of two that X is multiplied by, so that powers of differences do not overflow.
 
     High powers are put as high as they may be, as small differences vanish there.

@@ -1,7 +1,7 @@
 """Which engine computes a metric, and the last formula.
 
 The way of a call: the public functions check their input, :func:`compute_terms` picks the engine from one
-table, and :func:`silhouettes_of` turns mean distances into silhouettes.
+table, and :func:`compute_silhouettes` turns mean distances into silhouettes.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from sklearn.metrics import pairwise_distances
 from fastsil.engines.metric_maps import (
     apply_map,
     directions,
-    factors_of_weights,
     mahalanobis_map,
-    of_ordinary_size,
+    make_weight_factors,
+    scale_to_ordinary,
     seuclidean_map,
 )
-from fastsil.engines.rescaling import Reach, within_range
+from fastsil.engines.rescaling import ScaleBehavior, retry_rescaled
 from fastsil.engines.scaling import without_empty_columns
 from fastsil.engines.terms import SilhouetteTerms
-from fastsil.runtime.lazy_imports import loaded
-from fastsil.runtime.progress import Tick, part_of
+from fastsil.runtime.lazy_imports import import_on_first_use
+from fastsil.runtime.progress import ProgressCallback, scale_progress
 from fastsil.runtime.sklearn_compat import VALID_METRICS
-from fastsil.validation import Metric, check_finite, samples_at
+from fastsil.validation import Metric, check_finite, take_samples
 from fastsil.validation.arrays import is_sparse
 from fastsil.validation.partition import Partition
 
@@ -56,7 +56,7 @@ class Route:
         Keywords with which the engine is always called.
     shared : str
         Engine that serves several partitions in one pass, if there is one.
-    reach : Reach, optional
+    reach : ScaleBehavior, optional
         What sizes of differences the engine can tell; None for engines that see to it themselves.
     """
 
@@ -67,39 +67,41 @@ class Route:
     power: float | None = None
     fixed: Mapping[str, Any] = field(default_factory=dict)
     shared: str = ""
-    reach: Reach | None = None
+    reach: ScaleBehavior | None = None
 
 
 def _whiten(X: NDArray[Any], V: Any = None, VI: Any = None) -> NDArray[np.float64]:
     if V is None and VI is None:
-        X = of_ordinary_size(X)
+        X = scale_to_ordinary(X)
     return apply_map(X, mahalanobis_map(X, V=V, VI=VI))
 
 
-def _standardise(X: NDArray[Any], V: Any = None) -> NDArray[np.float64]:
+def _standardize(X: NDArray[Any], V: Any = None) -> NDArray[np.float64]:
     if V is None:
-        X = of_ordinary_size(X)
+        X = scale_to_ordinary(X)
     return apply_map(X, seuclidean_map(X, V=V))
 
 
-_SQUARES = Reach(power=2, keeps_single=True)
+_SQUARES = ScaleBehavior(power=2, keeps_single=True)
 _ROUTES = {
     "mahalanobis": Route(
         "euclidean", params=("V", "VI"), prepare=_whiten, shared="euclidean.many_labelings", reach=_SQUARES
     ),
     "seuclidean": Route(
-        "euclidean", params=("V",), prepare=_standardise, shared="euclidean.many_labelings", reach=_SQUARES
+        "euclidean", params=("V",), prepare=_standardize, shared="euclidean.many_labelings", reach=_SQUARES
     ),
     "euclidean": Route("euclidean", sparse="sparse", shared="euclidean.many_labelings", reach=_SQUARES),
     "l2": Route("euclidean", sparse="sparse", shared="euclidean.many_labelings", reach=_SQUARES),
-    "sqeuclidean": Route("linear", sparse="linear", power=2, fixed={"metric": "sqeuclidean"}, reach=Reach(2, 2)),
-    "cosine": Route("linear", sparse="linear", fixed={"metric": "cosine"}, reach=Reach(0)),
-    "correlation": Route("linear", sparse="linear", fixed={"metric": "correlation"}, reach=Reach(0)),
-    "manhattan": Route("manhattan", sparse="manhattan", reach=Reach()),
-    "cityblock": Route("manhattan", sparse="manhattan", reach=Reach()),
-    "l1": Route("manhattan", sparse="manhattan", reach=Reach()),
+    "sqeuclidean": Route(
+        "linear", sparse="linear", power=2, fixed={"metric": "sqeuclidean"}, reach=ScaleBehavior(2, 2)
+    ),
+    "cosine": Route("linear", sparse="linear", fixed={"metric": "cosine"}, reach=ScaleBehavior(0)),
+    "correlation": Route("linear", sparse="linear", fixed={"metric": "correlation"}, reach=ScaleBehavior(0)),
+    "manhattan": Route("manhattan", sparse="manhattan", reach=ScaleBehavior()),
+    "cityblock": Route("manhattan", sparse="manhattan", reach=ScaleBehavior()),
+    "l1": Route("manhattan", sparse="manhattan", reach=ScaleBehavior()),
     "precomputed": Route("precomputed", sparse="precomputed", shared="precomputed"),
-    "chebyshev": Route("coordinatewise", power=math.inf, fixed={"metric": "chebyshev"}, reach=Reach()),
+    "chebyshev": Route("coordinatewise", power=math.inf, fixed={"metric": "chebyshev"}, reach=ScaleBehavior()),
     "hamming": Route("coordinatewise", power=0, fixed={"metric": "hamming"}),
     "canberra": Route("coordinatewise", power=0, fixed={"metric": "canberra"}),
     "braycurtis": Route("coordinatewise", power=1, fixed={"metric": "braycurtis"}),
@@ -125,7 +127,7 @@ def compute_terms(
     metric_params: dict[str, Any],
     *,
     n_jobs: int,
-    tick: Tick,
+    tick: ProgressCallback,
 ) -> SilhouetteTerms:
     """Mean distances of every sample, by the engine for the metric.
 
@@ -141,14 +143,14 @@ def compute_terms_many(
     metric_params: dict[str, Any],
     *,
     n_jobs: int,
-    tick: Tick,
+    tick: ProgressCallback,
 ) -> list[SilhouetteTerms]:
     """Mean distances of every sample for several partitions; what does not depend on the partition is done once."""
     X = _compact(X, metric, metric_params)
-    given, route = _route_of(X.shape[1], metric, metric_params, sparse=is_sparse(X))
+    given, route = _find_route(X.shape[1], metric, metric_params, sparse=is_sparse(X))
     tick = _only_once(tick)
     if route is None:
-        reach = _reach_of_reference(metric, metric_params)
+        reach = _find_reference_behavior(metric, metric_params)
 
         def compute(data: Any) -> list[SilhouetteTerms]:
             return _run_reference(data, partitions, metric, metric_params, n_jobs, tick)
@@ -159,10 +161,10 @@ def compute_terms_many(
         def compute(data: Any) -> list[SilhouetteTerms]:
             return _run_route(route, data, partitions, n_jobs, tick)
 
-    return compute(X) if reach is None else within_range(compute, X, partitions, reach)
+    return compute(X) if reach is None else retry_rescaled(compute, X, partitions, reach)
 
 
-def _only_once(tick: Tick) -> Tick:
+def _only_once(tick: ProgressCallback) -> ProgressCallback:
     """Progress up to the whole, and no further where work is done again."""
     done = 0.0
 
@@ -175,18 +177,18 @@ def _only_once(tick: Tick) -> Tick:
     return limited
 
 
-def _reach_of_reference(metric: Metric, metric_params: dict[str, Any]) -> Reach | None:
+def _find_reference_behavior(metric: Metric, metric_params: dict[str, Any]) -> ScaleBehavior | None:
     """For metrics of scikit-learn that grow with the data."""
     if metric in ("euclidean", "l2", "nan_euclidean"):
-        return Reach(power=2)
+        return ScaleBehavior(power=2)
     if metric == "minkowski":
         p = metric_params.get("p", 2)
-        return _reach_of_power(float(p)) if isinstance(p, (int, float, np.number)) and p > 0 else None
+        return _make_power_behavior(float(p)) if isinstance(p, (int, float, np.number)) and p > 0 else None
     return None
 
 
-def _reach_of_power(p: float) -> Reach:
-    return Reach(power=min(max(p, 1.0), 100.0))
+def _make_power_behavior(p: float) -> ScaleBehavior:
+    return ScaleBehavior(power=min(max(p, 1.0), 100.0))
 
 
 def _run_reference(
@@ -195,10 +197,10 @@ def _run_reference(
     metric: Metric,
     metric_params: dict[str, Any],
     n_jobs: int,
-    tick: Tick,
+    tick: ProgressCallback,
 ) -> list[SilhouetteTerms]:
     engine = _engine("reference")
-    part = part_of(tick, 1 / len(partitions))
+    part = scale_progress(tick, 1 / len(partitions))
     return [
         engine.compute_terms(X, partition, metric=metric, n_jobs=n_jobs, tick=part, metric_params=metric_params)
         for partition in partitions
@@ -208,17 +210,17 @@ def _run_reference(
 def as_euclidean(X: Any, metric: Metric, metric_params: dict[str, Any]) -> Any:
     """Data whose Euclidean distances are the distances of the metric; None where there are none."""
     X = _compact(X, metric, metric_params)
-    given, route = _route_of(X.shape[1], metric, metric_params, sparse=is_sparse(X))
+    given, route = _find_route(X.shape[1], metric, metric_params, sparse=is_sparse(X))
     if route is None or _engine_on(route, sparse=is_sparse(X)) != "euclidean":
         return None
     return X if route.prepare is None else route.prepare(X, **given)
 
 
-def engine_of(X: Any, metric: Metric, metric_params: dict[str, Any]) -> str:
+def find_engine(X: Any, metric: Metric, metric_params: dict[str, Any]) -> str:
     """Name of the engine that computes the metric for such data."""
     X = _without_idle_columns(X, metric, metric_params)
     sparse = is_sparse(X) and not _is_smaller_dense(X, metric)
-    route = _route_of(X.shape[1], metric, metric_params, sparse=sparse)[1]
+    route = _find_route(X.shape[1], metric, metric_params, sparse=sparse)[1]
     return "reference" if route is None else _engine_on(route, sparse=sparse)
 
 
@@ -231,16 +233,16 @@ def is_worth_remembering(metric: Metric) -> bool:
     return metric != "precomputed" and (route is None or route.engine != "linear")
 
 
-def seconds_of_shared_pass(X: Any, metric: Metric, metric_params: dict[str, Any], *, n_jobs: int) -> float:
+def estimate_shared_pass_seconds(X: Any, metric: Metric, metric_params: dict[str, Any], *, n_jobs: int) -> float:
     """Rough time of a pass that serves several partitions at once; 0 for a metric without an engine for it."""
-    route = _route_of(X.shape[1], metric, metric_params, sparse=is_sparse(X))[1]
+    route = _find_route(X.shape[1], metric, metric_params, sparse=is_sparse(X))[1]
     if route is None or not _is_shared(route, X):
         return 0.0
     shared = _engine(route.shared)
     return float(shared.estimate_seconds(X.shape, n_jobs))
 
 
-def _route_of(
+def _find_route(
     n_features: int, metric: Metric, metric_params: dict[str, Any], *, sparse: bool
 ) -> tuple[dict[str, Any], Route | None]:
     """Keywords that the data are prepared with, and the route; without a route, the metric is scikit-learn's."""
@@ -279,7 +281,9 @@ def _is_smaller_dense(X: Any, metric: Metric) -> bool:
     return bool(X.shape[0] * X.shape[1] * X.dtype.itemsize <= held)
 
 
-def _run_route(route: Route, X: Any, partitions: Sequence[Partition], n_jobs: int, tick: Tick) -> list[SilhouetteTerms]:
+def _run_route(
+    route: Route, X: Any, partitions: Sequence[Partition], n_jobs: int, tick: ProgressCallback
+) -> list[SilhouetteTerms]:
     """Partitions that are worth one pass together, then the others one by one."""
     together: list[int] = []
     terms: dict[int, SilhouetteTerms] = {}
@@ -287,7 +291,7 @@ def _run_route(route: Route, X: Any, partitions: Sequence[Partition], n_jobs: in
         shared = _engine(route.shared)
         together = shared.choose_shared(partitions, X.shape[1])
     alone = [place for place in range(len(partitions)) if place not in set(together)]
-    part = part_of(tick, 1 / (len(alone) + bool(together)))
+    part = scale_progress(tick, 1 / (len(alone) + bool(together)))
     if together:
         found = shared.compute_terms_many(X, [partitions[place] for place in together], n_jobs=n_jobs, tick=part)
         terms.update(zip(together, found, strict=True))
@@ -306,7 +310,7 @@ def _is_shared(route: Route, X: Any) -> bool:
 
 
 def _engine(name: str) -> Any:
-    return loaded(f"fastsil.engines.{name}")
+    return import_on_first_use(f"fastsil.engines.{name}")
 
 
 def _minkowski_route(p: Any) -> Route | None:
@@ -316,7 +320,7 @@ def _minkowski_route(p: Any) -> Route | None:
     if float(p) in _NAMED_POWERS:
         return replace(_ROUTES[_NAMED_POWERS[float(p)]], power=float(p))
     fixed = {"metric": "minkowski", "p": float(p)}
-    return Route("coordinatewise", power=float(p), fixed=fixed, reach=_reach_of_power(float(p)))
+    return Route("coordinatewise", power=float(p), fixed=fixed, reach=_make_power_behavior(float(p)))
 
 
 def _weighted_route(route: Route, power: float, w: Any, n_features: int) -> Route | None:
@@ -327,7 +331,7 @@ def _weighted_route(route: Route, power: float, w: Any, n_features: int) -> Rout
         return None
     if weights.shape != (n_features,) or not (weights >= 0).all():
         return None
-    factors = factors_of_weights(weights, power or 1.0)
+    factors = make_weight_factors(weights, power or 1.0)
     if not 0 < factors.max() < np.inf:
         return None
     if power == 0:
@@ -339,7 +343,7 @@ def _scale_features(X: NDArray[Any], factors: NDArray[np.float64]) -> NDArray[np
     return np.asarray(np.multiply(X, factors, dtype=np.float64))
 
 
-def coordinates_of(X: Any, metric: str, metric_params: dict[str, Any]) -> Any:
+def find_coordinates(X: Any, metric: str, metric_params: dict[str, Any]) -> Any:
     """The samples where means and squared Euclidean distances belong to the metric; None for distances.
 
     Whitened for Mahalanobis, rows of length 1 for cosine; as they are for metrics that have no such place.
@@ -347,7 +351,7 @@ def coordinates_of(X: Any, metric: str, metric_params: dict[str, Any]) -> Any:
     if metric == "precomputed":
         return None
     if metric in ("cosine", "correlation"):
-        return directions(X, centred=metric == "correlation")
+        return directions(X, centerd=metric == "correlation")
     prepare = _ROUTES[metric].prepare if metric in _ROUTES else None
     return X if prepare is None else prepare(X, **metric_params)
 
@@ -359,10 +363,10 @@ def distances_between_some(X: Any, metric: str, metric_params: dict[str, Any]) -
     rows = np.sort(np.random.default_rng(0).permutation(X.shape[0])[:_DIAGNOSED_SAMPLES])
     if metric == "precomputed":
         sparse = is_sparse(X)
-        drawn: Any = samples_at(X, rows, metric)
+        drawn: Any = take_samples(X, rows, metric)
         check_finite(drawn)
         return rows, (drawn.astype(np.float64).toarray() if sparse else np.asarray(drawn, dtype=np.float64))
     if metric in _ROUTES and _ROUTES[metric].prepare is not None:
         # By the covariance of all samples, not of the few.
-        return rows, pairwise_distances(coordinates_of(X, metric, metric_params)[rows])
+        return rows, pairwise_distances(find_coordinates(X, metric, metric_params)[rows])
     return rows, pairwise_distances(X[rows].astype(np.float64), metric=metric, **metric_params)

@@ -14,9 +14,9 @@ from sklearn.metrics import pairwise_distances
 
 from fastsil.engines.dispatch import as_euclidean
 from fastsil.engines.euclidean.approximation import GUESS, LOWER, UPPER, Approximation, EuclideanRows
-from fastsil.engines.terms import SilhouetteTerms, Work, silhouettes_from
-from fastsil.runtime.progress import Tick, ignore_progress, part_of
-from fastsil.validation import Metric, check_row_of_distances, name_of_metric
+from fastsil.engines.terms import SilhouetteTerms, Work, combine_terms
+from fastsil.runtime.progress import ProgressCallback, ignore_progress, scale_progress
+from fastsil.validation import Metric, check_distance_row, get_metric_name
 from fastsil.validation.arrays import result_dtype
 from fastsil.validation.partition import Partition
 
@@ -33,10 +33,10 @@ class SilhouetteRows(Protocol):
     def pairs(self) -> int:
         """Pairs of samples computed so far."""
 
-    def intervals(self, tick: Tick = ignore_progress) -> NDArray[np.float64]:
+    def intervals(self, tick: ProgressCallback = ignore_progress) -> NDArray[np.float64]:
         """Lower bound, guess and upper bound of every silhouette, (n_samples, 3)."""
 
-    def exact(self, positions: NDArray[np.intp], tick: Tick = ignore_progress) -> NDArray[np.float64]:
+    def exact(self, positions: NDArray[np.intp], tick: ProgressCallback = ignore_progress) -> NDArray[np.float64]:
         """Silhouettes of some samples, given by ascending positions."""
 
 
@@ -47,7 +47,7 @@ def open_rows(
     metric_params: dict[str, Any],
     *,
     n_jobs: int,
-    tick: Tick = ignore_progress,
+    tick: ProgressCallback = ignore_progress,
 ) -> SilhouetteRows:
     """Guesses from moments where the metric has a Euclidean form; else rows of scikit-learn's distances, no guesses."""
     data = as_euclidean(X, metric, metric_params)
@@ -64,7 +64,7 @@ def guess_terms(
     *,
     refine_to: float | None,
     n_jobs: int,
-    tick: Tick,
+    tick: ProgressCallback,
 ) -> tuple[SilhouetteTerms, NDArray[np.float64]]:
     """Guesses of all terms, and intervals of the silhouettes, (n_samples, 3); both by row of X.
 
@@ -78,12 +78,12 @@ def guess_terms(
     data = as_euclidean(X, metric, metric_params)
     if data is None:
         raise ValueError(
-            f"exact=False guesses from moments, which metric={name_of_metric(metric)!r} does not have for such data. "
+            f"exact=False guesses from moments, which metric={get_metric_name(metric)!r} does not have for such data. "
             "Pass exact=True, or call silhouette_estimate: it draws random samples for any metric."
         )
     started = time.perf_counter()
-    rows = MomentRows(data, partition, dtype=X.dtype, n_jobs=n_jobs, tick=part_of(tick, 0.2))
-    return rows.terms(refine_to, part_of(tick, 0.8), started)
+    rows = MomentRows(data, partition, dtype=X.dtype, n_jobs=n_jobs, tick=scale_progress(tick, 0.2))
+    return rows.terms(refine_to, scale_progress(tick, 0.8), started)
 
 
 class MomentRows:
@@ -104,7 +104,13 @@ class MomentRows:
     """
 
     def __init__(
-        self, X: NDArray[Any], partition: Partition, *, dtype: Any, n_jobs: int, tick: Tick = ignore_progress
+        self,
+        X: NDArray[Any],
+        partition: Partition,
+        *,
+        dtype: Any,
+        n_jobs: int,
+        tick: ProgressCallback = ignore_progress,
     ) -> None:
         self._partition = partition
         self._dtype = dtype
@@ -115,30 +121,32 @@ class MomentRows:
     def pairs(self) -> int:
         return self._rows.pairs
 
-    def intervals(self, tick: Tick = ignore_progress) -> NDArray[np.float64]:
-        return self.intervals_of(self._rows.approximate(tick))
+    def intervals(self, tick: ProgressCallback = ignore_progress) -> NDArray[np.float64]:
+        return self.compute_intervals(self._rows.approximate(tick))
 
-    def intervals_of(self, found: Approximation) -> NDArray[np.float64]:
+    def compute_intervals(self, found: Approximation) -> NDArray[np.float64]:
         """Intervals of all silhouettes from those of their mean distances."""
         return intervals_from(found, self._alone, self._dtype)
 
-    def exact(self, positions: NDArray[np.intp], tick: Tick = ignore_progress) -> NDArray[np.float64]:
+    def exact(self, positions: NDArray[np.intp], tick: ProgressCallback = ignore_progress) -> NDArray[np.float64]:
         found = self._rows.compute(positions, tick)
-        silhouettes = silhouettes_from(found.a[:, GUESS], found.b[:, GUESS])
+        silhouettes = combine_terms(found.a[:, GUESS], found.b[:, GUESS])
         silhouettes[self._alone[positions]] = 0.0
         return silhouettes
 
-    def terms(self, refine_to: float | None, tick: Tick, started: float) -> tuple[SilhouetteTerms, NDArray[np.float64]]:
+    def terms(
+        self, refine_to: float | None, tick: ProgressCallback, started: float
+    ) -> tuple[SilhouetteTerms, NDArray[np.float64]]:
         """What :func:`guess_terms` returns; ``started`` is when its work began."""
         order, n_samples = self._partition.order, self._partition.n_samples
-        found = self._rows.approximate(part_of(tick, 1.0 if refine_to is None else 0.5))
-        intervals = self.intervals_of(found)
+        found = self._rows.approximate(scale_progress(tick, 1.0 if refine_to is None else 0.5))
+        intervals = self.compute_intervals(found)
         seconds = {"guesses": time.perf_counter() - started}
         if refine_to is not None:
             wide = np.flatnonzero(intervals[:, UPPER] - intervals[:, LOWER] > refine_to)
-            exact = self._rows.compute(wide, part_of(tick, 0.5))
+            exact = self._rows.compute(wide, scale_progress(tick, 0.5))
             found.a[wide], found.b[wide], found.neighbor[wide] = exact
-            intervals[wide] = silhouettes_from(exact.a[:, GUESS], exact.b[:, GUESS])[:, None]
+            intervals[wide] = combine_terms(exact.a[:, GUESS], exact.b[:, GUESS])[:, None]
             seconds["refined"] = time.perf_counter() - started - seconds["guesses"]
         a, b = np.empty(n_samples), np.empty(n_samples)
         neighbor = np.empty(n_samples, dtype=np.int32)
@@ -165,7 +173,7 @@ def intervals_from(found: Approximation, alone: NDArray[np.bool_], dtype: np.dty
     intervals = np.empty((len(found.a), 3))
     for column in (LOWER, GUESS, UPPER):
         # A silhouette falls with a and grows with b.
-        intervals[:, column] = silhouettes_from(found.a[:, UPPER - column], found.b[:, column])
+        intervals[:, column] = combine_terms(found.a[:, UPPER - column], found.b[:, column])
     intervals[:, LOWER] = np.maximum(intervals[:, LOWER] - margin, -1.0)
     intervals[:, UPPER] = np.minimum(intervals[:, UPPER] + margin, 1.0)
     intervals[alone] = 0.0
@@ -185,13 +193,13 @@ class DistanceRows:
         self._n_jobs = n_jobs
         self.pairs = 0
 
-    def intervals(self, tick: Tick = ignore_progress) -> NDArray[np.float64]:
+    def intervals(self, tick: ProgressCallback = ignore_progress) -> NDArray[np.float64]:
         intervals = np.tile([-1.0, 0.0, 1.0], (self._partition.n_samples, 1))
         intervals[(self._partition.sizes == 1)[self._partition.codes[self._partition.order]]] = 0.0
         tick(1.0)
         return intervals
 
-    def exact(self, positions: NDArray[np.intp], tick: Tick = ignore_progress) -> NDArray[np.float64]:
+    def exact(self, positions: NDArray[np.intp], tick: ProgressCallback = ignore_progress) -> NDArray[np.float64]:
         partition = self._partition
         step = max(1, _CHUNK_BYTES // (8 * partition.n_samples))
         silhouettes = np.empty(len(positions))
@@ -204,7 +212,7 @@ class DistanceRows:
             a = sums[at, codes] / np.maximum(partition.sizes[codes] - 1, 1)
             means = sums / partition.sizes
             means[at, codes] = np.inf
-            found = silhouettes_from(a, means.min(axis=1))
+            found = combine_terms(a, means.min(axis=1))
             found[partition.sizes[codes] == 1] = 0.0
             silhouettes[start : start + len(rows)] = found
             tick(len(rows) / len(positions))
@@ -219,6 +227,6 @@ class DistanceRows:
             distances[np.arange(len(rows)), rows] = 0.0
             return np.asarray(distances)
         for row in rows:
-            check_row_of_distances(self._X, int(row))
+            check_distance_row(self._X, int(row))
         distances = self._X[rows]
         return np.asarray(distances if isinstance(distances, np.ndarray) else distances.toarray())

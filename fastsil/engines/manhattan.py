@@ -19,7 +19,7 @@ from fastsil.engines.scaling import without_repeats
 from fastsil.engines.terms import SilhouetteTerms, Work
 from fastsil.kernels import manhattan as kernels
 from fastsil.kernels.nearest import keep_nearest
-from fastsil.runtime.progress import Tick, part_of
+from fastsil.runtime.progress import ProgressCallback, scale_progress
 from fastsil.runtime.threads import enough_for_threads, run_tasks
 from fastsil.validation.arrays import is_sparse
 from fastsil.validation.partition import Partition
@@ -62,7 +62,7 @@ class _Plan(NamedTuple):
     n_features: int
 
 
-def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: Tick) -> SilhouetteTerms:
+def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: ProgressCallback) -> SilhouetteTerms:
     """Mean Manhattan distances of every sample, exactly.
 
     Parameters
@@ -124,7 +124,7 @@ def _add_features(
     seconds: dict[str, float],
     *,
     n_jobs: int,
-    tick: Tick,
+    tick: ProgressCallback,
     share: float,
 ) -> None:
     """Sort some features, then add their part to the sums of every range of clusters."""
@@ -142,7 +142,7 @@ def _add_features(
         kernels.add_differences_sorted(values, order, partition.codes, task[0], task[1], interrupt)
 
     started = time.perf_counter()
-    half = part_of(tick, share / 2)
+    half = scale_progress(tick, share / 2)
     run_tasks(sort_feature, range(len(features)), [1.0] * len(features), n_jobs=n_jobs, tick=half)
     sorted_at = time.perf_counter()
     run_tasks(walk_features, sums, [float(task[1].shape[1]) for task in sums], n_jobs=n_jobs, tick=half)

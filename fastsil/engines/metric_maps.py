@@ -1,7 +1,7 @@
 """Linear maps after which another metric is the Euclidean one.
 
 Mahalanobis distance, ``sqrt((x - y)^T VI (x - y))``, is Euclidean distance after ``x -> x W`` for any
-W with ``W W^T = VI``; standardised Euclidean is the same with a diagonal VI. Cosine distance lives
+W with ``W W^T = VI``; standardized Euclidean is the same with a diagonal VI. Cosine distance lives
 on rows of length 1.
 """
 
@@ -41,19 +41,19 @@ def unit_rows(X: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(scaled / norms, dtype=X.dtype)
 
 
-def directions(X: Any, *, centred: bool = False) -> Any:
+def directions(X: Any, *, centerd: bool = False) -> Any:
     """Rows scaled to length 1, dense or sparse, where cosine distance is half the square of the Euclidean one.
 
     Parameters
     ----------
     X : ndarray or CSR matrix of shape (n_samples, n_features)
         Samples.
-    centred : bool, default=False
+    centerd : bool, default=False
         Take the mean of each row off before, for correlation; dense X only.
     """
     if issparse(X):
         return normalize(X)
-    return unit_rows(X - X.mean(axis=1, keepdims=True, dtype=X.dtype) if centred else X)
+    return unit_rows(X - X.mean(axis=1, keepdims=True, dtype=X.dtype) if centerd else X)
 
 
 def mahalanobis_map(
@@ -97,7 +97,7 @@ def mahalanobis_map(
 
 
 def seuclidean_map(X: NDArray[Any], *, V: NDArray[Any] | None = None) -> NDArray[np.float64]:
-    """Scale of each feature, shape (n_features,), that makes standardised Euclidean plain Euclidean.
+    """Scale of each feature, shape (n_features,), that makes standardized Euclidean plain Euclidean.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def seuclidean_map(X: NDArray[Any], *, V: NDArray[Any] | None = None) -> NDArray
     return np.asarray(1.0 / np.sqrt(variances))
 
 
-def factors_of_weights(w: NDArray[np.float64], power: float) -> NDArray[np.float64]:
+def make_weight_factors(w: NDArray[np.float64], power: float) -> NDArray[np.float64]:
     """Scale of each feature that makes ``w |x - y|^power`` the power of a plain difference.
 
     Parameters
@@ -144,13 +144,13 @@ def factors_of_weights(w: NDArray[np.float64], power: float) -> NDArray[np.float
 
 
 def apply_map(X: NDArray[Any], W: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``(X - centre) W`` in float64, chunk by chunk. W of one dimension scales the features.
+    """``(X - center) W`` in float64, chunk by chunk. W of one dimension scales the features.
 
     What is taken off is not the mean but :func:`typical_row`: distances do not see it, and digits are kept that an
     offset costs, or a mean that a few outliers draw away.
     """
     n_samples = len(X)
-    centre = typical_row(X)
+    center = typical_row(X)
     require(
         8.0 * n_samples * W.shape[-1],
         "X after the linear map of the metric",
@@ -160,8 +160,8 @@ def apply_map(X: NDArray[Any], W: NDArray[np.float64]) -> NDArray[np.float64]:
     step = max(1, _CHUNK_BYTES // (8 * X.shape[1]))
     for start in range(0, n_samples, step):
         rows = slice(start, start + step)
-        centred = X[rows] - centre
-        mapped[rows] = centred * W if W.ndim == 1 else centred @ W
+        centerd = X[rows] - center
+        mapped[rows] = centerd * W if W.ndim == 1 else centerd @ W
     return mapped
 
 
@@ -174,8 +174,8 @@ def _scatter(X: NDArray[Any], *, of_pairs: bool) -> NDArray[np.float64]:
     mean = sum((X[rows] - typical).sum(axis=0) for rows in chunks) / len(X)
     total = np.zeros((X.shape[1],) * (2 if of_pairs else 1))
     for rows in chunks:
-        centred = (X[rows] - typical) - mean
-        total += centred.T @ centred if of_pairs else np.einsum("ij,ij->j", centred, centred)
+        centerd = (X[rows] - typical) - mean
+        total += centerd.T @ centerd if of_pairs else np.einsum("ij,ij->j", centerd, centerd)
     return total
 
 
@@ -184,7 +184,7 @@ def typical_row(X: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(np.median(X[:: -(-len(X) // _TYPICAL_ROWS)].astype(np.float64), axis=0))
 
 
-def of_ordinary_size(X: NDArray[Any]) -> NDArray[Any]:
+def scale_to_ordinary(X: NDArray[Any]) -> NDArray[Any]:
     """X, or if squares of its differences would leave the range of float64, X times a power of two."""
     low, high = _ORDINARY
     if X.dtype != np.float64 or low <= (largest_magnitude(X) or 1.0) <= high:

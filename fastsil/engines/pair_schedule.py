@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.kernels import euclidean as kernels
-from fastsil.runtime.progress import Tick
+from fastsil.runtime.progress import ProgressCallback
 from fastsil.runtime.threads import enough_for_threads, run_tasks
 
 # Products (pairs times features) of a task: 1 to 10 ms, long beside the cost of handing it out, short enough for
 # interrupts and progress. Small work is cut into fewer products a task, so that no thread waits for the last one.
-_TASK_PRODUCTS = (1e8, 1e9)
-_TASKS = 64
+TASK_PRODUCTS = (1e8, 1e9)
+N_TASKS = 64
 # A piece is a multiple of a tile; small enough for many more tasks than threads, large enough to pack rarely.
 _PIECE_ROWS = (kernels.ROWS, 4 * kernels.ROWS)
 _PIECES = 64
@@ -39,13 +39,13 @@ class Piece(NamedTuple):
     cluster: int
 
 
-def run_pairs_of_pieces(
+def run_piece_pairs(
     add: Callable[[Piece, Piece, NDArray[np.uint8]], None],
     pieces: list[Piece],
     members: tuple[int, int],
     *,
     n_jobs: int,
-    tick: Tick,
+    tick: ProgressCallback,
 ) -> int:
     """Call ``add(rows, columns, stop)`` for every two pieces, and for each with itself, where either holds members.
 
@@ -67,9 +67,9 @@ def run_pairs_of_pieces(
     int
         Number of pairs of samples.
     """
-    meetings = [(piece, piece) for piece in pieces] + list(chain.from_iterable(_tournament(pieces)))
+    meetings = [(piece, piece) for piece in pieces] + list(chain.from_iterable(schedule_tournament(pieces)))
     tasks = [
-        _Task([rows], columns, _n_pairs(rows, columns))
+        Task([rows], columns, count_pairs(rows, columns))
         for rows, columns in meetings
         if any(piece.start < members[1] and piece.end > members[0] for piece in (rows, columns))
     ]
@@ -79,7 +79,7 @@ def run_pairs_of_pieces(
         assert columns is not None
         add(rows, columns, stop)
 
-    _run_in_turn(run, tasks, n_jobs=n_jobs, tick=tick)
+    run_in_turn(run, tasks, n_jobs=n_jobs, tick=tick)
     return int(sum(task.cost for task in tasks))
 
 
@@ -90,11 +90,11 @@ def piece_rows(n_samples: int, unit: int = kernels.ROWS, n_pieces: int = _PIECES
 
 
 def worthwhile_threads(shape: tuple[int, int], n_jobs: int) -> int:
-    """``n_jobs``, or HERE where all pairs of so many samples and features are soon computed."""
+    """``n_jobs``, or CALLING_THREAD where all pairs of n samples and features are soon computed."""
     return enough_for_threads(n_jobs, float(shape[0]) ** 2 * shape[1], _WORTH_THREADS)
 
 
-class _Task(NamedTuple):
+class Task(NamedTuple):
     """All pairs within each of some pieces (no columns), or between one piece and another."""
 
     rows: list[Piece] | NDArray[np.intp]  # or an array of as many rows: there may be a million
@@ -102,21 +102,23 @@ class _Task(NamedTuple):
     cost: float
 
 
-def _named(pieces: NDArray[np.intp]) -> list[Piece]:
+def make_pieces(pieces: NDArray[np.intp]) -> list[Piece]:
     return [Piece(*piece) for piece in pieces.tolist()]
 
 
-def _n_pairs(rows: Piece, columns: Piece) -> int:
+def count_pairs(rows: Piece, columns: Piece) -> int:
     return (rows.end - rows.start) * (columns.end - columns.start)
 
 
-def _run_in_turn(run: Callable[[int, NDArray[np.uint8]], None], tasks: list[_Task], *, n_jobs: int, tick: Tick) -> None:
+def run_in_turn(
+    run: Callable[[int, NDArray[np.uint8]], None], tasks: list[Task], *, n_jobs: int, tick: ProgressCallback
+) -> None:
     """Call ``run(index, stop)`` for every task, each after the earlier tasks of its own pieces."""
     costs = [task.cost for task in tasks]
-    run_tasks(run, range(len(tasks)), costs, n_jobs=n_jobs, tick=tick, after=_earlier_tasks_of_same_pieces(tasks))
+    run_tasks(run, range(len(tasks)), costs, n_jobs=n_jobs, tick=tick, after=_find_earlier_tasks(tasks))
 
 
-def _tournament(pieces: list[Piece]) -> list[list[tuple[Piece, Piece]]]:
+def schedule_tournament(pieces: list[Piece]) -> list[list[tuple[Piece, Piece]]]:
     """All pairs of pieces, in rounds in which no piece occurs twice: the circle method."""
     players: list[Piece | None] = [*pieces, None] if len(pieces) % 2 else [*pieces]
     half = len(players) // 2
@@ -128,7 +130,7 @@ def _tournament(pieces: list[Piece]) -> list[list[tuple[Piece, Piece]]]:
     return rounds
 
 
-def _earlier_tasks_of_same_pieces(tasks: list[_Task]) -> list[list[int]]:
+def _find_earlier_tasks(tasks: list[Task]) -> list[list[int]]:
     # Only these are in more than one task; the start tells them apart.
     meeting = {int(piece[0]) for task in tasks if task.columns for piece in (task.rows[0], task.columns)}
     last: dict[int, int] = {}

@@ -24,9 +24,9 @@ from fastsil.engines.scaling import as_writable
 from fastsil.engines.terms import SilhouetteTerms, Work
 from fastsil.kernels import precomputed as kernels
 from fastsil.kernels.nearest import keep_nearest_transposed
-from fastsil.runtime.progress import Tick
+from fastsil.runtime.progress import ProgressCallback
 from fastsil.runtime.threads import enough_for_threads, run_tasks
-from fastsil.validation import check_row_of_distances, diagonal_tolerance
+from fastsil.validation import check_distance_row, diagonal_tolerance
 from fastsil.validation.arrays import is_sparse
 from fastsil.validation.partition import Partition
 
@@ -82,7 +82,7 @@ class _Check:
             return
         for row in range(rows.start, rows.stop):
             try:
-                check_row_of_distances(self._X, row)
+                check_distance_row(self._X, row)
             except ValueError as error:
                 with self._lock:
                     if row < self._row:
@@ -110,7 +110,7 @@ def estimate_seconds(shape: tuple[int, int], n_jobs: int) -> float:
     return 8.0 * shape[0] * shape[1] / (_RATE * n_jobs)
 
 
-def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: Tick) -> SilhouetteTerms:
+def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: ProgressCallback) -> SilhouetteTerms:
     """Mean distances of every sample, exactly, from distances to all.
 
     Parameters
@@ -126,7 +126,9 @@ def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: Tick) -> S
     return compute_terms_many(X, [partition], n_jobs=n_jobs, tick=tick)[0]
 
 
-def compute_terms_many(X: Any, partitions: Sequence[Partition], *, n_jobs: int, tick: Tick) -> list[SilhouetteTerms]:
+def compute_terms_many(
+    X: Any, partitions: Sequence[Partition], *, n_jobs: int, tick: ProgressCallback
+) -> list[SilhouetteTerms]:
     """Mean distances of every sample in each of several partitions, from one reading of the distances to all.
 
     Parameters
@@ -153,7 +155,7 @@ def compute_terms_many(X: Any, partitions: Sequence[Partition], *, n_jobs: int, 
     groupings = [_Grouping(partition) for partition in partitions]
     check = _Check(X)
     n_jobs = enough_for_threads(n_jobs, (X.data if sparse else X).nbytes, _ALONE_BYTES)
-    reading = _reading_of(X, groupings, check, n_jobs)
+    reading = _plan_reading(X, groupings, check, n_jobs)
     step = reading.n_rows
     tasks = [slice(start, min(start + step, n_samples)) for start in range(0, n_samples, step)]
     run_tasks(reading.run, tasks, [float(rows.stop - rows.start) for rows in tasks], n_jobs=n_jobs, tick=tick)
@@ -194,14 +196,14 @@ class _Reading(NamedTuple):
     run: Callable[[slice, Bytes], None]
 
 
-def _reading_of(X: Any, groupings: Sequence[_Grouping], check: _Check, n_jobs: int) -> _Reading:
+def _plan_reading(X: Any, groupings: Sequence[_Grouping], check: _Check, n_jobs: int) -> _Reading:
     """The order in which the matrix lies in memory: rows in blocks, or columns in strips of rows."""
     n_clusters = sum(grouping.partition.n_clusters for grouping in groupings)
     if is_sparse(X) or X.flags.c_contiguous or not _is_readable(X.T):
         way = "stored entries" if is_sparse(X) else "rows"
-        return _Reading(way, _rows_of_block(X, n_clusters, n_jobs), _blocks(X, groupings, check))
+        return _Reading(way, _count_block_rows(X, n_clusters, n_jobs), _blocks(X, groupings, check))
     least, most = _STRIP_ROWS
-    n_rows = min(most, max(least, _rows_of_even_tasks(X.shape[0], n_jobs)))
+    n_rows = min(most, max(least, _count_task_rows(X.shape[0], n_jobs)))
     if len(groupings) > 1:
         # All sums of a strip are held at a time.
         n_rows = max(kernels.ROWS, min(n_rows, _STRIP_BYTES // (8 * n_clusters)))
@@ -295,17 +297,17 @@ def _total(sums: NDArray[np.float64]) -> float:
         return float(sums.sum())
 
 
-def _rows_of_block(X: Any, n_clusters: int, n_jobs: int) -> int:
+def _count_block_rows(X: Any, n_clusters: int, n_jobs: int) -> int:
     """Rows of a task: as many as fit the budget together with their sums, whole squares of the kernel."""
     n_samples = X.shape[0]
     of_a_row = X.nnz / n_samples * 12 if is_sparse(X) else n_samples * max(X.itemsize, 0 if _is_readable(X) else 8)
     budget = min(_BLOCK_BYTES, _BYTES // max(1, n_jobs))
     of_a_row += 8 * n_clusters
-    rows = min(int(budget / of_a_row), _rows_of_even_tasks(n_samples, n_jobs))
+    rows = min(int(budget / of_a_row), _count_task_rows(n_samples, n_jobs))
     return max(kernels.ROWS, rows // kernels.ROWS * kernels.ROWS)
 
 
-def _rows_of_even_tasks(n_samples: int, n_jobs: int) -> int:
+def _count_task_rows(n_samples: int, n_jobs: int) -> int:
     return -(-n_samples // (_TASKS_A_THREAD * max(1, n_jobs)))
 
 

@@ -17,7 +17,7 @@ from sklearn import config_context, get_config
 from sklearn.metrics import pairwise_distances
 
 from fastsil.engines.terms import SilhouetteTerms, Work
-from fastsil.runtime.progress import Tick
+from fastsil.runtime.progress import ProgressCallback
 from fastsil.runtime.sklearn_compat import pairwise_distances_chunked
 from fastsil.runtime.threads import run_tasks
 from fastsil.validation.partition import Partition
@@ -40,7 +40,7 @@ def compute_terms(
     *,
     metric: str | Callable[..., float],
     n_jobs: int,
-    tick: Tick,
+    tick: ProgressCallback,
     metric_params: dict[str, Any],
 ) -> SilhouetteTerms:
     """Mean distances by scikit-learn's ``pairwise_distances``.
@@ -69,10 +69,10 @@ def compute_terms(
     def keep(distances: Any, start: int) -> None:
         rows = slice(start, start + distances.shape[0])
         sums = _dense_sums(distances, partition)
-        a[rows], b[rows], neighbor[rows] = _terms_of_sums(sums, partition.codes[rows], partition.sizes)
+        a[rows], b[rows], neighbor[rows] = _combine_sums(sums, partition.codes[rows], partition.sizes)
 
     if callable(metric) or metric in _DERIVED:
-        _run_in_turn(X, metric, metric_params, keep, tick)
+        run_in_turn(X, metric, metric_params, keep, tick)
     else:
         _run_at_once(X, metric, metric_params, keep, tick, n_jobs)
     work = Work(
@@ -84,7 +84,9 @@ def compute_terms(
     return SilhouetteTerms(a=a, b=b, neighbor=neighbor, work=work)
 
 
-def _run_in_turn(X: Any, metric: str | Callable[..., float], params: dict[str, Any], keep: _Keep, tick: Tick) -> None:
+def run_in_turn(
+    X: Any, metric: str | Callable[..., float], params: dict[str, Any], keep: _Keep, tick: ProgressCallback
+) -> None:
     """In scikit-learn's own chunks. Of one chunk, a callable is asked for each pair once."""
     n_samples = X.shape[0]
 
@@ -97,7 +99,7 @@ def _run_in_turn(X: Any, metric: str | Callable[..., float], params: dict[str, A
         pass
 
 
-def _run_at_once(X: Any, metric: str, params: dict[str, Any], keep: _Keep, tick: Tick, n_jobs: int) -> None:
+def _run_at_once(X: Any, metric: str, params: dict[str, Any], keep: _Keep, tick: ProgressCallback, n_jobs: int) -> None:
     n_samples = X.shape[0]
     sparse = bool(issparse(X))
     n_features = X.nnz / n_samples if sparse else X.shape[1]
@@ -123,7 +125,7 @@ def _dense_sums(distances: NDArray[Any], partition: Partition) -> NDArray[np.flo
     return np.add.reduceat(grouped, partition.offsets[:-1], axis=1, dtype=np.float64)
 
 
-def _terms_of_sums(
+def _combine_sums(
     sums: NDArray[np.float64], codes: NDArray[np.int32], sizes: NDArray[np.intp]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
     rows = np.arange(len(codes))

@@ -28,7 +28,7 @@ _CHUNK_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
-class Reach:
+class ScaleBehavior:
     """How a metric depends on the size of differences.
 
     Attributes
@@ -51,8 +51,8 @@ class Reach:
         return float((_SMALLEST_SINGLE if single else _SMALLEST_POWER) ** (self.degree / self.power))
 
 
-def within_range(
-    compute: Callable[[Any], list[SilhouetteTerms]], X: Any, partitions: Sequence[Partition], reach: Reach
+def retry_rescaled(
+    compute: Callable[[Any], list[SilhouetteTerms]], X: Any, partitions: Sequence[Partition], reach: ScaleBehavior
 ) -> list[SilhouetteTerms]:
     """What ``compute(X)`` gives, or where digits were lost, what it gives for X in another type and scale.
 
@@ -64,7 +64,7 @@ def within_range(
         Samples.
     partitions : sequence of Partition
         Samples grouped by cluster, in several ways.
-    reach : Reach
+    reach : ScaleBehavior
         Of the metric.
 
     Raises
@@ -85,8 +85,8 @@ def within_range(
         if row is not None:
             raise ValueError(
                 f"distances of row {row} have no digits left in float64 beside the largest value of X, about "
-                f"{_power_of_ten(largest_magnitude(X), -exponent)}. Take outliers out, or score parts of X that are of "
-                "one scale."
+                f"{_format_power_of_ten(largest_magnitude(X), -exponent)}. Take outliers out, or score parts of X that "
+                "are of one scale."
             )
     return [replace(one, exponent=one.exponent + exponent * reach.degree) for one in terms]
 
@@ -108,7 +108,7 @@ def check_lengths(X: Any, without: NDArray[np.intp]) -> None:
             raise ValueError(f"row {row} of X is too short to have a direction in {X.dtype}; multiply X by 2.0**500.")
 
 
-def _first_lost(X: Any, terms: SilhouetteTerms, partition: Partition, reach: Reach) -> int | None:
+def _first_lost(X: Any, terms: SilhouetteTerms, partition: Partition, reach: ScaleBehavior) -> int | None:
     """A sample whose mean distances have overflowed or vanished, if there is one."""
     means = np.maximum(terms.a, terms.b)
     smallest, largest = float(means.min()), float(means.max())
@@ -152,6 +152,6 @@ def _all_equal(X: Any, rows: NDArray[np.intp], others: NDArray[np.intp]) -> bool
     return True
 
 
-def _power_of_ten(value: float, exponent: int) -> str:
+def _format_power_of_ten(value: float, exponent: int) -> str:
     """``value`` times a power of two, rounded to a power of ten, which may be beyond float64."""
     return f"1e{round(math.log10(value or 1.0) + exponent * math.log10(2)):+d}"

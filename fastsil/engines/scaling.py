@@ -62,7 +62,7 @@ def scale_data(X: NDArray[Any], partition: Partition) -> ScaledData:
     dtype = X.dtype
     scale = 1.0
     if X.dtype == np.float64:
-        scale = scale_of(X)
+        scale = choose_scale(X)
     elif not is_ordinary(largest_magnitude(X), X.dtype):
         dtype = np.dtype(np.float64)
     return ScaledData(X=as_writable(X), scale=scale, dtype=dtype, partition=partition)
@@ -82,7 +82,7 @@ def without_empty_columns(X: Any) -> Any:
     return type(X)((X.data, place, X.indptr), shape=(X.shape[0], len(columns)))
 
 
-def scale_of(values: NDArray[np.float64]) -> float:
+def choose_scale(values: NDArray[np.float64]) -> float:
     """Power of two that brings the largest magnitude to about 1; 1 where all is of ordinary size already."""
     largest = largest_magnitude(values)
     if is_ordinary(largest, values.dtype):

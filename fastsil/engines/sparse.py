@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.engines.all_pairs import terms_of_all_pairs
+from fastsil.engines.all_pairs import compute_all_pairs_terms
 from fastsil.engines.pair_schedule import Piece, worthwhile_threads
-from fastsil.engines.scaling import scale_of
+from fastsil.engines.scaling import choose_scale
 from fastsil.engines.terms import SilhouetteTerms
 from fastsil.kernels import sparse as kernels
-from fastsil.runtime.progress import Tick
+from fastsil.runtime.progress import ProgressCallback
 from fastsil.validation.partition import Partition
 
 # Samples of a piece. A strip of few samples has short lists, whose beginnings cost more than their entries; a few
@@ -31,7 +31,7 @@ _PIECES = 10
 _PRODUCTS_A_PAIR = 16
 
 
-def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: Tick) -> SilhouetteTerms:
+def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: ProgressCallback) -> SilhouetteTerms:
     """Mean distances of every sample, exactly.
 
     Parameters
@@ -47,7 +47,7 @@ def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: Tick) -> S
     """
     n_samples = partition.n_samples
     n_jobs = worthwhile_threads((n_samples, _PRODUCTS_A_PAIR + X.nnz // n_samples), n_jobs)
-    scale = scale_of(X.data) if X.dtype == np.float64 and X.nnz else 1.0
+    scale = choose_scale(X.data) if X.dtype == np.float64 and X.nnz else 1.0
     rows, n_features = _rows_by_position(X, partition, scale)
     scratch: SimpleQueue[NDArray[np.int32]] = SimpleQueue()
     for _ in range(max(1, n_jobs)):
@@ -67,7 +67,7 @@ def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: Tick) -> S
             kernels.add_distances_sparse(rows, ranges, first, lent, sums, stop)
 
     least, most = _PIECE_ROWS
-    return terms_of_all_pairs(
+    return compute_all_pairs_terms(
         add,
         partition,
         piece_rows=max(least, min(most, -(-n_samples // _PIECES))),

@@ -65,7 +65,7 @@ class SilhouetteTerms:
     exponent: int = 0
 
 
-def silhouettes_of(terms: SilhouetteTerms, partition: Partition) -> NDArray[np.float64]:
+def compute_silhouettes(terms: SilhouetteTerms, partition: Partition) -> NDArray[np.float64]:
     """``s = (b - a) / max(a, b)``; 0 for a cluster of one sample, where a = b = 0, and where either is NaN.
 
     References
@@ -73,17 +73,17 @@ def silhouettes_of(terms: SilhouetteTerms, partition: Partition) -> NDArray[np.f
     P. J. Rousseeuw (1987), "Silhouettes: a graphical aid to the interpretation and validation of cluster
     analysis", Journal of Computational and Applied Mathematics 20, 53-65.
     """
-    return silhouettes_of_rows(terms, partition.sizes[partition.codes])
+    return compute_row_silhouettes(terms, partition.sizes[partition.codes])
 
 
-def silhouettes_of_rows(terms: SilhouetteTerms, own_sizes: NDArray[np.intp]) -> NDArray[np.float64]:
+def compute_row_silhouettes(terms: SilhouetteTerms, own_sizes: NDArray[np.intp]) -> NDArray[np.float64]:
     """The same for some samples, given the size of the cluster of each."""
-    silhouettes = silhouettes_from(terms.a, terms.b)
+    silhouettes = combine_terms(terms.a, terms.b)
     silhouettes[own_sizes == 1] = 0.0
     return silhouettes
 
 
-def silhouettes_from(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+def combine_terms(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     """``(b - a) / max(a, b)``, which falls with a and grows with b; 0 where both are 0, and where either is NaN."""
     larger = np.maximum(a, b)
     larger[larger == 0] = 1.0

@@ -271,7 +271,7 @@ def _bound_by_forms(
     form_norm, rest, skew_rest = shared.form_norms[c], shared.rest[c], shared.skew_rest[c]
     n_vectors = shared.skew.shape[1]
     squares, norms, forms, along, inside, spread, off, slack, lower = np.empty((9, len(entries)))
-    _fill_terms_of_forms(block, shared, c, entries, found, squares, norms, forms, along, inside)
+    _fill_form_terms(block, shared, c, entries, found, squares, norms, forms, along, inside)
     # All at once: roots and quotients of eight candidates take the time of one.
     for k in range(len(entries)):
         square, length = squares[k], np.sqrt(inside[k])
@@ -300,7 +300,7 @@ def _bound_by_forms(
 
 
 @njit(**_FLAGS)
-def _fill_terms_of_forms(
+def _fill_form_terms(
     block,  # IN Block
     shared,  # IN SharedBasis
     c,  # IN cluster

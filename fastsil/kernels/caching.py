@@ -17,7 +17,7 @@ from fastsil.runtime.lazy_imports import undisturbed
 _PACKAGE = __name__.rpartition(".")[0]
 
 
-class _KindCache(caching.FunctionCache):
+class _FallbackCache(caching.FunctionCache):
     """numba's cache of a function, which never stands in the way of compiling it."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
@@ -35,12 +35,12 @@ class _KindCache(caching.FunctionCache):
             super().save_overload(sig, data)
 
 
-def _cache_of(py_func: Any) -> Any:
+def _make_cache(py_func: Any) -> Any:
     """A kind cache for kernels, numba's own for all others."""
     if not py_func.__module__.startswith(f"{_PACKAGE}."):
         return _numbas_cache(py_func)
     try:
-        return _KindCache(py_func)
+        return _FallbackCache(py_func)
     except Exception:
         return caching.NullCache()
 
@@ -66,4 +66,4 @@ event.register("numba:compile", _Undisturbed())
 
 # numba has no setting for it: a decorated function asks this name of its module for a cache.
 _numbas_cache = dispatcher.FunctionCache
-dispatcher.FunctionCache = _cache_of
+dispatcher.FunctionCache = _make_cache

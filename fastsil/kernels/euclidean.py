@@ -9,7 +9,7 @@ to an origin, laid out for vectors), multiplied, and turned into distances,
 which are summed along the rows, along the columns, or both.
 
 Digits. The formula cancels where |x - y| is small beside |x| and |y|. Three things keep the digits: the origin
-is the centre μ of the columns' (or the rows') cluster, so that |x - μ| is never more than the mean distance from
+is the center μ of the columns' (or the rows') cluster, so that |x - μ| is never more than the mean distance from
 x to that cluster (Jensen's inequality) and errors are relative to the mean that is being computed; products are
 summed over ``DEPTH`` features at a time; and a pair with |x - y|² < ``NEAR`` · (|x|² + |y|²) is computed again by
 differences. With few features all pairs are computed by differences: there it is also faster.
@@ -210,7 +210,7 @@ def add_distances_to(
 def add_distances_by_groups(
     samples,  # IN Samples
     tasks,  # IN (n_tasks, 5): start, stop of the rows, of the columns; origin. Ranges are equal or disjoint
-    cells,  # IN (n_samples,) by position in the order; neighbours with equal cells have equal slots
+    cells,  # IN (n_samples,) by position in the order; neighbors with equal cells have equal slots
     slots,  # IN (n_samples, n_groupings) by position: slot of the sample's group in each grouping
     workspace,  # WORK Workspace
     sums,  # OUT (n_slots, n_samples) by position, added to
@@ -473,7 +473,7 @@ def _gather(
     gathered,  # OUT (>= end - start,)
 ):
     """Copy a chunk of a vector, relative to the center; returns its squared length."""
-    # Slices, not offsets: LLVM then knows that no index is negative, and vectorises.
+    # Slices, not offsets: LLVM then knows that no index is negative, and vectorizes.
     row = side.data[side.indices[i], start:end]
     center = side.center[start:end]
     scale = side.scale
@@ -748,7 +748,7 @@ def _add_runs(
 def _emit_add_products(builder, element, lanes, rows, panel, depth, tile):
     """LLVM: tile[r, c] += Σ_f rows[r, f] · panel[f, c], with all sums in vector registers.
 
-    numba's loop vectoriser keeps sums in memory; only vector types make LLVM keep a block of them in registers.
+    numba's loop vectorizer keeps sums in memory; only vector types make LLVM keep a block of them in registers.
     LLVM splits vectors that are wider than the machine's, so any lane count is right everywhere.
     """
     word = ir.IntType(64)

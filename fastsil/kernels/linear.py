@@ -1,4 +1,4 @@
-"""Moments of groups of rows, and squared distances from rows to centres.
+"""Moments of groups of rows, and squared distances from rows to centers.
 
 A row is seen through its own shift and scale, ``z = (x - shift) * scale``; nothing of it is stored. For a
 group of rows with mean ``mu`` and mean squared distance to it ``var``, the mean squared distance from a
@@ -9,8 +9,8 @@ point z to the group's members is
 Digits: ``mu`` rounded to one vector would be off by ``eps |mu|``, an error that enters linearly. It is kept as
 two, ``mu = origin + offset`` with ``offset = mean(y - origin)``, and ``z - mu`` is ``(z - origin) - offset``, whose
 error is relative to the extent of the data, however far from zero they lie. That takes four operations an
-entry, so it is done only where a value is reported. Which centre is nearest is screened by the dot-product
-form, one operation an entry, with a bound on its rounding: every centre that might be nearest is then
+entry, so it is done only where a value is reported. Which center is nearest is screened by the dot-product
+form, one operation an entry, with a bound on its rounding: every center that might be nearest is then
 computed from differences.
 
 ``reassoc`` is not allowed where differences are formed: ``(z - origin) - offset`` must not become
@@ -32,7 +32,7 @@ _SMALL_SQUARES = 1e-250
 _LARGE_SQUARES = 1e250
 
 # Bytes of packed rows that are multiplied at a time: they stay in a second-level cache of 1 MiB
-# while the centres pass by.
+# while the centers pass by.
 _PACKED_BYTES = 1 << 19
 
 
@@ -48,12 +48,12 @@ class ShiftedRows(NamedTuple):
     scale: np.ndarray
 
 
-class Centres(NamedTuple):
+class Centers(NamedTuple):
     """Groups of rows: their means as two vectors, and how a squared distance becomes a reported value.
 
-    Fields: ``origins`` and ``offsets`` (n_centres, n_features); ``weights`` and ``constants`` (n_centres,): the value
-    of a row for a centre is ``weight * |z - mu|^2 + constant``; ``own_factors`` (n_centres,): multiplies it for the
-    centre of the row's own group.
+    Fields: ``origins`` and ``offsets`` (n_centers, n_features); ``weights`` and ``constants`` (n_centers,): the value
+    of a row for a center is ``weight * |z - mu|^2 + constant``; ``own_factors`` (n_centers,): multiplies it for the
+    center of the row's own group.
     """
 
     origins: np.ndarray
@@ -64,15 +64,15 @@ class Centres(NamedTuple):
 
 
 class Screen(NamedTuple):
-    """The same centres for dot products, padded to a multiple of 4.
+    """The same centers for dot products, padded to a multiple of 4.
 
-    Fields: ``origin`` (n_features,), subtracted from all; ``centres`` (n_padded, n_features); ``squares`` (n_padded,),
-    their squared lengths; ``weights`` and ``constants`` (n_padded,) as in Centres. Padding is zero, and
+    Fields: ``origin`` (n_features,), subtracted from all; ``centers`` (n_padded, n_features); ``squares`` (n_padded,),
+    their squared lengths; ``weights`` and ``constants`` (n_padded,) as in Centers. Padding is zero, and
     its bounds are not read.
     """
 
     origin: np.ndarray
-    centres: np.ndarray
+    centers: np.ndarray
     squares: np.ndarray
     weights: np.ndarray
     constants: np.ndarray
@@ -128,8 +128,8 @@ def measure_spreads(
         n_different = 0
         for j in range(n_features):
             n_different += X[i, j] != X[i, 0]
-            centred = _difference(X[i, j], shift[i], 1.0, 0.0)
-            squares += centred * centred
+            centerd = _difference(X[i, j], shift[i], 1.0, 0.0)
+            squares += centerd * centerd
         if n_different == 0:
             scale[i] = 0.0
         elif _SMALL_SQUARES < squares < _LARGE_SQUARES:
@@ -164,7 +164,7 @@ def sum_offsets_pieces(
 def find_nearest_rows(
     rows,  # IN ShiftedRows
     groups,  # IN (n_rows,) own group of every row
-    centres,  # IN Centres
+    centers,  # IN Centers
     screen,  # IN Screen
     nearest,  # OUT Nearest
     stop,  # IN (1,) not 0: leave early
@@ -174,14 +174,14 @@ def find_nearest_rows(
     n_block = min(max(_PACKED_BYTES // (32 * n_features) * 4, 4), 64)
     packed = np.zeros((n_block, n_features))
     lengths = np.zeros(n_block)
-    products = np.empty((n_block, len(screen.centres)))
+    products = np.empty((n_block, len(screen.centers)))
     for first in range(0, n_rows, n_block):
         if stop[0] != 0:
             return
         last = min(first + n_block, n_rows)
         pack_rows(rows, first, last, screen.origin, packed, lengths)
-        multiply_rows(packed, screen.centres, products)
-        choose_nearest(rows, first, groups[first:last], centres, screen, products, lengths, nearest)
+        multiply_rows(packed, screen.centers, products)
+        choose_nearest(rows, first, groups[first:last], centers, screen, products, lengths, nearest)
 
 
 @njit(**_FLAGS)
@@ -207,17 +207,17 @@ def pack_rows(
 @njit(**_FLAGS)
 def multiply_rows(
     packed,  # IN (n_block, n_features), n_block a multiple of 4
-    centres,  # IN (n_padded, n_features), n_padded a multiple of 4
+    centers,  # IN (n_padded, n_features), n_padded a multiple of 4
     products,  # OUT (n_block, n_padded)
 ):
-    """Dot product of every row with every centre.
+    """Dot product of every row with every center.
 
     Sixteen sums at once, along the features: they stay in registers, and eight loads feed sixteen
-    multiply-adds. Measured in float64 with AVX-512, one core: 100-120 GFLOP/s, where strips of centres that lie
+    multiply-adds. Measured in float64 with AVX-512, one core: 100-120 GFLOP/s, where strips of centers that lie
     feature-major reach 53.
     """
-    for c in range(0, len(centres), 4):
-        y0, y1, y2, y3 = centres[c], centres[c + 1], centres[c + 2], centres[c + 3]
+    for c in range(0, len(centers), 4):
+        y0, y1, y2, y3 = centers[c], centers[c + 1], centers[c + 2], centers[c + 3]
         for r in range(0, len(packed), 4):
             x0, x1, x2, x3 = packed[r], packed[r + 1], packed[r + 2], packed[r + 3]
             s00, s01, s02, s03 = 0.0, 0.0, 0.0, 0.0
@@ -239,7 +239,7 @@ def multiply_rows(
 
 @njit(**_FLAGS)
 def bound_values(
-    products,  # IN (n_padded,) dot products of a row with all centres
+    products,  # IN (n_padded,) dot products of a row with all centers
     length,  # IN squared length of the row
     screen,  # IN Screen
     bounds,  # OUT (2, n_padded) what the row's values are not below, and not above
@@ -263,14 +263,14 @@ def choose_nearest(
     rows,  # IN ShiftedRows
     first,  # IN first row of the block
     groups,  # IN (n_block,) own group of every row of the block
-    centres,  # IN Centres
+    centers,  # IN Centers
     screen,  # IN Screen
     products,  # IN (at least n_block, n_padded) dot products
     lengths,  # IN (at least n_block,) squared lengths
     nearest,  # OUT Nearest, entries of the block
 ):
-    """Values of a block of rows: of all centres whose bounds leave them a chance, computed from differences."""
-    X, origins, offsets = rows.X, centres.origins, centres.offsets
+    """Values of a block of rows: of all centers whose bounds leave them a chance, computed from differences."""
+    X, origins, offsets = rows.X, centers.origins, centers.offsets
     bounds = np.empty((2, products.shape[1]))
     for r in range(len(groups)):
         i, own = first + r, groups[r]
@@ -286,9 +286,9 @@ def choose_nearest(
             # "not above" also lets a value through that is not a number.
             if c == own or not bounds[0, c] > limit:
                 square = _squared_distance(X[i], shift, scale, origins[c], offsets[c])
-                value = centres.weights[c] * square + centres.constants[c]
+                value = centers.weights[c] * square + centers.constants[c]
                 if c == own:
-                    nearest.own[i] = value * centres.own_factors[c]
+                    nearest.own[i] = value * centers.own_factors[c]
                 elif which < 0 or value < best:
                     best = value
                     which = c

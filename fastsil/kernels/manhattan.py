@@ -4,9 +4,9 @@ Walk the samples by growing value x of a feature. The sum over the members y of 
 
     L(x) = sum over y <= x of (x - y),
 
-is linear between two neighbouring values, with the number of members passed so far as its slope. A walk from
+is linear between two neighboring values, with the number of members passed so far as its slope. A walk from
 the other end gives the rest, and L + R is the sum of |x - y|. All terms are positive and every difference is one
-of neighbours, so no digit is lost, however far from zero the data or from each other the groups are (prefix sums
+of neighbors, so no digit is lost, however far from zero the data or from each other the groups are (prefix sums
 of values would lose them).
 """
 

@@ -40,7 +40,7 @@ _READINGS = (
 )
 
 
-def reading_of(score: float) -> Reading:
+def read_score(score: float) -> Reading:
     """Reading of a mean silhouette by Kaufman and Rousseeuw's table.
 
     Parameters
@@ -50,7 +50,7 @@ def reading_of(score: float) -> Reading:
 
     Examples
     --------
-    >>> reading_of(0.62).words
+    >>> read_score(0.62).words
     'a reasonable structure'
     """
     # Compared as it is shown: 0.704 is shown as 0.70, which is not above 0.70.
@@ -63,13 +63,13 @@ def readings() -> tuple[Reading, ...]:
     return tuple(reading for _, reading in _READINGS)
 
 
-def score_sentence(score: float) -> str:
+def format_score(score: float) -> str:
     """How good a mean silhouette is, by the usual table."""
-    reading = reading_of(score)
+    reading = read_score(score)
     return f"By Kaufman and Rousseeuw's table that is {reading.words} ({reading.bounds})."
 
 
-def count_sentence(n_negative: int, n_samples: int) -> str:
+def format_counts(n_negative: int, n_samples: int) -> str:
     """How many samples lie nearer to another cluster."""
     share = f"{n_negative / n_samples:.1%}"
     return (
@@ -77,7 +77,7 @@ def count_sentence(n_negative: int, n_samples: int) -> str:
     )
 
 
-def many_features_sentence(score: float, n_features: int) -> str:
+def warn_of_many_features(score: float, n_features: int) -> str:
     """A warning against reading a low score too strictly; empty where it does not apply."""
     if score > 0.5 or n_features < _MANY_FEATURES:
         return ""
@@ -87,12 +87,12 @@ def many_features_sentence(score: float, n_features: int) -> str:
     )
 
 
-def told_apart(one: float, other: float) -> tuple[str, str]:
+def format_distinguishable(one: float, other: float) -> tuple[str, str]:
     """Two scores with three decimals, or with as many more as make them differ; six at most.
 
     Examples
     --------
-    >>> told_apart(0.25, 0.1), told_apart(0.18912, 0.18871), told_apart(0.5, 0.5)
+    >>> format_distinguishable(0.25, 0.1), format_distinguishable(0.18912, 0.18871), format_distinguishable(0.5, 0.5)
     (('0.250', '0.100'), ('0.1891', '0.1887'), ('0.500', '0.500'))
     """
     for decimals in range(3, 7):
@@ -102,12 +102,12 @@ def told_apart(one: float, other: float) -> tuple[str, str]:
     return f"{one:.3f}", f"{other:.3f}"
 
 
-def enumerated(words: Sequence[str]) -> str:
+def join_words(words: Sequence[str]) -> str:
     """Words with commas, and "and" before the last.
 
     Examples
     --------
-    >>> enumerated(["2", "3", "5"])
+    >>> join_words(["2", "3", "5"])
     '2, 3 and 5'
     """
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

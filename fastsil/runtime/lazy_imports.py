@@ -32,7 +32,7 @@ _LOCKS: list[Any] = []
 _HELD: list[Any] = []
 
 
-def lock_across_forks() -> Any:
+def make_fork_safe_lock() -> Any:
     """A lock that is free in a forked child. Whoever holds one may wait for one that was made before it."""
     _LOCKS.append(threading.RLock())
     return _LOCKS[-1]
@@ -61,7 +61,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_hold_all, after_in_parent=_free_all, after_in_child=_free_all)
 
 
-def loaded(module: str) -> Any:
+def import_on_first_use(module: str) -> Any:
     """A module of ours, imported on first use: compiled kernels take as long as all of scikit-learn's metrics."""
     with LOADING:
         if module in sys.modules:
@@ -73,12 +73,12 @@ def loaded(module: str) -> Any:
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
     """Ctrl-C takes effect after the block, and no garbage is collected within it."""
-    with _interrupts_wait(), _collector_rests():
+    with _delay_interrupts(), _pause_collector():
         yield
 
 
 @contextlib.contextmanager
-def _interrupts_wait() -> Iterator[None]:
+def _delay_interrupts() -> Iterator[None]:
     handler = signal.getsignal(signal.SIGINT)
     # Handlers run in the main thread, and only it may set them.
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
@@ -95,7 +95,7 @@ def _interrupts_wait() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _collector_rests() -> Iterator[None]:
+def _pause_collector() -> Iterator[None]:
     was_on = gc.isenabled()
     gc.disable()
     try:

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
-Tick = Callable[[float], None]
+ProgressCallback = Callable[[float], None]
 """Told the share (0 to 1) of the whole work that has just been finished."""
 
 
@@ -15,14 +15,14 @@ def ignore_progress(share: float) -> None:
     """Report progress to nobody."""
 
 
-def part_of(tick: Tick, share: float) -> Tick:
+def scale_progress(tick: ProgressCallback, share: float) -> ProgressCallback:
     """Progress of a part of the work that is this share of the whole."""
     return lambda done: tick(done * share)
 
 
 @contextlib.contextmanager
-def progress_bar(description: str, *, enabled: bool) -> Iterator[Tick]:
-    """A tqdm bar from 0 to 100 % on standard error, as a :data:`Tick`; silent if not enabled.
+def progress_bar(description: str, *, enabled: bool) -> Iterator[ProgressCallback]:
+    """A tqdm bar from 0 to 100 % on standard error, as a :data:`ProgressCallback`; silent if not enabled.
 
     Raises
     ------

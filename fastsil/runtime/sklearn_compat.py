@@ -40,7 +40,7 @@ __all__ = [
     "VALID_METRICS",
     "InvalidParameterError",
     "available_if",
-    "body_of",
+    "find_code",
     "pairwise_distances_chunked",
 ]
 
@@ -52,7 +52,7 @@ def available_if(check: Callable[[Any], bool]) -> Callable[[_Method], _Method]:
     return metaestimators.available_if(check)  # type: ignore[no-any-return]
 
 
-def body_of(function: Callable[..., Any]) -> CellType:
+def find_code(function: Callable[..., Any]) -> CellType:
     """The cell from which one of scikit-learn's public functions takes its body once it has checked the parameters.
 
     Raises

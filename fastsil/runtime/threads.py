@@ -23,12 +23,12 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.runtime.lazy_imports import lock_across_forks
-from fastsil.runtime.progress import Tick, ignore_progress
+from fastsil.runtime.lazy_imports import make_fork_safe_lock
+from fastsil.runtime.progress import ProgressCallback, ignore_progress
 
 Task = TypeVar("Task")
 
-HERE = 0
+CALLING_THREAD = 0
 """Number of threads for work that is over sooner than a thread starts: the calling thread does it."""
 
 # How long the calling thread waits for news before it looks whether it was interrupted; POSIX interrupts the wait.
@@ -73,11 +73,11 @@ def _default_threads() -> int:
 
 
 def enough_for_threads(n_jobs: int, work: float, least: float) -> int:
-    """``n_jobs``, or :data:`HERE` where there is less work than pays for threads."""
-    return n_jobs if work >= least else HERE
+    """``n_jobs``, or :data:`CALLING_THREAD` where there is less work than pays for threads."""
+    return n_jobs if work >= least else CALLING_THREAD
 
 
-_STARTING = lock_across_forks()
+_STARTING = make_fork_safe_lock()
 
 
 def run_tasks(
@@ -86,7 +86,7 @@ def run_tasks(
     costs: Iterable[float],
     *,
     n_jobs: int,
-    tick: Tick = ignore_progress,
+    tick: ProgressCallback = ignore_progress,
     after: Sequence[Sequence[int]] | None = None,
 ) -> None:
     """Run ``function(task, stop)`` for every task on up to ``n_jobs`` threads.
@@ -105,8 +105,8 @@ def run_tasks(
     costs : iterable of float
         Cost of each task in any common unit, for progress.
     n_jobs : int
-        Number of threads. With :data:`HERE` the calling thread does all, deaf to Ctrl-C until a task ends; with 1 it
-        waits for another thread.
+        Number of threads. With :data:`CALLING_THREAD` the calling thread does all, deaf to Ctrl-C until a task ends;
+        with 1 it waits for another thread.
     tick : callable
         Told the share of the total cost that has just been finished, from the calling thread.
     after : sequence of sequences of int, optional
@@ -121,9 +121,9 @@ def run_tasks(
     costs = list(costs)
     total = sum(costs) or 1.0
     stop = np.zeros(1, dtype=np.uint8)
-    team = _Team(function, tasks, after, stop)
+    team = _ThreadPool(function, tasks, after, stop)
     try:
-        if n_jobs == HERE or not team.start(min(n_jobs, len(tasks))):
+        if n_jobs == CALLING_THREAD or not team.start(min(n_jobs, len(tasks))):
             for task, cost in zip(tasks, costs, strict=True):
                 function(task, stop)
                 tick(cost / total)
@@ -138,7 +138,7 @@ class _Worker(threading.Thread):
     """One of ours, so that they can be counted."""
 
 
-class _Team:
+class _ThreadPool:
     """Threads that share tasks."""
 
     def __init__(
@@ -154,14 +154,14 @@ class _Team:
         self._stop = stop
         self._next = itertools.count()
         self._done = [False] * len(tasks)
-        self._news = threading.Condition()
+        self._condition = threading.Condition()
         self._reports: SimpleQueue[tuple[int, BaseException | None]] = SimpleQueue()
         self._threads: list[threading.Thread] = []
 
     def start(self, wanted: int) -> bool:
         """Start threads, or say that the calling one may as well do it: there is one to be had, or none."""
         with _STARTING:
-            granted = _granted(wanted)
+            granted = _count_available_threads(wanted)
             if granted == 1 and threading.current_thread() is not threading.main_thread():
                 return False  # only the main thread is interrupted, and has to listen
             for number in range(granted):
@@ -184,8 +184,8 @@ class _Team:
     def end(self) -> None:
         """Tell all threads to leave, and wait until they have."""
         self._stop[0] = 1
-        with self._news:
-            self._news.notify_all()
+        with self._condition:
+            self._condition.notify_all()
         # Where an interrupt fell into the start of a thread, it may not run yet, and cannot be joined until it does.
         while living := [thread for thread in threading.enumerate() if thread in self._threads]:
             for thread in living:
@@ -212,19 +212,19 @@ class _Team:
                 self._stop[0] = 1
             self._done[index] = True
             if self._after is not None:
-                with self._news:
-                    self._news.notify_all()
+                with self._condition:
+                    self._condition.notify_all()
             self._reports.put((index, error))
 
     def _wait_for_earlier(self, index: int) -> None:
         # Earlier tasks have been taken already, so that this always ends.
         earlier = self._after[index] if self._after is not None else ()
         if not all(self._done[one] for one in earlier):
-            with self._news:
-                self._news.wait_for(lambda: self._stop[0] or all(self._done[one] for one in earlier))
+            with self._condition:
+                self._condition.wait_for(lambda: self._stop[0] or all(self._done[one] for one in earlier))
 
 
-def _granted(wanted: int) -> int:
+def _count_available_threads(wanted: int) -> int:
     """So many threads as are wanted if nobody is at work; else what others leave of the cores, but at least one."""
     at_work = sum(isinstance(thread, _Worker) for thread in threading.enumerate())
     if not at_work:

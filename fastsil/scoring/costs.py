@@ -44,12 +44,12 @@ def exact_is_as_cheap(partition: Partition, n_features: int) -> bool:
     n_samples = partition.n_samples
     within = float((partition.sizes.astype(np.float64) ** 2).sum())
     exact = n_features * min(_EXACT_CLUSTERS * within, _SYMMETRIC_SHARE * n_samples**2)
-    moments = products_of_moments(n_samples, n_features, partition.n_clusters)
+    moments = count_moment_products(n_samples, n_features, partition.n_clusters)
     rows = LEAST_ROWS * n_features * 3 * within / n_samples
     return exact <= max(moments + rows, _LEAST_PRODUCTS)
 
 
-def products_of_moments(n_samples: int, n_features: int, n_clusters: int) -> float:
+def count_moment_products(n_samples: int, n_features: int, n_clusters: int) -> float:
     """Products that the moments of an estimate take."""
     vectors = n_features + 1 if n_features <= _FACTOR_FEATURES else _DIRECTIONS
     return n_samples * n_features * (n_clusters + n_features + _MOMENT_VECTORS * vectors)

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastsil.engines.dispatch import compute_terms_many
-from fastsil.engines.terms import SilhouetteTerms, silhouettes_of
+from fastsil.engines.terms import SilhouetteTerms, compute_silhouettes
 from fastsil.runtime.memory import require
 from fastsil.runtime.progress import progress_bar
 from fastsil.runtime.threads import resolve_n_jobs
-from fastsil.scoring.profile import SilhouetteProfile, profile_of
-from fastsil.validation import Metric, check_data, check_labelings, check_metric, name_of_metric
+from fastsil.scoring.profile import SilhouetteProfile, make_profile
+from fastsil.validation import Metric, check_data, check_labelings, check_metric, get_metric_name
 from fastsil.validation.arrays import result_dtype
 from fastsil.validation.partition import Partition
 
@@ -71,7 +71,7 @@ def silhouette_samples_many(
     terms = _compute_many(data, partitions, metric, metric_params, n_jobs=n_jobs, progress=progress)
     silhouettes = np.empty((len(partitions), data.shape[0]), result_dtype(data.dtype))
     for row, of_labeling, partition in zip(silhouettes, terms, partitions, strict=True):
-        row[:] = silhouettes_of(of_labeling, partition)
+        row[:] = compute_silhouettes(of_labeling, partition)
     return silhouettes
 
 
@@ -113,7 +113,7 @@ def silhouette_profiles(
     data, partitions = _check_many(X, labelings, metric)
     terms = _compute_many(data, partitions, metric, metric_params, n_jobs=n_jobs, progress=progress)
     return [
-        profile_of(of_labeling, partition, dtype=result_dtype(data.dtype), metric=name_of_metric(metric))
+        make_profile(of_labeling, partition, dtype=result_dtype(data.dtype), metric=get_metric_name(metric))
         for of_labeling, partition in zip(terms, partitions, strict=True)
     ]
 

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastsil.engines.dispatch import NO_PAIRS, compute_terms, engine_of
+from fastsil.engines.dispatch import NO_PAIRS, compute_terms, find_engine
 from fastsil.engines.terms import SHARE_OF_OWN
-from fastsil.runtime.lazy_imports import loaded
-from fastsil.runtime.progress import Tick, ignore_progress
+from fastsil.runtime.lazy_imports import import_on_first_use
+from fastsil.runtime.progress import ProgressCallback, ignore_progress
 from fastsil.runtime.threads import resolve_n_jobs
-from fastsil.scoring.costs import LEAST_ROWS, exact_is_as_cheap, products_of_moments
-from fastsil.validation import Metric, check_scored, check_tol, name_of_metric, samples_at
+from fastsil.scoring.costs import LEAST_ROWS, count_moment_products, exact_is_as_cheap
+from fastsil.validation import Metric, check_scored, check_tol, get_metric_name, take_samples
 from fastsil.validation.partition import Partition, partition_from_codes
 
 # Samples of the run on some of them: so many a cluster, and with so many products (samples² x features) at least, so
@@ -112,20 +112,20 @@ class Plan:
     def __str__(self) -> str:
         words = (
             f"Exact silhouettes of {self.n_samples:,} samples in {self.n_clusters:,} clusters ({self.way}): about "
-            f"{in_words(self.seconds)} and {self.memory / 2**20:,.0f} MiB on {self.n_jobs} threads, "
+            f"{format_seconds(self.seconds)} and {self.memory / 2**20:,.0f} MiB on {self.n_jobs} threads, "
             f"{self.share:.2%} of all pairs."
         )
         if self.estimate_seconds < self.seconds:
-            words += f" To within {self.tol:g} (tol={self.tol:g}): about {in_words(self.estimate_seconds)}."
+            words += f" To within {self.tol:g} (tol={self.tol:g}): about {format_seconds(self.estimate_seconds)}."
         return words
 
 
-def in_words(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
     """A time for reading.
 
     Examples
     --------
-    >>> in_words(0.004), in_words(75), in_words(9000)
+    >>> format_seconds(0.004), format_seconds(75), format_seconds(9000)
     ('0.01 seconds', '75 seconds', '2.5 hours')
     """
     if seconds < 120:
@@ -174,10 +174,10 @@ def plan(
     """
     tol = check_tol(tol)
     X, partition, _ = check_scored(X, labels, metric, ignore_label)
-    return plan_of(X, partition, metric, metric_params, n_jobs=resolve_n_jobs(n_jobs), tol=tol)
+    return make_plan(X, partition, metric, metric_params, n_jobs=resolve_n_jobs(n_jobs), tol=tol)
 
 
-def in_time(tick: Tick, plan: Plan) -> Tick:
+def follow_plan(tick: ProgressCallback, plan: Plan) -> ProgressCallback:
     """Progress by time as it was planned, of an engine that tells the share of its work.
 
     When own clusters are done, the Euclidean engine tells a fixed share, whatever they took.
@@ -197,11 +197,11 @@ def in_time(tick: Tick, plan: Plan) -> Tick:
     return tell
 
 
-def plan_of(
+def make_plan(
     X: Any, partition: Partition, metric: Metric, metric_params: dict[str, Any], *, n_jobs: int, tol: float = 1e-3
 ) -> Plan:
     """The same for data that have been checked."""
-    engine = engine_of(X, metric, metric_params)
+    engine = find_engine(X, metric, metric_params)
     probe = _Probe(X, partition, engine, metric, metric_params, n_jobs)
     phases = probe.phases()
     seconds = sum(phases.values())
@@ -213,7 +213,7 @@ def plan_of(
         memory=_memory(partition, X.shape[1], X.dtype.itemsize, engine, probe, metric, n_jobs),
         estimate_seconds=min(seconds, probe.estimate_seconds(tol)),
         tol=tol,
-        metric=name_of_metric(metric),
+        metric=get_metric_name(metric),
         n_samples=partition.n_samples,
         n_features=X.shape[1],
         n_clusters=partition.n_clusters,
@@ -238,7 +238,7 @@ class _Probe:
         self._n_features = X.shape[1]
 
         def run(some: NDArray[np.intp]) -> None:
-            part, of_part = _part_of(X, partition, some, metric)
+            part, of_part = _take_part(X, partition, some, metric)
             started = time.perf_counter()
             terms = compute_terms(part, of_part, metric, metric_params, n_jobs=n_jobs, tick=ignore_progress)
             self._spent = time.perf_counter() - started
@@ -254,22 +254,22 @@ class _Probe:
         way, before = self.work.strategy, self._pair_seconds()
         if len(few) < len(rows) and before / _FEW**2 + (self._spent - before) / _FEW < _PROBE_SECONDS:
             run(rows)
-            self._quadratic = self._share_of_pairs(len(few) / len(rows), before, same=self.work.strategy == way)
+            self._quadratic = self._estimate_pair_share(len(few) / len(rows), before, same=self.work.strategy == way)
         else:
             rows = few
         if engine == "euclidean":
-            self._guessed = self._seconds_of_moments(X, rows, metric, metric_params, n_jobs)
+            self._guessed = self._estimate_moment_seconds(X, rows, metric, metric_params, n_jobs)
 
-    def _seconds_of_moments(
+    def _estimate_moment_seconds(
         self, X: Any, rows: NDArray[np.intp], metric: Metric, metric_params: dict[str, Any], n_jobs: int
     ) -> float:
         """Seconds of an estimate's moments: by a run, or by their products where covariances take much memory."""
         n_clusters = len(self._sizes)
         if 8 * n_clusters * self._n_features**2 > _COVARIANCE_BYTES:
             of_product = self._pair_seconds() / max(1.0, self.work.pairs * self._n_features)
-            return float(of_product * products_of_moments(len(rows), self._n_features, n_clusters))
-        some = _part_of(X, self._partition, rows, metric)
-        open_rows = loaded("fastsil.engines.intervals").open_rows
+            return float(of_product * count_moment_products(len(rows), self._n_features, n_clusters))
+        some = _take_part(X, self._partition, rows, metric)
+        open_rows = import_on_first_use("fastsil.engines.intervals").open_rows
         started = time.perf_counter()
         open_rows(*some, metric, metric_params, n_jobs=n_jobs).intervals()
         return time.perf_counter() - started
@@ -313,7 +313,7 @@ class _Probe:
         """Time of phases that are a matter of pairs, with all samples."""
         return by_pairs * (self._quadratic * self._growth**2 + (1 - self._quadratic) * self._growth)
 
-    def _share_of_pairs(self, size: float, before: float, *, same: bool) -> float:
+    def _estimate_pair_share(self, size: float, before: float, *, same: bool) -> float:
         """Share of such phases' time that grows with n², from a run on fewer samples, if it went the same way."""
         least, usual = _QUADRATIC
         now = self._pair_seconds()
@@ -326,9 +326,9 @@ class _Probe:
         return sum(self.work.seconds.get(phase, 0.0) for phase in _PAIR_PHASES)
 
 
-def _part_of(X: Any, partition: Partition, some: NDArray[np.intp], metric: Metric) -> tuple[Any, Partition]:
+def _take_part(X: Any, partition: Partition, some: NDArray[np.intp], metric: Metric) -> tuple[Any, Partition]:
     """Some of the samples, and their partition."""
-    part = X if len(some) == partition.n_samples else samples_at(X, some, metric)
+    part = X if len(some) == partition.n_samples else take_samples(X, some, metric)
     classes, codes = np.unique(partition.codes[some], return_inverse=True)
     return part, partition_from_codes(classes, codes)
 
@@ -373,15 +373,17 @@ def _memory(
     if engine == "reference":
         needed += n_jobs * _CHUNK_BYTES
     if engine == "euclidean":
-        threads = max(1, loaded("fastsil.engines.pair_schedule").worthwhile_threads((n_samples, n_features), n_jobs))
+        threads = max(
+            1, import_on_first_use("fastsil.engines.pair_schedule").worthwhile_threads((n_samples, n_features), n_jobs)
+        )
         needed += threads * itemsize * _THREAD_NUMBERS * min(n_features, _THREAD_FEATURES) // _THREAD_FEATURES
         needed += 0 if metric in _UNMAPPED else 8 * n_samples * n_features
-        euclidean = loaded("fastsil.engines.euclidean.engine")
+        euclidean = import_on_first_use("fastsil.engines.euclidean.engine")
         kept = 0.0
         if "pruned" in way:
             kept = candidates * min(n_samples, euclidean.round_samples(candidates, n_samples))
             if candidates > _ALONE:
-                needed += loaded("fastsil.engines.euclidean.moments").bytes_of_shared_basis(
+                needed += import_on_first_use("fastsil.engines.euclidean.moments").count_shared_basis_bytes(
                     n_clusters, n_features, itemsize
                 )
         elif "complete" in way:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.engines.dispatch import coordinates_of, distances_between_some
-from fastsil.engines.terms import SilhouetteTerms, Work, silhouettes_of
+from fastsil.engines.dispatch import distances_between_some, find_coordinates
+from fastsil.engines.terms import SilhouetteTerms, Work, compute_silhouettes
 from fastsil.scoring.diagnosis import Diagnosis, Evidence, NullReference, diagnose
-from fastsil.validation import check_data, samples_at
+from fastsil.validation import check_data, take_samples
 from fastsil.validation.partition import Partition
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class SilhouetteProfile:
     def diagnose(self, X: Any = None, *, null: NullReference | None = None, **metric_params: Any) -> Diagnosis:
         """Look for what is broken or misleading: labels, geometry, data, sizes.
 
-        The data are an argument, and not kept: profiles stay small, and duplicates, distances and nearest centres
+        The data are an argument, and not kept: profiles stay small, and duplicates, distances and nearest centers
         need the samples themselves.
 
         Parameters
@@ -207,11 +207,11 @@ class SilhouetteProfile:
                     "pass the samples that were."
                 )
             if self.n_ignored:
-                data = samples_at(data, np.flatnonzero(~self.ignored), self.metric)
+                data = take_samples(data, np.flatnonzero(~self.ignored), self.metric)
             drawn, distances = distances_between_some(data, self.metric, metric_params)
             evidence = replace(
                 evidence,
-                coordinates=coordinates_of(data, self.metric, metric_params),
+                coordinates=find_coordinates(data, self.metric, metric_params),
                 distances=distances,
                 drawn=drawn,
                 unit_rows=self.metric == "cosine",
@@ -299,7 +299,7 @@ class SilhouetteProfile:
     def _repr_html_(self) -> str:
         """The table of clusters under the score, for notebooks."""
         from fastsil.report.tables import cluster_columns, html_table
-        from fastsil.report.words import score_sentence
+        from fastsil.report.words import format_score
 
         counts = f"{self.n_negative:,} of {self.n_samples:,} samples are negative."
         if self.n_ignored:
@@ -307,10 +307,10 @@ class SilhouetteProfile:
         words = (
             f"<b>Mean silhouette {self.score:.4f}</b> (mean of the clusters' means {self.macro_score:.4f}). {counts}"
         )
-        return f"<div><p>{words}<br>{score_sentence(self.score)}</p>{html_table(cluster_columns(self.clusters))}</div>"
+        return f"<div><p>{words}<br>{format_score(self.score)}</p>{html_table(cluster_columns(self.clusters))}</div>"
 
 
-def profile_of(
+def make_profile(
     terms: SilhouetteTerms,
     partition: Partition,
     *,
@@ -322,12 +322,12 @@ def profile_of(
 
     Guesses come with ``intervals``, lower bound, guess and upper bound of every silhouette.
     """
-    silhouettes = silhouettes_of(terms, partition) if intervals is None else intervals[:, 1]
+    silhouettes = compute_silhouettes(terms, partition) if intervals is None else intervals[:, 1]
     silhouettes = np.ascontiguousarray(silhouettes, dtype=dtype)
     return SilhouetteProfile(
         silhouettes=silhouettes,
-        a=_in_units_of_X(terms.a, terms.exponent),
-        b=_in_units_of_X(terms.b, terms.exponent),
+        a=_undo_scaling(terms.a, terms.exponent),
+        b=_undo_scaling(terms.b, terms.exponent),
         labels=partition.classes[partition.codes],
         neighbor=partition.classes[terms.neighbor],
         lower=silhouettes if intervals is None else _rounded(intervals, 0, dtype),
@@ -347,12 +347,12 @@ def _rounded(intervals: NDArray[np.float64], column: int, dtype: np.dtype[Any]) 
     return np.asarray(np.where(intervals[:, 0] == intervals[:, 2], bound, np.clip(outside, -1, 1)))
 
 
-def terms_of(profile: SilhouetteProfile) -> SilhouetteTerms:
+def get_terms(profile: SilhouetteProfile) -> SilhouetteTerms:
     """What an engine answered when the record was made."""
     return SilhouetteTerms(profile.a, profile.b, profile._neighbor_codes, profile.work)
 
 
-def _in_units_of_X(means: NDArray[np.float64], exponent: int) -> NDArray[np.float64]:
+def _undo_scaling(means: NDArray[np.float64], exponent: int) -> NDArray[np.float64]:
     """Mean distances as they are: beyond the range of float64, infinite or 0."""
     if exponent == 0:
         return means

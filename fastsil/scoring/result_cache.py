@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.engines.terms import SilhouetteTerms
-from fastsil.runtime.lazy_imports import lock_across_forks
+from fastsil.runtime.lazy_imports import make_fork_safe_lock
 from fastsil.runtime.threads import enough_for_threads, run_tasks
 from fastsil.validation.arrays import is_sparse
 from fastsil.validation.partition import Partition
@@ -33,7 +33,7 @@ _MAX_BYTES = 64 << 20
 # Pieces that threads take in turn.
 _PIECE_BYTES = 4 << 20
 
-_LOCK = lock_across_forks()
+_LOCK = make_fork_safe_lock()
 
 
 class Memo:
@@ -95,7 +95,7 @@ class Memo:
         described = _description(X, metric, metric_params)
         if described is None:
             return compute()
-        key = _digest(described, [*_arrays_of(X), partition.codes, *_arrays_in(metric_params)], n_jobs=n_jobs)
+        key = _digest(described, [*_list_arrays(X), partition.codes, *_arrays_in(metric_params)], n_jobs=n_jobs)
         with _LOCK:
             remembered = self._results.get(key)
             if remembered is not None:
@@ -156,7 +156,7 @@ def _description(X: Any, metric: str, params: dict[str, Any]) -> bytes | None:
     return repr(about).encode()
 
 
-def _arrays_of(X: Any) -> list[NDArray[Any]]:
+def _list_arrays(X: Any) -> list[NDArray[Any]]:
     return [X.data, X.indices, X.indptr] if is_sparse(X) else [X]
 
 

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
-from fastsil.engines.dispatch import NO_PAIRS, compute_terms, engine_of, is_worth_remembering
-from fastsil.engines.terms import SilhouetteTerms, silhouettes_of
-from fastsil.runtime.lazy_imports import loaded
+from fastsil.engines.dispatch import NO_PAIRS, compute_terms, find_engine, is_worth_remembering
+from fastsil.engines.terms import SilhouetteTerms, compute_silhouettes
+from fastsil.runtime.lazy_imports import import_on_first_use
 from fastsil.runtime.progress import progress_bar
 from fastsil.runtime.threads import resolve_n_jobs
 from fastsil.scoring.costs import LONG_SECONDS, may_be_long
-from fastsil.scoring.plan import Plan, in_time, plan_of
-from fastsil.scoring.profile import SilhouetteProfile, profile_of, spread_out, with_ignored
+from fastsil.scoring.plan import Plan, follow_plan, make_plan
+from fastsil.scoring.profile import SilhouetteProfile, make_profile, spread_out, with_ignored
 from fastsil.scoring.result_cache import MEMO
 from fastsil.validation import (
     Metric,
@@ -28,9 +28,9 @@ from fastsil.validation import (
     check_sample_size,
     check_scored,
     check_scored_labels,
+    get_metric_name,
     is_dask_array,
-    name_of_metric,
-    samples_at,
+    take_samples,
 )
 from fastsil.validation.arrays import result_dtype
 from fastsil.validation.partition import Partition
@@ -59,7 +59,7 @@ def silhouette_samples(
         Label of every sample: integers, strings, anything that sorts.
     metric : str or callable, default="euclidean"
         Any that :func:`sklearn.metrics.pairwise_distances` takes. Euclidean, Mahalanobis
-        (``V=`` covariance or ``VI=`` its inverse; by default the covariance of X), standardised Euclidean
+        (``V=`` covariance or ``VI=`` its inverse; by default the covariance of X), standardized Euclidean
         (``V=`` variances), squared Euclidean, cosine, correlation, Manhattan, Chebyshev, Hamming, Canberra,
         Bray-Curtis and given distances run on fastsil's engines, others on scikit-learn's distances.
     ignore_label : label, optional
@@ -105,7 +105,7 @@ def silhouette_samples(
         return found
     data, partition, kept = check_scored(X, labels, metric, ignore_label)
     terms = _compute(data, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
-    silhouettes = silhouettes_of(terms, partition).astype(result_dtype(data.dtype), copy=False)
+    silhouettes = compute_silhouettes(terms, partition).astype(result_dtype(data.dtype), copy=False)
     return silhouettes if kept is None else spread_out(silhouettes, kept)
 
 
@@ -177,7 +177,7 @@ def silhouette_score(
     if tol is not None:
         if sample_size is not None:
             raise ValueError("sample_size and tol are two ways to score fewer samples; pass one of them.")
-        estimate = loaded("fastsil.scoring.estimate").silhouette_estimate(
+        estimate = import_on_first_use("fastsil.scoring.estimate").silhouette_estimate(
             X,
             labels,
             tol=tol,
@@ -198,7 +198,7 @@ def silhouette_score(
     if sample_size is not None:
         X, partition = _draw_subset(X, partition, metric, sample_size, random_state)
     terms = _compute(X, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
-    silhouettes = silhouettes_of(terms, partition)
+    silhouettes = compute_silhouettes(terms, partition)
     if average == "micro":
         return float(silhouettes.mean())
     return float(partition.means(silhouettes).mean())
@@ -261,11 +261,11 @@ def silhouette_profile(
         partition, kept = check_scored_labels(in_memory, len(in_memory), ignore_label)
     else:
         data, partition, kept = check_scored(data, labels, metric, ignore_label)
-        if exact or engine_of(data, metric, metric_params) in NO_PAIRS:
+        if exact or find_engine(data, metric, metric_params) in NO_PAIRS:
             terms = _compute(data, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
         else:
             with progress_bar("silhouettes", enabled=progress) as tick:
-                terms, intervals = loaded("fastsil.engines.intervals").guess_terms(
+                terms, intervals = import_on_first_use("fastsil.engines.intervals").guess_terms(
                     data,
                     partition,
                     metric,
@@ -274,8 +274,8 @@ def silhouette_profile(
                     n_jobs=resolve_n_jobs(n_jobs),
                     tick=tick,
                 )
-    profile = profile_of(
-        terms, partition, dtype=result_dtype(data.dtype), metric=name_of_metric(metric), intervals=intervals
+    profile = make_profile(
+        terms, partition, dtype=result_dtype(data.dtype), metric=get_metric_name(metric), intervals=intervals
     )
     return profile if kept is None else with_ignored(profile, kept, ignore_label)
 
@@ -288,7 +288,7 @@ def _blocks(metric: Metric) -> Any:
             "metric='precomputed' takes no Dask array; pass the samples and their metric, or distances mapped from a "
             "file (numpy.load(path, mmap_mode='r')), which are read in place."
         )
-    return loaded("fastsil.dask_arrays")
+    return import_on_first_use("fastsil.dask_arrays")
 
 
 def _compute(
@@ -305,7 +305,7 @@ def _compute(
 
     def compute() -> SilhouetteTerms:
         with progress_bar("silhouettes", enabled=progress) as tick:
-            by_time = tick if planned is None else in_time(tick, planned)
+            by_time = tick if planned is None else follow_plan(tick, planned)
             return compute_terms(X, partition, metric, metric_params, n_jobs=threads, tick=by_time)
 
     if not is_worth_remembering(metric):
@@ -321,9 +321,9 @@ def _plan_if_long(
     By a log line, which shows on standard error where nobody has set logging up: a warning would end programs that
     turn warnings into errors, for nothing that is wrong.
     """
-    if not may_be_long(partition, X.shape[1], engine_of(X, metric, metric_params), n_jobs):
+    if not may_be_long(partition, X.shape[1], find_engine(X, metric, metric_params), n_jobs):
         return None
-    found = plan_of(X, partition, metric, metric_params, n_jobs=n_jobs)
+    found = make_plan(X, partition, metric, metric_params, n_jobs=n_jobs)
     if found.seconds > LONG_SECONDS:
         logging.getLogger("fastsil").warning("%s", found)
     return found
@@ -338,4 +338,4 @@ def _draw_subset(
         # Distances that are not drawn are looked at too, but as scikit-learn does, for gaps only.
         check_finite(X)
     labels = partition.classes[partition.codes[rows]]
-    return samples_at(X, rows, metric), check_labels(labels, len(rows))
+    return take_samples(X, rows, metric), check_labels(labels, len(rows))

@@ -11,8 +11,8 @@ from __future__ import annotations
 from types import CellType, TracebackType
 from typing import Any, Self
 
-from fastsil.runtime.lazy_imports import lock_across_forks
-from fastsil.runtime.sklearn_compat import SILHOUETTE_FUNCTIONS, body_of
+from fastsil.runtime.lazy_imports import make_fork_safe_lock
+from fastsil.runtime.sklearn_compat import SILHOUETTE_FUNCTIONS, find_code
 from fastsil.scoring.result_cache import MEMO
 from fastsil.scoring.scores import silhouette_samples, silhouette_score
 
@@ -23,7 +23,7 @@ class _State:
     """Who wants the patch: plain calls until they are taken back, ``with`` blocks until they are left."""
 
     def __init__(self) -> None:
-        self.lock = lock_across_forks()
+        self.lock = make_fork_safe_lock()
         self.calls = 0
         self.blocks = 0
         # Counts the times that plain calls were taken back, so that a block knows whether its own call was.
@@ -34,7 +34,7 @@ class _State:
         """Put our bodies in place, or the originals back, as the counts say. The lock is held."""
         wanted = self.calls + self.blocks > 0
         if wanted and not self.replaced:
-            cells = {name: body_of(SILHOUETTE_FUNCTIONS[name]) for name in _OURS}
+            cells = {name: find_code(SILHOUETTE_FUNCTIONS[name]) for name in _OURS}
             self.replaced = [(cell, cell.cell_contents) for cell in cells.values()]
             for name, cell in cells.items():
                 cell.cell_contents = _OURS[name]

@@ -8,9 +8,9 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastsil.engines.linear.engine import check_directions, compute_terms_of_rows
-from fastsil.engines.linear.summaries import SQUARED_METRICS, ClusterSummaries, merge, summarize, view_of
-from fastsil.engines.terms import silhouettes_of_rows
+from fastsil.engines.linear.engine import check_directions, compute_row_terms
+from fastsil.engines.linear.summaries import SQUARED_METRICS, ClusterSummaries, merge, normalize_lazily, summarize
+from fastsil.engines.terms import compute_row_silhouettes
 from fastsil.runtime.sklearn_compat import InvalidParameterError
 from fastsil.runtime.threads import resolve_n_jobs
 from fastsil.validation import check_average, check_data, check_n_classes, check_part_labels
@@ -87,7 +87,7 @@ class SilhouetteStream:
             If X or labels is not what it should be; the message says where. The stream is as it was then.
         """
         data, partition = self._check_batch(X, labels)
-        view = view_of(data, self.metric)
+        view = normalize_lazily(data, self.metric)
         summaries = summarize(view, partition, n_jobs=resolve_n_jobs(self.n_jobs))
         check_directions(view, self.metric)
         self._add(summaries)
@@ -203,9 +203,9 @@ class SilhouetteStream:
         summaries = self._seen()
         check_n_classes(len(summaries.classes), self.n_samples_seen_)
         data, partition = self._check_batch(X, labels)
-        codes = self._codes_of(partition)
-        terms = compute_terms_of_rows(data, codes, summaries, n_jobs=resolve_n_jobs(self.n_jobs), metric=self.metric)
-        silhouettes = silhouettes_of_rows(terms, summaries.sizes[codes])
+        codes = self._encode_labels(partition)
+        terms = compute_row_terms(data, codes, summaries, n_jobs=resolve_n_jobs(self.n_jobs), metric=self.metric)
+        silhouettes = compute_row_silhouettes(terms, summaries.sizes[codes])
         return silhouettes.astype(result_dtype(data.dtype), copy=False), codes
 
     def _check_batch(self, X: Any, labels: Any) -> tuple[Any, Partition]:
@@ -218,7 +218,7 @@ class SilhouetteStream:
         if n_features != known:
             raise ValueError(f"{name} has {n_features} features, but the samples taken in have {known}.")
 
-    def _codes_of(self, partition: Partition) -> NDArray[np.int32]:
+    def _encode_labels(self, partition: Partition) -> NDArray[np.int32]:
         """Places of a batch's labels among all classes."""
         classes = self._seen().classes
         places = np.minimum(np.searchsorted(classes, partition.classes), len(classes) - 1)

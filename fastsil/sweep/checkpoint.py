@@ -46,7 +46,7 @@ class Checkpoint:
     folder : str or Path
         Made if it is not there.
     data : str
-        Digest of the data, by :func:`digest_of`.
+        Digest of the data, by :func:`compute_digest`.
     parameters : mapping of str to str
         What the results depend on besides.
     seed : int
@@ -82,7 +82,7 @@ class Checkpoint:
         if record:
             _refuse_others(self._folder, record, data, parameters)
         elif (self._folder / _RECORD).exists():
-            _say_damaged(self._folder / _RECORD)
+            _warn_damaged(self._folder / _RECORD)
         self.seed = int(record.get("seed", seed))
         identity = json.dumps([_VERSION, data, dict(parameters), self.seed], sort_keys=True)
         self._identity = hashlib.sha256(identity.encode()).hexdigest()
@@ -99,7 +99,7 @@ class Checkpoint:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 arrays = {key: archive[key] for key in archive.files}
         except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError):
-            _say_damaged(path)
+            _warn_damaged(path)
             return None
         mine = str(arrays.pop(_IDENTITY, "")) == self._identity
         return arrays if mine else None
@@ -126,7 +126,7 @@ class Checkpoint:
         return recall
 
 
-def digest_of(X: Any) -> str:
+def compute_digest(X: Any) -> str:
     """Digest of shape, type and contents of samples.
 
     Parameters
@@ -152,7 +152,7 @@ def described(value: Any) -> str:
     ("{'V': None, 'p': 2.0}", 'range(2, 5)', 'builtins.len')
     """
     if isinstance(value, np.ndarray):
-        return f"array {digest_of(value)}" if value.ndim and value.dtype != object else repr(value.tolist())
+        return f"array {compute_digest(value)}" if value.ndim and value.dtype != object else repr(value.tolist())
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key!r}: {described(value[key])}" for key in sorted(value)) + "}"
     if hasattr(value, "get_params") and not isinstance(value, type):
@@ -182,5 +182,5 @@ def _refuse_others(folder: Path, record: Mapping[str, Any], data: str, parameter
         )
 
 
-def _say_damaged(path: Path) -> None:
+def _warn_damaged(path: Path) -> None:
     warnings.warn(f"{path} is damaged; what it held is computed again.", UserWarning, stacklevel=2)

@@ -21,7 +21,7 @@ from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score
 from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
-from fastsil.sweep.kmeans import KMeansPath, SharedKMeans, check_n_init, chunks_of, sum_of_squares_about
+from fastsil.sweep.kmeans import KMeansPath, SharedKMeans, check_n_init, iterate_chunks, sum_squares_about
 
 # Clusterers known to call BLAS in many small steps only (k-means++ seeds with products of a few rows), where
 # its threads cost more than they save: k = 8 of 20,000 x 128 took 2.5 s with them and 0.1 s without on a
@@ -70,7 +70,7 @@ def check_n_clusters(n_clusters: Any, n_samples: int) -> tuple[int, ...]:
     return tuple(sorted({int(k) for k in tried}))
 
 
-def seed_of(random_state: Any) -> int:
+def draw_seed(random_state: Any) -> int:
     """The seed that everything in a sweep is drawn by: an int as it is, of another state one is drawn.
 
     Parameters
@@ -167,31 +167,31 @@ class Fitter:
         """
         with threadpool_limits(_thread_limits(clusterer, self._X.shape, self._n_jobs)):
             if isinstance(clusterer, SharedKMeans):
-                path = self._path_of(clusterer)
+                path = self._make_path(clusterer)
                 clusterer.kmeans_ = path.fit(clusterer.n_clusters)
             else:
                 clusterer.fit(self._X)
-        labels = labels_of(clusterer)
+        labels = get_labels(clusterer)
         inertia = getattr(fitted_by(clusterer), "inertia_", None)
-        return labels, float(sum_of_squares_within(self._X, labels) if inertia is None else inertia)
+        return labels, float(sum_squares_within(self._X, labels) if inertia is None else inertia)
 
     def restore(self, clusterer: Any, state: Mapping[str, NDArray[Any]]) -> None:
-        """Make an unfitted clusterer the one that :func:`state_of` was asked about, and go on from it."""
+        """Make an unfitted clusterer the one that :func:`extract_state` was asked about, and go on from it."""
         if isinstance(clusterer, SharedKMeans):
             clusterer.kmeans_ = KMeans(clusterer.n_clusters, init=state["init"], n_init=1)
-            self._path_of(clusterer).go_on_from(clusterer.kmeans_)
+            self._make_path(clusterer).go_on_from(clusterer.kmeans_)
         fitted = fitted_by(clusterer)
         vars(fitted).update(json.loads(str(state["plain"])))
         learned = {name: values for name, values in state.items() if name.startswith(_LEARNED)}
         vars(fitted).update({name.removeprefix(_LEARNED): values for name, values in learned.items()})
 
-    def _path_of(self, clusterer: SharedKMeans) -> KMeansPath:
+    def _make_path(self, clusterer: SharedKMeans) -> KMeansPath:
         if self._path is None:
             self._path = KMeansPath(self._X, n_init=clusterer.n_init, seed=clusterer.random_state)
         return self._path
 
 
-def state_of(fitted: Any) -> dict[str, NDArray[Any]] | None:
+def extract_state(fitted: Any) -> dict[str, NDArray[Any]] | None:
     """What a clusterer learned, as plain arrays; None if some of it is neither arrays nor plain values.
 
     Parameters
@@ -201,7 +201,7 @@ def state_of(fitted: Any) -> dict[str, NDArray[Any]] | None:
     """
     learned = {name: value for name, value in vars(fitted).items() if name not in fitted.get_params(deep=False)}
     arrays = {name: value for name, value in learned.items() if isinstance(value, np.ndarray) and value.dtype != object}
-    plain = {name: _as_plain(value) for name, value in learned.items() if name not in arrays}
+    plain = {name: _to_plain_value(value) for name, value in learned.items() if name not in arrays}
     if any(value is _NOT_PLAIN for value in plain.values()):
         return None
     state = {_LEARNED + name: value for name, value in arrays.items()} | {"plain": np.array(json.dumps(plain))}
@@ -209,7 +209,7 @@ def state_of(fitted: Any) -> dict[str, NDArray[Any]] | None:
     return state | {"init": init} if isinstance(init, np.ndarray) else state
 
 
-def _as_plain(value: Any) -> Any:
+def _to_plain_value(value: Any) -> Any:
     value = value.item() if isinstance(value, np.generic) else value
     return value if value is None or isinstance(value, (bool, int, float, str)) else _NOT_PLAIN
 
@@ -219,7 +219,7 @@ def fitted_by(clusterer: Any) -> Any:
     return clusterer.kmeans_ if isinstance(clusterer, SharedKMeans) else clusterer
 
 
-def labels_of(clusterer: Any) -> Any:
+def get_labels(clusterer: Any) -> Any:
     """Labels of the samples that the clusterer was fitted to."""
     fitted = fitted_by(clusterer)
     if not hasattr(fitted, "labels_"):
@@ -227,25 +227,25 @@ def labels_of(clusterer: Any) -> Any:
     return fitted.labels_
 
 
-def sum_of_squares_within(X: Any, labels: Any) -> float:
+def sum_squares_within(X: Any, labels: Any) -> float:
     """Sum over the samples of ``|x - m|²``, m the mean of the sample's cluster; in float64.
 
     Examples
     --------
     >>> import numpy as np
-    >>> sum_of_squares_within(np.array([[0.0], [2.0], [7.0]]), [0, 0, 1])
+    >>> sum_squares_within(np.array([[0.0], [2.0], [7.0]]), [0, 0, 1])
     2.0
     """
     classes, codes = np.unique(labels, return_inverse=True)
     sums = np.zeros((len(classes), X.shape[1]))
-    for rows, chunk in chunks_of(X):
+    for rows, chunk in iterate_chunks(X):
         one_per_row = (np.ones(len(chunk)), (codes[rows], np.arange(len(chunk))))
         sums += csr_matrix(one_per_row, shape=(len(classes), len(chunk))) @ chunk
     means = sums / np.bincount(codes)[:, None]
-    return sum_of_squares_about(X, means, codes)
+    return sum_squares_about(X, means, codes)
 
 
-def centre_indices(X: Any, labels: Any) -> tuple[float, float]:
+def center_indices(X: Any, labels: Any) -> tuple[float, float]:
     """Indices of Calinski and Harabasz and of Davies and Bouldin, by scikit-learn; NaN for sparse X.
 
     Parameters

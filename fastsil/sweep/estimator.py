@@ -19,12 +19,20 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastsil.runtime.sklearn_compat import available_if
 from fastsil.runtime.threads import resolve_n_jobs
-from fastsil.sweep.checkpoint import Checkpoint, described, digest_of
-from fastsil.sweep.clusterers import check_n_clusters, labels_of, make_clusterers, seed_of
-from fastsil.sweep.feature_space import Components, check_metrics, check_pca, frames_for
+from fastsil.sweep.checkpoint import Checkpoint, compute_digest, described
+from fastsil.sweep.clusterers import check_n_clusters, draw_seed, get_labels, make_clusterers
+from fastsil.sweep.feature_space import Components, check_metrics, check_pca, make_feature_spaces
 from fastsil.sweep.null import check_null
-from fastsil.sweep.one_space import Effort, GeometrySweep, choose_geometry, gaps_of, judged, long_table, sweep_each
-from fastsil.sweep.progress import Listener, SweepEvent, listener_of
+from fastsil.sweep.one_space import (
+    GeometrySweep,
+    SweepSettings,
+    choose_geometry,
+    judge_space,
+    list_shortfalls,
+    long_table,
+    sweep_each,
+)
+from fastsil.sweep.progress import Listener, SweepEvent, make_listener
 from fastsil.sweep.results import SweepRow
 from fastsil.sweep.stability import check_n_stability
 from fastsil.validation import Metric, check_data
@@ -60,7 +68,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         with work that the fits share: see ``n_init``.
     metric : str or callable, default="euclidean"
         Metric of the silhouettes, and by it the geometry of the clustering: rows of length 1 for
-        ``"cosine"`` (centred first for ``"correlation"``), whitened features for ``"mahalanobis"``,
+        ``"cosine"`` (centerd first for ``"correlation"``), whitened features for ``"mahalanobis"``,
         features of unit variance for ``"seuclidean"``; the data as they are for ``"euclidean"`` and every
         other metric, in which k-means has no meaning of its own.
     metrics : sequence of str or callable, optional
@@ -73,8 +81,8 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         they are. Of several, each is tried with every metric.
     n_init : int or "auto", default=10
         Restarts of k-means for each k. So many orders of points, drawn as k-means++ does, seed every k by their first
-        k points; they compete, for a few iterations and on 4,096 rows or somewhat more, with the centres of the k
-        before and a point added. The best one is improved by moving centres, and goes on as a fit of
+        k points; they compete, for a few iterations and on 4,096 rows or somewhat more, with the centers of the k
+        before and a point added. The best one is improved by moving centers, and goes on as a fit of
         :class:`sklearn.cluster.KMeans` to all rows. The inertia is about that of ``KMeans(n_init=n_init)``, and
         never rises from one k to the next. Fewer are faster and leave more luck in the curves. Ignored if
         ``estimator`` is given.
@@ -239,22 +247,24 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         validate_data(self, X, skip_check_array=True)
         ks = check_n_clusters(self.n_clusters, data.shape[0])
         pcas = check_pca(self.pca, data.shape)
-        frames = frames_for(data, metrics, params_of, pcas)
+        frames = make_feature_spaces(data, metrics, params_of, pcas)
         checkpoint, seed = self._opened_checkpoint(data, ks)
         clusterers = make_clusterers(self.estimator, ks, seed, n_init=self.n_init)
         n_jobs = resolve_n_jobs(self.n_jobs)
-        effort = Effort(len(ks), self.n_null, self.null_size, self.null_reference, self.n_stability, seed, n_jobs)
-        with listener_of(self.progress) as listen:
+        effort = SweepSettings(
+            len(ks), self.n_null, self.null_size, self.null_reference, self.n_stability, seed, n_jobs
+        )
+        with make_listener(self.progress) as listen:
             sweeps = sweep_each(frames, data, clusterers, effort, listen, checkpoint)
         self._keep(sweeps, complete=len(sweeps) == len(frames))
-        self.diagnosis_, self.verdict_ = judged(self.best_geometry_, data, sweeps)
-        for words, kind in gaps_of(sweeps, frames, effort):
+        self.diagnosis_, self.verdict_ = judge_space(self.best_geometry_, data, sweeps)
+        for words, kind in list_shortfalls(sweeps, frames, effort):
             warnings.warn(words, kind, stacklevel=2)
         return self
 
     def _opened_checkpoint(self, data: Any, ks: Sequence[int]) -> tuple[Checkpoint | None, int]:
         """The folder to go on from, if there is one, and the seed of the sweep, which a folder may know."""
-        seed = seed_of(self.random_state)
+        seed = draw_seed(self.random_state)
         if self.checkpoint is None:
             return None, seed
         state = self.random_state
@@ -265,7 +275,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         }
         for name in ("estimator", "metric", "metrics", "metric_params", "pca", "n_init", "null_size", "null_reference"):
             parameters[name] = described(getattr(self, name))
-        checkpoint = Checkpoint(self.checkpoint, data=digest_of(data), parameters=parameters, seed=seed)
+        checkpoint = Checkpoint(self.checkpoint, data=compute_digest(data), parameters=parameters, seed=seed)
         return checkpoint, checkpoint.seed
 
     @available_if(_best_can_predict)
@@ -425,7 +435,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         self.best_k_ = chosen.best_k
         self.best_score_ = chosen.best_score
         self.best_estimator_ = chosen.estimators[chosen.best_k]
-        self.labels_ = np.asarray(labels_of(self.best_estimator_))
+        self.labels_ = np.asarray(get_labels(self.best_estimator_))
         self.interrupted_ = not complete or any(sweep.interrupted for sweep in sweeps)
 
 

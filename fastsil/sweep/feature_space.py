@@ -13,13 +13,13 @@ from scipy.sparse import issparse
 from sklearn.decomposition import PCA
 
 from fastsil.engines.metric_maps import apply_map, directions, mahalanobis_map, seuclidean_map, typical_row
-from fastsil.validation import Metric, check_metric, name_of_metric
+from fastsil.validation import Metric, check_metric, get_metric_name
 
 Components = int | float | None
 
 
 @dataclass(frozen=True)
-class Frame:
+class FeatureSpace:
     """A geometry, made for some data.
 
     Attributes
@@ -40,12 +40,12 @@ class Frame:
     params: dict[str, Any]
     pca: Components
     reduction: PCA | None
-    geometry: Geometry
+    geometry: FeatureMap
 
     @property
     def name(self) -> str:
         """Such as ``"cosine, pca 50"``."""
-        name = name_of_metric(self.metric)
+        name = get_metric_name(self.metric)
         return name if self.pca is None else f"{name}, pca {self.pca:g}"
 
     def reduce(self, X: Any) -> Any:
@@ -57,12 +57,12 @@ class Frame:
         return self.geometry.apply(self.reduce(X))
 
 
-def frames_for(
+def make_feature_spaces(
     X: Any,
     metrics: Sequence[Metric],
     params_of: Callable[[Metric], dict[str, Any]],
     pcas: Sequence[Components],
-) -> list[Frame]:
+) -> list[FeatureSpace]:
     """Every metric after every reduction, in the order given.
 
     Parameters
@@ -89,7 +89,7 @@ def frames_for(
         reduced = X if reduction is None else reduction.transform(X)
         for metric in metrics:
             params = params_of(metric)
-            made[metric, pca] = Frame(metric, params, pca, reduction, geometry_of(reduced, metric, params))
+            made[metric, pca] = FeatureSpace(metric, params, pca, reduction, make_feature_map(reduced, metric, params))
     return [made[wanted] for wanted in product(metrics, pcas)]
 
 
@@ -164,7 +164,7 @@ def _fitted_pca(X: Any, pca: Components) -> PCA | None:
 
 
 @dataclass(frozen=True)
-class AsIs:
+class Identity:
     """The data as they are."""
 
     def apply(self, X: Any) -> Any:
@@ -173,12 +173,12 @@ class AsIs:
 
 @dataclass(frozen=True)
 class UnitRows:
-    """Rows of length 1, each centred before if ``centred``: cosine (correlation) distance becomes Euclidean."""
+    """Rows of length 1, each centerd before if ``centerd``: cosine (correlation) distance becomes Euclidean."""
 
-    centred: bool = False
+    centerd: bool = False
 
     def apply(self, X: Any) -> Any:
-        return directions(X, centred=self.centred)
+        return directions(X, centerd=self.centerd)
 
 
 @dataclass(frozen=True)
@@ -207,18 +207,18 @@ class LinearMap:
         return apply_map(X, self.W) + (shift * self.W if self.W.ndim == 1 else shift @ self.W)
 
 
-Geometry = AsIs | UnitRows | LinearMap
+FeatureMap = Identity | UnitRows | LinearMap
 _LINEAR_MAPS: dict[str, Callable[..., NDArray[np.float64]]] = {
     "mahalanobis": mahalanobis_map,
     "seuclidean": seuclidean_map,
 }
 
 
-_ROW_MAPS: dict[str, Geometry] = {"cosine": UnitRows(), "correlation": UnitRows(centred=True)}
+_ROW_MAPS: dict[str, FeatureMap] = {"cosine": UnitRows(), "correlation": UnitRows(centerd=True)}
 _MAKE_DENSE = {*_LINEAR_MAPS, "correlation"}
 
 
-def geometry_of(X: Any, metric: Metric, params: dict[str, Any]) -> Geometry:
+def make_feature_map(X: Any, metric: Metric, params: dict[str, Any]) -> FeatureMap:
     """The map in front of a clusterer that stands for a metric; the data as they are if there is none.
 
     Parameters
@@ -240,4 +240,4 @@ def geometry_of(X: Any, metric: Metric, params: dict[str, Any]) -> Geometry:
         raise ValueError(f"metric={name!r} makes sparse X dense; pass X.toarray(), or reduce X by TruncatedSVD.")
     if name in _LINEAR_MAPS:
         return LinearMap(X.mean(axis=0, dtype=np.float64), _LINEAR_MAPS[name](X, **params))
-    return _ROW_MAPS.get(name, AsIs())
+    return _ROW_MAPS.get(name, Identity())

@@ -17,17 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from fastsil.engines.dispatch import compute_terms_many, seconds_of_shared_pass
+from fastsil.engines.dispatch import compute_terms_many, estimate_shared_pass_seconds
 from fastsil.engines.terms import SilhouetteTerms, Work
-from fastsil.runtime.progress import Tick
-from fastsil.scoring.profile import SilhouetteProfile, profile_of, terms_of
+from fastsil.runtime.progress import ProgressCallback
+from fastsil.scoring.profile import SilhouetteProfile, get_terms, make_profile
 from fastsil.sweep.checkpoint import Arrays, Recall, forget
-from fastsil.sweep.clusterers import Fitter, centre_indices, fitted_by, labels_of, state_of
-from fastsil.sweep.feature_space import Geometry, LinearMap
-from fastsil.sweep.kmeans import SharedKMeans, seconds_of
+from fastsil.sweep.clusterers import Fitter, center_indices, extract_state, fitted_by, get_labels
+from fastsil.sweep.feature_space import FeatureMap, LinearMap
+from fastsil.sweep.kmeans import SharedKMeans, estimate_seconds_of_products
 from fastsil.sweep.progress import Listener, SweepEvent
 from fastsil.sweep.results import SweepRow
-from fastsil.validation import Metric, check_labels, name_of_metric
+from fastsil.validation import Metric, check_labels, get_metric_name
 from fastsil.validation.partition import Partition
 
 # A pass of fewer seconds is not worth waiting for.
@@ -43,14 +43,16 @@ class Space:
     Whitened data spread alike in all directions: the axes along which they ``spread`` are those of before.
     """
 
-    def __init__(self, X: Any, geometry: Geometry, metric: Metric, metric_params: dict[str, Any], n_jobs: int) -> None:
+    def __init__(
+        self, X: Any, geometry: FeatureMap, metric: Metric, metric_params: dict[str, Any], n_jobs: int
+    ) -> None:
         linear = isinstance(geometry, LinearMap)
         self.clustered = geometry.apply(X)
         self.scored = self.clustered if linear else X
         self.spread = X if isinstance(geometry, LinearMap) and geometry.whitens else self.clustered
         self._metric: Metric = "euclidean" if linear else metric
         self._metric_params = {} if linear else metric_params
-        self._metric_name = name_of_metric(metric)
+        self._metric_name = get_metric_name(metric)
         self._dtype = X.dtype
         self._n_jobs = n_jobs
         self._fitter = Fitter(self.clustered, n_jobs=n_jobs)
@@ -67,17 +69,17 @@ class Space:
         """Labels, checked, as samples grouped by cluster."""
         return check_labels(labels, self.scored.shape[0])
 
-    def seconds_of_pass(self) -> float:
+    def estimate_pass_seconds(self) -> float:
         """Rough time of a pass for several labelings on one core; 0 if none is to be had."""
-        return seconds_of_shared_pass(self.scored, self._metric, self._metric_params, n_jobs=1)
+        return estimate_shared_pass_seconds(self.scored, self._metric, self._metric_params, n_jobs=1)
 
-    def seconds_of_fit(self, asked: Any, fitted: Any, measured: float) -> float:
+    def estimate_fit_seconds(self, asked: Any, fitted: Any, measured: float) -> float:
         """Time of a fit on one core: by its iterations if they are known, since no clock gives the same twice."""
         if isinstance(asked, SharedKMeans):
-            return seconds_of(fitted, self.clustered.shape[0], asked.n_init)
+            return estimate_seconds_of_products(fitted, self.clustered.shape[0], asked.n_init)
         return measured * self._n_jobs
 
-    def score(self, partitions: Sequence[Partition], tick: Tick) -> list[SilhouetteProfile]:
+    def score(self, partitions: Sequence[Partition], tick: ProgressCallback) -> list[SilhouetteProfile]:
         """Exact silhouettes of each partition."""
         terms = compute_terms_many(
             self.scored, partitions, self._metric, self._metric_params, n_jobs=self._n_jobs, tick=tick
@@ -87,13 +89,13 @@ class Space:
     def profiles(self, terms: Sequence[SilhouetteTerms], partitions: Sequence[Partition]) -> list[SilhouetteProfile]:
         """Records of mean distances that have been computed."""
         return [
-            profile_of(of_one, partition, dtype=self._dtype, metric=self._metric_name)
+            make_profile(of_one, partition, dtype=self._dtype, metric=self._metric_name)
             for of_one, partition in zip(terms, partitions, strict=True)
         ]
 
 
 @dataclass(frozen=True)
-class Finding:
+class FittedK:
     """A row, and the objects behind it (None if it failed, or has no score); ``asked`` is the clusterer, unfitted."""
 
     row: SweepRow
@@ -104,7 +106,7 @@ class Finding:
 
 def search(
     space: Space, clusterers: Sequence[Any], listen: Listener, recall: Recall = forget
-) -> tuple[list[Finding], bool]:
+) -> tuple[list[FittedK], bool]:
     """Findings for each clusterer, and whether Ctrl-C cut them short.
 
     Parameters
@@ -148,14 +150,14 @@ class _Run:
     """What is found as it goes, and which fits wait for their scores."""
 
     def __init__(self, space: Space, ks: Sequence[int], listen: Listener, recall: Recall) -> None:
-        self.findings: dict[int, Finding] = {}
+        self.findings: dict[int, FittedK] = {}
         self.failures: list[Exception] = []
         self._space = space
         self._recall = recall
         self._asked: dict[int, Any] = {}
         self._waiting: dict[int, Partition] = {}
         self._waited = 0.0
-        self._pass_seconds = space.seconds_of_pass()
+        self._pass_seconds = space.estimate_pass_seconds()
         self._progress = _Progress(ks, self._pass_seconds, listen)
 
     def fit(self, asked: Any) -> None:
@@ -165,9 +167,9 @@ class _Run:
         try:
             clusterer, row = self._fitted(asked, k)
             if k > 1:
-                self._waiting[k] = self._space.partition(labels_of(clusterer))
-                self._waited += self._space.seconds_of_fit(asked, fitted_by(clusterer), row.fit_seconds)
-            self.findings[k] = Finding(row, asked, fitted_by(clusterer))
+                self._waiting[k] = self._space.partition(get_labels(clusterer))
+                self._waited += self._space.estimate_fit_seconds(asked, fitted_by(clusterer), row.fit_seconds)
+            self.findings[k] = FittedK(row, asked, fitted_by(clusterer))
         except Exception as error:
             self._fail(k, error)
         self._progress.add_fit(k, self.findings[k].row.fit_seconds)
@@ -184,9 +186,9 @@ class _Run:
             started = time.perf_counter()
             labels, inertia = self._space.fit(clusterer)
             seconds = time.perf_counter() - started
-            indices = centre_indices(self._space.clustered, labels) if k > 1 else (np.nan, np.nan)
+            indices = center_indices(self._space.clustered, labels) if k > 1 else (np.nan, np.nan)
             numbers = np.array([inertia, seconds, *indices])
-            state = state_of(fitted_by(clusterer))
+            state = extract_state(fitted_by(clusterer))
             return None if state is None else state | {"numbers": numbers}
 
         kept = self._recall(f"fit-{k}", fit)
@@ -247,7 +249,7 @@ class _Run:
 
     def _fail(self, k: int, error: Exception) -> None:
         self.failures.append(error)
-        self.findings[k] = Finding(SweepRow(k, error=f"{type(error).__name__}: {error}"), self._asked[k])
+        self.findings[k] = FittedK(SweepRow(k, error=f"{type(error).__name__}: {error}"), self._asked[k])
 
     def _finish(self, k: int) -> None:
         self._waiting.pop(k, None)
@@ -264,7 +266,7 @@ def _digest(partitions: Sequence[Partition]) -> str:
 def _as_arrays(ks: Sequence[int], profiles: Sequence[SilhouetteProfile]) -> Arrays:
     arrays: Arrays = {}
     for k, profile in zip(ks, profiles, strict=True):
-        terms = terms_of(profile)
+        terms = get_terms(profile)
         arrays |= {f"a-{k}": terms.a, f"b-{k}": terms.b, f"neighbor-{k}": terms.neighbor}
         arrays[f"work-{k}"] = np.array(json.dumps(asdict(terms.work)))
     return arrays
@@ -321,7 +323,7 @@ class _Progress:
         self._shown = min(1.0, max(self._shown, self._share(ahead)))
         self._listen(SweepEvent(n_clusters, stage, self._shown, row))
 
-    def part(self, n_clusters: int, stage: str, n_scores: int) -> Tick:
+    def part(self, n_clusters: int, stage: str, n_scores: int) -> ProgressCallback:
         """Progress of so many scores at once."""
         ahead = 0.0
 

@@ -5,16 +5,16 @@ pairs of samples. Here the starts of a k compete on some of the rows, and the be
 
 * seedings, as by greedy k-means++: orders of points of which the first k seed every k;
 * the solution of the k before with a point added where that lowers the sum of squares most;
-* the best of these, with centres moved from where they are missed least to where they help most.
+* the best of these, with centers moved from where they are missed least to where they help most.
 
-The last step is one fit of scikit-learn's KMeans from the centres that won. From one k to the next the inertia never
+The last step is one fit of scikit-learn's KMeans from the centers that won. From one k to the next the inertia never
 rises: should it, the solution of the k before with a point added goes on to all rows, too, and cannot end higher.
 
 References
 ----------
 D. Arthur, S. Vassilvitskii (2007), "k-means++: the advantages of careful seeding", SODA 2007, 1027-1035.
 A. Likas, N. Vlassis, J. J. Verbeek (2003), "The global k-means clustering algorithm", Pattern Recognition 36, 451-461.
-P. Fränti, J. Kivijärvi (2000), "Randomised local search algorithm for the clustering problem", Pattern Analysis &
+P. Fränti, J. Kivijärvi (2000), "Randomized local search algorithm for the clustering problem", Pattern Analysis &
 Applications 3, 358-369.
 """
 
@@ -37,19 +37,19 @@ _ROWS_PER_CLUSTER = 64
 
 # Starts are compared after so many iterations. The best one goes on until an iteration takes less than this share off
 # the inertia, or for so many at most.
-_HEAT = 5
+_N_SCREENING_ITERATIONS = 5
 _SETTLED = 1e-4
 _MOST = 100
 
-# Points tried for each place of a seeding and for an added centre; more with the logarithm of k, as in scikit-learn.
+# Points tried for each place of a seeding and for an added center; more with the logarithm of k, as in scikit-learn.
 _TRIALS = 2
 
-# Multiplications of rows and centres a second on one core, that fits are reckoned at.
+# Multiplications of rows and centers a second on one core, that fits are reckoned at.
 _RATE = 1.5e10
 # The competition of the starts as iterations on its rows for each restart, moves and settling included.
 _ITERATIONS_PER_RESTART = 10
 
-# Products of rows and centres held at a time.
+# Products of rows and centers held at a time.
 _PRODUCT_BYTES = 8 << 20
 
 # Rows of data looked at at a time where float64 copies are needed.
@@ -122,7 +122,7 @@ class KMeansPath:
         self._n_init = n_init
         self._seed = seed
         self._last: KMeans | None = None
-        self._arena: tuple[_Rows, _Seedings] | None = None
+        self._subsample: tuple[_Rows, _Seedings] | None = None
 
     def fit(self, k: int) -> KMeans:
         """Fit for k, which must be larger than that of the fit before.
@@ -130,19 +130,21 @@ class KMeansPath:
         Returns
         -------
         KMeans
-            Fitted; its ``init`` are the centres that it began from.
+            Fitted; its ``init`` are the centers that it began from.
         """
         random = np.random.default_rng([self._seed, 1, k])
         rows, seedings = self._rows_for(k)
         starts = [seedings.first(k)]
         if self._last is not None:
             before = rows.from_data(self._last.cluster_centers_)
-            starts += [rows.grown(before, k, random)[None] for _ in range(self._n_moves)]
-        best = rows.settled(rows.winner(np.concatenate(starts)))
+            starts += [rows.add_center(before, k, random)[None] for _ in range(self._n_moves)]
+        best = rows.run_to_convergence(rows.find_best_start(np.concatenate(starts)))
         if k > 1:
-            moved = rows.winner(np.stack([rows.moved(best.centres, random) for _ in range(self._n_moves)]))
-            best = rows.settled(moved) if moved.inertia < best.inertia else best
-        fitted = self._fit_all(rows.to_data(best.centres))
+            moved = rows.find_best_start(
+                np.stack([rows.swap_center(best.centers, random) for _ in range(self._n_moves)])
+            )
+            best = rows.run_to_convergence(moved) if moved.inertia < best.inertia else best
+        fitted = self._fit_all(rows.to_data(best.centers))
         if self._last is not None and fitted.inertia_ > self._last.inertia_:
             fitted = self._fit_all(_with_drawn_rows(self._X, self._last.cluster_centers_, k, random))
         self._keep(fitted)
@@ -165,26 +167,26 @@ class KMeansPath:
     def _rows_for(self, k: int) -> tuple[_Rows, _Seedings]:
         # More rows at powers of two only, and drawn anew: a path that goes on from an earlier run meets the same.
         n_rows = min(self._X.shape[0], _ROWS + _ROWS_PER_CLUSTER * (1 << k.bit_length()))
-        if self._arena is None or len(self._arena[0].norms) != n_rows:
+        if self._subsample is None or len(self._subsample[0].norms) != n_rows:
             rows = _Rows(self._X, n_rows, np.random.default_rng([self._seed, 0, n_rows]))
-            self._arena = rows, _Seedings(rows, self._n_init, np.random.default_rng([self._seed, 0, n_rows, 1]))
-        return self._arena
+            self._subsample = rows, _Seedings(rows, self._n_init, np.random.default_rng([self._seed, 0, n_rows, 1]))
+        return self._subsample
 
-    def _fit_all(self, centres: NDArray[Any]) -> KMeans:
-        fitted = KMeans(len(centres), init=centres, n_init=1).fit(self._X)
+    def _fit_all(self, centers: NDArray[Any]) -> KMeans:
+        fitted = KMeans(len(centers), init=centers, n_init=1).fit(self._X)
         if self._X.dtype == np.float32:  # whose sum scikit-learn rounds at every sample
-            fitted.inertia_ = sum_of_squares_about(self._X, fitted.cluster_centers_, fitted.labels_)
+            fitted.inertia_ = sum_squares_about(self._X, fitted.cluster_centers_, fitted.labels_)
         return fitted
 
 
-def seconds_of(fitted: KMeans, n_samples: int, n_init: int) -> float:
+def estimate_seconds_of_products(fitted: KMeans, n_samples: int, n_init: int) -> float:
     """Rough time of a fit of a path on one core, by its iterations: the same on every run, as a clock is not.
 
     Examples
     --------
     >>> import numpy as np
     >>> X = np.random.default_rng(0).normal(size=(500, 8))
-    >>> 0 < seconds_of(KMeansPath(X, n_init=2, seed=0).fit(3), 500, 2) < 0.01
+    >>> 0 < estimate_seconds_of_products(KMeansPath(X, n_init=2, seed=0).fit(3), 500, 2) < 0.01
     True
     """
     on_all = n_samples * (fitted.n_iter_ + 1)
@@ -193,9 +195,9 @@ def seconds_of(fitted: KMeans, n_samples: int, n_init: int) -> float:
 
 
 class _Solution(NamedTuple):
-    """Centres and their inertia, both of the rows that starts compete on."""
+    """Centers and their inertia, both of the rows that starts compete on."""
 
-    centres: NDArray[Any]
+    centers: NDArray[Any]
     inertia: float
 
 
@@ -211,11 +213,11 @@ class _Rows:
         self.X: Any = drawn if self._sparse else np.asarray(drawn - self.shift, dtype=X.dtype)
         self.norms: NDArray[Any] = row_norms(self.X, squared=True)
 
-    def from_data(self, centres: NDArray[Any]) -> NDArray[Any]:
-        return np.asarray(centres - self.shift, dtype=self.X.dtype)
+    def from_data(self, centers: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(centers - self.shift, dtype=self.X.dtype)
 
-    def to_data(self, centres: NDArray[Any]) -> NDArray[Any]:
-        return np.asarray(centres + self.shift, dtype=self.X.dtype)
+    def to_data(self, centers: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(centers + self.shift, dtype=self.X.dtype)
 
     def at(self, rows: Any) -> NDArray[Any]:
         """These rows, dense."""
@@ -227,10 +229,10 @@ class _Rows:
         squares = self.norms + row_norms(points, squared=True)[:, None] - 2 * products
         return np.asarray(np.maximum(squares, 0, out=squares))
 
-    def drawn(self, nearest: NDArray[Any], trials: int, random: np.random.Generator) -> tuple[int, NDArray[Any]]:
+    def draw_center(self, nearest: NDArray[Any], trials: int, random: np.random.Generator) -> tuple[int, NDArray[Any]]:
         """The best of some rows drawn in proportion to ``nearest``, and what it makes of ``nearest``.
 
-        ``nearest`` are squared distances of all rows to their nearest centres; the best one takes most off their sum.
+        ``nearest`` are squared distances of all rows to their nearest centers; the best one takes most off their sum.
         """
         cumulated = np.cumsum(nearest, dtype=np.float64)
         rows = np.searchsorted(cumulated, random.uniform(size=trials) * cumulated[-1])
@@ -239,49 +241,49 @@ class _Rows:
         best = int(squares.sum(axis=1).argmin())
         return int(rows[best]), squares[best]
 
-    def grown(self, centres: NDArray[Any], k: int, random: np.random.Generator) -> NDArray[Any]:
-        """The centres and more of them, k in all."""
-        nearest = self.squares(centres).min(axis=0)
+    def add_center(self, centers: NDArray[Any], k: int, random: np.random.Generator) -> NDArray[Any]:
+        """The centers and more of them, k in all."""
+        nearest = self.squares(centers).min(axis=0)
         added = []
-        for _ in range(len(centres), k):
-            row, nearest = self.drawn(nearest, _trials(k), random)
+        for _ in range(len(centers), k):
+            row, nearest = self.draw_center(nearest, _trials(k), random)
             added.append(row)
-        return np.concatenate([centres, self.at(added)])
+        return np.concatenate([centers, self.at(added)])
 
-    def moved(self, centres: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
-        """The centres, the one that is missed least moved to where it helps most."""
-        squares = self.squares(centres)
+    def swap_center(self, centers: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
+        """The centers, the one that is missed least moved to where it helps most."""
+        squares = self.squares(centers)
         own, second = np.partition(squares, 1, axis=0)[:2]
         nearest = squares.argmin(axis=0)
-        least = int(np.bincount(nearest, weights=second - own, minlength=len(centres)).argmin())
-        row, _ = self.drawn(np.where(nearest == least, second, own), _trials(len(centres)), random)
-        return np.concatenate([np.delete(centres, least, axis=0), self.at([row])])
+        least = int(np.bincount(nearest, weights=second - own, minlength=len(centers)).argmin())
+        row, _ = self.draw_center(np.where(nearest == least, second, own), _trials(len(centers)), random)
+        return np.concatenate([np.delete(centers, least, axis=0), self.at([row])])
 
-    def winner(self, starts: NDArray[Any]) -> _Solution:
+    def find_best_start(self, starts: NDArray[Any]) -> _Solution:
         """The best of several starts, of shape (n_starts, k, n_features), after a few iterations."""
         at_once = max(1, _PRODUCT_BYTES // (len(self.norms) * starts.shape[1] * self.X.dtype.itemsize))
         solutions: list[_Solution] = []
         for low in range(0, len(starts), at_once):
-            centres = starts[low : low + at_once]
-            for _ in range(_HEAT):
-                centres, inertias = self._iterate(centres)
-            solutions += map(_Solution, centres, inertias.tolist())
+            centers = starts[low : low + at_once]
+            for _ in range(_N_SCREENING_ITERATIONS):
+                centers, inertias = self._iterate(centers)
+            solutions += map(_Solution, centers, inertias.tolist())
         return min(solutions, key=lambda solution: solution.inertia)
 
-    def settled(self, solution: _Solution) -> _Solution:
+    def run_to_convergence(self, solution: _Solution) -> _Solution:
         """The solution after iterations until they hardly improve it."""
         for _ in range(_MOST):
-            centres, inertias = self._iterate(solution.centres[None])
-            better = _Solution(centres[0], float(inertias[0]))
+            centers, inertias = self._iterate(solution.centers[None])
+            better = _Solution(centers[0], float(inertias[0]))
             if better.inertia >= (1 - _SETTLED) * solution.inertia:
                 return better
             solution = better
         return solution
 
     def _iterate(self, starts: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        """One iteration from each start: means of the rows nearest to each centre, and inertias about these means.
+        """One iteration from each start: means of the rows nearest to each center, and inertias about these means.
 
-        A centre that no row is nearest to stays.
+        A center that no row is nearest to stays.
         """
         n_starts, k, n_features = starts.shape
         n_rows = len(self.norms)
@@ -321,7 +323,7 @@ class _Seedings:
 
     def _extend(self) -> None:
         trials = _trials(self._orders.shape[1])
-        added = [self._rows.drawn(nearest, trials, self._random) for nearest in self._nearest]
+        added = [self._rows.draw_center(nearest, trials, self._random) for nearest in self._nearest]
         self._orders = np.column_stack([self._orders, [row for row, _ in added]])
         self._nearest = [nearest for _, nearest in added]
 
@@ -330,30 +332,30 @@ def _trials(k: int) -> int:
     return _TRIALS + int(np.log(k))
 
 
-def _with_drawn_rows(X: Any, centres: NDArray[Any], k: int, random: np.random.Generator) -> NDArray[Any]:
-    """The centres and rows of all data, k in all, drawn in proportion to the squared distance to the nearest centre."""
+def _with_drawn_rows(X: Any, centers: NDArray[Any], k: int, random: np.random.Generator) -> NDArray[Any]:
+    """The centers and rows of all data, k in all, drawn in proportion to the squared distance to the nearest center."""
     sparse = bool(issparse(X))
-    while len(centres) < k:
-        cumulated = np.cumsum(pairwise_distances_argmin_min(X, centres)[1] ** 2, dtype=np.float64)
+    while len(centers) < k:
+        cumulated = np.cumsum(pairwise_distances_argmin_min(X, centers)[1] ** 2, dtype=np.float64)
         row = min(int(np.searchsorted(cumulated, random.uniform() * cumulated[-1])), X.shape[0] - 1)
         added: Any = X[[row]]
-        centres = np.concatenate([centres, added.toarray() if sparse else added])
-    return centres
+        centers = np.concatenate([centers, added.toarray() if sparse else added])
+    return centers
 
 
-def sum_of_squares_about(X: Any, centres: NDArray[Any], codes: NDArray[Any]) -> float:
-    """Sum over the samples of ``|x - c|²``, c the centre of the sample's cluster; in float64.
+def sum_squares_about(X: Any, centers: NDArray[Any], codes: NDArray[Any]) -> float:
+    """Sum over the samples of ``|x - c|²``, c the center of the sample's cluster; in float64.
 
     Examples
     --------
     >>> import numpy as np
-    >>> sum_of_squares_about(np.array([[0.0], [2.0], [7.0]]), np.array([[1.0], [7.0]]), np.array([0, 0, 1]))
+    >>> sum_squares_about(np.array([[0.0], [2.0], [7.0]]), np.array([[1.0], [7.0]]), np.array([0, 0, 1]))
     2.0
     """
-    return sum(float(np.square(chunk - centres[codes[rows]]).sum()) for rows, chunk in chunks_of(X))
+    return sum(float(np.square(chunk - centers[codes[rows]]).sum()) for rows, chunk in iterate_chunks(X))
 
 
-def chunks_of(X: Any) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+def iterate_chunks(X: Any) -> Iterator[tuple[slice, NDArray[np.float64]]]:
     """Rows of samples, some at a time, as float64."""
     sparse = bool(issparse(X))
     step = max(1, _CHUNK_BYTES // (8 * X.shape[1]))

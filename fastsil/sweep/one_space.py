@@ -20,18 +20,26 @@ from fastsil.scoring.diagnosis import Diagnosis
 from fastsil.scoring.profile import SilhouetteProfile
 from fastsil.sweep.checkpoint import Checkpoint, Recall, forget
 from fastsil.sweep.clusterers import generator_for
-from fastsil.sweep.feature_space import Components, Frame
-from fastsil.sweep.fit_and_score import Finding, Space, search
+from fastsil.sweep.feature_space import Components, FeatureSpace
+from fastsil.sweep.fit_and_score import FittedK, Space, search
 from fastsil.sweep.null import NullComparison, compare_with_null, with_null_columns
 from fastsil.sweep.progress import Listener, Stages
-from fastsil.sweep.results import SweepRow, columns_of
-from fastsil.sweep.stability import Stability, measure_stability, share_of_samples, with_stability_columns
-from fastsil.sweep.verdict import Verdict, choose_k, compare_geometries, furthest_geometry, furthest_k, judge, lowest_k
-from fastsil.validation import name_of_metric
+from fastsil.sweep.results import SweepRow, make_columns
+from fastsil.sweep.stability import Stability, choose_sample_share, measure_stability, with_stability_columns
+from fastsil.sweep.verdict import (
+    Verdict,
+    choose_k,
+    compare_geometries,
+    find_furthest_space,
+    judge,
+    k_with_largest_excess,
+    lowest_k,
+)
+from fastsil.validation import get_metric_name
 
 
 @dataclass(frozen=True)
-class Effort:
+class SweepSettings:
     """How much a sweep does, and with what.
 
     Attributes
@@ -83,7 +91,7 @@ class GeometrySweep:
         Whether Ctrl-C ended it before all was done.
     """
 
-    frame: Frame
+    frame: FeatureSpace
     rows: tuple[SweepRow, ...]
     estimators: dict[int, Any]
     profiles: dict[int, SilhouetteProfile]
@@ -97,7 +105,7 @@ class GeometrySweep:
 
     @property
     def metric(self) -> str:
-        return name_of_metric(self.frame.metric)
+        return get_metric_name(self.frame.metric)
 
     @property
     def pca(self) -> Components:
@@ -106,7 +114,7 @@ class GeometrySweep:
     @cached_property
     def results(self) -> dict[str, NDArray[Any]]:
         """The rows as columns."""
-        return columns_of(self.rows)
+        return make_columns(self.rows)
 
     @property
     def best_k(self) -> int:
@@ -129,7 +137,7 @@ class GeometrySweep:
         """The row at which the data rise furthest above data without clusters."""
         if not np.isfinite(self.results["null_excess"]).any():
             return None
-        k = furthest_k(self.results)
+        k = k_with_largest_excess(self.results)
         return next(row for row in self.rows if row.n_clusters == k)
 
     @property
@@ -139,10 +147,10 @@ class GeometrySweep:
 
 
 def sweep_each(
-    frames: Sequence[Frame],
+    frames: Sequence[FeatureSpace],
     X: Any,
     clusterers: Sequence[Any],
-    effort: Effort,
+    effort: SweepSettings,
     listen: Listener,
     checkpoint: Checkpoint | None,
 ) -> list[GeometrySweep]:
@@ -152,7 +160,9 @@ def sweep_each(
         recall: Recall = forget if checkpoint is None else checkpoint.recall(f"{place}-")
         name = frame.name if len(frames) > 1 else ""
         try:
-            sweeps.append(sweep_in(frame, X, clusterers, effort, _part_of(listen, place, len(frames), name), recall))
+            sweeps.append(
+                sweep_in(frame, X, clusterers, effort, _scale_listener(listen, place, len(frames), name), recall)
+            )
         except KeyboardInterrupt:
             if not sweeps:
                 raise
@@ -163,7 +173,7 @@ def sweep_each(
 
 
 def sweep_in(
-    frame: Frame, X: Any, clusterers: Sequence[Any], effort: Effort, listen: Listener, recall: Recall
+    frame: FeatureSpace, X: Any, clusterers: Sequence[Any], effort: SweepSettings, listen: Listener, recall: Recall
 ) -> GeometrySweep:
     """Cluster, score and compare in one geometry.
 
@@ -176,14 +186,14 @@ def sweep_in(
     """
     data = frame.reduce(X)
 
-    def space_of(samples: Any, n_jobs: int = 1) -> Space:
+    def make_space(samples: Any, n_jobs: int = 1) -> Space:
         return Space(samples, frame.geometry, frame.metric, frame.params, n_jobs)
 
     stages = Stages(listen, _work(effort, data.shape[0]))
-    findings, interrupted = search(space_of(data, effort.n_jobs), clusterers, stages.listener("sweep"), recall)
+    findings, interrupted = search(make_space(data, effort.n_jobs), clusterers, stages.listener("sweep"), recall)
     null, stability = None, None
     if not interrupted:
-        null, stability, interrupted = _compare(data, space_of, findings, effort, stages, recall)
+        null, stability, interrupted = _compare(data, make_space, findings, effort, stages, recall)
     rows = [finding.row for finding in findings]
     rows = rows if null is None else with_null_columns(rows, null)
     rows = rows if stability is None else with_stability_columns(rows, stability)
@@ -199,7 +209,7 @@ def sweep_in(
     )
 
 
-def judged(sweep: GeometrySweep, X: Any, sweeps: Sequence[GeometrySweep]) -> tuple[Diagnosis | None, Verdict]:
+def judge_space(sweep: GeometrySweep, X: Any, sweeps: Sequence[GeometrySweep]) -> tuple[Diagnosis | None, Verdict]:
     """Diagnosis of the chosen k, if it has scores, and what the sweep amounts to.
 
     Parameters
@@ -238,7 +248,7 @@ def choose_geometry(sweeps: Sequence[GeometrySweep]) -> int:
     """Place of the geometry in which the data rise furthest above data without clusters; the first without these."""
     if len(sweeps) == 1 or any(np.isnan(sweep.p_value) or np.isnan(sweep.excess) for sweep in sweeps):
         return 0
-    return furthest_geometry(sweeps)
+    return find_furthest_space(sweeps)
 
 
 def long_table(sweeps: Sequence[GeometrySweep]) -> dict[str, NDArray[Any]]:
@@ -248,12 +258,12 @@ def long_table(sweeps: Sequence[GeometrySweep]) -> dict[str, NDArray[Any]]:
     return {
         "metric": np.repeat([sweep.metric for sweep in sweeps], counts),
         "pca": np.repeat(pcas, counts),
-        **columns_of([row for sweep in sweeps for row in sweep.rows]),
+        **make_columns([row for sweep in sweeps for row in sweep.rows]),
     }
 
 
-def gaps_of(
-    sweeps: Sequence[GeometrySweep], frames: Sequence[Frame], effort: Effort
+def list_shortfalls(
+    sweeps: Sequence[GeometrySweep], frames: Sequence[FeatureSpace], effort: SweepSettings
 ) -> Iterator[tuple[str, type[Warning]]]:
     """Which k failed, and what an interruption left out: words of warnings, and their kinds."""
     several = len(frames) > 1
@@ -285,23 +295,23 @@ def _listed(rows: Sequence[SweepRow]) -> str:
     return ", ".join(str(row.n_clusters) for row in rows)
 
 
-def _part_of(listen: Listener, place: int, count: int, geometry: str) -> Listener:
+def _scale_listener(listen: Listener, place: int, count: int, geometry: str) -> Listener:
     """Progress of one geometry of several, all alike."""
     return lambda event: listen(replace(event, share=(place + event.share) / count, geometry=geometry))
 
 
-def _work(effort: Effort, n_samples: int) -> dict[str, float]:
+def _work(effort: SweepSettings, n_samples: int) -> dict[str, float]:
     """Work of the stages, in sweeps of all samples."""
     # The data are one more set among them.
     null = (effort.n_null + 1) * min(effort.null_size, n_samples) / n_samples if effort.n_null else 0.0
-    return {"sweep": 1.0, "null sets": null, "stability": 2 * effort.n_stability * share_of_samples(n_samples)}
+    return {"sweep": 1.0, "null sets": null, "stability": 2 * effort.n_stability * choose_sample_share(n_samples)}
 
 
 def _compare(
     data: Any,
-    space_of: Callable[[Any], Space],
-    findings: Sequence[Finding],
-    effort: Effort,
+    make_space: Callable[[Any], Space],
+    findings: Sequence[FittedK],
+    effort: SweepSettings,
     stages: Stages,
     recall: Recall,
 ) -> tuple[NullComparison | None, Stability | None, bool]:
@@ -313,7 +323,7 @@ def _compare(
         if effort.n_null and scored:
             null = compare_with_null(
                 data,
-                space_of,
+                make_space,
                 clusterers,
                 ([finding.row.silhouette for finding in scored], [finding.row.inertia for finding in scored]),
                 n_null=effort.n_null,
@@ -327,7 +337,7 @@ def _compare(
         if effort.n_stability and scored:
             stability = measure_stability(
                 data,
-                space_of,
+                make_space,
                 clusterers,
                 n_stability=effort.n_stability,
                 random=generator_for("stability", effort.seed),

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from fastsil.runtime.progress import Tick, progress_bar
+from fastsil.runtime.progress import ProgressCallback, progress_bar
 from fastsil.sweep.results import SweepRow
 
 
@@ -42,7 +42,7 @@ Listener = Callable[[SweepEvent], None]
 
 
 @contextlib.contextmanager
-def listener_of(progress: bool | Listener) -> Iterator[Listener]:
+def make_listener(progress: bool | Listener) -> Iterator[Listener]:
     if callable(progress):
         yield progress
         return
@@ -70,7 +70,7 @@ class Stages:
         end = self._spans[name][1]
         return lambda event: self._listen(replace(event, share=event.share * end))
 
-    def tick(self, name: str) -> Tick:
+    def tick(self, name: str) -> ProgressCallback:
         """Of a further stage."""
         done, end = self._spans[name]
         whole = end - done

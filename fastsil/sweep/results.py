@@ -70,7 +70,7 @@ class SweepRow:
     error: str = ""
 
 
-def columns_of(rows: Sequence[SweepRow]) -> dict[str, NDArray[Any]]:
+def make_columns(rows: Sequence[SweepRow]) -> dict[str, NDArray[Any]]:
     """Rows as columns, the shape of ``sweep_results_``."""
     return {field.name: np.array([getattr(row, field.name) for row in rows]) for field in fields(SweepRow)}
 
@@ -81,7 +81,7 @@ def with_columns(
     """Rows with further values for those k that are among ``n_clusters``, the k of the columns' entries."""
     place = {int(k): at for at, k in enumerate(n_clusters)}
 
-    def of_row(row: SweepRow) -> dict[str, Any]:
+    def row_values(row: SweepRow) -> dict[str, Any]:
         return {name: float(column[place[row.n_clusters]]) for name, column in columns.items()}
 
-    return [replace(row, **of_row(row)) if row.n_clusters in place else row for row in rows]
+    return [replace(row, **row_values(row)) if row.n_clusters in place else row for row in rows]

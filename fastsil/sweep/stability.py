@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.metrics import adjusted_rand_score
 
-from fastsil.runtime.progress import Tick, ignore_progress
+from fastsil.runtime.progress import ProgressCallback, ignore_progress
 from fastsil.runtime.threads import run_tasks
 from fastsil.sweep.checkpoint import Arrays, Recall, forget
 from fastsil.sweep.clusterers import fits_at_once
@@ -89,20 +89,20 @@ def check_n_stability(n_stability: Any) -> None:
         raise ValueError(f"n_stability={n_stability} is negative; pass 0 for none, or some pairs of parts, such as 5.")
 
 
-def share_of_samples(n_samples: int) -> float:
+def choose_sample_share(n_samples: int) -> float:
     """Share of the samples that one part has."""
     return _part_size(n_samples) / n_samples
 
 
 def measure_stability(
     X: Any,
-    space_of: Callable[[Any], Space],
+    make_space: Callable[[Any], Space],
     clusterers: Sequence[Any],
     *,
     n_stability: int,
     random: np.random.Generator,
     n_jobs: int,
-    tick: Tick = ignore_progress,
+    tick: ProgressCallback = ignore_progress,
     recall: Recall = forget,
 ) -> Stability:
     """Cluster pairs of random parts of the data, and compare each pair where it overlaps.
@@ -111,8 +111,8 @@ def measure_stability(
     ----------
     X : ndarray or CSR matrix of shape (n_samples, n_features)
         The data. Of more than 12,500 samples so many are drawn for each pair.
-    space_of : callable
-        ``space_of(X)``: samples in the form that is clustered.
+    make_space : callable
+        ``make_space(X)``: samples in the form that is clustered.
     clusterers : sequence of clusterer
         One for each k from 2 on, rising; they are cloned.
     n_stability : int
@@ -133,7 +133,7 @@ def measure_stability(
 
     def compare(pair: int, stop: NDArray[np.uint8]) -> None:
         def compute() -> Arrays | None:
-            agreement = _agreement(X, space_of, clusterers, _draw_parts(X.shape[0], size, generators[pair]), stop)
+            agreement = _agreement(X, make_space, clusterers, _draw_parts(X.shape[0], size, generators[pair]), stop)
             return None if stop[0] else {"scores": agreement}
 
         kept = recall(f"stability-{pair}", compute)
@@ -148,7 +148,7 @@ def measure_stability(
 
 def _agreement(
     X: Any,
-    space_of: Callable[[Any], Space],
+    make_space: Callable[[Any], Space],
     clusterers: Sequence[Any],
     parts: tuple[NDArray[np.intp], NDArray[np.intp]],
     stop: NDArray[np.uint8],
@@ -156,7 +156,7 @@ def _agreement(
     """Adjusted Rand index of the clusterings of two parts for each clusterer; NaN where one fails."""
     scores = np.full(len(clusterers), np.nan)
     shared, in_first, in_second = np.intersect1d(*parts, assume_unique=True, return_indices=True)
-    spaces = [space_of(X[rows]) for rows in parts]
+    spaces = [make_space(X[rows]) for rows in parts]
     for place, clusterer in enumerate(clusterers):
         if stop[0] or not len(shared):
             break

@@ -21,10 +21,10 @@ from fastsil.validation.arguments import (
     check_space,
     check_tol,
     check_undefined,
-    name_of_metric,
+    get_metric_name,
 )
-from fastsil.validation.data import check_data, check_finite, is_dask_array, samples_at
-from fastsil.validation.distances import check_distances_between, check_row_of_distances, diagonal_tolerance
+from fastsil.validation.data import check_data, check_finite, is_dask_array, take_samples
+from fastsil.validation.distances import check_distance_row, check_distances_between, diagonal_tolerance
 from fastsil.validation.labels import (
     check_ignored,
     check_labelings,
@@ -41,6 +41,7 @@ __all__ = [
     "check_average",
     "check_confidence",
     "check_data",
+    "check_distance_row",
     "check_finite",
     "check_ignored",
     "check_integer",
@@ -50,7 +51,6 @@ __all__ = [
     "check_n_classes",
     "check_part_labels",
     "check_refine_to",
-    "check_row_of_distances",
     "check_sample_size",
     "check_scored",
     "check_scored_labels",
@@ -58,10 +58,10 @@ __all__ = [
     "check_tol",
     "check_undefined",
     "diagonal_tolerance",
+    "get_metric_name",
     "have_another_label",
     "is_dask_array",
-    "name_of_metric",
-    "samples_at",
+    "take_samples",
 ]
 
 
@@ -75,7 +75,7 @@ def check_scored(
     if kept is None:
         return X, partition, None
     rows = np.flatnonzero(kept)
-    drawn = samples_at(X, rows, metric)
+    drawn = take_samples(X, rows, metric)
     if metric == "precomputed":
         # Here, where rows have the numbers that the caller knows.
         check_distances_between(X, rows, drawn)

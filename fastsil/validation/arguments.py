@@ -26,7 +26,7 @@ def check_metric(metric: Any) -> Metric:
     )
 
 
-def name_of_metric(metric: Metric) -> str:
+def get_metric_name(metric: Metric) -> str:
     """What a metric is called; of a callable, its own name."""
     return metric if isinstance(metric, str) else getattr(metric, "__name__", "callable")
 

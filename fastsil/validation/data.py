@@ -46,7 +46,7 @@ def check_data(X: Any, *, metric: Metric = "euclidean", first_row: int = 0) -> A
         (``metric="precomputed"``) and data for other engines than ours keep their type.
     metric : str or callable
         Only ``"precomputed"`` matters: distances must be square. Their values are checked by
-        :func:`fastsil.validation.check_row_of_distances`, in the pass that reads them.
+        :func:`fastsil.validation.check_distance_row`, in the pass that reads them.
     first_row : int
         Number of the first row, for messages, where X is a part of the data.
 
@@ -126,7 +126,7 @@ def check_finite(X: Any, *, first_row: int = 0) -> None:
         raise_not_finite(values[place], first_row + row, column)
 
 
-def samples_at(X: Any, rows: NDArray[np.intp], metric: Metric) -> Any:
+def take_samples(X: Any, rows: NDArray[np.intp], metric: Metric) -> Any:
     """Some samples of checked data, copied; of distances, those between them."""
     if not is_sparse(X):
         require(

@@ -29,10 +29,10 @@ def check_distances_between(X: Any, rows: NDArray[np.intp], drawn: Any) -> None:
     ):
         return
     for row in rows:
-        check_row_of_distances(X, int(row), of=rows)
+        check_distance_row(X, int(row), of=rows)
 
 
-def check_row_of_distances(X: Any, row: int, *, of: NDArray[np.intp] | None = None) -> None:
+def check_distance_row(X: Any, row: int, *, of: NDArray[np.intp] | None = None) -> None:
     """Raise a ValueError if a row of distances (an array or a CSR matrix) is not what scikit-learn takes.
 
     Distances are finite and not negative. On the diagonal they are 0, up to 100 eps for floating-point types.

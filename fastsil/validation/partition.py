@@ -87,7 +87,7 @@ def sorted_by_cluster(clusters: NDArray[np.integer[Any]], n_clusters: int) -> ND
     return np.argsort(narrow, kind="stable").astype(np.intp, copy=False)
 
 
-def least_of_groups(
+def find_group_minima(
     groups: NDArray[np.integer[Any]], values: NDArray[np.float64], n_groups: int
 ) -> NDArray[np.float64]:
     """The least value of each group."""
@@ -96,9 +96,9 @@ def least_of_groups(
     return smallest
 
 
-def index_of_least(groups: NDArray[np.integer[Any]], values: NDArray[np.float64], n_groups: int) -> NDArray[np.intp]:
+def find_group_argmin(groups: NDArray[np.integer[Any]], values: NDArray[np.float64], n_groups: int) -> NDArray[np.intp]:
     """For each group, the first index of its least value; every group occurs."""
-    indices = np.flatnonzero(values == least_of_groups(groups, values, n_groups)[groups])
+    indices = np.flatnonzero(values == find_group_minima(groups, values, n_groups)[groups])
     first = np.empty(n_groups, dtype=np.intp)
     # Written from the last to the first, so that the first one stays.
     first[groups[indices[::-1]]] = indices[::-1]

@@ -57,20 +57,20 @@ def test_a_module_runs_on_fastsil(folder):
 
 SURROUNDINGS = """
 import os, pickle, sys
-import neighbour
+import neighbor
 class Thing: pass
 thing = pickle.loads(pickle.dumps(Thing()))
 names = sorted(set(globals()) - {"__annotations__", "__cached__"})
 print(__name__, sys.argv, __file__, os.path.realpath(sys.path[0]), type(thing) is Thing)
 print(names, __package__, __spec__ is None)
-print(neighbour.__file__)
+print(neighbor.__file__)
 """
 
 
 @pytest.mark.parametrize("script", ["inner/script.py", "./inner/script.py"])
 def test_surroundings_of_a_script_are_those_of_python(folder, script):
     write(folder / "inner" / "script.py", SURROUNDINGS)
-    write(folder / "inner" / "neighbour.py", "")
+    write(folder / "inner" / "neighbor.py", "")
     plain = python(script, "--k", "2", "-h")
     assert plain.returncode == 0
     ours = python("-m", "fastsil", script, "--k", "2", "-h")
@@ -80,7 +80,7 @@ def test_surroundings_of_a_script_are_those_of_python(folder, script):
 def test_surroundings_of_a_module_are_those_of_python(folder):
     write(folder / "package" / "__init__.py", "")
     write(folder / "package" / "program.py", SURROUNDINGS.replace("__spec__ is None", "__spec__.name"))
-    write(folder / "neighbour.py", "")
+    write(folder / "neighbor.py", "")
     plain = python("-m", "package.program", "a")
     assert plain.returncode == 0
     assert python("-m", "fastsil", "-m", "package.program", "a").stdout == plain.stdout

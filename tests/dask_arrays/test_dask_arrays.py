@@ -22,7 +22,7 @@ from fastsil import (
     silhouette_samples_many,
     silhouette_score,
 )
-from strategies import labelled_data, seeds
+from strategies import labeled_data, seeds
 
 da = pytest.importorskip("dask.array", exc_type=ImportError)
 dask = pytest.importorskip("dask")
@@ -56,7 +56,7 @@ def cut(X, chunks):
 
 
 @metrics
-@given(data=labelled_data(scales=st.integers(-3, 3)), seed=seeds())
+@given(data=labeled_data(scales=st.integers(-3, 3)), seed=seeds())
 @settings(max_examples=15)
 def test_any_chunks_give_the_samples_of_one_array(metric, data, seed):
     X, labels = data
@@ -255,7 +255,7 @@ def test_merged_shapes_bound_the_scatter(seed, n_features):
     u = rng.normal(size=(90, n_features)) * np.arange(1, n_features + 1) ** -rng.uniform(0, 2)
     edges = np.unique(rng.integers(1, 90, size=3))
     parts = [
-        shapes.shapes_of_rows(part, np.zeros(len(part), np.int32), np.zeros((1, n_features)))
+        shapes.sketch_rows(part, np.zeros(len(part), np.int32), np.zeros((1, n_features)))
         for part in np.split(u, edges)
     ]
     merged = shapes.merge_shapes([None, *parts])
@@ -325,7 +325,7 @@ def test_a_task_on_two_blocks_adds_only_what_is_asked_for():
     X, labels = overlapping(200)
     codes = labels.astype(np.int32)
     extent = euclidean.measure_block(X, labels, 0, Ignored())
-    survey = euclidean.survey_of(extent, X.dtype, Ignored())
+    survey = euclidean.make_survey(extent, X.dtype, Ignored())
     needed = euclidean.Needed(np.array([3, 5, 4]), np.array([0, 0, 2], np.int32))
     before = np.array([1.0, 2.0, 3.0])
     sums = euclidean.add_block(before, X[:10], needed, X[100:], codes[100:], survey)

@@ -9,7 +9,7 @@ from assertions import assert_same_bits, assert_terms_close
 from fastsil.engines.euclidean.approximation import EuclideanRows
 from fastsil.engines.euclidean.approximation import moment_table as table
 from fastsil.validation.partition import partition_from_codes
-from strategies import labelled_data
+from strategies import labeled_data
 
 DTYPES = [np.float32, np.float64]
 
@@ -37,7 +37,7 @@ def assert_intervals_hold(X, codes):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_intervals_hold_for_drawn_data(dtype):
-    @given(labelled_data(dtype=dtype))
+    @given(labeled_data(dtype=dtype))
     def check(data):
         assert_intervals_hold(*data)
 

@@ -16,7 +16,7 @@ from assertions import assert_same_bits, assert_terms_close
 from fastsil.engines.terms import SilhouetteTerms
 from fastsil.runtime.progress import ignore_progress
 from fastsil.validation.partition import partition_from_codes
-from strategies import labelled_data
+from strategies import labeled_data
 
 # Rounding a row to length 1 moves it by 1e-16: where a and b are both below this, rows are parallel but for that.
 ANGLE = 1e-4
@@ -207,12 +207,12 @@ def assert_drawn_terms_close(case, X, codes):
 
 
 @cases
-@given(data=labelled_data(dtype=np.float32))
+@given(data=labeled_data(dtype=np.float32))
 def test_terms_equal_the_reference_hypothesis_float32(case, data):
     assert_drawn_terms_close(case, *data)
 
 
 @cases
-@given(data=labelled_data(dtype=np.float64))
+@given(data=labeled_data(dtype=np.float64))
 def test_terms_equal_the_reference_hypothesis_float64(case, data):
     assert_drawn_terms_close(case, *data)

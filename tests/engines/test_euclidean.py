@@ -22,8 +22,8 @@ def codes_of(sizes, rng):
 
 def overlapping_with_a_power_law_spectrum(rng, codes):
     spectrum = np.arange(1, 25) ** -0.7
-    centres = 0.5 * rng.normal(size=(len(SIZES), 24))
-    return (centres[codes] + rng.normal(size=(len(codes), 24))) * spectrum
+    centers = 0.5 * rng.normal(size=(len(SIZES), 24))
+    return (centers[codes] + rng.normal(size=(len(codes), 24))) * spectrum
 
 
 def labels_without_meaning(rng, codes):
@@ -42,13 +42,13 @@ def one_outlier_a_cluster(rng, codes):
 
 
 def clusters_of_two_far_clumps(rng, codes):
-    """The centre of such a cluster is far from all of its members: nothing about it says how far they are."""
+    """The center of such a cluster is far from all of its members: nothing about it says how far they are."""
     side = rng.choice([-1.0, 1.0], size=len(codes))
     return side[:, None] * rng.normal(size=(len(SIZES), 20))[codes] * 5 + 0.1 * rng.normal(size=(len(codes), 20))
 
 
-def shells_around_one_centre(rng, codes):
-    """All centres coincide; only the radii differ."""
+def shells_around_one_center(rng, codes):
+    """All centers coincide; only the radii differ."""
     directions = rng.normal(size=(len(codes), 10))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     return directions * (1 + codes[:, None])
@@ -58,8 +58,8 @@ def thin_sticks(rng, codes):
     """Covariances of rank one and very different directions."""
     sticks = rng.normal(size=(len(SIZES), 30))
     along = 4 * rng.normal(size=(len(codes), 1))
-    centres = rng.normal(size=(len(SIZES), 30))
-    return centres[codes] + along * sticks[codes] + 1e-3 * rng.normal(size=(len(codes), 30))
+    centers = rng.normal(size=(len(SIZES), 30))
+    return centers[codes] + along * sticks[codes] + 1e-3 * rng.normal(size=(len(codes), 30))
 
 
 def far_from_zero(rng, codes):
@@ -68,8 +68,8 @@ def far_from_zero(rng, codes):
 
 def tight_clusters_at_all_scales(rng, codes):
     scales = 10.0 ** -np.arange(len(SIZES))[:, None]
-    centres = scales * rng.normal(size=(len(SIZES), 18))
-    return centres[codes] + 0.1 * scales[codes] * rng.normal(size=(len(codes), 18))
+    centers = scales * rng.normal(size=(len(SIZES), 18))
+    return centers[codes] + 0.1 * scales[codes] * rng.normal(size=(len(codes), 18))
 
 
 def few_features(rng, codes):
@@ -90,7 +90,7 @@ CASES = [
     heavy_tails,
     one_outlier_a_cluster,
     clusters_of_two_far_clumps,
-    shells_around_one_centre,
+    shells_around_one_center,
     thin_sticks,
     far_from_zero,
     tight_clusters_at_all_scales,
@@ -105,7 +105,7 @@ CASES = [
 def test_nothing_near_is_excluded(case, dtype, monkeypatch):
     # All the bounds there are, on data for which the engine itself would not prepare them.
     monkeypatch.setattr(euclidean, "SMALL_PRODUCTS", 0)
-    monkeypatch.setattr(euclidean, "directions_worth_it", lambda data, choice, load: choice[0])
+    monkeypatch.setattr(euclidean, "choose_basis_size", lambda data, choice, load: choice[0])
     rng = np.random.default_rng(0)
     codes = codes_of(SIZES, rng)
     X = case(rng, codes).astype(dtype)

@@ -31,13 +31,13 @@ def far_first_member(rng, codes):
 
 
 def tight_clusters_and_a_far_one(rng, codes):
-    centres = np.zeros((codes.max() + 1, 8))
-    centres[1, 0] = 1e-2
-    centres[2] = 10
-    centres[3:] = 1e7
-    # Narrower cones around the far centres would be beyond the reference, which works with 64 binary digits.
+    centers = np.zeros((codes.max() + 1, 8))
+    centers[1, 0] = 1e-2
+    centers[2] = 10
+    centers[3:] = 1e7
+    # Narrower cones around the far centers would be beyond the reference, which works with 64 binary digits.
     radii = np.where(codes < 3, 1e-3, 1.0)
-    return 1 + centres[codes] + radii[:, None] * rng.normal(size=(len(codes), 8))
+    return 1 + centers[codes] + radii[:, None] * rng.normal(size=(len(codes), 8))
 
 
 def narrow_cone(rng, codes):

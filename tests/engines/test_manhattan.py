@@ -17,11 +17,11 @@ def compute(X, codes, *, n_jobs=2, tick=ignore_progress):
 
 
 def tight_clusters_and_a_far_one(rng, codes):
-    centres = np.zeros((codes.max() + 1, 6))
-    centres[1, 0] = 1e-2
-    centres[2] = 10
-    centres[3:] = 1e7
-    return centres[codes] + 1e-3 * rng.normal(size=(len(codes), 6))
+    centers = np.zeros((codes.max() + 1, 6))
+    centers[1, 0] = 1e-2
+    centers[2] = 10
+    centers[3:] = 1e7
+    return centers[codes] + 1e-3 * rng.normal(size=(len(codes), 6))
 
 
 def offset(rng, codes):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import reference
 from fastsil.engines.metric_maps import apply_map, mahalanobis_map, seuclidean_map, typical_row, unit_rows
-from strategies import labelled_data, seeds
+from strategies import labeled_data, seeds
 
 
 def correlated(n_samples=60, n_features=4, seed=0):
@@ -17,7 +17,7 @@ def correlated(n_samples=60, n_features=4, seed=0):
     )
 
 
-@given(labelled_data(dtype=np.float32), st.sampled_from([np.float32, np.float64]))
+@given(labeled_data(dtype=np.float32), st.sampled_from([np.float32, np.float64]))
 def test_unit_rows_hypothesis(data, dtype):
     X = data[0].astype(dtype)
     before = X.copy()

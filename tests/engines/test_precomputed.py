@@ -168,7 +168,7 @@ def test_of_clusters_that_tie_the_first_is_the_neighbor():
 
 
 def test_what_a_sparse_matrix_does_not_store_is_no_distance():
-    """A graph of neighbours: as in scikit-learn, a cluster without an entry is at distance 0."""
+    """A graph of neighbors: as in scikit-learn, a cluster without an entry is at distance 0."""
     D, labels = mixture()
     D[np.random.default_rng(1).random(size=D.shape) < 0.9] = 0
     twice = csr_array(D)

@@ -32,7 +32,7 @@ def terms_of(X, codes, strategy, monkeypatch):
     monkeypatch.setattr(euclidean, "SMALL_PRODUCTS", 0)
     complete = strategy == "complete"
     monkeypatch.setattr(euclidean._Search, "_all_pairs_are_less_work", lambda *_: complete)
-    monkeypatch.setattr(euclidean, "directions_worth_it", all_directions)
+    monkeypatch.setattr(euclidean, "choose_basis_size", all_directions)
     terms = euclidean.compute_terms(X, partition, n_jobs=2, tick=ignore_progress)
     assert strategy in terms.work.strategy
     return terms
@@ -44,7 +44,7 @@ def assert_same_answer(X, codes, monkeypatch):
     np.testing.assert_array_equal(pruned.a, full.a)
     tolerance = ROUNDING[X.dtype.type] * np.maximum(full.a, full.b)
     assert (np.abs(pruned.b - full.b) <= tolerance).all()
-    # A neighbour may differ only where two clusters tie to rounding; then its mean is b all the same, as just seen.
+    # A neighbor may differ only where two clusters tie to rounding; then its mean is b all the same, as just seen.
     return np.mean(pruned.neighbor == full.neighbor)
 
 
@@ -52,8 +52,8 @@ def overlapping(n_samples, n_features, n_clusters, seed=0):
     rng = np.random.default_rng(seed)
     spectrum = np.arange(1, n_features + 1) ** -0.5
     codes = rng.integers(n_clusters, size=n_samples)
-    centres = rng.normal(size=(n_clusters, n_features)) * spectrum
-    return centres[codes] + rng.normal(size=(n_samples, n_features)) * spectrum, codes
+    centers = rng.normal(size=(n_clusters, n_features)) * spectrum
+    return centers[codes] + rng.normal(size=(n_samples, n_features)) * spectrum, codes
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -139,8 +139,8 @@ def clusterings(draw):
     offset = draw(st.sampled_from([0.0, 100.0, 1e4]))
     codes = np.sort(rng.integers(n_clusters, size=n_samples) * rng.integers(0, 2, size=n_samples))
     codes[:2] = 0, codes.max() + 1
-    centres = spread * rng.normal(size=(codes.max() + 1, n_features))
-    X = centres[codes] + rng.standard_t(tail, size=(n_samples, n_features)) + offset
+    centers = spread * rng.normal(size=(codes.max() + 1, n_features))
+    X = centers[codes] + rng.standard_t(tail, size=(n_samples, n_features)) + offset
     if draw(st.booleans()):
         X[rng.integers(n_samples, size=n_samples // 3)] = X[0]
     return X.astype(dtype), rng.permutation(codes) if draw(st.booleans()) else codes

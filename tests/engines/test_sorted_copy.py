@@ -56,7 +56,7 @@ def test_the_copy_gives_the_same_bits_and_is_said_and_gone(file, how, metric, no
 def test_rows_of_the_copy_are_those_of_the_partition(file, no_room):
     X, labels = np.load(file[0], mmap_mode="r"), file[1]
     partition = partition_from_codes(np.arange(7), labels)
-    with room.rows_together(X, partition) as (rows, of_rows):
+    with room.sort_rows_to_file(X, partition) as (rows, of_rows):
         np.testing.assert_array_equal(rows, X[partition.order])
         np.testing.assert_array_equal(of_rows.order, np.arange(len(X)))
         np.testing.assert_array_equal(of_rows.offsets, partition.offsets)
@@ -68,7 +68,7 @@ def test_without_need_or_without_room_on_the_disk_there_is_no_copy(file, no_room
     in_memory, X = np.load(path), np.load(path, mmap_mode="r")
 
     def is_copied(X, partition=partition):
-        with room.rows_together(X, partition) as (rows, of_rows):
+        with room.sort_rows_to_file(X, partition) as (rows, of_rows):
             assert (rows is X) == (of_rows is partition)
             return rows is not X
 

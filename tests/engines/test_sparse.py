@@ -11,7 +11,7 @@ import fastsil
 import reference
 from assertions import assert_same_bits, assert_silhouettes_close
 from fastsil.engines import all_pairs as allpairs
-from strategies import labelled_data
+from strategies import labeled_data
 
 
 def documents(n_samples=700, n_features=900, density=0.03):
@@ -36,7 +36,7 @@ def test_as_scikit_learn_and_as_dense(dtype):
     np.testing.assert_allclose(profile.b, dense.b, rtol=tolerance)
 
 
-@given(labelled_data(), st.integers(1, 3), st.booleans())
+@given(labeled_data(), st.integers(1, 3), st.booleans())
 def test_terms_hypothesis(data, sparseness, narrow):
     """Drawn data with zeros: duplicates, near-duplicates far from 0, rows of zeros, extreme scales."""
     X, labels = data

@@ -1,4 +1,4 @@
-"""Moments of groups and values for centres equal the naive ones, far from 0 and for near-duplicates too."""
+"""Moments of groups and values for centers equal the naive ones, far from 0 and for near-duplicates too."""
 
 import numpy as np
 import pytest
@@ -63,7 +63,7 @@ class Case:
         self.groups = rng.permutation(np.arange(n_rows) % n_groups).astype(np.int32)
         self.means = np.stack([self.Z[self.groups == group].mean(axis=0) for group in range(n_groups)])
         origins = np.stack([self.Z[self.groups == group][0] for group in range(n_groups)]).astype(float)
-        self.centres = kernels.Centres(
+        self.centers = kernels.Centers(
             origins,
             (self.means - origins).astype(float),
             rng.uniform(0.5, 1, size=n_groups),
@@ -75,14 +75,14 @@ class Case:
     def _screen(self, n_groups):
         origin = self.means.mean(axis=0).astype(float)
         n_padded = -(-n_groups // 4) * 4
-        centres = np.zeros((n_padded, len(origin)))
-        centres[:n_groups] = (self.means - origin).astype(float)
+        centers = np.zeros((n_padded, len(origin)))
+        centers[:n_groups] = (self.means - origin).astype(float)
         weights, constants = np.zeros(n_padded), np.zeros(n_padded)
-        weights[:n_groups], constants[:n_groups] = self.centres.weights, self.centres.constants
-        return kernels.Screen(origin, centres, (centres**2).sum(axis=1), weights, constants)
+        weights[:n_groups], constants[:n_groups] = self.centers.weights, self.centers.constants
+        return kernels.Screen(origin, centers, (centers**2).sum(axis=1), weights, constants)
 
     def expected(self):
-        _, _, weights, constants, own_factors = self.centres
+        _, _, weights, constants, own_factors = self.centers
         return reference.find_nearest_rows(self.Z, self.groups, self.means, weights, constants, own_factors)
 
 
@@ -93,11 +93,11 @@ def test_sum_offsets_pieces(dtype):
     order = np.random.default_rng(2).permutation(30)
     bounds, groups = np.array([0, 7, 7, 8, 30]), np.array([2, 0, 1, 0])
     totals, squares = np.full((4, 6), np.nan), np.full(4, np.nan)
-    kernels.sum_offsets_pieces(case.rows, order, bounds, groups, case.centres.origins, totals, squares)
+    kernels.sum_offsets_pieces(case.rows, order, bounds, groups, case.centers.origins, totals, squares)
     for piece, group in enumerate(groups):
         members = order[bounds[piece] : bounds[piece + 1]]
         members = members[case.rows.scale[members] != 0]
-        total, square = reference.sum_offsets_pieces(case.Z[members], case.centres.origins[group])
+        total, square = reference.sum_offsets_pieces(case.Z[members], case.centers.origins[group])
         np.testing.assert_allclose(totals[piece], total.astype(float), rtol=1e-12, atol=1e-10)
         np.testing.assert_allclose(squares[piece], float(square), rtol=1e-12)
 
@@ -115,14 +115,14 @@ def test_pack_rows(dtype):
 
 
 @pytest.mark.parametrize("n_rows", [4, 12])
-@pytest.mark.parametrize("n_centres", [4, 16])
+@pytest.mark.parametrize("n_centers", [4, 16])
 @pytest.mark.parametrize("n_features", [1, 7, 40])
-def test_multiply_rows(n_rows, n_centres, n_features):
+def test_multiply_rows(n_rows, n_centers, n_features):
     rng = np.random.default_rng(3)
-    packed, centres = rng.normal(size=(n_rows, n_features)), rng.normal(size=(n_centres, n_features))
-    products = np.full((n_rows, n_centres), np.nan)
-    kernels.multiply_rows(packed, centres, products)
-    np.testing.assert_allclose(products, reference.multiply_rows(packed, centres).astype(float), atol=1e-13)
+    packed, centers = rng.normal(size=(n_rows, n_features)), rng.normal(size=(n_centers, n_features))
+    products = np.full((n_rows, n_centers), np.nan)
+    kernels.multiply_rows(packed, centers, products)
+    np.testing.assert_allclose(products, reference.multiply_rows(packed, centers).astype(float), atol=1e-13)
 
 
 @dtypes
@@ -130,8 +130,8 @@ def test_bound_values_contain_the_values(dtype):
     case = Case(24, 9, 6, dtype, offset=1000.0)
     packed, lengths, products = np.zeros((24, 9)), np.zeros(24), np.empty((24, 8))
     kernels.pack_rows(case.rows, 0, 24, case.screen.origin, packed, lengths)
-    kernels.multiply_rows(packed, case.screen.centres, products)
-    values = reference.bound_values(case.Z, case.means, case.centres.weights, case.centres.constants)
+    kernels.multiply_rows(packed, case.screen.centers, products)
+    values = reference.bound_values(case.Z, case.means, case.centers.weights, case.centers.constants)
     bounds = np.empty((2, 8))
     for i in range(24):
         kernels.bound_values(products[i], lengths[i], case.screen, bounds)
@@ -146,9 +146,9 @@ def test_choose_nearest(dtype):
     case = Case(16, 9, 6, dtype, offset=1000.0)
     packed, lengths, products = np.zeros((16, 9)), np.zeros(16), np.empty((16, 8))
     kernels.pack_rows(case.rows, 0, 16, case.screen.origin, packed, lengths)
-    kernels.multiply_rows(packed, case.screen.centres, products)
+    kernels.multiply_rows(packed, case.screen.centers, products)
     nearest = kernels.Nearest(np.empty(16), np.empty(16), np.empty(16, np.int32))
-    kernels.choose_nearest(case.rows, 0, case.groups, case.centres, case.screen, products, lengths, nearest)
+    kernels.choose_nearest(case.rows, 0, case.groups, case.centers, case.screen, products, lengths, nearest)
     assert_nearest_close(nearest, case.expected())
 
 
@@ -160,7 +160,7 @@ def test_choose_nearest(dtype):
 def test_find_nearest_rows(n_rows, n_features, n_groups, dtype):
     case = Case(n_rows, n_features, n_groups, dtype, offset=100.0)
     nearest = kernels.Nearest(np.empty(n_rows), np.empty(n_rows), np.empty(n_rows, np.int32))
-    kernels.find_nearest_rows(case.rows, case.groups, case.centres, case.screen, nearest, GO)
+    kernels.find_nearest_rows(case.rows, case.groups, case.centers, case.screen, nearest, GO)
     assert_nearest_close(nearest, case.expected())
 
 
@@ -173,19 +173,19 @@ def assert_nearest_close(nearest, expected):
 
 def test_of_groups_that_tie_the_first_is_taken():
     case = Case(12, 4, 4, np.float64)
-    for array in (case.centres.origins, case.centres.offsets, case.screen.centres):
+    for array in (case.centers.origins, case.centers.offsets, case.screen.centers):
         array[3] = array[1]
     case.screen.squares[3] = case.screen.squares[1]
-    for record in (case.centres, case.screen):
+    for record in (case.centers, case.screen):
         record.weights[:4] = 1
         record.constants[:4] = 0
     nearest = kernels.Nearest(np.empty(12), np.empty(12), np.empty(12, np.int32))
-    kernels.find_nearest_rows(case.rows, case.groups, case.centres, case.screen, nearest, GO)
+    kernels.find_nearest_rows(case.rows, case.groups, case.centers, case.screen, nearest, GO)
     assert not (nearest.which[case.groups != 1] == 3).any()
 
 
 def test_a_stop_leaves_early():
     case = Case(9, 4, 3, np.float64)
     nearest = kernels.Nearest(np.full(9, 7.0), np.full(9, 7.0), np.full(9, 7, np.int32))
-    kernels.find_nearest_rows(case.rows, case.groups, case.centres, case.screen, nearest, np.ones(1, np.uint8))
+    kernels.find_nearest_rows(case.rows, case.groups, case.centers, case.screen, nearest, np.ones(1, np.uint8))
     assert all((values == 7).all() for values in nearest)

@@ -140,7 +140,7 @@ def test_a_room_of_kernels_stands_alone(room):
     for node in ast.walk(tree):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{room} imports a neighbour"
+            assert node.level == 0, f"{room} imports a neighbor"
             names = [node.module]
         for imported in names:
             assert imported.partition(".")[0] in {"__future__", "typing", "math", "numpy", "numba", "llvmlite"}

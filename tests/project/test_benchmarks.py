@@ -85,8 +85,8 @@ def test_blobs_are_as_far_apart_as_they_are_said_to_be():
     for n_blobs, every in ((2, None), (3, None), (2, 5)):
         X = calibration.blobs(3000, 6, n_blobs, every=every)(random)
         of = np.arange(3000) % n_blobs if every is None else np.arange(3000) % every == 0
-        centres = np.array([X[of == blob].mean(axis=0) for blob in range(n_blobs)])
-        distances = np.linalg.norm(centres[:, None] - centres, axis=2)[np.triu_indices(n_blobs, 1)]
+        centers = np.array([X[of == blob].mean(axis=0) for blob in range(n_blobs)])
+        distances = np.linalg.norm(centers[:, None] - centers, axis=2)[np.triu_indices(n_blobs, 1)]
         assert distances == pytest.approx(3, abs=0.2)
 
 
@@ -158,7 +158,7 @@ def test_kernels_that_are_timed_compute_the_pairs_that_are_counted(dtype):
     assert all(entry["rate"] > 0 for entry in rates.kernel_rates(N, 8, dtype, rounds=1).values())
 
 
-def test_sections_of_results_keep_their_neighbours(tmp_path, monkeypatch):
+def test_sections_of_results_keep_their_neighbors(tmp_path, monkeypatch):
     row = {
         "case": "data",
         "dtype": "float32",

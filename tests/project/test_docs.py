@@ -36,7 +36,7 @@ def _no_figures_left():
 @pytest.mark.filterwarnings("ignore")  # yellowbrick's own
 @pytest.mark.parametrize("page", WITH_BLOCKS, ids=lambda page: str(page.relative_to(pages.ROOT)))
 def test_blocks_print_what_the_page_shows(page, tmp_path, monkeypatch):
-    code = "".join(block.code for block in pages.blocks_of(page.read_text("utf-8")))
+    code = "".join(block.code for block in pages.find_blocks(page.read_text("utf-8")))
     for package in PACKAGES:
         if re.search(rf"^(import|from) {package}\b", code, re.MULTILINE):
             pytest.importorskip(package, exc_type=ImportError)
@@ -54,7 +54,7 @@ def test_blocks_print_what_the_page_shows(page, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("page", WITH_BLOCKS, ids=lambda page: str(page.relative_to(pages.ROOT)))
 def test_blocks_that_are_not_run_are_for_the_reader_only(page):
-    for block in pages.blocks_of(page.read_text("utf-8")):
+    for block in pages.find_blocks(page.read_text("utf-8")):
         if block.language == "sh":
             for line in block.code.splitlines():
                 assert READER_ONLY.match(line), f"line {block.line}: {line}"
@@ -68,5 +68,5 @@ def test_a_wrong_page_is_noticed():
     assert pages.differences("best k 6", "best k 7")
     assert pages.differences("k = 6 is best", "k = 6 is worst")
     assert pages.differences("", "something")
-    block, later = pages.blocks_of("one\n```python\nprint(1)\n```\n\n```text\n2\n```\n\n```python\nx\n```\n")
+    block, later = pages.find_blocks("one\n```python\nprint(1)\n```\n\n```text\n2\n```\n\n```python\nx\n```\n")
     assert (block.shown, later.shown, later.line) == ("2\n", None, 10)

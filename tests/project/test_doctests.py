@@ -36,8 +36,14 @@ def test_examples(name):
     assert runner.failures == 0
 
 
+# Records that other names hand to users; nobody makes one.
+RECORDS = {
+    *("ClusterTable", "Diagnosis", "Finding", "GeometrySweep", "NullComparison"),
+    *("Stability", "SweepEvent", "SweepRow", "Verdict", "Work"),
+}
+
+
 def test_the_public_functions_have_examples():
-    for name in fastsil.__all__:
-        if name == "__version__":
-            continue
+    assert set(fastsil.__all__) >= RECORDS
+    for name in set(fastsil.__all__) - RECORDS - {"__version__"}:
         assert ">>> " in (getattr(fastsil, name).__doc__ or ""), f"{name} shows no example"

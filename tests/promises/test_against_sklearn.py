@@ -112,7 +112,7 @@ def _for_scikit_learn(X, metric):
 
 
 def _divides_by_zero(X, metric):
-    """Correlation has no value for a row that is constant, standardised distance none for such a feature."""
+    """Correlation has no value for a row that is constant, standardized distance none for such a feature."""
     axis = {"correlation": 1, "seuclidean": 0}.get(metric)
     if axis is None or scipy.sparse.issparse(X):
         return False
@@ -244,8 +244,8 @@ def test_the_same_error_for_a_drawn_mistake_hypothesis(mistake, metric, containe
     [
         {"metric": "euclidian"},
         {"metric": None},
-        {"metric": "euclidean", "colour": 1},
-        {"metric": "chebyshev", "colour": 1},
+        {"metric": "euclidean", "color": 1},
+        {"metric": "chebyshev", "color": 1},
         {"metric": "precomputed"},
         {"metric": "seuclidean", "V": np.ones(2)},
     ],

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from assertions import assert_same_bits, tolerance_of
 from fastsil import silhouette_profile, silhouette_samples, silhouette_score
-from strategies import labelled_data
+from strategies import labeled_data
 
 METRICS = ["euclidean", "mahalanobis", "seuclidean", "cosine", "manhattan"]
 # One or two for each engine.
@@ -54,7 +54,7 @@ def test_same_bits_for_any_number_of_threads(metric, n_clusters, dtype):
             assert_same_bits(getattr(together, name), getattr(alone, name))
 
 
-@given(labelled_data(), st.sampled_from(["euclidean", "cosine", "sqeuclidean", "manhattan"]), st.integers(2, 7))
+@given(labeled_data(), st.sampled_from(["euclidean", "cosine", "sqeuclidean", "manhattan"]), st.integers(2, 7))
 def test_same_bits_for_any_number_of_threads_hypothesis(data, metric, n_jobs):
     assert_same_bits(
         silhouette_samples(*data, metric=metric, n_jobs=n_jobs), silhouette_samples(*data, metric=metric, n_jobs=1)

@@ -11,7 +11,7 @@ import fastsil
 import reference
 from assertions import assert_like_sklearn, assert_silhouettes_close, outcome
 from fastsil.runtime.sklearn_compat import VALID_METRICS
-from strategies import labelled_data
+from strategies import labeled_data
 
 N_SAMPLES = 24
 LABELS = np.arange(N_SAMPLES) % 3
@@ -122,7 +122,7 @@ def test_weights(metric, weighting):
 
 
 @given(
-    labelled_data(scales=st.integers(-3, 3)),
+    labeled_data(scales=st.integers(-3, 3)),
     st.sampled_from([0.5, 1, 1.5, 2, 2.7, 3, 4.5, 7, 20, 300, np.inf]),
     st.lists(st.sampled_from([0.0, 0.5, 1.0, 3.0]), min_size=9, max_size=9),
 )

@@ -1,4 +1,4 @@
-"""Laws that hold for any labelled data, whatever the numbers are.
+"""Laws that hold for any labeled data, whatever the numbers are.
 
 The changes of the data are exact in floating point (integers, powers of two), so that both sides of a law see the
 same data and may differ by twice the promise at most.
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from assertions import TOLERANCE, assert_same_bits
 from fastsil import silhouette_profile, silhouette_samples, silhouette_score
-from strategies import labelled_data, labels, seeds
+from strategies import labeled_data, labels, seeds
 
 TRANSLATION_INVARIANT = ["euclidean", "sqeuclidean", "manhattan"]
 metrics = st.sampled_from([*TRANSLATION_INVARIANT, "cosine"])
@@ -21,7 +21,7 @@ RESOLUTION = {"cosine": 1e-4}
 
 
 @st.composite
-def labelled_grid(draw, dtype=np.float64, min_features=1):
+def labeled_grid(draw, dtype=np.float64, min_features=1):
     """Labelled integers from -3 to 3, which additions and multiplications by integers keep exact."""
     n_samples, n_features = draw(st.integers(3, 24)), draw(st.integers(min_features, 6))
     rng = np.random.default_rng(draw(seeds()))
@@ -41,20 +41,20 @@ def assert_unchanged(metric, data, changed, *, rows=slice(None)):
     )
 
 
-@given(labelled_data(), metrics, seeds())
+@given(labeled_data(), metrics, seeds())
 def test_order_of_rows_does_not_matter_hypothesis(data, metric, seed):
     X, codes = data
     order = np.random.default_rng(seed).permutation(len(X))
     assert_unchanged(metric, data, (X[order], codes[order]), rows=order)
 
 
-@given(labelled_data(), metrics)
+@given(labeled_data(), metrics)
 def test_order_of_features_does_not_matter_hypothesis(data, metric):
     X, codes = data
     assert_unchanged(metric, data, (X[:, ::-1], codes))
 
 
-@given(labelled_data(), metrics)
+@given(labeled_data(), metrics)
 def test_names_of_labels_do_not_matter_hypothesis(data, metric):
     X, codes = data
     silhouettes = silhouette_samples(X, codes, metric=metric)
@@ -64,13 +64,13 @@ def test_names_of_labels_do_not_matter_hypothesis(data, metric):
     assert_unchanged(metric, data, (X, -codes))
 
 
-@given(labelled_grid(), st.sampled_from(TRANSLATION_INVARIANT), st.integers(-(2**20), 2**20))
+@given(labeled_grid(), st.sampled_from(TRANSLATION_INVARIANT), st.integers(-(2**20), 2**20))
 def test_translation_does_not_matter_hypothesis(data, metric, shift):
     X, codes = data
     assert_unchanged(metric, data, (X + shift * np.arange(1, X.shape[1] + 1), codes))
 
 
-@given(labelled_grid(min_features=2), st.sampled_from(["euclidean", "sqeuclidean", "cosine"]))
+@given(labeled_grid(min_features=2), st.sampled_from(["euclidean", "sqeuclidean", "cosine"]))
 def test_rotation_does_not_matter_hypothesis(data, metric):
     """3² + 4² = 5²: a rotation of two axes, times 5, is exact on integers."""
     X, codes = data
@@ -79,13 +79,13 @@ def test_rotation_does_not_matter_hypothesis(data, metric):
     assert_unchanged(metric, data, (turned, codes))
 
 
-@given(labelled_data(), metrics, st.integers(-60, 60))
+@given(labeled_data(), metrics, st.integers(-60, 60))
 def test_scale_does_not_matter_hypothesis(data, metric, exponent):
     X, codes = data
     assert_unchanged(metric, data, (X * 2.0**exponent, codes))
 
 
-@given(labelled_data(), seeds())
+@given(labeled_data(), seeds())
 def test_cosine_sees_no_length_of_rows_hypothesis(data, seed):
     X, codes = data
     lengths = 2.0 ** np.random.default_rng(seed).integers(-20, 20, size=(len(X), 1))
@@ -115,20 +115,20 @@ def test_metrics_with_the_identity_are_euclidean(metric, params):
     )
 
 
-@given(labelled_data(dtype=np.float32), metrics)
+@given(labeled_data(dtype=np.float32), metrics)
 def test_silhouettes_lie_between_minus_one_and_one_hypothesis(data, metric):
     silhouettes = silhouette_samples(*data, metric=metric)
     assert (np.abs(silhouettes) <= 1).all()
 
 
-@given(labelled_data(), metrics)
+@given(labeled_data(), metrics)
 def test_singletons_score_exactly_zero_hypothesis(data, metric):
     X, codes = data
     alone = np.bincount(codes)[codes] == 1
     assert (silhouette_samples(X, codes, metric=metric)[alone] == 0).all()
 
 
-@given(labelled_grid(), st.sampled_from(["euclidean", "sqeuclidean", "manhattan"]))
+@given(labeled_grid(), st.sampled_from(["euclidean", "sqeuclidean", "manhattan"]))
 def test_a_cluster_of_one_repeated_point_scores_exactly_one_hypothesis(data, metric):
     """a = 0 < b: as well separated as can be."""
     X, codes = data
@@ -138,7 +138,7 @@ def test_a_cluster_of_one_repeated_point_scores_exactly_one_hypothesis(data, met
     assert (silhouette_samples(X, codes, metric=metric)[first] == 1).all()
 
 
-@given(labelled_data(), metrics)
+@given(labeled_data(), metrics)
 def test_two_clusters_see_the_same_total_of_distances_hypothesis(data, metric):
     """Sum over x in A and y in B of D(x, y), once from each side; with two clusters b is the mean to the other one."""
     X, codes = data
@@ -151,7 +151,7 @@ def test_two_clusters_see_the_same_total_of_distances_hypothesis(data, metric):
     np.testing.assert_allclose(from_zeros, from_ones, rtol=2 * TOLERANCE[np.dtype(np.float64)], atol=1e-300)
 
 
-@given(labelled_data(), metrics, st.integers(2, 4))
+@given(labeled_data(), metrics, st.integers(2, 4))
 def test_repeating_every_sample_leaves_b_as_it_is_hypothesis(data, metric, times):
     X, codes = data
     b = silhouette_profile(X, codes, metric=metric).b
@@ -159,7 +159,7 @@ def test_repeating_every_sample_leaves_b_as_it_is_hypothesis(data, metric, times
     np.testing.assert_allclose(repeated, np.tile(b, times), rtol=0, atol=2e-10 * (b.max() or 1))
 
 
-@given(labelled_data(), metrics)
+@given(labeled_data(), metrics)
 def test_neighbor_is_another_cluster_and_scores_are_means_hypothesis(data, metric):
     X, codes = data
     profile = silhouette_profile(X, codes, metric=metric)

@@ -68,21 +68,21 @@ def test_data_that_would_have_to_be_copied_are_refused_before_they_are_read():
     assert time.perf_counter() - started < 2
 
 
-def labelled(n_samples, n_features, n_clusters=3, dtype=np.float32, order="C"):
+def labeled(n_samples, n_features, n_clusters=3, dtype=np.float32, order="C"):
     return np.zeros((n_samples, n_features), dtype, order=order), np.arange(n_samples) % n_clusters
 
 
 REFUSED = {
-    "a copy in C order": lambda: silhouette_samples(*labelled(1000, 9000, dtype=np.float64, order="F")),
-    "a copy in float64": lambda: silhouette_samples(*labelled(1000, 9000, dtype=np.int8)),
-    "a linear map": lambda: silhouette_samples(*labelled(9000, 1000), metric="seuclidean", V=np.ones(1000)),
-    "centres": lambda: silhouette_samples(*labelled(1001, 2000, 1000)),
-    "means": lambda: silhouette_samples(*labelled(1001, 2000, 1000), metric="cosine"),
-    "samples that are drawn": lambda: silhouette_score(*labelled(10_000, 2000), sample_size=9000, random_state=0),
-    "many labelings": lambda: silhouette_samples_many(labelled(100_000, 1)[0], [labelled(100_000, 1)[1]] * 26),
+    "a copy in C order": lambda: silhouette_samples(*labeled(1000, 9000, dtype=np.float64, order="F")),
+    "a copy in float64": lambda: silhouette_samples(*labeled(1000, 9000, dtype=np.int8)),
+    "a linear map": lambda: silhouette_samples(*labeled(9000, 1000), metric="seuclidean", V=np.ones(1000)),
+    "centers": lambda: silhouette_samples(*labeled(1001, 2000, 1000)),
+    "means": lambda: silhouette_samples(*labeled(1001, 2000, 1000), metric="cosine"),
+    "samples that are drawn": lambda: silhouette_score(*labeled(10_000, 2000), sample_size=9000, random_state=0),
+    "many labelings": lambda: silhouette_samples_many(labeled(100_000, 1)[0], [labeled(100_000, 1)[1]] * 26),
     "sums of a shared pass": lambda: shared.compute_terms(
-        labelled(3000, 1)[0],
-        partition_from_codes(np.arange(2999), labelled(3000, 1, 2999)[1]),
+        labeled(3000, 1)[0],
+        partition_from_codes(np.arange(2999), labeled(3000, 1, 2999)[1]),
         n_jobs=1,
         tick=ignore_progress,
     ),

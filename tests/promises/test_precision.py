@@ -12,7 +12,7 @@ import reference
 from assertions import assert_same_bits, assert_silhouettes_close
 from fastsil import silhouette_samples
 from fastsil.engines.euclidean import engine as euclidean
-from strategies import MAX_FEATURES, labelled_data
+from strategies import MAX_FEATURES, labeled_data
 
 DTYPES = [np.float32, np.float64]
 
@@ -34,9 +34,9 @@ def offset_large_beside_the_spread(rng):
 
 
 def two_close_tight_clusters_and_a_far_one(rng):
-    centres = np.array([[0, 0, 0], [1e-2, 0, 0], [10, 0, 0]])
+    centers = np.array([[0, 0, 0], [1e-2, 0, 0], [10, 0, 0]])
     labels = np.arange(120) % 3
-    return centres[labels] + 1e-3 * rng.normal(size=(120, 3)), labels
+    return centers[labels] + 1e-3 * rng.normal(size=(120, 3)), labels
 
 
 def many_exact_duplicates(rng):
@@ -69,9 +69,9 @@ def one_feature(rng):
 
 
 def many_features(rng):
-    centres = rng.normal(size=(3, 4096))
+    centers = rng.normal(size=(3, 4096))
     labels = np.arange(48) % 3
-    return centres[labels] + rng.normal(size=(48, 4096)), labels
+    return centers[labels] + rng.normal(size=(48, 4096)), labels
 
 
 def many_features_with_an_offset_and_near_duplicates(rng):
@@ -87,7 +87,7 @@ def more_features_than_samples(rng):
     return rng.normal(size=(5, 300)), np.array([0, 1, 0, 1, 2])
 
 
-def near_duplicates_far_from_their_centre(rng):
+def near_duplicates_far_from_their_center(rng):
     """Each cluster has members in two tight clumps 1e3 apart: no single origin of a cluster is near its samples."""
     clump = np.arange(80) % 2
     return clump[:, None] * 1e3 + 1e-2 * rng.normal(size=(80, 4)), rng.integers(3, size=80)
@@ -146,7 +146,7 @@ CASES = [
     many_features_with_an_offset_and_near_duplicates,
     three_samples,
     more_features_than_samples,
-    near_duplicates_far_from_their_centre,
+    near_duplicates_far_from_their_center,
     tight_pairs_of_two_clusters,
     one_huge_outlier,
     clusters_of_very_different_scale,
@@ -230,12 +230,12 @@ def test_promise_through_a_linear_map(metric, dtype):
     assert_promise_kept(X, rng.integers(4, size=80), metric=metric)
 
 
-@given(labelled_data(dtype=np.float32))
+@given(labeled_data(dtype=np.float32))
 def test_promise_hypothesis_float32(data):
     assert_promise_kept(*data)
 
 
-@given(labelled_data(dtype=np.float64))
+@given(labeled_data(dtype=np.float64))
 def test_promise_hypothesis_float64(data):
     assert_promise_kept(*data)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastsil.report.tables import sweep_columns
-from fastsil.report.words import count_sentence, many_features_sentence, reading_of
+from fastsil.report.words import format_counts, read_score, warn_of_many_features
 
 
 def results(scores, macro=None, ks=None, **columns):
@@ -42,13 +42,13 @@ def results(scores, macro=None, ks=None, **columns):
     ],
 )
 def test_kaufman_and_rousseeuws_table(score, structure):
-    assert reading_of(score).structure == structure
+    assert read_score(score).structure == structure
 
 
 def test_low_scores_in_many_dimensions_are_put_in_proportion():
-    assert "With 64 features" in many_features_sentence(0.2, n_features=64)
-    assert many_features_sentence(0.2, n_features=3) == ""
-    assert many_features_sentence(0.8, n_features=1000) == ""
+    assert "With 64 features" in warn_of_many_features(0.2, n_features=64)
+    assert warn_of_many_features(0.2, n_features=3) == ""
+    assert warn_of_many_features(0.8, n_features=1000) == ""
 
 
 def test_table_shows_what_is_there_and_a_dash_for_what_is_not():
@@ -61,4 +61,4 @@ def test_table_shows_what_is_there_and_a_dash_for_what_is_not():
 
 
 def test_none_negative():
-    assert count_sentence(0, 50).startswith("0 of 50 samples (0.0%)")
+    assert format_counts(0, 50).startswith("0 of 50 samples (0.0%)")

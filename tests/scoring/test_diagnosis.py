@@ -16,7 +16,7 @@ NULL = NullReference(score=0.5, mean=0.3, std=0.02, p_value=0.01)
 
 
 def blobs(n_features=4, sizes=(60, 60, 60), distance=12.0, seed=0):
-    """Round clusters of unit spread whose centres are ``distance`` apart."""
+    """Round clusters of unit spread whose centers are ``distance`` apart."""
     rng = np.random.default_rng(seed)
     directions = np.linalg.qr(rng.normal(size=(max(n_features, len(sizes)), len(sizes))))[0][:n_features].T
     labels = np.repeat(np.arange(len(sizes)), sizes)
@@ -40,8 +40,8 @@ def only(diagnosis, code):
 def test_healthy_clusters_raise_nothing(n_features, sizes, seed):
     rng = np.random.default_rng(seed)
     labels = np.repeat(np.arange(len(sizes)), sizes)
-    centres = rng.normal(size=(len(sizes), n_features)) * 30 / np.sqrt(min(n_features, 20))
-    X = centres[labels] + rng.normal(size=(len(labels), n_features))
+    centers = rng.normal(size=(len(sizes), n_features)) * 30 / np.sqrt(min(n_features, 20))
+    X = centers[labels] + rng.normal(size=(len(labels), n_features))
     if n_features == 2:
         X = np.concatenate([X, X[:, ::-1] * [1, -1]]) + 100
         labels = np.concatenate([labels, labels + len(sizes)])

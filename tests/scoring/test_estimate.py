@@ -11,7 +11,7 @@ from assertions import tolerance_of
 from fastsil import silhouette_estimate, silhouette_profile, silhouette_score
 from fastsil.engines.intervals import open_rows
 from fastsil.validation.partition import partition_from_codes
-from strategies import labelled_data
+from strategies import labeled_data
 
 
 def overlapping(n, d, k, dtype=np.float32, seed=0):
@@ -176,7 +176,7 @@ def test_coverage(make, tol):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_intervals_of_silhouettes_hold_for_drawn_data(dtype):
-    @given(labelled_data(dtype=dtype))
+    @given(labeled_data(dtype=dtype))
     def check(data):
         X, labels = data
         codes = np.unique(labels, return_inverse=True)[1]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from assertions import tolerance_of
 from fastsil import silhouette_profile, silhouette_score
-from strategies import labelled_data
+from strategies import labeled_data
 
 
 def overlapping(n=1500, d=20, k=6, dtype=np.float32, seed=0):
@@ -29,7 +29,7 @@ def assert_holds(guessed, exact):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_intervals_hold_for_drawn_data(dtype):
-    @given(labelled_data(dtype=dtype), st.sampled_from([None, 0.0, 0.1]))
+    @given(labeled_data(dtype=dtype), st.sampled_from([None, 0.0, 0.1]))
     def check(data, refine_to):
         assert_holds(silhouette_profile(*data, exact=False, refine_to=refine_to), silhouette_profile(*data))
 

@@ -9,7 +9,7 @@ from sklearn.metrics import pairwise_distances
 
 from assertions import assert_same_bits
 from fastsil import silhouette_profile, silhouette_samples, silhouette_score
-from strategies import labelled_data, seeds
+from strategies import labeled_data, seeds
 
 METRICS = ["euclidean", "cosine", "sqeuclidean", "manhattan", "chebyshev", "precomputed"]
 
@@ -30,7 +30,7 @@ def subset(X, kept, metric):
     return X[np.ix_(kept, kept)] if metric == "precomputed" else X[kept]
 
 
-@given(labelled_data(), st.sampled_from(METRICS), st.integers(1, 5), seeds())
+@given(labeled_data(), st.sampled_from(METRICS), st.integers(1, 5), seeds())
 def test_equals_the_subset(data, metric, n_noise, seed):
     X, labels = data
     rng = np.random.default_rng(seed)

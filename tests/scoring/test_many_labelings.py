@@ -12,7 +12,7 @@ from assertions import assert_same_bits, assert_silhouettes_close, tolerance_of
 from fastsil import silhouette_profiles, silhouette_samples, silhouette_samples_many
 from fastsil.engines.euclidean import many_labelings as shared
 from fastsil.validation.partition import partition_from_codes
-from strategies import labelled_data
+from strategies import labeled_data
 from strategies import labels as drawn_labels
 
 METRICS = ["euclidean", "mahalanobis", "seuclidean", "sqeuclidean", "cosine", "correlation", "manhattan", "chebyshev"]
@@ -85,7 +85,7 @@ def test_same_bits_for_any_number_of_threads(metric, dtype, way):
 
 @st.composite
 def many_labelings(draw, dtype):
-    X, first = draw(labelled_data(dtype=dtype))
+    X, first = draw(labeled_data(dtype=dtype))
     return X, [first, *(draw(drawn_labels(len(X))) for _ in range(draw(st.integers(0, 3))))]
 
 

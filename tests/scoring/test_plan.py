@@ -105,7 +105,7 @@ def test_the_bar_of_a_long_call_goes_by_the_planned_time(monkeypatch):
     planned = SimpleNamespace(seconds=20.0, phases=phases)
     shares = []
     monkeypatch.setattr(fastsil.scoring.scores, "may_be_long", lambda *args: True)
-    monkeypatch.setattr(fastsil.scoring.scores, "plan_of", lambda *args, **kwargs: planned)
+    monkeypatch.setattr(fastsil.scoring.scores, "make_plan", lambda *args, **kwargs: planned)
     monkeypatch.setattr(
         fastsil.scoring.scores, "progress_bar", lambda *args, **kwargs: contextlib.nullcontext(shares.append)
     )
@@ -115,11 +115,11 @@ def test_the_bar_of_a_long_call_goes_by_the_planned_time(monkeypatch):
     assert told[-1] == pytest.approx(1.0)
     assert np.isclose(told, 3 / 20).any()
     ticks = []
-    tell = room.in_time(ticks.append, planned)
+    tell = room.follow_plan(ticks.append, planned)
     for _ in range(10):
         tell(0.1)
     np.testing.assert_allclose(np.cumsum(ticks)[[1, 3, 6, 9]], [0.075, 0.15, 0.575, 1.0])
-    assert room.in_time(ticks.append, SimpleNamespace(seconds=1.0, phases={"distances": 1.0})) == ticks.append
+    assert room.follow_plan(ticks.append, SimpleNamespace(seconds=1.0, phases={"distances": 1.0})) == ticks.append
 
 
 def test_a_plan_holds_little_of_many_features():

@@ -179,7 +179,7 @@ def test_a_failure_is_not_remembered(computed):
     X, labels = mixture()
     for _ in range(2):
         with pytest.raises(TypeError):
-            silhouette_score(X, labels, metric="chebyshev", colour=1)
+            silhouette_score(X, labels, metric="chebyshev", color=1)
     assert not MEMO._results
 
 

@@ -146,8 +146,8 @@ def test_a_callable_metric():
 
 @pytest.mark.parametrize("metric", ["euclidean", "mahalanobis", "cosine"])
 def test_a_keyword_that_the_metric_does_not_have_is_rejected(metric):
-    with pytest.raises(TypeError, match=r"colour|argument"):
-        silhouette_samples(*mixture(), metric=metric, colour="red")
+    with pytest.raises(TypeError, match=r"color|argument"):
+        silhouette_samples(*mixture(), metric=metric, color="red")
 
 
 def test_a_keyword_of_scikit_learns_distances_reaches_them():

@@ -162,7 +162,7 @@ def test_the_search_decides_what_an_error_scores():
 def test_other_errors_are_not_taken_for_a_bad_candidate():
     clusterer = k_means(n_clusters=3).fit(X)
     with pytest.raises(TypeError):
-        SilhouetteScorer(metric="chebyshev", metric_params={"colour": 1})(clusterer, X)
+        SilhouetteScorer(metric="chebyshev", metric_params={"color": 1})(clusterer, X)
     with pytest.raises(TypeError, match="StandardScaler gives no labels"):
         SilhouetteScorer()(StandardScaler().fit(X), X)
 

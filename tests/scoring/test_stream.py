@@ -11,9 +11,9 @@ from scipy.sparse import csr_array
 import reference
 from assertions import assert_same_bits, assert_silhouettes_close
 from fastsil import SilhouetteStream, silhouette_samples, silhouette_score
-from fastsil.engines.linear.summaries import merge, summarize, view_of
+from fastsil.engines.linear.summaries import merge, normalize_lazily, summarize
 from fastsil.validation import check_part_labels
-from strategies import labelled_data, seeds
+from strategies import labeled_data, seeds
 
 METRICS = ["sqeuclidean", "cosine", "correlation"]
 metrics = pytest.mark.parametrize("metric", METRICS)
@@ -34,14 +34,14 @@ def far_clusters(dtype=np.float64):
     """Tight clusters far from 0 and, unequally, from each other; the first member of each batch is an outlier."""
     rng = np.random.default_rng(3)
     labels = rng.permutation(np.arange(240) % 4)
-    centres = np.array([0.0, 1e-2, 10.0, 1e5])[:, None] * rng.normal(size=(4, 6))
-    X = 100 + centres[labels] + 1e-3 * rng.normal(size=(240, 6))
+    centers = np.array([0.0, 1e-2, 10.0, 1e5])[:, None] * rng.normal(size=(4, 6))
+    X = 100 + centers[labels] + 1e-3 * rng.normal(size=(240, 6))
     X[::60] += 1e3
     return X.astype(dtype), labels
 
 
 @metrics
-@given(data=labelled_data(scales=st.integers(-3, 3)), seed=seeds())
+@given(data=labeled_data(scales=st.integers(-3, 3)), seed=seeds())
 def test_any_cut_in_any_order_gives_the_samples_of_one_call(metric, data, seed):
     X, labels = data
     assume(metric != "correlation" or not (X[:, :1] == X).all(axis=1).any())
@@ -96,10 +96,10 @@ def test_the_mean_of_many_merges_keeps_its_digits():
     """Rounded to one vector at each merge, the mean would wander by the rounding of where the data lie."""
     rng = np.random.default_rng(0)
     X = 1e8 + rng.normal(size=(2000, 3))
-    one = summarize(view_of(X, "sqeuclidean"), check_part_labels(np.zeros(2000, int), 2000), n_jobs=1)
+    one = summarize(normalize_lazily(X, "sqeuclidean"), check_part_labels(np.zeros(2000, int), 2000), n_jobs=1)
     merged = None
     for batch in np.split(X, 500):
-        part = summarize(view_of(batch, "sqeuclidean"), check_part_labels(np.zeros(4, int), 4), n_jobs=1)
+        part = summarize(normalize_lazily(batch, "sqeuclidean"), check_part_labels(np.zeros(4, int), 4), n_jobs=1)
         merged = part if merged is None else merge(merged, part)
     apart = (merged.origins - one.origins) + (merged.offsets - one.offsets)
     assert np.abs(apart).max() < 1e-14

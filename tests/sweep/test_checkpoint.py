@@ -16,7 +16,7 @@ from sklearn.datasets import load_iris, make_blobs
 from fastsil import KMeansSweep
 from fastsil.sweep import checkpoint
 from fastsil.sweep import fit_and_score as search
-from fastsil.sweep.checkpoint import Checkpoint, described, digest_of
+from fastsil.sweep.checkpoint import Checkpoint, compute_digest, described
 
 IRIS = load_iris().data
 BLOBS = make_blobs(400, centers=7, n_features=5, cluster_std=2.0, random_state=1)[0].astype(np.float32)
@@ -61,7 +61,7 @@ def stop_after(monkeypatch):
 
 @pytest.mark.parametrize("pieces", [1, 4, 6, 9, 12])
 def test_a_sweep_that_goes_on_gives_the_bits_of_one_in_one_go(pieces, tmp_path, stop_after, monkeypatch):
-    monkeypatch.setattr(search.Space, "seconds_of_pass", lambda self: 0.06)  # so that scores wait for each other
+    monkeypatch.setattr(search.Space, "estimate_pass_seconds", lambda self: 0.06)  # so that scores wait for each other
     whole = swept(None)
     save = Checkpoint.save
     stop_after(pieces)
@@ -169,11 +169,11 @@ def test_objects_are_not_read(tmp_path):
 
 def test_digests_are_of_contents(monkeypatch):
     monkeypatch.setattr(checkpoint, "_CHUNK", 256)
-    assert digest_of(IRIS) == digest_of(np.asfortranarray(IRIS)) == digest_of(IRIS.copy())
+    assert compute_digest(IRIS) == compute_digest(np.asfortranarray(IRIS)) == compute_digest(IRIS.copy())
     changed = IRIS.copy()
     changed[149, 3] += 1e-9
-    assert digest_of(changed) != digest_of(IRIS)
-    assert digest_of(csr_matrix(IRIS)) != digest_of(csr_matrix(changed))
+    assert compute_digest(changed) != compute_digest(IRIS)
+    assert compute_digest(csr_matrix(IRIS)) != compute_digest(csr_matrix(changed))
     assert described({"V": IRIS}) != described({"V": changed})
     assert described(KMeans(3)) != described(KMeans(4))
 

@@ -68,15 +68,15 @@ def test_a_row_is_what_kmeans_and_scikit_learns_silhouettes_say(k):
     ids=lambda estimator: type(estimator).__name__,
 )
 def test_labels_that_are_scored_are_the_labels_of_the_inertia_shown(estimator):
-    """Sums of squares of the scored labels, about the clusterer's own centres where it has some."""
+    """Sums of squares of the scored labels, about the clusterer's own centers where it has some."""
     sweep = KMeansSweep(range(2, 7), estimator=estimator).fit(IRIS)
     for k, profile in sweep.profiles_.items():
         labels = profile.labels
         np.testing.assert_array_equal(labels, sweep.estimators_[k].labels_)
-        centres = getattr(sweep.estimators_[k], "cluster_centers_", None)
-        if centres is None:
-            centres = np.array([IRIS[labels == c].mean(axis=0) for c in range(k)])
-        assert _row(sweep, k)["inertia"] == pytest.approx(((IRIS - centres[labels]) ** 2).sum(), rel=1e-9)
+        centers = getattr(sweep.estimators_[k], "cluster_centers_", None)
+        if centers is None:
+            centers = np.array([IRIS[labels == c].mean(axis=0) for c in range(k)])
+        assert _row(sweep, k)["inertia"] == pytest.approx(((IRIS - centers[labels]) ** 2).sum(), rel=1e-9)
 
 
 class FitCounter(ClusterMixin, BaseEstimator):
@@ -121,9 +121,9 @@ def test_it_clusters_in_the_geometry_that_it_scores_in(metric, map_):
     for k in (3, 5):
         labels = sweep.profiles_[k].labels
         mapped = map_(IRIS)
-        centres = np.array([mapped[labels == c].mean(axis=0) for c in range(k)])
-        distances = ((mapped[:, None, :] - centres) ** 2).sum(axis=2)
-        # Converged k-means: every sample is at its nearest centre (up to the tolerance that it stops at).
+        centers = np.array([mapped[labels == c].mean(axis=0) for c in range(k)])
+        distances = ((mapped[:, None, :] - centers) ** 2).sum(axis=2)
+        # Converged k-means: every sample is at its nearest center (up to the tolerance that it stops at).
         own = np.take_along_axis(distances, labels[:, None].astype(int), axis=1)[:, 0]
         assert np.mean(own > distances.min(axis=1) * (1 + 1e-9)) < 0.02
         np.testing.assert_allclose(
@@ -235,7 +235,7 @@ def test_sum_of_squares_is_the_same_chunk_by_chunk_and_sparse(monkeypatch):
     expected = sum(((IRIS[labels == c] - IRIS[labels == c].mean(axis=0)) ** 2).sum() for c in range(7))
     monkeypatch.setattr(kmeans, "_CHUNK_BYTES", 8 * IRIS.shape[1] * 11)
     for X in (IRIS, csr_matrix(IRIS)):
-        assert clustering.sum_of_squares_within(X, labels) == pytest.approx(expected, rel=1e-12)
+        assert clustering.sum_squares_within(X, labels) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def passes(monkeypatch):
         return score(self, partitions, tick)
 
     monkeypatch.setattr(search.Space, "score", note)
-    monkeypatch.setattr(search, "seconds_of_shared_pass", lambda *args, **kwargs: 1000.0)
+    monkeypatch.setattr(search, "estimate_shared_pass_seconds", lambda *args, **kwargs: 1000.0)
     return seen
 
 
@@ -63,8 +63,8 @@ def test_fits_that_are_short_beside_a_pass_are_scored_together(passes):
 
 
 def test_a_pass_runs_once_the_fits_took_as_long(passes, monkeypatch):
-    monkeypatch.setattr(search.Space, "seconds_of_pass", lambda self: 5.0)
-    monkeypatch.setattr(search.Space, "seconds_of_fit", lambda self, asked, fitted, measured: measured)
+    monkeypatch.setattr(search.Space, "estimate_pass_seconds", lambda self: 5.0)
+    monkeypatch.setattr(search.Space, "estimate_fit_seconds", lambda self, asked, fitted, measured: measured)
     clock = iter(range(0, 1000, 2))  # every look at the clock comes 2 s after the last: so long is a fit
     monkeypatch.setattr(search.time, "perf_counter", lambda: float(next(clock)))
     KMeansSweep(range(2, 9), estimator=CutAt()).fit(IRIS)
@@ -104,7 +104,7 @@ def test_if_a_pass_fails_each_is_scored_alone(monkeypatch):
         return score(self, partitions, tick)
 
     monkeypatch.setattr(search.Space, "score", fail)
-    monkeypatch.setattr(search, "seconds_of_shared_pass", lambda *args, **kwargs: 1000.0)
+    monkeypatch.setattr(search, "estimate_shared_pass_seconds", lambda *args, **kwargs: 1000.0)
     with pytest.warns(FitFailedWarning, match="1 of 3 .* k=3: MemoryError: too much"):
         sweep = KMeansSweep(range(2, 5), random_state=0).fit(IRIS)
     assert sorted(sweep.profiles_) == [2, 4]
@@ -126,7 +126,7 @@ def test_indices_are_scikit_learns_in_the_geometry_that_was_clustered_in():
 def test_a_shared_pass_is_estimated_for_metrics_that_have_one():
     def seconds(metric, n_jobs=1):
         params = {} if metric != "minkowski" else {"p": 2}
-        return search.seconds_of_shared_pass(IRIS, metric, params, n_jobs=n_jobs)
+        return search.estimate_shared_pass_seconds(IRIS, metric, params, n_jobs=n_jobs)
 
     assert seconds("euclidean") == seconds("minkowski") == seconds("mahalanobis") > 0
     assert seconds("euclidean", 2) == seconds("euclidean") / 2

@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastsil import KMeansSweep
 from fastsil.sweep import kmeans
-from fastsil.sweep.kmeans import KMeansPath, sum_of_squares_about
+from fastsil.sweep.kmeans import KMeansPath, sum_squares_about
 from strategies import points
 
 DIGITS = load_digits().data
@@ -49,7 +49,7 @@ def test_inertia_never_rises_and_is_that_of_the_labels(drawn, n_init, seed):
     assert (np.diff(inertias) <= rounding).all(), inertias
     for k, fitted in fits.items():
         assert fitted.labels_.max() < k
-        own = sum_of_squares_about(X, fitted.cluster_centers_, fitted.labels_)
+        own = sum_squares_about(X, fitted.cluster_centers_, fitted.labels_)
         assert abs(fitted.inertia_ - own) <= rounding
 
 

@@ -12,23 +12,23 @@ from sklearn.datasets import make_blobs
 from sklearn.metrics import silhouette_score
 
 from fastsil.sweep.clusterers import make_clusterers
-from fastsil.sweep.feature_space import AsIs
+from fastsil.sweep.feature_space import Identity
 from fastsil.sweep.fit_and_score import Space, search
 from fastsil.sweep.null import NullComparison, compare_with_null, draw_gaussian, draw_uniform
 from fastsil.sweep.null import samplers as sets
 
 
-def space_of(X):
-    return Space(X, AsIs(), "euclidean", {}, 1)
+def make_space(X):
+    return Space(X, Identity(), "euclidean", {}, 1)
 
 
 def compared(X, ks=(2, 3, 4), *, n_null=9, null_size=1000, reference="gaussian", seed=0, **params):
     clusterers = make_clusterers(KMeans(n_init=1, **params), ks, 0)
-    findings, _ = search(space_of(X), clusterers, lambda event: None)
+    findings, _ = search(make_space(X), clusterers, lambda event: None)
     known = [finding.row.silhouette for finding in findings], [finding.row.inertia for finding in findings]
     return compare_with_null(
         X,
-        space_of,
+        make_space,
         clusterers,
         known,
         n_null=n_null,

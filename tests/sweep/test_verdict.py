@@ -12,9 +12,9 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 
 from fastsil import KMeansSweep
-from fastsil.report.words import reading_of
+from fastsil.report.words import read_score
 from fastsil.scoring.diagnosis import Finding
-from fastsil.sweep.verdict import Verdict, choose_k, compare_geometries, furthest_geometry, judge
+from fastsil.sweep.verdict import Verdict, choose_k, compare_geometries, find_furthest_space, judge
 from fastsil.sweep.verdict.spaces import geometry_options
 
 STRUCTURES = ["none", "weak", "reasonable", "strong"]
@@ -83,7 +83,7 @@ def test_a_null_that_scores_as_high_is_no_structure():
     verdict = judged([0.5, 0.6, 0.4], null=null_of(0.3), null_mean=0.5)
     assert (verdict.structure, verdict.k, verdict.tested) == ("none", None, True)
     assert verdict.headline == "No structure found: data without clusters score as high."
-    assert verdict.reading == reading_of(0.6)
+    assert verdict.reading == read_score(0.6)
     text = told([0.5, 0.6, 0.4], null=null_of(0.3), null_mean=0.5)
     assert "39 random sets that spread like them but have no clusters 0.500 ± 0.010 (1,000 samples each)" in text
     assert "p = 0.30" in text
@@ -150,12 +150,12 @@ def test_whatever_the_scores_the_verdict_holds_together(columns, p_value):
     assert verdict.tested == (null is not None)
     assert (verdict.k is None) == (verdict.tested and p_value > 0.05)
     assert (verdict.structure == "none") == (
-        p_value > 0.05 if verdict.tested else reading_of(max(scores)).structure == "none"
+        p_value > 0.05 if verdict.tested else read_score(max(scores)).structure == "none"
     )
     if verdict.tested and verdict.structure != "none":
         above = np.subtract(scores, null_mean)
         assert above[verdict.k - 2] >= above.max() - 0.005
-        floor = STRUCTURES.index(reading_of(scores[verdict.k - 2]).structure)
+        floor = STRUCTURES.index(read_score(scores[verdict.k - 2]).structure)
         assert STRUCTURES.index(verdict.structure) == max(1, floor)
 
 
@@ -206,15 +206,15 @@ def test_negative_means_are_explained():
 
 
 def test_a_sweep_says_that_a_negative_mean_is_no_error():
-    """Wide clusters around a tight one: every sample is at its nearest centre, and most are nearer to the tight one."""
+    """Wide clusters around a tight one: every sample is at its nearest center, and most are nearer to the tight one."""
     random = np.random.default_rng(0)
-    centres = np.vstack([6.5 * np.eye(5, 80), -6.5 * np.eye(5, 80), np.zeros(80)])
+    centers = np.vstack([6.5 * np.eye(5, 80), -6.5 * np.eye(5, 80), np.zeros(80)])
     spread = np.append(np.ones(10), 0.05)
-    X = np.repeat(centres, 60, axis=0) + random.normal(size=(660, 80)) * np.repeat(spread, 60)[:, None]
-    sweep = KMeansSweep([11], estimator=KMeans(init=centres, n_init=1)).fit(X)
+    X = np.repeat(centers, 60, axis=0) + random.normal(size=(660, 80)) * np.repeat(spread, 60)[:, None]
+    sweep = KMeansSweep([11], estimator=KMeans(init=centers, n_init=1)).fit(X)
     assert sweep.best_score_ < 0
     text = " ".join(sweep.verdict_.reasons)
-    assert "100.0% of the samples are at their own nearest centre. That is no error" in text
+    assert "100.0% of the samples are at their own nearest center. That is no error" in text
 
 
 def test_faults_and_warnings_are_told_with_their_advice_and_notes_are_not():
@@ -273,7 +273,7 @@ def test_scores_that_differ_are_written_so_that_they_differ():
     )
 
 
-def geometry_of(name, *, z=np.nan, p=np.nan, score=0.3, n_null=39):
+def make_feature_map(name, *, z=np.nan, p=np.nan, score=0.3, n_null=39):
     row = SimpleNamespace(n_clusters=4, silhouette=score, null_mean=score - 0.1, null_excess=z)
     return SimpleNamespace(
         name=name,
@@ -287,8 +287,11 @@ def geometry_of(name, *, z=np.nan, p=np.nan, score=0.3, n_null=39):
 
 
 def test_geometries_are_compared_by_numbers_and_the_question_is_answered():
-    plain, whitened = geometry_of("euclidean", z=3.0, p=0.025), geometry_of("mahalanobis", z=8.5, p=0.025, score=0.2)
-    cosine = geometry_of("cosine", z=1.0, p=0.025)
+    plain, whitened = (
+        make_feature_map("euclidean", z=3.0, p=0.025),
+        make_feature_map("mahalanobis", z=8.5, p=0.025, score=0.2),
+    )
+    cosine = make_feature_map("cosine", z=1.0, p=0.025)
     answer, *each, scales = compare_geometries([plain, whitened, cosine], whitened)
     assert answer == "Yes: the data rise further above data without clusters in mahalanobis than in euclidean."
     assert [sentence.replace(" standard deviations; p = 0.025 over every k.", "") for sentence in each] == [
@@ -299,26 +302,26 @@ def test_geometries_are_compared_by_numbers_and_the_question_is_answered():
     ]
     assert "the lowest of 3 p-values is 0.025 or less in up to 8% of data without clusters" in scales
     assert compare_geometries([plain, cosine], plain)[0].startswith("No: in no other the data rise clearly further")
-    nothing = [geometry_of("euclidean", z=0.1, p=0.6), geometry_of("cosine", z=0.0, p=0.7)]
+    nothing = [make_feature_map("euclidean", z=0.1, p=0.6), make_feature_map("cosine", z=0.0, p=0.7)]
     assert compare_geometries(nothing, nothing[0])[0].startswith("No: in none of them do the data rise above")
     assert "By chance" not in compare_geometries(nothing, nothing[0])[-1]
     assert compare_geometries(nothing, nothing[0])[2].endswith("p = 0.700 over every k.")
 
 
 def test_geometries_that_the_null_sets_do_not_tell_apart_are_called_alike():
-    first, near, far = (geometry_of(f"{z}", z=z, p=0.05, n_null=19) for z in (32.0, 35.0, 90.0))
-    assert furthest_geometry([first, near]) == 0
+    first, near, far = (make_feature_map(f"{z}", z=z, p=0.05, n_null=19) for z in (32.0, 35.0, 90.0))
+    assert find_furthest_space([first, near]) == 0
     assert compare_geometries([first, near], first)[2].startswith("35.0 makes little difference")
-    assert furthest_geometry([first, near, far]) == 2
-    assert furthest_geometry([first, geometry_of("lower", z=1.0, p=0.01)]) == 1
+    assert find_furthest_space([first, near, far]) == 2
+    assert find_furthest_space([first, make_feature_map("lower", z=1.0, p=0.01)]) == 1
 
 
 def test_geometries_without_enough_null_sets_are_not_told_apart():
-    sweeps = [geometry_of("euclidean", score=0.3), geometry_of("cosine", score=0.5)]
+    sweeps = [make_feature_map("euclidean", score=0.3), make_feature_map("cosine", score=0.5)]
     scores, why = compare_geometries(sweeps, sweeps[0])
     assert scores == "Highest mean silhouettes: euclidean 0.300 (k = 3) and cosine 0.500 (k = 3)."
     assert "n_null=39; --n-null 39" in why
-    few = [geometry_of("euclidean", z=1.0, p=0.2, n_null=4), geometry_of("cosine", z=1.0, p=0.2, n_null=4)]
+    few = [make_feature_map("euclidean", z=1.0, p=0.2, n_null=4), make_feature_map("cosine", z=1.0, p=0.2, n_null=4)]
     assert compare_geometries(few, few[0])[0].startswith("Highest mean silhouettes")
     assert compare_geometries(sweeps[:1], sweeps[0]) == ()
 

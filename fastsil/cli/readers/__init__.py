@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from fastsil.cli.readers.arrow import read_arrow, read_arrow_labels
 from fastsil.cli.readers.arrow_tables import ENDINGS, ending_in
 from fastsil.cli.readers.npy import read_label_npy, read_label_npz, read_npy, read_npz
-from fastsil.cli.readers.records import DataFile, DataFileError, first_line, suffix_of
+from fastsil.cli.readers.records import DataFile, DataFileError, first_line, get_suffix
 from fastsil.cli.readers.text import read_label_lines, read_label_table, read_table
 
 __all__ = [
@@ -131,7 +131,7 @@ def read_labels(source: str | Path, *, key: str | None = None) -> NDArray[Any]:
 def _split_key(source: str | Path, key: str | None) -> tuple[Path, str | None]:
     path = Path(source)
     before, colon, after = str(source).rpartition(":")
-    if key is None and colon and after and not path.exists() and suffix_of(Path(before)) in _LABEL_READERS:
+    if key is None and colon and after and not path.exists() and get_suffix(Path(before)) in _LABEL_READERS:
         return Path(before), after
     return path, key
 
@@ -139,7 +139,7 @@ def _split_key(source: str | Path, key: str | None) -> tuple[Path, str | None]:
 def _reader(path: Path, readers: Mapping[str, Callable[..., Any]], what: str) -> Callable[..., Any]:
     if not path.exists():
         raise DataFileError(f"there is no file {path}.")
-    suffix = ending_in(path) if path.is_dir() else suffix_of(path)
+    suffix = ending_in(path) if path.is_dir() else get_suffix(path)
     if suffix not in readers:
         raise DataFileError(f"{path} has the ending {suffix or '(none)'}; {what} are read from {', '.join(readers)}.")
     return readers[suffix]

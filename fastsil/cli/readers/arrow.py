@@ -40,10 +40,10 @@ def read_arrow(path: Path, key: str | None, labels_column: str | None, drop: tup
     for name in (*drop, *([labels_column] if labels_column else []), *([key] if key else [])):
         choose(path, table.names, name, (), "column")
     names = [key] if key else [name for name in table.names if name != labels_column and name not in drop]
-    source = _source_of(path, table, names)
+    source = _find_source(path, table, names)
     labels: list[Any] = []
     X = _join(path, _convert(table, source, labels_column, labels), table.n_rows)
-    notes = [*source.notes, *_notes_of_left_out(names, source)]
+    notes = [*source.notes, *_note_left_out(names, source)]
     if isinstance(X, np.memmap):
         notes.append(f"unpacked into a temporary file of {X.nbytes / 2**30:.1f} GiB in {tempfile.gettempdir()}")
     return DataFile(
@@ -101,7 +101,7 @@ class _Numbers(_Source):
         self.notes = (f"columns used: {listed(self.columns)} ({len(types)} numeric)",)
         self.width = len(types)
         self._path = path
-        kind = np.result_type(*(_dtype_of(kind) for kind in types.values()))
+        kind = np.result_type(*(_find_dtype(kind) for kind in types.values()))
         self._dtype = kind if kind.kind == "f" else np.dtype(np.float64)
         self._n_rows = 0
         self._gaps: dict[str, list[int]] = {}
@@ -157,7 +157,7 @@ class _Vectors(_Source):
         return np.asarray(values).reshape(len(cells), -1)
 
 
-def _source_of(path: Path, table: Table, names: Sequence[str]) -> _Source:
+def _find_source(path: Path, table: Table, names: Sequence[str]) -> _Source:
     vectors = [name for name in names if _is_vector(table.types[name])]
     if vectors and table.n_rows:
         name = choose(path, vectors, None, VECTOR_NAMES, "column of vectors")
@@ -169,7 +169,7 @@ def _source_of(path: Path, table: Table, names: Sequence[str]) -> _Source:
     return _Numbers(path, numeric)
 
 
-def _notes_of_left_out(names: Sequence[str], source: _Source) -> list[str]:
+def _note_left_out(names: Sequence[str], source: _Source) -> list[str]:
     left_out = [name for name in names if name not in source.columns]
     return [f"columns left out{source.left_out}: {listed(left_out)}"] if left_out else []
 
@@ -187,7 +187,7 @@ def _is_vector(kind: Any) -> bool:
     return bool(listing) and _is_number(kind.value_type)
 
 
-def _dtype_of(kind: Any) -> np.dtype[Any]:
+def _find_dtype(kind: Any) -> np.dtype[Any]:
     from pyarrow import types
 
     return np.dtype(bool) if types.is_boolean(kind) else np.dtype(kind.to_pandas_dtype())

@@ -134,12 +134,12 @@ def _open_parquet(path: Path) -> Table:
             yield from file.iter_batches(batch_size=n_rows, columns=columns, use_threads=False)
 
     with pq.ParquetFile(path) as file:
-        types = _types_of(file.schema_arrow)
-        lengths = _lengths_of(file.metadata, types)
+        types = _find_types(file.schema_arrow)
+        lengths = _find_lengths(file.metadata, types)
         return Table(types, file.metadata.num_rows, lengths, [(path, read)])
 
 
-def _lengths_of(metadata: Any, names: Collection[str]) -> dict[str, int]:
+def _find_lengths(metadata: Any, names: Collection[str]) -> dict[str, int]:
     """Numbers in a row of each column of vectors: repeats take no room in a file, whose size says nothing of them."""
     lengths: dict[str, int] = {}
     for group in map(metadata.row_group, range(metadata.num_row_groups)):
@@ -180,17 +180,17 @@ def _open_ipc(path: Path) -> Table:
         except pa.ArrowInvalid:
             schema = pa.ipc.open_stream(file).schema
             file.seek(0)
-            sizes = _rows_of_batches(file)
+            sizes = _count_batch_rows(file)
             n_rows, largest = sum(sizes), max(sizes, default=0)
         else:
             schema = reader.schema
             n_rows = int(dataset.dataset(path, format="ipc").count_rows())
             largest = n_rows // max(1, reader.num_record_batches)
     _check_batch(path, schema, largest)
-    return Table(_types_of(schema), n_rows, {}, [(path, read)])
+    return Table(_find_types(schema), n_rows, {}, [(path, read)])
 
 
-def _rows_of_batches(stream: Any) -> list[int]:
+def _count_batch_rows(stream: Any) -> list[int]:
     """Rows of each batch of an Arrow stream, of which nothing is unpacked."""
     import pyarrow as pa
 
@@ -213,7 +213,7 @@ def _bits_of(kind: Any) -> int:
         return 0
 
 
-def _types_of(schema: Any) -> dict[str, Any]:
+def _find_types(schema: Any) -> dict[str, Any]:
     # What pandas kept of an index that has no name.
     return {
         name: kind for name, kind in zip(schema.names, schema.types, strict=True) if not name.startswith("__index_")

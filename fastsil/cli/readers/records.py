@@ -79,7 +79,7 @@ def check_room(path: Path, n_bytes: int) -> None:
         )
 
 
-def suffix_of(path: Path) -> str:
+def get_suffix(path: Path) -> str:
     name = path.name.lower()
     return ".csv.gz" if name.endswith(".csv.gz") else path.suffix.lower()
 

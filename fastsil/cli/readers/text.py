@@ -20,9 +20,9 @@ from fastsil.cli.readers.records import (
     check_room,
     choose,
     first_line,
+    get_suffix,
     listed,
     refuse_names,
-    suffix_of,
 )
 from fastsil.runtime.memory import available_bytes
 
@@ -99,7 +99,7 @@ def _load_frame(path: Path) -> pd.DataFrame:
         import pandas as pd
     except ImportError as error:
         raise ImportError(f"reading {path} needs pandas; install it with: pip install 'fastsil[frames]'") from error
-    separator = "\t" if suffix_of(path) == ".tsv" else ","
+    separator = "\t" if get_suffix(path) == ".tsv" else ","
     try:
         first = _first_row(path, separator)
         with _unpacked(path) as text:
@@ -113,7 +113,7 @@ def _load_frame(path: Path) -> pd.DataFrame:
                 low_memory=False,
                 on_bad_lines="error",
                 skipinitialspace=True,
-                **_precision_of(pd),
+                **_choose_precision(pd),
             )
     except pd.errors.EmptyDataError:
         raise DataFileError(f"{path} is empty.") from None
@@ -124,7 +124,7 @@ def _load_frame(path: Path) -> pd.DataFrame:
     return frame
 
 
-def _precision_of(pd: Any) -> dict[str, Any]:
+def _choose_precision(pd: Any) -> dict[str, Any]:
     """Before version 3, pandas reads numbers to the last digit only if asked to; later it objects to being asked."""
     return {"float_precision": "round_trip"} if int(pd.__version__.partition(".")[0]) < 3 else {}
 
@@ -145,7 +145,7 @@ def _lines(path: Path, file: IO[str]) -> Iterator[str]:
 def _unpacked(path: Path) -> Iterator[io.BufferedReader]:
     """The bytes of a text, unpacked, as long as they fit the memory that is free."""
     check_room(path, path.stat().st_size)
-    with gzip.open(path) if suffix_of(path) == ".csv.gz" else path.open("rb") as packed:
+    with gzip.open(path) if get_suffix(path) == ".csv.gz" else path.open("rb") as packed:
         limited = _Limited(packed, available_bytes())
         try:
             yield io.BufferedReader(limited)

@@ -42,7 +42,7 @@ _CANDIDATE_PAIRS = 50
 _CANDIDATE_PRODUCTS = 20_000
 
 
-class Load(NamedTuple):
+class CandidateCount(NamedTuple):
     """What bounds leave to be computed."""
 
     candidates: float  # a sample
@@ -53,7 +53,7 @@ class Load(NamedTuple):
         return self.pairs + self.candidates * (_CANDIDATE_PAIRS + _CANDIDATE_PRODUCTS / n_features)
 
 
-def directions_worth_it(data: ScaledData, choice: tuple[int, ...], load: Load) -> int:
+def choose_basis_size(data: ScaledData, choice: tuple[int, ...], load: CandidateCount) -> int:
     """How many directions a basis that all clusters share should have, given what is left without; 0 for no basis.
 
     Counted in products of n_features a sample.
@@ -61,7 +61,7 @@ def directions_worth_it(data: ScaledData, choice: tuple[int, ...], load: Load) -
     n_features = data.X.shape[1]
     most_vectors = most_directions(data.partition.n_clusters, n_features, data.dtype.itemsize)
     # If nothing can be excluded, all pairs are computed, and no more.
-    needed = Load(_CANDIDATES_LEFT, _CANDIDATES_LEFT * _typical_size(data.partition.sizes))
+    needed = CandidateCount(_CANDIDATES_LEFT, _CANDIDATES_LEFT * _typical_size(data.partition.sizes))
     superfluous = min(load.in_pairs(n_features), float(data.partition.n_samples)) - needed.in_pairs(n_features)
     worth = max(1.0, (1 + _PAIR_FEATURES / n_features) / (1 + _PAIR_FEATURES / _MEASURED_FEATURES))
     best, most = 0, 0.0
@@ -80,7 +80,7 @@ def most_directions(n_clusters: int, n_features: int, itemsize: int) -> int:
     return min(-(-n_features // _UNIT), room // _UNIT) * _UNIT
 
 
-def _basis_cost(data: ScaledData, n_vectors: int, load: Load) -> float:
+def _basis_cost(data: ScaledData, n_vectors: int, load: CandidateCount) -> float:
     n_samples, n_features = data.X.shape
     search = 0.0 if n_features <= n_vectors else SEARCH_ROUNDS * min(1.0, SEARCH_MEMBERS / n_samples)
     cost = n_vectors * (1 + 2 * _LOOP_COST * (1 + search))

@@ -26,19 +26,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.engines.euclidean.basis_cost import SHARED_DIRECTIONS, Load, directions_worth_it
+from fastsil.engines.euclidean.basis_cost import SHARED_DIRECTIONS, CandidateCount, choose_basis_size
 from fastsil.engines.euclidean.moments import cluster_centers, radial_bounds, shared_basis
-from fastsil.engines.euclidean.sorted_copy import rows_together
-from fastsil.engines.euclidean.tiles import MARGIN, PairSums, rounding_of_products
+from fastsil.engines.euclidean.sorted_copy import sort_rows_to_file
+from fastsil.engines.euclidean.tiles import MARGIN, PairSums, bound_product_rounding
 from fastsil.engines.pair_schedule import worthwhile_threads
 from fastsil.engines.scaling import ScaledData, scale_data
 from fastsil.engines.terms import SHARE_OF_OWN, SilhouetteTerms, Work
 from fastsil.kernels import bounds as bound_kernels
 from fastsil.kernels import euclidean as tile_kernels
 from fastsil.runtime.memory import require
-from fastsil.runtime.progress import Tick, part_of
+from fastsil.runtime.progress import ProgressCallback, scale_progress
 from fastsil.runtime.threads import run_tasks
-from fastsil.validation.partition import Partition, index_of_least, sorted_by_cluster
+from fastsil.validation.partition import Partition, find_group_argmin, sorted_by_cluster
 
 # With so few clusters nothing can be excluded that symmetry does not save.
 _ALWAYS_SYMMETRIC = 3
@@ -86,7 +86,7 @@ class _Round(NamedTuple):
     best: NDArray[np.intp]  # for each sample, the index of the most promising one
 
 
-def compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: Tick) -> SilhouetteTerms:
+def compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: ProgressCallback) -> SilhouetteTerms:
     """Mean Euclidean distances of every sample.
 
     Parameters
@@ -100,7 +100,7 @@ def compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: T
     tick : callable
         Told the share of the work that has been finished.
     """
-    with rows_together(X, partition) as (rows, of_rows):
+    with sort_rows_to_file(X, partition) as (rows, of_rows):
         found = _compute_terms(rows, of_rows, n_jobs=n_jobs, tick=tick)
     if of_rows is partition:
         return found
@@ -108,7 +108,7 @@ def compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: T
     return replace(found, a=found.a[by_row], b=found.b[by_row], neighbor=found.neighbor[by_row])
 
 
-def _compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: Tick) -> SilhouetteTerms:
+def _compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: ProgressCallback) -> SilhouetteTerms:
     require(
         5 * 8.0 * partition.n_clusters * X.shape[1],
         f"What is kept of {partition.n_clusters:,} clusters in {X.shape[1]:,} features",
@@ -126,14 +126,14 @@ def _compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: 
         origins[-1] = np.einsum("i,ij->j", partition.sizes / len(X), centers)
         pairs = PairSums(data, origins, n_jobs)
     with _timed(seconds, "own clusters"):
-        own_sums, squared_products = pairs.within_clusters(part_of(tick, SHARE_OF_OWN))
+        own_sums, squared_products = pairs.within_clusters(scale_progress(tick, SHARE_OF_OWN))
     if partition.n_clusters <= (_SMALL_SYMMETRIC if products < SMALL_PRODUCTS else _ALWAYS_SYMMETRIC):
         strategy = "symmetric"
         with _timed(seconds, "other clusters"):
-            nearest = _nearest_by_symmetry(pairs, partition, part_of(tick, 1 - SHARE_OF_OWN))
+            nearest = _nearest_by_symmetry(pairs, partition, scale_progress(tick, 1 - SHARE_OF_OWN))
     else:
         search = _Search(data, pairs, centers, squared_products, n_jobs, seconds)
-        strategy, nearest = search.nearest(part_of(tick, 1 - SHARE_OF_OWN))
+        strategy, nearest = search.nearest(scale_progress(tick, 1 - SHARE_OF_OWN))
     return _finish(
         data,
         own_sums,
@@ -142,7 +142,7 @@ def _compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: 
     )
 
 
-def _nearest_by_symmetry(pairs: PairSums, partition: Partition, tick: Tick) -> _Nearest:
+def _nearest_by_symmetry(pairs: PairSums, partition: Partition, tick: ProgressCallback) -> _Nearest:
     means = pairs.between_clusters(tick)
     means /= partition.sizes[:, None]
     for cluster in range(partition.n_clusters):
@@ -169,7 +169,7 @@ class _Search:
         self._n_jobs = n_jobs
         self._seconds = seconds
         self._rooms: SimpleQueue[bound_kernels.Candidates] = SimpleQueue()
-        self._rounding = rounding_of_products(data.dtype, data.X.shape[1])
+        self._rounding = bound_product_rounding(data.dtype, data.X.shape[1])
         with _timed(seconds, "bounds"):
             self._prepare_bounds(centers, squared_products)
 
@@ -188,7 +188,7 @@ class _Search:
         for choice in SHARED_DIRECTIONS:
             load = self._probe()
             self._expected = load.candidates
-            n_vectors = directions_worth_it(data, choice, load)
+            n_vectors = choose_basis_size(data, choice, load)
             if n_vectors > 0:
                 vectors, shared = shared_basis(
                     data, self._bounds, skew, origin, n_vectors, len(self._vectors), n_jobs=self._n_jobs
@@ -198,7 +198,7 @@ class _Search:
             if n_vectors >= data.X.shape[1]:
                 return
 
-    def nearest(self, tick: Tick) -> tuple[str, _Nearest]:
+    def nearest(self, tick: ProgressCallback) -> tuple[str, _Nearest]:
         """Strategy that was taken, and the nearest other clusters."""
         partition = self._partition
         n_samples = partition.n_samples
@@ -225,7 +225,7 @@ class _Search:
             start = end
         return "pruned", nearest
 
-    def _probe(self) -> Load:
+    def _probe(self) -> CandidateCount:
         """What the bounds so far leave, from some samples of every part of the data."""
         partition = self._partition
         step = self._block_rows()
@@ -235,7 +235,7 @@ class _Search:
             clusters = self._select(rows[low : low + step]).cluster
             candidates += len(clusters)
             pairs += int(partition.sizes[clusters].sum())
-        return Load(candidates / len(rows), pairs / len(rows))
+        return CandidateCount(candidates / len(rows), pairs / len(rows))
 
     def _block_rows(self) -> int:
         least = int(np.clip(self._data.X.shape[1] // _BLOCK_FEATURES, 1, _BLOCK_LEAST))
@@ -308,7 +308,7 @@ class _Search:
             return whole[by_cluster]
 
         row = together(rows)
-        best = index_of_least(row, together(guesses), end - start)
+        best = find_group_argmin(row, together(guesses), end - start)
         return _Round(start, end, row, cluster, together(lower), best)
 
     def _symmetry_is_less_work(self, found: _Round) -> bool:
@@ -326,7 +326,7 @@ class _Search:
 
     def _all_pairs_are_less_work(self, found: _Round) -> bool:
         n_rows = found.end - found.start
-        left = Load(len(found.row) / n_rows, self._partition.sizes[found.cluster].sum() / n_rows)
+        left = CandidateCount(len(found.row) / n_rows, self._partition.sizes[found.cluster].sum() / n_rows)
         return left.in_pairs(self._data.X.shape[1]) > self._partition.n_samples
 
     def _compute(self, found: _Round, nearest: _Nearest) -> None:
@@ -341,7 +341,7 @@ class _Search:
         left = np.flatnonzero(others)
         means[left] = self._means(found, left)
         # Candidates are sorted by cluster, so that of clusters that tie the first is found.
-        least = index_of_least(found.row, means, found.end - found.start)
+        least = find_group_argmin(found.row, means, found.end - found.start)
         nearest.mean[found.start : found.end] = means[least]
         nearest.cluster[found.start : found.end] = found.cluster[least]
 

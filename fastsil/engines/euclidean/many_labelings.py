@@ -2,10 +2,10 @@
 
 Distances do not depend on labels. Each tile of distances is computed once, for both sides, and added into the sums of
 every partition (:func:`fastsil.kernels.euclidean.add_distances_by_groups`). Samples are sorted by the finest
-partition, then by the others, so that neighbours mostly share all their clusters: a tile is first summed over such
+partition, then by the others, so that neighbors mostly share all their clusters: a tile is first summed over such
 runs, and only those sums are added for each partition.
 
-The order also makes blocks of neighbours compact. The centre of the columns' block is the origin of a tile; a pair
+The order also makes blocks of neighbors compact. The center of the columns' block is the origin of a tile; a pair
 that is much nearer than its distance to the origin is computed again by differences, whatever the labels are.
 """
 
@@ -25,7 +25,7 @@ from fastsil.engines.pair_schedule import piece_rows, worthwhile_threads
 from fastsil.engines.scaling import scale_data
 from fastsil.engines.terms import SilhouetteTerms, Work
 from fastsil.runtime.memory import require
-from fastsil.runtime.progress import Tick
+from fastsil.runtime.progress import ProgressCallback
 from fastsil.validation.partition import Partition
 
 # Costs of an ordered pair in products of one feature, from n = 20,000, d = 128 and 512, k = 2 to 16: what a pair costs
@@ -70,7 +70,7 @@ def _share_alone(partition: Partition) -> float:
     return min(_SYMMETRIC_SHARE, _PRUNED_CLUSTERS * typical)
 
 
-def compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: Tick) -> SilhouetteTerms:
+def compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: ProgressCallback) -> SilhouetteTerms:
     """Mean Euclidean distances of every sample, from all pairs.
 
     Parameters
@@ -82,7 +82,7 @@ def compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: T
 
 
 def compute_terms_many(
-    X: NDArray[Any], partitions: Sequence[Partition], *, n_jobs: int, tick: Tick
+    X: NDArray[Any], partitions: Sequence[Partition], *, n_jobs: int, tick: ProgressCallback
 ) -> list[SilhouetteTerms]:
     """Mean Euclidean distances of every sample in each of several partitions.
 

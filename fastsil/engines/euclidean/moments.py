@@ -195,7 +195,7 @@ def shared_basis(
     return basis.astype(data.dtype), shared
 
 
-def bytes_of_shared_basis(n_clusters: int, n_features: int, itemsize: int) -> int:
+def count_shared_basis_bytes(n_clusters: int, n_features: int, itemsize: int) -> int:
     """Memory of the first basis, the products that it is made by included, with as few directions as it may have."""
     n_vectors = min(SHARED_DIRECTIONS[0][0], most_directions(n_clusters, n_features, itemsize))
     products = 8 * n_clusters * n_vectors * max(n_features, 4 * n_vectors)

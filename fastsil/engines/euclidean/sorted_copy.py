@@ -37,7 +37,7 @@ _WORDS = (
 
 
 @contextlib.contextmanager
-def rows_together(X: Any, partition: Partition) -> Iterator[tuple[Any, Partition]]:
+def sort_rows_to_file(X: Any, partition: Partition) -> Iterator[tuple[Any, Partition]]:
     """The samples, in the order of the partition if they are better copied so; and their partition.
 
     Row i of the copy is row ``partition.order[i]`` of X. The copy is a temporary file without a name, beside the file
@@ -50,7 +50,7 @@ def rows_together(X: Any, partition: Partition) -> Iterator[tuple[Any, Partition
     partition : Partition
         Samples grouped by cluster.
     """
-    file = _file_of(X)
+    file = _find_file(X)
     if file is None or not _is_too_large(X) or _is_sorted(partition):
         yield X, partition
         return
@@ -70,7 +70,7 @@ def rows_together(X: Any, partition: Partition) -> Iterator[tuple[Any, Partition
     yield X, partition
 
 
-def _file_of(X: Any) -> Any:
+def _find_file(X: Any) -> Any:
     """The file that an array is mapped from: its path, True if that is not known; None of other arrays."""
     while isinstance(X, np.ndarray):
         if isinstance(X, np.memmap) and X.filename is not None:

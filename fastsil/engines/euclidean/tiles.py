@@ -12,19 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.engines.pair_schedule import (
-    _TASK_PRODUCTS,
-    _TASKS,
+    N_TASKS,
+    TASK_PRODUCTS,
     Piece,
-    _n_pairs,
-    _named,
-    _run_in_turn,
-    _Task,
-    _tournament,
+    Task,
+    count_pairs,
+    make_pieces,
     piece_rows,
+    run_in_turn,
+    schedule_tournament,
 )
 from fastsil.engines.scaling import ScaledData
 from fastsil.kernels import euclidean as kernels
-from fastsil.runtime.progress import Tick
+from fastsil.runtime.progress import ProgressCallback
 from fastsil.runtime.threads import run_tasks
 
 # A mean distance from these sums is off by less than this share, by the type that distances are computed in.
@@ -79,7 +79,7 @@ class PairSums:
         self._n_jobs = n_jobs
         self.workspaces = Workspaces(data.dtype, self._n_features, n_jobs)
 
-    def within_clusters(self, tick: Tick) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def within_clusters(self, tick: ProgressCallback) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Sum of distances from each sample to its own cluster.
 
         Returns
@@ -93,16 +93,16 @@ class PairSums:
         sums = np.zeros((1, self._partition.n_samples))
         pieces = self._pieces()
         costs = (pieces[:, 1] - pieces[:, 0]).astype(np.float64) ** 2 / 2
-        diagonal = [_Task(pieces[low:high], None, costs[low:high].sum()) for low, high in self._batches(costs)]
+        diagonal = [Task(pieces[low:high], None, costs[low:high].sum()) for low, high in self._batches(costs)]
         # Round by round over all clusters, so that tasks that may run at once stand together.
         edges = np.searchsorted(pieces[:, 2], np.arange(self._partition.n_clusters + 1))
         cut = np.flatnonzero(np.diff(edges) > 1)
-        tournaments = [_tournament(_named(pieces[edges[cluster] : edges[cluster + 1]])) for cluster in cut]
+        tournaments = [schedule_tournament(make_pieces(pieces[edges[cluster] : edges[cluster + 1]])) for cluster in cut]
         turns = chain.from_iterable(zip_longest(*tournaments, fillvalue=[]))
-        crossing = [_Task([rows], columns, _n_pairs(rows, columns)) for rows, columns in chain.from_iterable(turns)]
+        crossing = [Task([rows], columns, count_pairs(rows, columns)) for rows, columns in chain.from_iterable(turns)]
         squared_products = np.zeros(self._partition.n_clusters)
 
-        def add(task: _Task, stop: NDArray[np.uint8]) -> NDArray[np.float64]:
+        def add(task: Task, stop: NDArray[np.uint8]) -> NDArray[np.float64]:
             if task.columns is not None:
                 return self._add_between(task.rows[0], task.columns, (0, 0), sums, stop)
             squares = np.zeros(len(task.rows))
@@ -115,18 +115,18 @@ class PairSums:
             np.add.at(squared_products, np.asarray(task.rows)[:, 2], squares)
         return sums[0], squared_products
 
-    def between_clusters(self, tick: Tick) -> NDArray[np.float64]:
+    def between_clusters(self, tick: ProgressCallback) -> NDArray[np.float64]:
         """Sum of distances from each sample to every other cluster, (n_clusters, n_samples) by position, scaled."""
         sums = np.zeros((self._partition.n_clusters, self._partition.n_samples))
-        pieces = _named(self._pieces())
+        pieces = make_pieces(self._pieces())
         tasks = [
-            _Task([rows], columns, _n_pairs(rows, columns))
-            for turn in _tournament(pieces)
+            Task([rows], columns, count_pairs(rows, columns))
+            for turn in schedule_tournament(pieces)
             for rows, columns in turn
             if rows.cluster != columns.cluster
         ]
 
-        def add(task: _Task, stop: NDArray[np.uint8]) -> None:
+        def add(task: Task, stop: NDArray[np.uint8]) -> None:
             rows, columns = task.rows[0], task.columns
             assert columns is not None
             self._add_between(rows, columns, (columns.cluster, rows.cluster), sums, stop)
@@ -135,7 +135,7 @@ class PairSums:
         return sums
 
     def by_groups(
-        self, cells: NDArray[np.intp], slots: NDArray[np.int32], n_slots: int, tick: Tick
+        self, cells: NDArray[np.intp], slots: NDArray[np.int32], n_slots: int, tick: ProgressCallback
     ) -> NDArray[np.float64]:
         """Sum of distances from each sample to every group of several groupings, from one pass over all pairs.
 
@@ -144,7 +144,7 @@ class PairSums:
         Parameters
         ----------
         cells : ndarray of shape (n_samples,)
-            By position in the order: neighbours with equal cells are in the same groups.
+            By position in the order: neighbors with equal cells are in the same groups.
         slots : ndarray of shape (n_samples, n_groupings)
             By position: where the sample's group of each grouping is summed.
         n_slots : int
@@ -160,12 +160,14 @@ class PairSums:
         sums = np.zeros((n_slots, self._partition.n_samples))
         bounds = pairwise(self._partition.offsets.tolist())
         pieces = [Piece(start, end, cluster) for cluster, (start, end) in enumerate(bounds)]
-        diagonal = [_Task([piece], None, (piece.end - piece.start) ** 2 / 2) for piece in pieces]
+        diagonal = [Task([piece], None, (piece.end - piece.start) ** 2 / 2) for piece in pieces]
         crossing = [
-            _Task([rows], columns, _n_pairs(rows, columns)) for turn in _tournament(pieces) for rows, columns in turn
+            Task([rows], columns, count_pairs(rows, columns))
+            for turn in schedule_tournament(pieces)
+            for rows, columns in turn
         ]
 
-        def add(task: _Task, stop: NDArray[np.uint8]) -> None:
+        def add(task: Task, stop: NDArray[np.uint8]) -> None:
             rows, columns = task.rows[0], task.columns or task.rows[0]
             ranges = np.array([[*rows[:2], *columns[:2], columns.cluster]])
             with self.workspaces.lend() as workspace:
@@ -216,7 +218,9 @@ class PairSums:
         run_tasks(add, batches, [costs[slice(*batch)].sum() for batch in batches], n_jobs=self._n_jobs)
         return sums
 
-    def nearest_clusters(self, origin: int, mean: NDArray[np.float64], cluster: NDArray[np.int32], tick: Tick) -> None:
+    def nearest_clusters(
+        self, origin: int, mean: NDArray[np.float64], cluster: NDArray[np.int32], tick: ProgressCallback
+    ) -> None:
         """Least mean distance from each sample to another cluster, scaled, and that cluster, from all pairs.
 
         Parameters
@@ -277,10 +281,12 @@ class PairSums:
 
     def _task_pairs(self, pairs: float) -> float:
         """Pairs of a task, where there are so many in all."""
-        least, most = _TASK_PRODUCTS
-        return max(least, min(most, pairs * self._n_features / _TASKS)) / self._n_features
+        least, most = TASK_PRODUCTS
+        return max(least, min(most, pairs * self._n_features / N_TASKS)) / self._n_features
 
-    def _run(self, add: Callable[[_Task, NDArray[np.uint8]], Any], tasks: list[_Task], tick: Tick) -> list[Any]:
+    def _run(
+        self, add: Callable[[Task, NDArray[np.uint8]], Any], tasks: list[Task], tick: ProgressCallback
+    ) -> list[Any]:
         """Run tasks that wait for the earlier tasks of their own pieces; returns their answers."""
         self.pairs += int(sum(task.cost for task in tasks))
         answers: list[Any] = [None] * len(tasks)
@@ -288,10 +294,10 @@ class PairSums:
         def run(index: int, stop: NDArray[np.uint8]) -> None:
             answers[index] = add(tasks[index], stop)
 
-        _run_in_turn(run, tasks, n_jobs=self._n_jobs, tick=tick)
+        run_in_turn(run, tasks, n_jobs=self._n_jobs, tick=tick)
         return answers
 
 
-def rounding_of_products(dtype: np.dtype[Any], length: int) -> float:
+def bound_product_rounding(dtype: np.dtype[Any], length: int) -> float:
     """Most that inner products in a tile are off by, relative to the product of the norms: sums of DEPTH at a time."""
     return float(np.finfo(dtype).eps) * (kernels.DEPTH + length / kernels.DEPTH + 16)

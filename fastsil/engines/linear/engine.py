@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.engines.linear.summaries import ClusterSummaries, View, dense_rows, summarize, view_of
+from fastsil.engines.linear.summaries import ClusterSummaries, NormalizedRows, dense_rows, normalize_lazily, summarize
 from fastsil.engines.rescaling import check_lengths
 from fastsil.engines.terms import SilhouetteTerms, Work
 from fastsil.kernels import linear as kernels
 from fastsil.runtime.memory import require
-from fastsil.runtime.progress import Tick, ignore_progress, part_of
+from fastsil.runtime.progress import ProgressCallback, ignore_progress, scale_progress
 from fastsil.runtime.threads import enough_for_threads, run_tasks
 from fastsil.validation.partition import Partition
 
@@ -34,7 +34,7 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 # Multiplications in one task of the second pass: about 1 ms, long beside its start, short beside an interrupt.
-_TASK_PRODUCTS = 1 << 25
+TASK_PRODUCTS = 1 << 25
 _TASK_ROWS = (4, 4096)
 # Multiplications in all below which threads cost more than they save.
 _WORTH_THREADS = 1e7
@@ -42,7 +42,7 @@ _WORTH_THREADS = 1e7
 _SHARE_OF_MOMENTS = 0.3
 
 
-def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: Tick, metric: str) -> SilhouetteTerms:
+def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: ProgressCallback, metric: str) -> SilhouetteTerms:
     """Mean distances of every sample, exactly, in O(n_samples * n_clusters * n_features).
 
     Parameters
@@ -68,20 +68,20 @@ def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: Tick, metr
         f"What is kept of {partition.n_clusters:,} clusters in {X.shape[1]:,} features",
         "Take fewer clusters, or reduce the features (by PCA).",
     )
-    view = view_of(X, metric)
+    view = normalize_lazily(X, metric)
     started = time.perf_counter()
     n_jobs = enough_for_threads(n_jobs, float(X.shape[0]) * X.shape[1] * partition.n_clusters, _WORTH_THREADS)
-    summaries = summarize(view, partition, n_jobs=n_jobs, tick=part_of(tick, _SHARE_OF_MOMENTS))
+    summaries = summarize(view, partition, n_jobs=n_jobs, tick=scale_progress(tick, _SHARE_OF_MOMENTS))
     check_directions(view, metric)
     if metric == "cosine":
-        check_lengths(X, view.without_direction())
+        check_lengths(X, view.zero_norm_rows())
     moments_done = time.perf_counter()
-    terms = _terms(view, partition.codes, summaries, n_jobs, part_of(tick, 1 - _SHARE_OF_MOMENTS))
+    terms = _terms(view, partition.codes, summaries, n_jobs, scale_progress(tick, 1 - _SHARE_OF_MOMENTS))
     seconds = {"moments": moments_done - started, "distances": time.perf_counter() - moments_done}
     return replace(terms, work=Work(f"linear: {metric}", pairs=0, share=0.0, seconds=seconds))
 
 
-def compute_terms_of_rows(
+def compute_row_terms(
     X: Any, codes: NDArray[np.int32], summaries: ClusterSummaries, *, n_jobs: int, metric: str
 ) -> SilhouetteTerms:
     """Mean distances of some samples to clusters that are known by their summaries only.
@@ -99,15 +99,15 @@ def compute_terms_of_rows(
     metric : {"sqeuclidean", "cosine", "correlation"}
         The distance, for which the summaries were made.
     """
-    view = view_of(X, metric)
+    view = normalize_lazily(X, metric)
     view.measure_all(n_jobs)
     terms = _terms(view, codes, summaries, n_jobs, ignore_progress)
     return replace(terms, work=Work(f"linear: {metric}", pairs=0, share=0.0))
 
 
-def check_directions(view: View, metric: str, *, first_row: int = 0) -> None:
+def check_directions(view: NormalizedRows, metric: str, *, first_row: int = 0) -> None:
     """Raise a ValueError if a row has no direction and the metric is correlation; the view begins at ``first_row``."""
-    without = view.without_direction()
+    without = view.zero_norm_rows()
     if metric == "correlation" and len(without):
         raise ValueError(
             f"correlation has no value for a row whose entries are all equal: row {first_row + without[0]}"
@@ -116,10 +116,10 @@ def check_directions(view: View, metric: str, *, first_row: int = 0) -> None:
 
 
 def _terms(
-    view: View, codes: NDArray[np.int32], summaries: ClusterSummaries, n_jobs: int, tick: Tick
+    view: NormalizedRows, codes: NDArray[np.int32], summaries: ClusterSummaries, n_jobs: int, tick: ProgressCallback
 ) -> SilhouetteTerms:
     nearest = _find_nearest(view, codes, summaries, n_jobs, tick)
-    _set_rows_without_direction(nearest, view.without_direction(), codes, summaries.sizes)
+    _set_rows_without_direction(nearest, view.zero_norm_rows(), codes, summaries.sizes)
     for values in (nearest.own, nearest.other):
         values[values < view.metric.resolution] = 0.0
     return SilhouetteTerms(
@@ -127,11 +127,11 @@ def _terms(
     )
 
 
-def _centres_of(summaries: ClusterSummaries, factor: float) -> kernels.Centres:
+def _make_centers(summaries: ClusterSummaries, factor: float) -> kernels.Centers:
     """Mean distance to a cluster as ``weight * |z - mu|^2 + constant``; rows without direction are at distance 1."""
     sizes = summaries.sizes
     weights = factor * summaries.counts / sizes
-    return kernels.Centres(
+    return kernels.Centers(
         origins=summaries.origins,
         offsets=summaries.offsets,
         weights=weights,
@@ -140,33 +140,33 @@ def _centres_of(summaries: ClusterSummaries, factor: float) -> kernels.Centres:
     )
 
 
-def _screen_of(centres: kernels.Centres, sizes: Indices) -> kernels.Screen:
-    """The centres relative to the mean of all samples, so that products are as small as they can be."""
+def _make_screen(centers: kernels.Centers, sizes: Indices) -> kernels.Screen:
+    """The centers relative to the mean of all samples, so that products are as small as they can be."""
     shares = sizes / sizes.sum()
-    origin = shares @ centres.origins + shares @ centres.offsets
-    n_centres, n_features = centres.origins.shape
-    n_padded = -(-n_centres // 4) * 4
+    origin = shares @ centers.origins + shares @ centers.offsets
+    n_centers, n_features = centers.origins.shape
+    n_padded = -(-n_centers // 4) * 4
     relative, weights, constants = np.zeros((n_padded, n_features)), np.zeros(n_padded), np.zeros(n_padded)
-    np.subtract(centres.origins, origin, out=relative[:n_centres])
-    relative[:n_centres] += centres.offsets
-    weights[:n_centres], constants[:n_centres] = centres.weights, centres.constants
+    np.subtract(centers.origins, origin, out=relative[:n_centers])
+    relative[:n_centers] += centers.offsets
+    weights[:n_centers], constants[:n_centers] = centers.weights, centers.constants
     return kernels.Screen(origin, relative, np.einsum("ij,ij->i", relative, relative), weights, constants)
 
 
 def _find_nearest(
-    view: View, codes: NDArray[np.int32], summaries: ClusterSummaries, n_jobs: int, tick: Tick
+    view: NormalizedRows, codes: NDArray[np.int32], summaries: ClusterSummaries, n_jobs: int, tick: ProgressCallback
 ) -> kernels.Nearest:
     n_samples = len(codes)
-    centres = _centres_of(summaries, view.metric.factor)
-    screen = _screen_of(centres, summaries.sizes)
+    centers = _make_centers(summaries, view.metric.factor)
+    screen = _make_screen(centers, summaries.sizes)
     nearest = kernels.Nearest(np.empty(n_samples), np.empty(n_samples), np.empty(n_samples, dtype=np.int32))
 
     def find_rows(task: slice, interrupt: NDArray[np.uint8]) -> None:
         rows = kernels.ShiftedRows(dense_rows(view.X, task), view.shift[task], view.scale[task])
         here = kernels.Nearest(nearest.own[task], nearest.other[task], nearest.which[task])
-        kernels.find_nearest_rows(rows, codes[task], centres, screen, here, interrupt)
+        kernels.find_nearest_rows(rows, codes[task], centers, screen, here, interrupt)
 
-    step = view.limit_rows(int(np.clip(_TASK_PRODUCTS // centres.origins.size, *_TASK_ROWS)))
+    step = view.limit_rows(int(np.clip(TASK_PRODUCTS // centers.origins.size, *_TASK_ROWS)))
     tasks = [slice(start, min(start + step, n_samples)) for start in range(0, n_samples, step)]
     run_tasks(find_rows, tasks, [task.stop - task.start for task in tasks], n_jobs=n_jobs, tick=tick)
     return nearest

@@ -1,7 +1,7 @@
 """Clusters in a few numbers each: size, mean and spread of their members, as squared distances see them.
 
 A sample x is seen as a point ``z = (x - shift) * scale``: as it is for squared Euclidean distance, of length 1 for
-cosine, centred and of length 1 for correlation. The mean of a cluster is kept as two vectors, origin and offset, so
+cosine, centerd and of length 1 for correlation. The mean of a cluster is kept as two vectors, origin and offset, so
 that it loses nothing to the place of the data (:mod:`fastsil.kernels.linear`); the spread is the sum of squared
 distances to it.
 
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from fastsil.engines.scaling import without_repeats
 from fastsil.kernels import linear as kernels
-from fastsil.runtime.progress import Tick, ignore_progress, part_of
+from fastsil.runtime.progress import ProgressCallback, ignore_progress, scale_progress
 from fastsil.runtime.threads import run_tasks
 from fastsil.validation.arrays import is_sparse
 from fastsil.validation.partition import Partition, partition_from_codes
@@ -95,7 +95,7 @@ SQUARED_METRICS = {
 
 
 @dataclass(frozen=True)
-class View:
+class NormalizedRows:
     """Samples as a metric sees them: through a shift and a scale each, which are written as they become known.
 
     Attributes
@@ -124,9 +124,11 @@ class View:
         self.shift[members], self.scale[members] = rows.shift, rows.scale
         return rows, places
 
-    def block(self, rows: slice) -> View:
+    def block(self, rows: slice) -> NormalizedRows:
         """The same view of some rows; what becomes known of them is known of these."""
-        return View(self.X if is_sparse(self.X) else self.X[rows], self.metric, self.shift[rows], self.scale[rows])
+        return NormalizedRows(
+            self.X if is_sparse(self.X) else self.X[rows], self.metric, self.shift[rows], self.scale[rows]
+        )
 
     def measure_all(self, n_jobs: int) -> None:
         """Find shift and scale of all rows."""
@@ -143,14 +145,14 @@ class View:
         """So many rows, or as many of sparse data as are dense in little memory."""
         return min(n_rows, max(1, _DENSE_BYTES // (8 * self.X.shape[1]))) if is_sparse(self.X) else n_rows
 
-    def without_direction(self) -> Indices:
+    def zero_norm_rows(self) -> Indices:
         """Rows that have no direction."""
         return np.flatnonzero(self.scale == 0.0)
 
 
-def view_of(X: Any, metric: str) -> View:
+def normalize_lazily(X: Any, metric: str) -> NormalizedRows:
     """Samples as ``metric`` sees them: ``"sqeuclidean"``, ``"cosine"`` or ``"correlation"``."""
-    return View(_readable(X), SQUARED_METRICS[metric], np.zeros(X.shape[0]), np.ones(X.shape[0]))
+    return NormalizedRows(_readable(X), SQUARED_METRICS[metric], np.zeros(X.shape[0]), np.ones(X.shape[0]))
 
 
 def dense_rows(X: Any, members: Indices | slice) -> NDArray[Any]:
@@ -205,7 +207,9 @@ class ClusterSummaries:
         return self.origins + self.offsets
 
 
-def summarize(view: View, partition: Partition, *, n_jobs: int, tick: Tick = ignore_progress) -> ClusterSummaries:
+def summarize(
+    view: NormalizedRows, partition: Partition, *, n_jobs: int, tick: ProgressCallback = ignore_progress
+) -> ClusterSummaries:
     """Summaries of the clusters of some samples; shift and scale of every sample are known afterwards.
 
     Parameters
@@ -223,14 +227,14 @@ def summarize(view: View, partition: Partition, *, n_jobs: int, tick: Tick = ign
     merged = None
     for start in range(0, partition.n_samples, step):
         rows = slice(start, min(start + step, partition.n_samples))
-        part = part_of(tick, (rows.stop - rows.start) / partition.n_samples)
-        block = _summarize_block(view.block(rows), _partition_of_rows(partition, rows), n_jobs, part)
+        part = scale_progress(tick, (rows.stop - rows.start) / partition.n_samples)
+        block = _summarize_block(view.block(rows), _partition_rows(partition, rows), n_jobs, part)
         merged = block if merged is None else merge(merged, block)
     assert merged is not None
     return merged
 
 
-def _partition_of_rows(partition: Partition, rows: slice) -> Partition:
+def _partition_rows(partition: Partition, rows: slice) -> Partition:
     """Some rows grouped by cluster, for the clusters that occur among them."""
     if rows.stop - rows.start == partition.n_samples:
         return partition
@@ -238,7 +242,9 @@ def _partition_of_rows(partition: Partition, rows: slice) -> Partition:
     return partition_from_codes(partition.classes[present], codes)
 
 
-def _summarize_block(view: View, partition: Partition, n_jobs: int, tick: Tick) -> ClusterSummaries:
+def _summarize_block(
+    view: NormalizedRows, partition: Partition, n_jobs: int, tick: ProgressCallback
+) -> ClusterSummaries:
     origins = _first_members(view, partition)
     offsets, variances = np.zeros_like(origins), np.zeros(len(origins))
     _sum_around_origins(view, partition, np.arange(len(origins)), origins, offsets, variances, n_jobs, tick)
@@ -247,7 +253,7 @@ def _summarize_block(view: View, partition: Partition, n_jobs: int, tick: Tick) 
     if len(far):
         origins[far] += offsets[far]
         _sum_around_origins(view, partition, far, origins, offsets, variances, n_jobs, ignore_progress)
-    n_without = np.bincount(partition.codes[view.without_direction()], minlength=len(origins))
+    n_without = np.bincount(partition.codes[view.zero_norm_rows()], minlength=len(origins))
     sizes = partition.sizes
     return ClusterSummaries(partition.classes, sizes, n_without, origins, offsets, variances * (sizes - n_without))
 
@@ -308,7 +314,7 @@ def _exact_sum(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     return total, (x - (total - part)) + (y - part)
 
 
-def _first_members(view: View, partition: Partition) -> Floats:
+def _first_members(view: NormalizedRows, partition: Partition) -> Floats:
     """One member of each cluster, shape (n_clusters, n_features): exact in float64, so nothing is lost to it."""
     firsts = partition.order[partition.offsets[:-1]]
     origins = np.empty((len(firsts), view.X.shape[1]))
@@ -320,18 +326,18 @@ def _first_members(view: View, partition: Partition) -> Floats:
 
 
 def _sum_around_origins(
-    view: View,
+    view: NormalizedRows,
     partition: Partition,
     clusters: Indices,
     origins: Floats,
     offsets: Floats,
     variances: Floats,
     n_jobs: int,
-    tick: Tick,
+    tick: ProgressCallback,
 ) -> None:
     """Write offsets and variances of some clusters: sums over pieces of fixed size, added in order."""
     n_features = origins.shape[1]
-    order = _members_of(partition, clusters)
+    order = _find_members(partition, clusters)
     piece_rows = int(np.clip(_PIECE_BYTES // (view.X.dtype.itemsize * n_features), 1, _PIECE_ROWS))
     groups, bounds = _cut_pieces(clusters, partition.sizes[clusters], piece_rows)
     offsets[clusters], variances[clusters] = 0.0, 0.0
@@ -351,14 +357,16 @@ def _sum_around_origins(
 
         tasks = _bundle_pieces(bounds, start, stop, piece_rows)
         costs = [float(bounds[task.stop] - bounds[task.start]) for task in tasks]
-        run_tasks(sum_pieces, tasks, costs, n_jobs=n_jobs, tick=part_of(tick, sum(costs) / len(order)))
+        run_tasks(sum_pieces, tasks, costs, n_jobs=n_jobs, tick=scale_progress(tick, sum(costs) / len(order)))
         for group, total, square in zip(groups[start:stop], sums, squares, strict=False):
             offsets[group] += total
             variances[group] += square
     _divide_moments(view, partition, clusters, offsets, variances)
 
 
-def _divide_moments(view: View, partition: Partition, clusters: Indices, offsets: Floats, variances: Floats) -> None:
+def _divide_moments(
+    view: NormalizedRows, partition: Partition, clusters: Indices, offsets: Floats, variances: Floats
+) -> None:
     """Turn sums into a mean and a variance; a cluster whose rows have no direction keeps zeros."""
     without = np.bincount(partition.codes[view.scale == 0.0], minlength=len(offsets))
     counts = np.maximum(partition.sizes - without, 1)[clusters]
@@ -367,7 +375,7 @@ def _divide_moments(view: View, partition: Partition, clusters: Indices, offsets
     variances[clusters] = np.maximum(variances[clusters] / counts - np.einsum("ij,ij->i", means, means), 0.0)
 
 
-def _members_of(partition: Partition, clusters: Indices) -> Indices:
+def _find_members(partition: Partition, clusters: Indices) -> Indices:
     if len(clusters) == partition.n_clusters:
         return partition.order
     edges = partition.offsets
@@ -384,7 +392,7 @@ def _cut_pieces(clusters: Indices, sizes: Indices, piece_rows: int) -> tuple[Ind
 
 
 def _bundle_pieces(bounds: Indices, start: int, stop: int, piece_rows: int) -> list[slice]:
-    """Neighbouring pieces, until they have rows enough for one task."""
+    """Neighboring pieces, until they have rows enough for one task."""
     marks = np.arange(bounds[start], bounds[stop], piece_rows)
     cuts = np.unique(np.append(np.searchsorted(bounds[start:stop], marks), stop - start)) + start
     return [slice(int(a), int(b)) for a, b in pairwise(cuts)]

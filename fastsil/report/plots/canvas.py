@@ -1,4 +1,4 @@
-"""What all pictures share: colours, where to draw, and how a figure becomes a file."""
+"""What all pictures share: colors, where to draw, and how a figure becomes a file."""
 
 from __future__ import annotations
 

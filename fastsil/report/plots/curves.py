@@ -69,7 +69,7 @@ def draw_elbow(
     ax.set_ylim(bottom=0)
     if ax.get_ylim()[1] >= 1000:
         ax.yaxis.set_major_formatter("{x:,.0f}")
-    ax.set_ylabel("inertia: squared distances to centres")
+    ax.set_ylabel("inertia: squared distances to centers")
     ax.set_title("Elbow: look for a kink after which the curve flattens", loc="left", fontsize="medium")
     _finish_with_choice(ax, n_clusters, best_k, chosen_k)
     return ax

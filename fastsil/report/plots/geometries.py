@@ -25,7 +25,7 @@ from fastsil.report.plots.canvas import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Geometries take turns with these; those that share a colour differ in their mark.
+# Geometries take turns with these; those that share a color differ in their mark.
 _TURNS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY)
 _MARKS = ("o", "s", "^", "D", "v", "P")
 
@@ -93,7 +93,7 @@ def draw_geometry_scores(tables: Tables, *, ax: Axes | None = None) -> Axes:
         _draw(ax, results["n_clusters"], results["silhouette"], place, label=name)
         null_mean = results.get("null_mean", np.full(len(results["n_clusters"]), np.nan))
         there = np.isfinite(null_mean)
-        ax.plot(results["n_clusters"][there], null_mean[there], "--", color=_colour(place), linewidth=1)
+        ax.plot(results["n_clusters"][there], null_mean[there], "--", color=_color(place), linewidth=1)
         dashed |= bool(there.any())
     if dashed:
         ax.plot([], [], "--", color=INK, linewidth=1, label="the same without clusters")
@@ -143,10 +143,10 @@ def draw_geometry_excess(tables: Tables, *, ax: Axes | None = None) -> Axes:
 def _draw(ax: Axes, n_clusters: NDArray[Any], values: NDArray[Any], place: int, *, label: str) -> None:
     there = np.isfinite(values)
     mark = _MARKS[place % len(_MARKS)]
-    ax.plot(n_clusters[there], values[there], "-", marker=mark, markersize=5, color=_colour(place), label=label)
+    ax.plot(n_clusters[there], values[there], "-", marker=mark, markersize=5, color=_color(place), label=label)
 
 
-def _colour(place: int) -> str:
+def _color(place: int) -> str:
     return _TURNS[place % len(_TURNS)]
 
 

@@ -1,4 +1,4 @@
-"""Samples in a plane, coloured by cluster or by silhouette."""
+"""Samples in a plane, colored by cluster or by silhouette."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from fastsil.report.plots.canvas import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Clusters on a map take turns with these; clusters that share a colour differ in their mark.
+# Clusters on a map take turns with these; clusters that share a color differ in their mark.
 _TURNS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, YELLOW, GREY)
 _MARKS = ("o", "s", "^", "D", "P", "X")
 
 
 def draw_map(coordinates: NDArray[Any], codes: NDArray[Any], classes: NDArray[Any], *, ax: Axes | None = None) -> Axes:
-    """Draw samples in the plane, coloured by cluster, with each cluster's label at its middle.
+    """Draw samples in the plane, colored by cluster, with each cluster's label at its middle.
 
     Parameters
     ----------
@@ -45,18 +45,18 @@ def draw_map(coordinates: NDArray[Any], codes: NDArray[Any], classes: NDArray[An
         x, y = coordinates[codes == cluster].T
         if not len(x):
             continue
-        colour = _TURNS[cluster % len(_TURNS)]
+        color = _TURNS[cluster % len(_TURNS)]
         mark = _MARKS[cluster // len(_TURNS) % len(_MARKS)]
-        ax.scatter(x, y, s=_dot_size(len(codes)), c=colour, marker=mark, linewidths=0, alpha=0.7)
+        ax.scatter(x, y, s=_dot_size(len(codes)), c=color, marker=mark, linewidths=0, alpha=0.7)
         name = ax.annotate(str(label), (np.median(x), np.median(y)), parse_math=False, ha="center", va="center")
-        name.set_bbox({"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": colour, "alpha": 0.85})
+        name.set_bbox({"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": color, "alpha": 0.85})
         name.set_fontsize("small")
     _finish_map(ax)
     return ax
 
 
 def draw_silhouette_map(coordinates: NDArray[Any], silhouettes: NDArray[Any], *, ax: Axes | None = None) -> Axes:
-    """Draw samples in the plane, coloured by silhouette, negative ones as crosses on top.
+    """Draw samples in the plane, colored by silhouette, negative ones as crosses on top.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def draw_silhouette_map(coordinates: NDArray[Any], silhouettes: NDArray[Any], *,
     ax = axes_for(ax, figsize=(6, 5))
     from matplotlib.colors import LinearSegmentedColormap
 
-    colours = LinearSegmentedColormap.from_list("silhouette", [VERMILION, "#E4E0DA", BLUE])
+    colors = LinearSegmentedColormap.from_list("silhouette", [VERMILION, "#E4E0DA", BLUE])
     reach = max(float(np.abs(silhouettes).max(initial=0.0)), 1e-9)
     size = _dot_size(len(silhouettes))
     for part, mark, size_of_mark in ((silhouettes >= 0, "o", size), (silhouettes < 0, "x", 1.5 * size)):
@@ -89,7 +89,7 @@ def draw_silhouette_map(coordinates: NDArray[Any], silhouettes: NDArray[Any], *,
             y,
             s=size_of_mark,
             c=silhouettes[part],
-            cmap=colours,
+            cmap=colors,
             vmin=-reach,
             vmax=reach,
             marker=mark,

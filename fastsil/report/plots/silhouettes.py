@@ -81,7 +81,7 @@ def draw_silhouettes(
     middles = []
     for cluster, size in enumerate(sizes):
         values = np.sort(silhouettes[codes == cluster])[::-1]
-        _draw_bars(ax, values, top, colour=(BLUE, SKY)[cluster % 2])
+        _draw_bars(ax, values, top, color=(BLUE, SKY)[cluster % 2])
         middles.append(top + size / 2)
         top += size + gap
     _mark_mean(ax, score)
@@ -93,7 +93,7 @@ def draw_silhouettes(
     ax.set_ylabel("cluster")
     title = f"{len(classes)} clusters, {len(codes):,} samples, {np.count_nonzero(silhouettes < 0):,} of them negative"
     ax.set_title(title, loc="left", fontsize="medium", pad=22)
-    _legend_of_silhouettes(ax, score)
+    _add_silhouette_legend(ax, score)
     return ax
 
 
@@ -124,14 +124,14 @@ def draw_distribution(silhouettes: NDArray[Any], *, score: float, ax: Axes | Non
     width = max(float(np.abs(there).max(initial=0.0)), 1e-9) / _BINS_A_SIDE
     edges = width * np.arange(-_BINS_A_SIDE, _BINS_A_SIDE + 1)
     counts = np.histogram(there, edges)[0]
-    colours = np.where(edges[:-1] < -width / 2, VERMILION, BLUE)
-    ax.bar(edges[:-1], counts, width=width, align="edge", color=colours, edgecolor="white", linewidth=0.3)
+    colors = np.where(edges[:-1] < -width / 2, VERMILION, BLUE)
+    ax.bar(edges[:-1], counts, width=width, align="edge", color=colors, edgecolor="white", linewidth=0.3)
     ax.set_xlim(min(float(there.min(initial=0.0)), 0.0) - width, max(float(there.max(initial=0.0)), 0.0) + width)
     _mark_mean(ax, score)
     ax.set_xlabel("silhouette")
     ax.set_ylabel("samples")
     ax.set_title("Distribution: how many samples have which silhouette", loc="left", fontsize="medium", pad=22)
-    _legend_of_silhouettes(ax, score)
+    _add_silhouette_legend(ax, score)
     return ax
 
 
@@ -140,15 +140,15 @@ def height_for(n_clusters: int) -> float:
     return float(np.clip(2.2 + 0.33 * n_clusters, 3.6, 11))
 
 
-def _draw_bars(ax: Axes, values: NDArray[Any], top: float, *, colour: str) -> None:
-    """One cluster: bars from ``top`` downwards, longest first; negative ones in another colour."""
+def _draw_bars(ax: Axes, values: NDArray[Any], top: float, *, color: str) -> None:
+    """One cluster: bars from ``top`` downwards, longest first; negative ones in another color."""
     edges = top + np.arange(len(values) + 1)
     if len(values) > _MAX_BARS:
         # Values are sorted, so equal steps through them keep the outline.
         kept = np.linspace(0, len(values) - 1, _MAX_BARS).round().astype(int)
         values, edges = values[kept], np.linspace(top, top + len(values), _MAX_BARS + 1)
     outline = np.append(values, values[-1])
-    ax.fill_betweenx(edges, 0, np.maximum(outline, 0), step="post", color=colour, linewidth=0)
+    ax.fill_betweenx(edges, 0, np.maximum(outline, 0), step="post", color=color, linewidth=0)
     ax.fill_betweenx(edges, 0, np.minimum(outline, 0), step="post", color=VERMILION, linewidth=0)
 
 
@@ -185,7 +185,7 @@ def _name_clusters(
     ax.annotate("samples · mean", (1.01, 1.01), xycoords="axes fraction", va="bottom", fontsize="small", color=GREY)
 
 
-def _legend_of_silhouettes(ax: Axes, score: float) -> None:
+def _add_silhouette_legend(ax: Axes, score: float) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 

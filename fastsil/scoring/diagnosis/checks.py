@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastsil.scoring.diagnosis.evidence import Evidence, row_hashes
 from fastsil.scoring.diagnosis.findings import SEVERITIES, Diagnosis, Finding
 
-# Share of samples nearer to another cluster's centre that k-means, stopped early or fitted in batches, does not reach.
+# Share of samples nearer to another cluster's center that k-means, stopped early or fitted in batches, does not reach.
 _MISFIT = 0.10
 # Level of the tests against shuffled labels and against data without structure.
 _LEVEL = 0.05
@@ -78,7 +78,7 @@ def _look_for_misfit(evidence: Evidence) -> Finding | None:
     return Finding(
         "labels_do_not_fit",
         "fault" if share >= 1 / 3 else "warning",
-        f"{share:.1%} of the samples are nearer to the centre of another cluster than to the centre of their own; "
+        f"{share:.1%} of the samples are nearer to the center of another cluster than to the center of their own; "
         "after k-means hardly any are.",
         "If the labels come from k-means, look for another fit, some shuffled rows or another metric; rings, chains "
         "and classes given by hand may look so too, and a silhouette does not reward them.",
@@ -98,7 +98,7 @@ def _look_for_unequal_spread(evidence: Evidence) -> Finding | None:
         "unequal_spread",
         "note",
         f"The mean silhouette is {evidence.score:.3f} although {1 - misfit:.1%} of the samples are at their own "
-        f"nearest centre. That is no error: the radius of cluster {labels[0]} is {radius[tight]:.3g} and that "
+        f"nearest center. That is no error: the radius of cluster {labels[0]} is {radius[tight]:.3g} and that "
         f"of {labels[1]} {radius[wide]:.3g}, and members of a wide cluster are, on average, farther from each other "
         f"than from a tight cluster beside them. {len(negative)} of {len(evidence.classes)} clusters have a "
         "negative mean.",
@@ -154,7 +154,7 @@ def _look_for_dominating_feature(evidence: Evidence) -> Finding | None:
         "warning",
         f"Feature {top} (counted from 0) makes {share:.1%} of all squared distances, so that the clusters are made of "
         "it nearly alone.",
-        "If its unit is arbitrary, or it is an id, drop it or standardise the features (StandardScaler, or "
+        "If its unit is arbitrary, or it is an id, drop it or standardize the features (StandardScaler, or "
         "metric='seuclidean').",
         {"feature": float(top), "share": share},
     )

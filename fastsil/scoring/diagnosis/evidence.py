@@ -65,7 +65,7 @@ class Evidence:
     drawn : ndarray of shape (n_drawn,), integer, optional
         Which samples those are.
     unit_rows : bool
-        Whether the coordinates are rows of length 1 that were not centred.
+        Whether the coordinates are rows of length 1 that were not centerd.
     null : NullReference, optional
         Scores of data without structure.
     """
@@ -99,7 +99,7 @@ class Evidence:
 
     @cached_property
     def centers(self) -> Centers:
-        return _centers_of(self.coordinates, self.codes, len(self.classes))
+        return _find_centers(self.coordinates, self.codes, len(self.classes))
 
     @cached_property
     def shuffled_p(self) -> float:
@@ -129,7 +129,7 @@ class Centers:
     mean: NDArray[np.float64]
 
 
-def _centers_of(X: Any, codes: NDArray[Any], n_clusters: int) -> Centers:
+def _find_centers(X: Any, codes: NDArray[Any], n_clusters: int) -> Centers:
     """Two passes over the rows, a few at a time; everything relative to the first, so that offsets cost no digits."""
     first = _dense(X[:1])[0]
     sums, squares = np.zeros((n_clusters, len(first))), np.zeros(len(first))

@@ -88,7 +88,7 @@ class Diagnosis:
     def _repr_html_(self) -> str:
         rows = "".join(
             "<tr>" + "".join(f"<td style='text-align:left;vertical-align:top'>{cell}</td>" for cell in cells) + "</tr>"
-            for cells in map(_cells_of, self.findings)
+            for cells in map(_make_cells, self.findings)
         )
         table = f"<table>{rows}</table>" if rows else ""
         left_out = f"<p><small>{html.escape(self._left_out())}</small></p>" if self.not_checked else ""
@@ -103,6 +103,6 @@ class Diagnosis:
         return f"Not checked, for lack of data or of a null reference: {', '.join(self.not_checked)}."
 
 
-def _cells_of(finding: Finding) -> tuple[str, str]:
+def _make_cells(finding: Finding) -> tuple[str, str]:
     words = f"{html.escape(finding.message)}<br><i>{html.escape(finding.advice)}</i>"
     return f"<b>{html.escape(finding.severity)}</b><br><code>{html.escape(finding.code)}</code>", words

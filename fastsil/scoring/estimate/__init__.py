@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
-from fastsil.engines.dispatch import NO_PAIRS, compute_terms, engine_of
+from fastsil.engines.dispatch import NO_PAIRS, compute_terms, find_engine
 from fastsil.engines.intervals import open_rows
 from fastsil.engines.linear.summaries import SQUARED_METRICS
-from fastsil.engines.terms import SilhouetteTerms, silhouettes_of
-from fastsil.runtime.lazy_imports import loaded
-from fastsil.runtime.progress import Tick, part_of, progress_bar
+from fastsil.engines.terms import SilhouetteTerms, compute_silhouettes
+from fastsil.runtime.lazy_imports import import_on_first_use
+from fastsil.runtime.progress import ProgressCallback, progress_bar, scale_progress
 from fastsil.runtime.threads import resolve_n_jobs
 from fastsil.scoring.costs import exact_is_as_cheap
 from fastsil.scoring.estimate.result import ClusterEstimates, SilhouetteEstimate
@@ -31,8 +31,8 @@ from fastsil.validation import (
     check_scored,
     check_scored_labels,
     check_tol,
+    get_metric_name,
     is_dask_array,
-    name_of_metric,
 )
 from fastsil.validation.partition import Partition
 
@@ -106,25 +106,30 @@ def silhouette_estimate(
     request = Request(tol, confidence, check_random_state(random_state), resolve_n_jobs(n_jobs))
     if is_dask_array(X):
         found = _estimate_blocks(X, labels, metric, metric_params, ignore_label, request)
-        return replace(found, metric=name_of_metric(metric), seconds=time.perf_counter() - started)
+        return replace(found, metric=get_metric_name(metric), seconds=time.perf_counter() - started)
     X, partition, _ = check_scored(X, labels, metric, ignore_label)
     with progress_bar("silhouettes", enabled=progress) as tick:
         found = _estimate(X, partition, metric, metric_params, request, tick)
-    return replace(found, metric=name_of_metric(metric), seconds=time.perf_counter() - started)
+    return replace(found, metric=get_metric_name(metric), seconds=time.perf_counter() - started)
 
 
 def _estimate(
-    X: Any, partition: Partition, metric: Metric, metric_params: dict[str, Any], request: Request, tick: Tick
+    X: Any,
+    partition: Partition,
+    metric: Metric,
+    metric_params: dict[str, Any],
+    request: Request,
+    tick: ProgressCallback,
 ) -> SilhouetteEstimate:
     n_jobs = request.n_jobs
-    engine = engine_of(X, metric, metric_params)
+    engine = find_engine(X, metric, metric_params)
     if engine in NO_PAIRS or (engine == "euclidean" and exact_is_as_cheap(partition, X.shape[1])):
-        return _all_of_them(X, partition, metric, metric_params, request, tick)
-    rows = open_rows(X, partition, metric, metric_params, n_jobs=n_jobs, tick=part_of(tick, 0.4))
-    rounds = Rounds(rows, partition, request, rows.intervals(part_of(tick, 0.4)))
+        return _compute_exactly(X, partition, metric, metric_params, request, tick)
+    rows = open_rows(X, partition, metric, metric_params, n_jobs=n_jobs, tick=scale_progress(tick, 0.4))
+    rounds = Rounds(rows, partition, request, rows.intervals(scale_progress(tick, 0.4)))
     if not rounds.run():
         # What is left to compute is most of the work.
-        return _all_of_them(X, partition, metric, metric_params, request, part_of(tick, 0.2))
+        return _compute_exactly(X, partition, metric, metric_params, request, scale_progress(tick, 0.2))
     tick(0.2)
     return rounds.finish()
 
@@ -134,7 +139,7 @@ def _estimate_blocks(
 ) -> SilhouetteEstimate:
     """The same of a Dask array. All labels and an interval for each sample are in memory, and nothing else."""
     check_metric(metric)
-    blocks = loaded("fastsil.dask_arrays")
+    blocks = import_on_first_use("fastsil.dask_arrays")
     if metric not in SQUARED_METRICS:
         rows = blocks.BlockRows(X, labels, metric, metric_params, ignore_label)
         rounds = Rounds(rows, rows.partition, request, rows.intervals())
@@ -144,8 +149,13 @@ def _estimate_blocks(
     return _without_doubt(terms, check_scored_labels(in_memory, len(in_memory), ignore_label)[0], request)
 
 
-def _all_of_them(
-    X: Any, partition: Partition, metric: Metric, metric_params: dict[str, Any], request: Request, tick: Tick
+def _compute_exactly(
+    X: Any,
+    partition: Partition,
+    metric: Metric,
+    metric_params: dict[str, Any],
+    request: Request,
+    tick: ProgressCallback,
 ) -> SilhouetteEstimate:
     """The exact values, as an estimate without doubt."""
     terms = compute_terms(X, partition, metric, metric_params, n_jobs=request.n_jobs, tick=tick)
@@ -153,7 +163,7 @@ def _all_of_them(
 
 
 def _without_doubt(terms: SilhouetteTerms, partition: Partition, request: Request) -> SilhouetteEstimate:
-    silhouettes = silhouettes_of(terms, partition)
+    silhouettes = compute_silhouettes(terms, partition)
     means = partition.means(silhouettes)
     score, macro, share = float(silhouettes.mean()), float(means.mean()), float((silhouettes < 0).mean())
     return SilhouetteEstimate(

@@ -82,7 +82,7 @@ class NullComparison:
     @property
     def z(self) -> NDArray[np.float64]:
         """How many standard deviations the data's score lies above the null mean, for each k."""
-        return _standardised(self.silhouette - self.mean, self.std)
+        return _standardize(self.silhouette - self.mean, self.std)
 
     @property
     def p_values(self) -> NDArray[np.float64]:
@@ -99,28 +99,28 @@ class NullComparison:
         """Of the test whether there is more structure than in the null sets at any k: one test for the whole sweep.
 
         Each set's mean silhouette at each k, and the share of its sum of squares that the clusters explain, are
-        standardised by the mean and spread of all other sets, the data among them, and added. The highest sum over k is
+        standardized by the mean and spread of all other sets, the data among them, and added. The highest sum over k is
         half of the statistic; the other half is what a mixture of two Gaussians gains over one (its root, which is
-        about normal). Both are standardised alike. All sets are treated alike, so that the p-value
+        about normal). Both are standardized alike. All sets are treated alike, so that the p-value
         ``(r + 1) / (n_null + 1)`` is exact whatever the law of the scores. NaN where no k was scored in all sets.
         """
         of_clusters = _beyond_others(_highest(self._silhouettes_beyond + self._explained_beyond))
-        return self._p_of(of_clusters + self._mixture_beyond)
+        return self._compute_p(of_clusters + self._mixture_beyond)
 
     @property
     def p_silhouette(self) -> float:
         """The same by the silhouettes alone."""
-        return self._p_of(_highest(self._silhouettes_beyond))
+        return self._compute_p(_highest(self._silhouettes_beyond))
 
     @property
     def p_inertia(self) -> float:
         """The same by the inertia alone."""
-        return self._p_of(_highest(self._explained_beyond))
+        return self._compute_p(_highest(self._explained_beyond))
 
     @property
     def p_mixture(self) -> float:
         """The same by the mixture alone, whatever k is."""
-        return self._p_of(self._mixture_beyond)
+        return self._compute_p(self._mixture_beyond)
 
     @cached_property
     def _silhouettes_beyond(self) -> NDArray[np.float64]:
@@ -137,7 +137,7 @@ class NullComparison:
     def _mixture_beyond(self) -> NDArray[np.float64]:
         return _beyond_others(np.sqrt(np.concatenate([[self.mixture_gain], self.null_mixture_gains])))
 
-    def _p_of(self, statistic: NDArray[np.float64]) -> float:
+    def _compute_p(self, statistic: NDArray[np.float64]) -> float:
         """P-value of the first of the statistics of all sets."""
         if np.isnan(statistic[0]):
             return float(np.nan)
@@ -199,7 +199,7 @@ def with_null_columns(rows: Sequence[SweepRow], null: NullComparison) -> list[Sw
             "null_std": null.std,
             "null_z": null.z,
             "null_p": null.p_values,
-            "null_excess": _standardised(scores - null.mean, null.std),
+            "null_excess": _standardize(scores - null.mean, null.std),
             "gap": null.gap,
             "gap_error": null.gap_error,
         },
@@ -217,11 +217,11 @@ def _beyond_others(values: NDArray[np.float64]) -> NDArray[np.float64]:
     beyond = np.empty_like(values)
     for place in range(len(values)):
         others = np.delete(values, place, axis=0)
-        beyond[place] = _standardised(values[place] - others.mean(axis=0), others.std(axis=0, ddof=1))
+        beyond[place] = _standardize(values[place] - others.mean(axis=0), others.std(axis=0, ddof=1))
     return beyond
 
 
-def _standardised(difference: NDArray[np.float64], spread: NDArray[np.float64]) -> NDArray[np.float64]:
+def _standardize(difference: NDArray[np.float64], spread: NDArray[np.float64]) -> NDArray[np.float64]:
     """In units of the spread; what differs by rounding only does not differ."""
     difference = np.where(np.abs(difference) <= _ROUNDING, 0.0, difference)
     return np.asarray(difference / np.maximum(spread, _ROUNDING))

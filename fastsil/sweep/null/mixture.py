@@ -64,11 +64,11 @@ def _gain_along(values: NDArray[np.float64]) -> float:
     spread = values.std()
     if spread <= _ROUNDING:
         return 0.0
-    standardised = (values / spread)[:, None]
+    standardized = (values / spread)[:, None]
     of_one = -0.5 * (np.log(2 * np.pi) + 1)
     two = GaussianMixture(2, covariance_type="tied", tol=1e-4, random_state=0)
     with warnings.catch_warnings():
         # A few iterations less do not change what is compared.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        of_two = two.fit(standardised).score(standardised)
+        of_two = two.fit(standardized).score(standardized)
     return float(max(0.0, len(values) * (of_two - of_one)))

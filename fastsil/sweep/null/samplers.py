@@ -14,7 +14,7 @@ REFERENCES = ("gaussian", "uniform")
 def draw_gaussian(X: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
     """Gaussian samples whose mean and covariance are exactly those of X.
 
-    The left singular vectors of the centred samples are replaced by random orthonormal ones. Given their mean and
+    The left singular vectors of the centerd samples are replaced by random orthonormal ones. Given their mean and
     covariance, Gaussian samples have just this law, whatever the covariance, so that a test against such sets is exact:
     nothing is estimated.
 
@@ -73,7 +73,7 @@ def drawer(X: NDArray[Any], reference: str) -> Callable[[np.random.Generator], N
     """Draws sets from a null reference; what all of them share is computed once."""
     mean = X.mean(axis=0, dtype=np.float64)
     left, singular, axes = np.linalg.svd(X - mean, full_matrices=False)
-    # Centred samples have one dimension less than there are samples, and what is left of it is rounding.
+    # Centerd samples have one dimension less than there are samples, and what is left of it is rounding.
     tiny = singular.max(initial=0.0) * max(X.shape) * np.finfo(X.dtype).eps
     kept = int(np.count_nonzero(singular > tiny))
     axes = axes[:kept]

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.base import clone
 
-from fastsil.runtime.progress import Tick, ignore_progress, part_of
+from fastsil.runtime.progress import ProgressCallback, ignore_progress, scale_progress
 from fastsil.runtime.threads import run_tasks
 from fastsil.sweep.checkpoint import Arrays, Recall, forget
-from fastsil.sweep.clusterers import fits_at_once, sum_of_squares_within
+from fastsil.sweep.clusterers import fits_at_once, sum_squares_within
 from fastsil.sweep.fit_and_score import Space
 from fastsil.sweep.null.comparison import NullComparison
 from fastsil.sweep.null.mixture import mixture_gain
@@ -43,7 +43,7 @@ def check_null(n_null: Any, null_size: Any, reference: Any) -> None:
 
 def compare_with_null(
     X: Any,
-    space_of: Callable[[Any], Space],
+    make_space: Callable[[Any], Space],
     clusterers: Sequence[Any],
     known: tuple[Sequence[float], Sequence[float]],
     *,
@@ -52,7 +52,7 @@ def compare_with_null(
     reference: str,
     random: np.random.Generator,
     n_jobs: int,
-    tick: Tick = ignore_progress,
+    tick: ProgressCallback = ignore_progress,
     recall: Recall = forget,
 ) -> NullComparison:
     """Cluster and score null sets, and the data at the same number of samples.
@@ -61,8 +61,8 @@ def compare_with_null(
     ----------
     X : ndarray or CSR matrix of shape (n_samples, n_features)
         The data.
-    space_of : callable
-        ``space_of(X)``: a set of samples in the forms that are clustered and scored.
+    make_space : callable
+        ``make_space(X)``: a set of samples in the forms that are clustered and scored.
     clusterers : sequence of clusterer
         One for each k from 2 on, rising; they are cloned.
     known : tuple of two sequences of float
@@ -92,7 +92,7 @@ def compare_with_null(
     ks = [clusterer.get_params()["n_clusters"] for clusterer in clusterers]
     usable = [place for place, k in enumerate(ks) if k < len(subset)]
     clusterers = [clusterers[place] for place in usable]
-    subset_space = space_of(subset)
+    subset_space = make_space(subset)
     if len(subset) == X.shape[0]:
         silhouette, inertia = (np.array([column[place] for place in usable], dtype=np.float64) for column in known)
     else:
@@ -106,7 +106,7 @@ def compare_with_null(
 
     def score_set(number: int, stop: NDArray[np.uint8]) -> None:
         def compute() -> Arrays | None:
-            space = space_of(draw(generators[number]))
+            space = make_space(draw(generators[number]))
             scores = _as_arrays(*_scores(space, clusterers, stop))
             scores |= {"total": np.array(_total(space)), "mixture": np.array(mixture_gain(space.spread))}
             return None if stop[0] else scores
@@ -118,7 +118,9 @@ def compare_with_null(
 
     with fits_at_once(clusterers, n_jobs) as threads:
         gain_of_data = mixture_gain(subset_space.spread)
-        run_tasks(score_set, range(n_null), [1.0] * n_null, n_jobs=threads, tick=part_of(tick, n_null / (n_null + 1)))
+        run_tasks(
+            score_set, range(n_null), [1.0] * n_null, n_jobs=threads, tick=scale_progress(tick, n_null / (n_null + 1))
+        )
     return NullComparison(
         n_clusters=np.array([ks[place] for place in usable]),
         n_samples=len(subset),
@@ -158,4 +160,4 @@ def _as_arrays(silhouettes: NDArray[np.float64], inertias: NDArray[np.float64]) 
 
 
 def _total(space: Space) -> float:
-    return sum_of_squares_within(space.clustered, np.zeros(space.clustered.shape[0], dtype=int))
+    return sum_squares_within(space.clustered, np.zeros(space.clustered.shape[0], dtype=int))

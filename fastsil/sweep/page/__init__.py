@@ -32,7 +32,7 @@ from fastsil.report.plots import (
     save_picture,
 )
 from fastsil.report.tables import Column, cluster_columns, geometry_columns, side_by_side, sweep_columns
-from fastsil.report.words import reading_of, readings
+from fastsil.report.words import read_score, readings
 from fastsil.runtime.atomic_files import replacing
 from fastsil.sweep.page.projection import Plane, principal_plane
 from fastsil.sweep.verdict import Verdict
@@ -198,7 +198,7 @@ def _facts(content: SweepContent) -> list[tuple[str, str]]:
         facts += [
             ("structure", verdict.structure)
             if verdict.tested
-            else ("structure, by the usual table", reading_of(profile.score).structure),
+            else ("structure, by the usual table", read_score(profile.score).structure),
             ("mean silhouette", f"{profile.score:.3f}"),
             *([("mean silhouette of data without clusters", null)] if verdict.tested else []),
             ("samples with a negative silhouette", f"{profile.n_negative / n_samples:.1%}"),
@@ -230,7 +230,7 @@ def _curves(content: SweepContent) -> list[_Picture]:
                 lambda ax: draw_sweep_scores(results, best_k=best_k, chosen_k=chosen_k, ax=ax),
                 alt=f"Curve of the mean silhouette against k; the highest is at k = {best_k}.",
                 caption="Silhouette against k. Higher is better: 1 is perfect, 0 is on the border between clusters. A "
-                "clear peak speaks for its k; a flat line says that no k is better than its neighbours." + band,
+                "clear peak speaks for its k; a flat line says that no k is better than its neighbors." + band,
             )
         )
     if np.isfinite(results["inertia"]).any():
@@ -320,14 +320,14 @@ def _maps(profile: Profile, plane: Plane) -> list[_Picture]:
         _picture(
             lambda ax: draw_map(plane.coordinates, codes, classes, ax=ax),
             height=_WIDTH * 0.9,
-            alt="Map of the samples in two dimensions, coloured by cluster.",
-            caption="Coloured by cluster; each label stands in the middle of its cluster." + left_out,
+            alt="Map of the samples in two dimensions, colored by cluster.",
+            caption="Colored by cluster; each label stands in the middle of its cluster." + left_out,
         ),
         _picture(
             lambda ax: draw_silhouette_map(plane.coordinates, profile.silhouettes[plane.rows], ax=ax),
             height=_WIDTH * 0.9,
-            alt="The same map, coloured by silhouette.",
-            caption="Coloured by silhouette: negative ones, marked by crosses, lie where clusters meet.",
+            alt="The same map, colored by silhouette.",
+            caption="Colored by silhouette: negative ones, marked by crosses, lie where clusters meet.",
         ),
     ]
 

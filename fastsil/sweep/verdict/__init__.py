@@ -8,18 +8,18 @@ The ``choice`` is the k that is looked at, ``words`` say what there is and why, 
 side by side, and the ``record`` holds and prints all of it.
 """
 
-from fastsil.sweep.verdict.choice import NullTest, choose_k, furthest_k, lowest_k
+from fastsil.sweep.verdict.choice import NullTest, choose_k, k_with_largest_excess, lowest_k
 from fastsil.sweep.verdict.record import Verdict
 from fastsil.sweep.verdict.sentences import judge
-from fastsil.sweep.verdict.spaces import compare_geometries, furthest_geometry
+from fastsil.sweep.verdict.spaces import compare_geometries, find_furthest_space
 
 __all__ = [
     "NullTest",
     "Verdict",
     "choose_k",
     "compare_geometries",
-    "furthest_geometry",
-    "furthest_k",
+    "find_furthest_space",
     "judge",
+    "k_with_largest_excess",
     "lowest_k",
 ]

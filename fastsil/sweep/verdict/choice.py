@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 LEVEL = 0.05
 """The usual level of a test."""
 
-NEAR = 0.005
+SCORE_TOLERANCE = 0.005
 """Scores that differ by less are called equally good: restarts of k-means move a mean silhouette this much."""
 
 
@@ -56,10 +56,10 @@ def choose_k(results: Mapping[str, NDArray[Any]], null: NullTest | None) -> int:
         return int(ks[0] if np.isnan(results["inertia"]).all() else ks[np.nanargmax(results["inertia"])])
     if null is None or not is_test(null) or null.p_value > LEVEL:
         return int(ks[np.nanargmax(scores)])
-    return furthest_k(results)
+    return k_with_largest_excess(results)
 
 
-def furthest_k(results: Mapping[str, NDArray[Any]]) -> int:
+def k_with_largest_excess(results: Mapping[str, NDArray[Any]]) -> int:
     """The k whose mean silhouette is furthest above that of null sets; of several as far, the one that scores highest.
 
     Parameters
@@ -70,7 +70,7 @@ def furthest_k(results: Mapping[str, NDArray[Any]]) -> int:
     # The scores of all samples, not of those drawn for the comparison: they depend less on luck.
     scores = results["silhouette"]
     above = np.nan_to_num(scores - results["null_mean"], nan=-np.inf)
-    return int(results["n_clusters"][np.nanargmax(np.where(above >= above.max() - NEAR, scores, np.nan))])
+    return int(results["n_clusters"][np.nanargmax(np.where(above >= above.max() - SCORE_TOLERANCE, scores, np.nan))])
 
 
 def lowest_k(results: Mapping[str, NDArray[Any]]) -> int | None:

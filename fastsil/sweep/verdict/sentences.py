@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 from fastsil.report.words import (
     Reading,
-    count_sentence,
-    enumerated,
-    many_features_sentence,
-    reading_of,
-    score_sentence,
-    told_apart,
+    format_counts,
+    format_distinguishable,
+    format_score,
+    join_words,
+    read_score,
+    warn_of_many_features,
 )
 from fastsil.scoring.diagnosis import Finding
-from fastsil.sweep.verdict.choice import LEVEL, NEAR, NullTest, is_test, lowest_k
+from fastsil.sweep.verdict.choice import LEVEL, SCORE_TOLERANCE, NullTest, is_test, lowest_k
 from fastsil.sweep.verdict.record import Verdict
 from fastsil.sweep.verdict.spaces import geometry_options
 
@@ -69,13 +69,13 @@ def judge(
             "none", None, False, f"Only k = {k} was clustered, which has no silhouette: nothing can be said."
         )
     tested = null is not None and is_test(null)
-    reading = reading_of(score)
+    reading = read_score(score)
     structure = _structure(reading, null.p_value if null is not None and tested else np.nan)
     found = structure != "none" or not tested
     reasons = [
         *_comparison(results, at, null),
         *_choice(results, at, structure, tested),
-        score_sentence(score),
+        format_score(score),
         *_counts(results, at),
         *_agreement(results, at, nothing=tested and structure == "none"),
         *_negative_means(results, lowest_findings),
@@ -120,7 +120,7 @@ def _comparison(results: Mapping[str, NDArray[Any]], at: int, null: NullTest | N
     if not is_test(null):
         return [f"{null.n_null} sets without clusters are too few for a test at 5 %."]
     score, mean, spread = (float(results[name][at]) for name in ("null_score", "null_mean", "null_std"))
-    of_data, of_sets = told_apart(score, mean)
+    of_data, of_sets = format_distinguishable(score, mean)
     numbers = (
         f"At k = {results['n_clusters'][at]} the data have a mean silhouette of {of_data}, and {null.n_null} random "
         f"sets that spread like them but have no clusters {of_sets} ± {spread:.3f} ({null.n_samples:,} samples each)."
@@ -140,7 +140,7 @@ def _which_shows(null: NullTest) -> str:
     if len(showing) == len(p_values):
         alone = "each shows it alone"
     elif showing:
-        alone = f"alone, {enumerated(showing)} {'shows' if len(showing) == 1 else 'show'} it"
+        alone = f"alone, {join_words(showing)} {'shows' if len(showing) == 1 else 'show'} it"
     else:
         alone = "none would show it alone"
     return (
@@ -157,25 +157,25 @@ def _choice(results: Mapping[str, NDArray[Any]], at: int, structure: str, tested
         return [f"The highest mean silhouette is {scores[best]:.3f}, at k = {ks[best]}."]
     chosen = f"The choice is k = {ks[at]}, with the highest mean silhouette: {score:.3f}."
     if at != best:
-        higher, lower = told_apart(float(scores[best]), score)
-        there, here = told_apart(float(results["null_mean"][best]), float(results["null_mean"][at]))
+        higher, lower = format_distinguishable(float(scores[best]), score)
+        there, here = format_distinguishable(float(results["null_mean"][best]), float(results["null_mean"][at]))
         chosen = (
             f"The choice is k = {ks[at]}, which is furthest above data without clusters. k = {ks[best]} scores "
             f"higher ({higher}, not {lower}), but there data without clusters do so too ({there}, not {here})."
         )
-    near = [f"{k}" for k in ks[np.abs(scores - score) < NEAR] if k != ks[at]]
+    near = [f"{k}" for k in ks[np.abs(scores - score) < SCORE_TOLERANCE] if k != ks[at]]
     macro_best = int(np.nanargmax(macro))
     also = []
     if near:
-        also.append(f"k = {enumerated(near)} {'scores' if len(near) == 1 else 'score'} within {NEAR} of it.")
-    if macro[macro_best] - macro[at] >= NEAR:
+        also.append(f"k = {join_words(near)} {'scores' if len(near) == 1 else 'score'} within {SCORE_TOLERANCE} of it.")
+    if macro[macro_best] - macro[at] >= SCORE_TOLERANCE:
         also.append(f"With every cluster counted alike (macro mean) k = {ks[macro_best]} is ahead.")
     return [" ".join([chosen, *also])]
 
 
 def _counts(results: Mapping[str, NDArray[Any]], at: int) -> list[str]:
     negative, *others = (int(results[name][at]) for name in ("n_negative", "n_zero", "n_positive"))
-    return [count_sentence(negative, negative + sum(others))]
+    return [format_counts(negative, negative + sum(others))]
 
 
 def _agreement(results: Mapping[str, NDArray[Any]], at: int, *, nothing: bool) -> list[str]:
@@ -199,7 +199,7 @@ def _negative_means(results: Mapping[str, NDArray[Any]], findings: Sequence[Find
         return []
     ks = results["n_clusters"][results["silhouette"] < 0]
     where = (
-        f"k = {enumerated([f'{k}' for k in ks])}"
+        f"k = {join_words([f'{k}' for k in ks])}"
         if len(ks) <= _MOST_NAMED
         else f"{len(ks)} of {len(results['n_clusters'])} k"
     )
@@ -244,5 +244,5 @@ def _advice(
                 "See whether clusters stand out more in another geometry, each beside null sets of its own, in one "
                 f"call: {geometry_options(n_features)}."
             )
-        advice.append(many_features_sentence(float(results["silhouette"][at]), n_features))
+        advice.append(warn_of_many_features(float(results["silhouette"][at]), n_features))
     return [sentence for sentence in advice if sentence]

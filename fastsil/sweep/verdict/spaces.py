@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fastsil.report.words import enumerated, told_apart
+from fastsil.report.words import format_distinguishable, join_words
 from fastsil.sweep.verdict.choice import LEVEL, NullTest, is_test
 
 # Components to suggest, where there are more features than that.
@@ -53,7 +53,7 @@ class Furthest(Protocol):
     def null_excess(self) -> float: ...
 
 
-def furthest_geometry(sweeps: Sequence[Geometry]) -> int:
+def find_furthest_space(sweeps: Sequence[Geometry]) -> int:
     """Place of the geometry in which the data rise furthest above data without clusters.
 
     Of those with the lowest p-value, the one of the highest excess; the first one, if it is much the same.
@@ -92,7 +92,7 @@ def compare_geometries(sweeps: Sequence[Geometry], chosen: Geometry) -> tuple[st
         _answer(first, chosen),
         *(_beside(sweep, first) for sweep in sweeps),
         "Compare standard deviations and p, not the mean silhouettes, whose scale differs from geometry to geometry."
-        + _of_several(chosen.p_value, len(sweeps)),
+        + _describe_several(chosen.p_value, len(sweeps)),
     )
 
 
@@ -118,7 +118,7 @@ def _answer(first: Geometry, chosen: Geometry) -> str:
 def _beside(sweep: Geometry, first: Geometry) -> str:
     furthest = sweep.furthest
     assert furthest is not None
-    data, null = told_apart(furthest.silhouette, furthest.null_mean)
+    data, null = format_distinguishable(furthest.silhouette, furthest.null_mean)
     numbers = (
         f"at k = {furthest.n_clusters} the data score {data} and data without clusters {null}, "
         f"{furthest.null_excess:+.1f} standard deviations; p = {sweep.p_value:.3f} over every k."
@@ -137,7 +137,7 @@ def _less_clear(sweep: Geometry, first: Geometry) -> str:
     return f" There is structure here too, as p says, but clusters stand out less than in {first.name}."
 
 
-def _of_several(p_value: float, n_sweeps: int) -> str:
+def _describe_several(p_value: float, n_sweeps: int) -> str:
     """A warning where one low p-value among several may be chance."""
     if p_value > LEVEL or n_sweeps * p_value <= LEVEL:
         return ""
@@ -150,7 +150,7 @@ def _of_several(p_value: float, n_sweeps: int) -> str:
 def _without_null(sweeps: Sequence[Geometry]) -> tuple[str, ...]:
     scores = [f"{sweep.name} {sweep.best_score:.3f} (k = {sweep.best_k})" for sweep in sweeps]
     return (
-        f"Highest mean silhouettes: {enumerated(scores)}.",
+        f"Highest mean silhouettes: {join_words(scores)}.",
         "That does not tell: fewer dimensions or another metric raise or lower the scores of data without clusters "
         "too. Null sets for each geometry do (n_null=39; --n-null 39).",
     )

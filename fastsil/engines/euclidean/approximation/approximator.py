@@ -18,9 +18,9 @@ from fastsil.engines.scaling import as_writable
 from fastsil.kernels import approximation as kernels
 from fastsil.kernels import bounds as bound_kernels
 from fastsil.kernels import euclidean as tile_kernels
-from fastsil.runtime.progress import Tick, ignore_progress
+from fastsil.runtime.progress import ProgressCallback, ignore_progress
 from fastsil.runtime.threads import in_batches, run_tasks
-from fastsil.validation.partition import index_of_least, least_of_groups, sorted_by_cluster
+from fastsil.validation.partition import find_group_argmin, find_group_minima, sorted_by_cluster
 
 # Samples whose candidates are held at a time, and samples of a block times clusters.
 _ROUND_CANDIDATES = 1 << 19
@@ -75,7 +75,7 @@ class Approximator:
         self._samples = tile_kernels.Samples(as_writable(X), np.arange(0), table.origin[None], self._dtype.type(scale))
         self._workspaces = Workspaces(self._dtype, X.shape[1], n_jobs)
 
-    def approximate(self, rows: NDArray[np.intp], tick: Tick = ignore_progress) -> Approximation:
+    def approximate(self, rows: NDArray[np.intp], tick: ProgressCallback = ignore_progress) -> Approximation:
         """Guesses and intervals for some rows.
 
         Parameters
@@ -107,8 +107,8 @@ class Approximator:
         found.a[:] = self._look_closely(rows, codes, among=True)
         found.a[self._table.moments.sizes[codes] == 1] = 0.0
         for column in (LOWER, UPPER):
-            found.b[:, column] = least_of_groups(candidates.row, candidates.means[:, column], len(rows))
-        best = index_of_least(candidates.row, candidates.means[:, GUESS], len(rows))
+            found.b[:, column] = find_group_minima(candidates.row, candidates.means[:, column], len(rows))
+        best = find_group_argmin(candidates.row, candidates.means[:, GUESS], len(rows))
         found.b[:, GUESS] = np.minimum(candidates.means[best, GUESS], found.b[:, UPPER])
         found.neighbor[:] = candidates.cluster[best]
         for values in (found.a, found.b):

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.engines.euclidean.moments import cluster_bounds, cluster_centers
-from fastsil.engines.euclidean.tiles import rounding_of_products
+from fastsil.engines.euclidean.tiles import bound_product_rounding
 from fastsil.engines.scaling import ScaledData
 from fastsil.kernels import approximation as kernels
 from fastsil.kernels import bounds as bound_kernels
 from fastsil.kernels import euclidean as tile_kernels
 from fastsil.kernels import moments as moment_kernels
-from fastsil.runtime.progress import Tick, ignore_progress, part_of
+from fastsil.runtime.progress import ProgressCallback, ignore_progress, scale_progress
 from fastsil.runtime.threads import run_tasks
 from fastsil.validation.partition import Partition
 
@@ -69,12 +69,12 @@ class MomentTable(NamedTuple):
     rounding: float  # of inner products, relative to the product of the norms
 
 
-def _rounding_of(dtype: np.dtype[Any], n_features: int) -> float:
+def _bound_rounding(dtype: np.dtype[Any], n_features: int) -> float:
     """Of products over features, and of covariances, which are products over a block of members."""
-    return rounding_of_products(dtype, max(n_features, _BLOCK))
+    return bound_product_rounding(dtype, max(n_features, _BLOCK))
 
 
-def measure_clusters(data: ScaledData, *, n_jobs: int, tick: Tick = ignore_progress) -> ClusterMoments:
+def measure_clusters(data: ScaledData, *, n_jobs: int, tick: ProgressCallback = ignore_progress) -> ClusterMoments:
     """Moments of all clusters of some data.
 
     Parameters
@@ -88,7 +88,7 @@ def measure_clusters(data: ScaledData, *, n_jobs: int, tick: Tick = ignore_progr
     """
     sizes = data.partition.sizes
     centers = cluster_centers(data, n_jobs)
-    variance, fourth, skew, radius = _radial_moments(data, centers, n_jobs, part_of(tick, 0.2))
+    variance, fourth, skew, radius = _radial_moments(data, centers, n_jobs, scale_progress(tick, 0.2))
     return ClusterMoments(
         sizes=sizes,
         centers=centers,
@@ -96,7 +96,7 @@ def measure_clusters(data: ScaledData, *, n_jobs: int, tick: Tick = ignore_progr
         fourth=fourth / sizes,
         skew=skew / sizes[:, None],
         radius=radius,
-        covariances=_summarise_covariances(data, centers, n_jobs, part_of(tick, 0.8)),
+        covariances=_summarize_covariances(data, centers, n_jobs, scale_progress(tick, 0.8)),
     )
 
 
@@ -111,7 +111,7 @@ def make_table(moments: ClusterMoments, dtype: np.dtype[Any]) -> MomentTable:
         float32 or float64: the type that distances are computed in.
     """
     centers, variance, fourth = moments.centers, moments.variance, moments.fourth
-    rounding = _rounding_of(dtype, centers.shape[1])
+    rounding = _bound_rounding(dtype, centers.shape[1])
     origin = np.average(centers, axis=0, weights=moments.sizes).astype(dtype)
     spectral = np.array([summary.spectral for summary in moments.covariances])
     vectors = np.stack([summary.vectors for summary in moments.covariances])
@@ -140,7 +140,7 @@ def make_table(moments: ClusterMoments, dtype: np.dtype[Any]) -> MomentTable:
 
 
 def _radial_moments(
-    data: ScaledData, centers: NDArray[np.float64], n_jobs: int, tick: Tick
+    data: ScaledData, centers: NDArray[np.float64], n_jobs: int, tick: ProgressCallback
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Sums of r², of r⁴ and of r² (y - center), and the largest r, for all clusters."""
     pieces = _pieces(data.partition, range(len(centers)), _PIECE)
@@ -170,18 +170,18 @@ def _pieces(partition: Partition, clusters: Iterable[int], size: int) -> list[tu
     ]
 
 
-def _summarise_covariances(
-    data: ScaledData, centers: NDArray[np.float64], n_jobs: int, tick: Tick
+def _summarize_covariances(
+    data: ScaledData, centers: NDArray[np.float64], n_jobs: int, tick: ProgressCallback
 ) -> list[CovarianceSummary]:
     """Covariances, as few at a time as the budget has room for, and what is kept of each."""
     partition = data.partition
     n_clusters, n_features = centers.shape
-    rounding = _rounding_of(data.dtype, n_features)
+    rounding = _bound_rounding(data.dtype, n_features)
     at_once = max(4, _SUMS_BYTES // (8 * n_features**2))
     size = max(_PIECE, -(-int(partition.sizes.max()) // at_once))
     summaries: list[Any] = [None] * n_clusters
 
-    def summarise_some(clusters: list[int]) -> None:
+    def summarize_some(clusters: list[int]) -> None:
         pieces = _pieces(partition, clusters, size)
         sums: list[Any] = [None] * len(pieces)
 
@@ -192,14 +192,16 @@ def _summarise_covariances(
         def finish(cluster: int, stop: NDArray[np.uint8]) -> None:
             scatter = sum(part for (of, _), part in zip(pieces, sums, strict=True) if of == cluster)
             covariance = np.asarray(scatter) / partition.sizes[cluster]
-            summaries[cluster] = summarise_covariance(covariance, n_clusters, rounding)
+            summaries[cluster] = summarize_covariance(covariance, n_clusters, rounding)
 
         share = sum(len(rows) for _, rows in pieces) / partition.n_samples
-        run_tasks(add, range(len(pieces)), [len(rows) for _, rows in pieces], n_jobs=n_jobs, tick=part_of(tick, share))
+        run_tasks(
+            add, range(len(pieces)), [len(rows) for _, rows in pieces], n_jobs=n_jobs, tick=scale_progress(tick, share)
+        )
         run_tasks(finish, clusters, [1.0] * len(clusters), n_jobs=n_jobs)
 
     for some in _together(-(-partition.sizes // size), at_once):
-        summarise_some(some)
+        summarize_some(some)
     return summaries
 
 
@@ -240,7 +242,7 @@ def _scatter(data: ScaledData, rows: NDArray[np.intp], center: NDArray[np.float6
     return total
 
 
-def summarise_covariance(covariance: NDArray[np.float64], n_clusters: int, rounding: float) -> CovarianceSummary:
+def summarize_covariance(covariance: NDArray[np.float64], n_clusters: int, rounding: float) -> CovarianceSummary:
     """What is kept of a covariance, where there are so many clusters; its entries are off by their rounding."""
     n_features = len(covariance)
     whole = n_features <= _FACTOR_FEATURES and 8 * n_clusters * n_features**2 <= _FACTORS_BYTES

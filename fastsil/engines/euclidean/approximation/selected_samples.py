@@ -11,8 +11,8 @@ from fastsil.engines.euclidean.approximation.approximator import GUESS, LOWER, A
 from fastsil.engines.euclidean.approximation.moment_table import make_table, measure_clusters
 from fastsil.engines.euclidean.tiles import MARGIN, PairSums
 from fastsil.engines.scaling import scale_data
-from fastsil.runtime.progress import Tick, ignore_progress
-from fastsil.validation.partition import Partition, index_of_least
+from fastsil.runtime.progress import ProgressCallback, ignore_progress
+from fastsil.validation.partition import Partition, find_group_argmin
 
 
 class EuclideanRows:
@@ -37,7 +37,9 @@ class EuclideanRows:
         Pairs of samples computed so far.
     """
 
-    def __init__(self, X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: Tick = ignore_progress) -> None:
+    def __init__(
+        self, X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: ProgressCallback = ignore_progress
+    ) -> None:
         data = scale_data(X, partition)
         self._data = data
         self._partition = partition
@@ -49,11 +51,11 @@ class EuclideanRows:
     def pairs(self) -> int:
         return self._sums.pairs
 
-    def approximate(self, tick: Tick = ignore_progress) -> Approximation:
+    def approximate(self, tick: ProgressCallback = ignore_progress) -> Approximation:
         """Guesses and intervals of all samples, by position."""
         return self._approximator.approximate(self._partition.order, tick)
 
-    def compute(self, positions: NDArray[np.intp], tick: Tick = ignore_progress) -> Approximation:
+    def compute(self, positions: NDArray[np.intp], tick: ProgressCallback = ignore_progress) -> Approximation:
         """Exact mean distances of some samples, in all three columns, from all pairs with the clusters that matter."""
         rows = self._partition.order[positions]
         n_rows = len(rows)
@@ -82,11 +84,11 @@ class EuclideanRows:
             sums = self._sums.to_clusters(rows[candidates.row[which]], clusters)
             exact[which] = sums / self._partition.sizes[clusters]
 
-        best = index_of_least(candidates.row, candidates.means[:, GUESS], len(rows))
+        best = find_group_argmin(candidates.row, candidates.means[:, GUESS], len(rows))
         compute(np.sort(best))
         limit = exact[best] * (1.0 + MARGIN[self._data.dtype])
         others = candidates.means[:, LOWER] <= limit[candidates.row]
         others[best] = False
         compute(np.flatnonzero(others))
-        nearest = index_of_least(candidates.row, exact, len(rows))
+        nearest = find_group_argmin(candidates.row, exact, len(rows))
         return exact[nearest] / self._data.scale, candidates.cluster[nearest]
