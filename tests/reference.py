@@ -472,3 +472,43 @@ def add_distances(metric, X, codes, rows, columns, first, n_range, **params):
 
 def add_distances_sparse(X, codes, rows, columns, first, n_range):
     return add_distances("euclidean", X, codes, rows, columns, first, n_range)
+
+
+def bin_between_centers(X, centers, n_bins):
+    """Bin of each row for each pair of centers; -1 where its foot point is nearer to a third center, or too far out."""
+    k = len(centers)
+    pairs = [(i, j) for i in range(k) for j in range(i + 1, k)]
+    bins = np.full((len(X), len(pairs)), -1)
+    for row, x in enumerate(X):
+        for pair, (i, j) in enumerate(pairs):
+            line = centers[j] - centers[i]
+            if not line.any():
+                continue
+            place = (x - (centers[i] + centers[j]) / 2) @ line / (line @ line)
+            foot = x - place * line
+            nearest = ((foot - centers[i]) ** 2).sum()
+            third = [((foot - centers[other]) ** 2).sum() for other in range(k) if other not in (i, j)]
+            if -1 <= place < 1 and all(nearest <= square for square in third):
+                bins[row, pair] = int(np.floor((place + 1) * n_bins / 2))
+    return bins
+
+
+def count_bins(bins, n_bins):
+    return np.array([[(column == place).sum() for place in range(n_bins)] for column in bins.T])
+
+
+def sum_bin_weights(bins, weights):
+    return np.array([sum(weights[pair, place] for pair, place in enumerate(row) if place >= 0) for row in bins])
+
+
+def run_lloyd(X, max_iter, centers):
+    """Centers, labels, and the sum of squares about the centers that the labels are nearest to."""
+    centers, labels = centers.copy(), None
+    for _ in range(max_iter):
+        squares = np.array([[((x - center) ** 2).sum() for center in centers] for x in X])
+        before, labels = labels, squares.argmin(axis=1)
+        if before is not None and (labels == before).all():
+            break
+        for center in set(labels):
+            centers[center] = X[labels == center].mean(axis=0)
+    return centers, labels, squares.min(axis=1).sum()
