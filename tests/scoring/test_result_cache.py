@@ -109,7 +109,11 @@ def test_the_two_latest_are_kept(computed):
     assert computed == ["euclidean", "manhattan", "chebyshev", "euclidean"]
 
 
-@pytest.mark.parametrize("metric", ["cosine", "sqeuclidean", "precomputed", lambda x, y: np.abs(x - y).sum()], ids=["cosine", "sqeuclidean", "precomputed", "callable"])
+@pytest.mark.parametrize(
+    "metric",
+    ["cosine", "sqeuclidean", "precomputed", lambda x, y: np.abs(x - y).sum()],
+    ids=["cosine", "sqeuclidean", "precomputed", "callable"],
+)
 def test_what_costs_no_more_than_looking_it_up_or_may_change_unseen_is_computed(computed, metric):
     X, labels = mixture()
     if metric == "precomputed":

@@ -7,11 +7,12 @@ a file says of its size is looked at before anything is unpacked.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fastsil.cli.readers.parquet_footer import read_footer
 from fastsil.cli.readers.records import DataFileError, check_room, first_line
 
 ENDINGS = (".parquet", ".arrow", ".feather")
@@ -74,7 +75,10 @@ class Table:
             if n_rows == 1:
                 check_room(path, 8 * width)
             with _in_one_sentence(path):
-                yield from read(list(columns), n_rows)
+                for batch in read(list(columns), n_rows):
+                    # What is damaged may point anywhere: unchecked, it is read past the end of the memory.
+                    batch.validate(full=True)
+                    yield batch
 
 
 @contextlib.contextmanager
@@ -84,14 +88,14 @@ def _in_one_sentence(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except (pa.ArrowInvalid, OSError) as error:
+    except pa.ArrowMemoryError as error:
+        raise DataFileError(f"{path} takes more memory to unpack than there is ({first_line(error)}).") from error
+    except (pa.ArrowException, OSError) as error:
         # Damage within a file is an OSError without a number; the system's own errors have one.
         if isinstance(error, OSError) and error.errno is not None:
             raise
         what = path.suffix.removeprefix(".")
         raise DataFileError(f"{path} is no {what} file, or is damaged ({first_line(error)}).") from error
-    except pa.ArrowMemoryError as error:
-        raise DataFileError(f"{path} takes more memory to unpack than there is ({first_line(error)}).") from error
 
 
 def open_table(path: Path) -> Table:
@@ -134,23 +138,19 @@ def _open_parquet(path: Path) -> Table:
             yield from file.iter_batches(batch_size=n_rows, columns=columns, use_threads=False)
 
     with pq.ParquetFile(path) as file:
-        types = _find_types(file.schema_arrow)
-        lengths = _find_lengths(file.metadata, types)
-        return Table(types, file.metadata.num_rows, lengths, [(path, read)])
+        types, n_rows = _find_types(file.schema_arrow), file.metadata.num_rows
+    has_vectors = any(kind.num_fields for kind in types.values())
+    return Table(types, n_rows, _find_lengths(path) if has_vectors else {}, [(path, read)])
 
 
-def _find_lengths(metadata: Any, names: Collection[str]) -> dict[str, int]:
-    """Numbers in a row of each column of vectors: repeats take no room in a file, whose size says nothing of them."""
+def _find_lengths(path: Path) -> dict[str, int]:
+    """Return how many numbers a row of each column has: repeats take no bytes of a file, whose size says nothing."""
     lengths: dict[str, int] = {}
-    for group in map(metadata.row_group, range(metadata.num_row_groups)):
-        for column in map(group.column, range(group.num_columns)):
-            path = column.path_in_schema
-            if path in names:
-                continue
+    for group in read_footer(path)[4]:
+        for column in group[1]:
             # The numbers of vectors are a column within the column.
-            owner = next((name for name in names if path.startswith(f"{name}.")), "")
-            length = -(-column.num_values // max(1, group.num_rows))
-            lengths[owner] = max(length, lengths.get(owner, 1))
+            name, n_values = column[3][3][0].decode(), column[3][5]
+            lengths[name] = max(-(-n_values // max(1, group[3])), lengths.get(name, 1))
     return lengths
 
 
@@ -196,7 +196,7 @@ def _count_batch_rows(stream: Any) -> list[int]:
 
     batches = (message for message in pa.ipc.MessageReader.open_stream(stream) if message.type == "record batch")
     # Read as one of no columns, a batch has its length only.
-    return [len(pa.ipc.read_record_batch(message, pa.schema([]))) for message in batches]
+    return [pa.ipc.read_record_batch(message, pa.schema([])).num_rows for message in batches]
 
 
 def _check_batch(path: Path, schema: Any, n_rows: int) -> None:

@@ -1,13 +1,10 @@
-"""NumPy's files, .npy and .npz, of samples or of labels; never a pickle.
-
-A header is held against the bytes that follow it before NumPy makes room for what it promises.
-"""
+"""NumPy's files, .npy and .npz, of samples or of labels; never a pickle."""
 
 from __future__ import annotations
 
-import math
+import contextlib
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +13,19 @@ from numpy.typing import NDArray
 
 from fastsil.cli.readers.records import LABEL_NAMES, DataFile, DataFileError, check_room, choose, refuse_names
 
-_NPY_MAGIC = b"\x93NUMPY"
-# What numpy says of a .npy file, and what it means to a user.
+# What numpy says of an array, and what it means to a user.
 _NO_PICKLE = (
     "holds Python objects, which only a pickle can bring back, and a pickle can run any code; save numbers, "
     "for example numpy.save(path, numpy.asarray(X, dtype=float))."
 )
-_NPY_REASONS = {
+_REASONS = {
     "Python objects": _NO_PICKLE,
     "allow_pickle": _NO_PICKLE,
     "mmap length": "is cut short: it has fewer bytes than its header says.",
-    "EOF": "is cut short, within its header.",
+    "EOF": "is cut short.",
+    "No data left": "is empty (0 bytes).",
     "empty file": "is empty: its array has no entries.",
+    "magic": "is no .npy file; write it with numpy.save.",
 }
 
 
@@ -52,53 +50,36 @@ def read_label_npz(path: Path, key: str | None) -> NDArray[Any]:
 
 
 def _load_npy(path: Path) -> NDArray[Any]:
-    with path.open("rb") as file:
-        magic = file.read(len(_NPY_MAGIC))
-        if not magic:
-            raise DataFileError(f"{path} is empty (0 bytes).")
-        if magic != _NPY_MAGIC:
-            raise DataFileError(f"{path} is no .npy file: it begins with {magic!r}; write it with numpy.save.")
-        file.seek(0)
-        _check_header(str(path), file, path.stat().st_size, exact=False)
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
-    except ValueError as error:
-        reasons = [reason for fragment, reason in _NPY_REASONS.items() if fragment in str(error)]
-        if not reasons:
-            raise
-        raise DataFileError(f"{path} {reasons[0]}") from error
+    with _in_one_sentence(str(path)):
+        # Not numpy.load, which takes an .npz or a pickle of that name as well.
+        return np.lib.format.open_memmap(path, mode="r")  # type: ignore[no-any-return]
 
 
 def _load_npz(path: Path, key: str | None, names: Sequence[str]) -> NDArray[Any]:
-    if not zipfile.is_zipfile(path):
-        raise DataFileError(f"{path} is no .npz file, or is cut short; write it with numpy.savez.")
-    with np.load(path, allow_pickle=False) as archive:
-        name = choose(path, archive.files, key, names, "array")
-        _check_member(path, archive.zip, name)
+    with path.open("rb") as file:
+        # numpy.load takes what is no .npz for something else.
+        if file.read(2) != b"PK" or not zipfile.is_zipfile(file):
+            raise DataFileError(f"{path} is no .npz file, or is damaged or cut short; write it with numpy.savez.")
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as archive:
+            return _load_member(path, archive, key, names)
+
+
+def _load_member(path: Path, archive: Any, key: str | None, names: Sequence[str]) -> NDArray[Any]:
+    name = choose(path, archive.files, key, names, "array")
+    if f"{name}.npy" not in archive.zip.namelist():
+        raise DataFileError(f"{path}:{name} is no array; write arrays with numpy.savez.")
+    check_room(path, archive.zip.getinfo(f"{name}.npy").file_size)
+    with _in_one_sentence(f"{path}:{name}"):
         return np.asarray(archive[name])
 
 
-def _check_member(path: Path, archive: Any, name: str) -> None:
-    """Refuse an array whose header does not fit its bytes, or that does not fit the memory, which numpy takes first."""
-    if f"{name}.npy" not in archive.namelist():
-        raise DataFileError(f"{path}:{name} is no array; write arrays with numpy.savez.")
-    stored = archive.getinfo(f"{name}.npy").file_size
-    with archive.open(f"{name}.npy") as member:
-        _check_header(f"{path}:{name}", member, stored, exact=True)
-    check_room(path, stored)
-
-
-def _check_header(name: str, file: Any, n_bytes: int, *, exact: bool) -> None:
-    """Refuse an array whose header promises other bytes than there are, before numpy makes room for them."""
-    version = np.lib.format.read_magic(file)
-    read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    if version not in read_header:
-        raise DataFileError(f"{name} has fields with names, and is no array of numbers.")
-    shape, _, dtype = read_header[version](file)
-    if dtype.hasobject:
-        raise DataFileError(f"{name} {_NO_PICKLE}")
-    promised, there = math.prod(shape) * dtype.itemsize, n_bytes - file.tell()
-    if promised > there and min(shape, default=0) >= 0:
-        raise DataFileError(f"{name} {_NPY_REASONS['mmap length']}")
-    if min(shape, default=0) < 0 or (exact and promised != there):
-        raise DataFileError(f"{name} is damaged: its header says {shape} of {dtype}, and {there:,} bytes follow.")
+@contextlib.contextmanager
+def _in_one_sentence(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        reasons = [reason for fragment, reason in _REASONS.items() if fragment in str(error)]
+        if not reasons:
+            raise
+        raise DataFileError(f"{name} {reasons[0]}") from error
