@@ -80,7 +80,11 @@ def test_the_same_bits_for_any_number_of_threads():
     np.testing.assert_array_equal(one.at(3).profiles, two.at(3).profiles)
 
 
-@pytest.mark.parametrize("change", [lambda X: X + 100, lambda X: X * 1e-3, lambda X: X * 1e120, lambda X: -X], ids=str)
+@pytest.mark.parametrize(
+    "change",
+    [lambda X: X + 100, lambda X: X * 1e-3, lambda X: X * 1e120, lambda X: -X],
+    ids=["moved", "small", "huge", "mirrored"],
+)
 def test_place_scale_and_direction_do_not_matter(change):
     X = make_blobs(3, 4)
     labels = cluster(X, range(2, 6))
