@@ -1,7 +1,7 @@
 """First imports: on demand, whole, by one thread at a time, and neither cut short by Ctrl-C nor by a fork.
 
 A child has only the thread that forked. A lock that another thread of the parent held stays locked in it for ever, so
-a fork waits until nobody holds these: it comes before or after a first import, a compilation, the start of threads,
+a fork waits until nobody holds these: it comes before or after a first import or a compilation,
 never in the middle.
 
 Ctrl-C waits too: what it cuts short there cannot be made good in the same process. Modules of a half imported package

@@ -4,18 +4,22 @@ Kernels are compiled with ``nogil=True`` and run on threads that live for one ca
 used: GNU OpenMP ends a child that was forked after a parallel call, and the workqueue layer ends the process when two
 threads call at once.
 
-No state outlives a call. Callers at the same time share the cores: each counts the threads that are at work. A fork
-waits until none is being started (:mod:`fastsil.runtime.lazy_imports`).
+Python may raise KeyboardInterrupt after any instruction of the main thread, also within ``Thread.start``,
+``Thread.join`` and ``Condition.__enter__``, whose locks then stay locked for ever. The calling thread uses none of
+them: it starts all threads in one call of compiled code, and then compares two lists, of threads started and ended.
+Workers do the rest, since nothing interrupts them. There are no locks, so that a fork at any moment is safe.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
+import sys
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from _thread import get_ident, start_new_thread
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from itertools import count, repeat
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -23,7 +27,6 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.runtime.lazy_imports import make_fork_safe_lock
 from fastsil.runtime.progress import ProgressCallback, ignore_progress
 
 Task = TypeVar("Task")
@@ -31,8 +34,10 @@ Task = TypeVar("Task")
 CALLING_THREAD = 0
 """Number of threads for work that is over sooner than a thread starts: the calling thread does it."""
 
-# How long the calling thread waits for news before it looks whether it was interrupted; POSIX interrupts the wait.
-_PATIENCE = 0.1
+# Seconds between two reports of progress; also how long Ctrl-C has to wait on Windows, where it ends no wait.
+_INTERVAL = 0.1
+# Waits within each other: each interrupt in the microsecond between two steps of a wait ends one of them.
+_ATTEMPTS = 16
 
 
 def resolve_n_jobs(n_jobs: int | None) -> int:
@@ -77,9 +82,6 @@ def enough_for_threads(n_jobs: int, work: float, least: float) -> int:
     return n_jobs if work >= least else CALLING_THREAD
 
 
-_STARTING = make_fork_safe_lock()
-
-
 def run_tasks(
     function: Callable[[Task, NDArray[np.uint8]], None],
     tasks: Sequence[Task],
@@ -91,9 +93,10 @@ def run_tasks(
 ) -> None:
     """Run ``function(task, stop)`` for every task on up to ``n_jobs`` threads.
 
-    Tasks are handed out in the order given; whoever is free takes the next. Tasks that write to the same place
-    must stand in each other's ``after``: then the result does not depend on who ran when. Callers in several threads
-    get fewer threads each, so that all of them together have about as many as there are cores.
+    Tasks are handed out in the order given, or in the order in which the last of the earlier tasks that they need is
+    finished; whoever is free takes the next. Tasks that write to the same place must stand in each other's ``after``:
+    then the result does not depend on who ran when. Callers in several threads get fewer threads each, so that all of
+    them together have about as many as there are cores.
 
     Parameters
     ----------
@@ -108,7 +111,7 @@ def run_tasks(
         Number of threads. With :data:`CALLING_THREAD` the calling thread does all, deaf to Ctrl-C until a task ends;
         with 1 it waits for another thread.
     tick : callable
-        Told the share of the total cost that has just been finished, from the calling thread.
+        Called in the calling thread, a few times a second, with the share of the total cost finished since.
     after : sequence of sequences of int, optional
         For each task, indices of earlier tasks that must be done before it starts.
 
@@ -120,116 +123,128 @@ def run_tasks(
     """
     costs = list(costs)
     total = sum(costs) or 1.0
-    stop = np.zeros(1, dtype=np.uint8)
-    team = _ThreadPool(function, tasks, after, stop)
-    try:
-        if n_jobs == CALLING_THREAD or not team.start(min(n_jobs, len(tasks))):
-            for task, cost in zip(tasks, costs, strict=True):
-                function(task, stop)
-                tick(cost / total)
-            return
-        for index in team.finished():
-            tick(costs[index] / total)
-    finally:
-        team.end()
+    pool = _ThreadPool(function, tasks, after)
 
+    def report(indices: list[int]) -> None:
+        tick(sum([costs[index] for index in indices]) / total)
 
-class _Worker(threading.Thread):
-    """One of ours, so that they can be counted."""
+    if n_jobs == CALLING_THREAD or not pool.run(min(n_jobs, len(tasks)), report):
+        for index, task in enumerate(tasks):
+            function(task, pool.stop)
+            report([index])
 
 
 class _ThreadPool:
-    """Threads that share tasks."""
+    """Threads that share the tasks of one call."""
 
     def __init__(
         self,
         function: Callable[[Any, NDArray[np.uint8]], None],
         tasks: Sequence[Any],
         after: Sequence[Sequence[int]] | None,
-        stop: NDArray[np.uint8],
     ) -> None:
+        self.stop = np.zeros(1, dtype=np.uint8)
         self._function = function
         self._tasks = tasks
-        self._after = after
-        self._stop = stop
-        self._next = itertools.count()
-        self._done = [False] * len(tasks)
-        self._condition = threading.Condition()
-        self._reports: SimpleQueue[tuple[int, BaseException | None]] = SimpleQueue()
-        self._threads: list[threading.Thread] = []
+        self._n_threads = 0
+        self._started: list[int] = []
+        self._ended: list[int] = []
+        self._finished: deque[int] = deque()
+        self._errors: list[BaseException] = []
+        self._messages: SimpleQueue[None] = SimpleQueue()
+        self._ready: SimpleQueue[int | None] = SimpleQueue()
+        # Threads draw from counters, since two of them never get the same number.
+        self._n_finished = count(1)
+        self._earlier = [(len(earlier), count(1)) for earlier in after or ()]
+        self._later: dict[int, list[int]] = {}
+        for index, earlier in enumerate(after or ()):
+            for one in earlier:
+                self._later.setdefault(one, []).append(index)
 
-    def start(self, wanted: int) -> bool:
-        """Start threads, or say that the calling one may as well do it: there is one to be had, or none."""
-        with _STARTING:
-            granted = _count_available_threads(wanted)
-            if granted == 1 and threading.current_thread() is not threading.main_thread():
-                return False  # only the main thread is interrupted, and has to listen
-            for number in range(granted):
-                self._threads.append(_Worker(target=self._work, name=f"fastsil-{number}"))
+    def run(self, n_threads: int, report: Callable[[list[int]], None], attempts: int = _ATTEMPTS) -> bool:
+        """Run all tasks, or return False where the calling thread may as well do it.
+
+        All threads have ended when it leaves: a wait that an interrupt cuts short goes on in the call further out.
+        """
+        try:
+            if attempts:
+                return self.run(n_threads, report, attempts - 1)
+            return self._start(n_threads) and self._wait(report)
+        finally:
+            while len(self._started) > len(self._ended):
+                self.stop[0] = 1
                 try:
-                    self._threads[-1].start()
-                except RuntimeError:  # the system gives no more, or the interpreter is about to end
-                    self._threads.pop()
+                    self._messages.get(timeout=_INTERVAL)
+                except BaseException:
+                    continue  # Empty, or another interrupt, while the first one is on its way
+
+    def _start(self, n_threads: int) -> bool:
+        n_free = n_threads
+        if _at_work:
+            n_free = max(1, min(n_threads, max(n_threads, int(joblib.cpu_count())) - len(_at_work)))
+        # Only the main thread is interrupted, and has to be free for it.
+        if not n_threads or (n_free == 1 and threading.current_thread() is not threading.main_thread()):
+            return False
+        self._n_threads = n_threads
+        first = [index for index in range(len(self._tasks)) if not self._earlier or not self._earlier[index][0]]
+        deque(map(self._ready.put, first), maxlen=0)
+        with contextlib.suppress(RuntimeError):  # the system gives no more, or the interpreter is about to end
+            # No interrupt comes between the start of a thread and its entry in the list.
+            self._started.extend(map(start_new_thread, repeat(self._work, n_free), zip(range(n_free))))
+        return bool(self._started)
+
+    def _wait(self, report: Callable[[list[int]], None]) -> bool:
+        """Report tasks that are finished until all threads have ended."""
+        while len(self._started) > len(self._ended):
+            with contextlib.suppress(Empty):
+                self._messages.get(timeout=_INTERVAL)
+            if done := [self._finished.popleft() for _ in range(len(self._finished))]:
+                report(done)
+        if self._errors:
+            raise self._errors.pop(0)
+        return True
+
+    def _work(self, number: int) -> None:
+        """Work as a thread of its own."""
+        identifier = get_ident()
+        try:
+            # What a thread of Python's own has: a name, and the hooks of debuggers.
+            threading.current_thread().name = f"fastsil-{number}"
+            sys.settrace(threading.gettrace())
+            sys.setprofile(threading.getprofile())
+            _at_work.add(identifier)
+            # Callers that started threads at the same moment may have started too many.
+            if number == 0 or len(_at_work) <= self._n_threads or len(_at_work) <= int(joblib.cpu_count()):
+                self._take_tasks()
+        except BaseException as error:
+            self._errors.append(error)
+            self.stop[0] = 1
+        finally:
+            _at_work.discard(identifier)
+            threading._active.pop(identifier, None)  # type: ignore[attr-defined]
+            self._ended.append(number)
+            if len(self._ended) >= len(self._started):
+                self._messages.put(None)
+
+    def _take_tasks(self) -> None:
+        try:
+            while not self.stop[0] and (index := self._ready.get()) is not None:
+                self._function(self._tasks[index], self.stop)
+                for later in self._later.get(index, ()):
+                    n_earlier, counter = self._earlier[later]
+                    if next(counter) == n_earlier:
+                        self._ready.put(later)
+                self._finished.append(index)
+                if next(self._n_finished) == len(self._tasks):
                     break
-        return bool(self._threads) or not self._tasks
-
-    def finished(self) -> Iterator[int]:
-        """Tasks as they are finished; raises what a task raised."""
-        for _ in range(len(self._tasks)):
-            index, error = self._report()
-            if error is not None:
-                raise error
-            yield index
-
-    def end(self) -> None:
-        """Tell all threads to leave, and wait until they have."""
-        self._stop[0] = 1
-        with self._condition:
-            self._condition.notify_all()
-        # Where an interrupt fell into the start of a thread, it may not run yet, and cannot be joined until it does.
-        while living := [thread for thread in threading.enumerate() if thread in self._threads]:
-            for thread in living:
-                with contextlib.suppress(RuntimeError):
-                    thread.join()
-            time.sleep(0)
-
-    def _report(self) -> tuple[int, BaseException | None]:
-        while True:
-            try:
-                return self._reports.get(timeout=_PATIENCE)
-            except Empty:
-                continue
-
-    def _work(self) -> None:
-        while not self._stop[0] and (index := next(self._next)) < len(self._tasks):
-            error = None
-            try:
-                self._wait_for_earlier(index)
-                if not self._stop[0]:
-                    self._function(self._tasks[index], self._stop)
-            except BaseException as raised:
-                error = raised
-                self._stop[0] = 1
-            self._done[index] = True
-            if self._after is not None:
-                with self._condition:
-                    self._condition.notify_all()
-            self._reports.put((index, error))
-
-    def _wait_for_earlier(self, index: int) -> None:
-        # Earlier tasks have been taken already, so that this always ends.
-        earlier = self._after[index] if self._after is not None else ()
-        if not all(self._done[one] for one in earlier):
-            with self._condition:
-                self._condition.wait_for(lambda: self._stop[0] or all(self._done[one] for one in earlier))
+        finally:
+            self._ready.put(None)  # for another thread, which waits for a task
 
 
-def _count_available_threads(wanted: int) -> int:
-    """So many threads as are wanted if nobody is at work; else what others leave of the cores, but at least one."""
-    at_work = sum(isinstance(thread, _Worker) for thread in threading.enumerate())
-    if not at_work:
-        return wanted
-    return max(1, min(wanted, max(wanted, int(joblib.cpu_count())) - at_work))
+_at_work: set[int] = set()
+"""Identifiers of all threads of all pools."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_at_work.clear)
 
 
 def in_batches(n_items: int, *, n_jobs: int) -> list[range]:
