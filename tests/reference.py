@@ -278,11 +278,6 @@ def bound_mean_distance(x, members):
     return euclidean_row(np.asarray(x).astype(WIDE), np.asarray(members).astype(WIDE)).mean()
 
 
-def bound_by_basis(x, members):
-    """The mean distance itself."""
-    return bound_mean_distance(x, members)
-
-
 def select_by_centers(x, own, X, codes):
     """The nearest other cluster, which has to be among the candidates, and the mean distance to it."""
     means = [

@@ -12,7 +12,7 @@ lengths of the rows of B, z the components of v along them and w what is left of
 
     vᵀSv  <=  Σ (θ + m) z²  +  m |w|²,
 
-which is what :mod:`fastsil.kernels.bounds` takes.
+which is what the bounds of :mod:`fastsil.kernels.approximation` take.
 
 References
 ----------
@@ -29,8 +29,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.dask_arrays.block_rows import gather, members_by_cluster
-from fastsil.engines.euclidean.moments import cluster_bounds
-from fastsil.kernels.bounds import ClusterBounds, OwnBases
 
 Floats = NDArray[np.float64]
 
@@ -115,32 +113,6 @@ def find_directions(shapes: CovarianceSketch, sizes: NDArray[np.intp]) -> tuple[
     missed = missed + _EXACT * shapes.squares
     directions = shapes.rows / np.sqrt(np.where(lengths2 > 0, lengths2, 1.0))[:, :, None]
     return directions, lengths2 / sizes[:, None], missed / sizes
-
-
-class SketchBounds(NamedTuple):
-    """What bounds need to know of each cluster: for the first ones, and for those along its directions."""
-
-    clusters: ClusterBounds
-    bases: OwnBases
-
-
-def make_bounds(shapes: CovarianceSketch, sizes: NDArray[np.intp], centers: Floats, origin: Floats) -> SketchBounds:
-    """The tables of bounds, for products relative to ``origin``."""
-    variance = shapes.squares / sizes
-    directions, theta, rest = find_directions(shapes, sizes)
-    theta = theta + rest[:, None]
-    skew = shapes.skews / sizes[:, None]
-    clusters = cluster_bounds(
-        centers,
-        origin,
-        variance=variance,
-        fourth=shapes.fourths / sizes,
-        skew=skew,
-        spectral=np.minimum(variance, theta.max(axis=1)),
-    )
-    with_skew = np.concatenate([directions, skew[:, None]], axis=1)
-    # What crosses the edge of the directions is part of θ and of the rest.
-    return SketchBounds(clusters, OwnBases(with_skew, theta, leak=np.zeros(len(sizes)), rest=rest))
 
 
 def _leading_rows(u: Floats, n_rows: int) -> tuple[Floats, float]:

@@ -14,18 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.dask_arrays.block_rows import Ignored, gather, members_by_cluster
-from fastsil.dask_arrays.covariance_sketches import CovarianceSketch, SketchBounds, make_bounds, sketch_rows
+from fastsil.dask_arrays.covariance_sketches import CovarianceSketch, sketch_rows
 from fastsil.dask_arrays.linear import check_summaries, merge_summaries, summarize_block
+from fastsil.engines.euclidean.approximation import LOWER, UPPER, Approximator, MomentTable
 from fastsil.engines.linear.summaries import ClusterSummaries
 from fastsil.engines.scaling import is_ordinary
 from fastsil.engines.terms import SilhouetteTerms, Work
-from fastsil.kernels import bounds as bound_kernels
 from fastsil.kernels import euclidean as tile_kernels
 from fastsil.validation.arrays import result_dtype
+from fastsil.validation.partition import find_group_minima
 
-# Rows of either side that are copied side by side for the kernel, and distances to centers that are kept at a time.
+# Rows that are copied at a time for a kernel.
 _GATHERED = 4096
-_ENTRIES = 1 << 20
 
 
 class Extent(NamedTuple):
@@ -115,21 +115,18 @@ def sketch_block(X: Any, codes: NDArray[np.int32], survey: Survey) -> Covariance
     return sketch_rows(X, codes, survey.centers) if (codes >= 0).any() else None
 
 
-def bound_clusters(shapes: CovarianceSketch, survey: Survey) -> SketchBounds:
-    """The tables of bounds, once the shapes of all blocks are merged."""
-    return make_bounds(shapes, survey.sizes, survey.centers, survey.origin)
-
-
-def find_needed(X: Any, codes: NDArray[np.int32], survey: Survey, bounds: SketchBounds) -> Needed:
+def find_needed(X: Any, codes: NDArray[np.int32], survey: Survey, table: MomentTable) -> Needed:
     """The sums that a block's scored samples need: to the own cluster, and to all that may be the nearest other."""
     scored = np.flatnonzero(codes >= 0)
     rows, clusters = [scored], [codes[scored]]
-    step = int(np.clip(_ENTRIES // len(survey.sizes), 64, _GATHERED))
-    for start in range(0, len(scored), step):
-        some = scored[start : start + step]
-        row, cluster = _candidates(gather(X, some, np.float64), codes[some], survey, bounds)
-        rows.append(some[row])
-        clusters.append(cluster)
+    for start in range(0, len(scored), _GATHERED):
+        some = scored[start : start + _GATHERED]
+        approximator = Approximator(table, gather(X, some, survey.dtype), codes[some], scale=1.0, n_jobs=1)
+        for low, high, found in approximator.rounds(np.arange(len(some))):
+            upper = find_group_minima(found.row, found.means[:, UPPER], high - low)
+            left = found.means[:, LOWER] <= upper[found.row]
+            rows.append(some[low + found.row[left]])
+            clusters.append(found.cluster[left])
     joined = Needed(np.concatenate(rows), np.concatenate(clusters))
     order = np.lexsort((joined.rows, joined.clusters))
     return Needed(joined.rows[order], joined.clusters[order])
@@ -193,30 +190,6 @@ def combine_sums(
     pairs = int(sizes.sum())
     work = Work("euclidean: pruned", pairs, pairs / (len(a) * float(survey.sizes.sum())) if len(a) else 0.0)
     return SilhouetteTerms(a=a, b=b, neighbor=neighbor, work=work)
-
-
-def _candidates(
-    X: NDArray[np.float64], codes: NDArray[np.int32], survey: Survey, bounds: SketchBounds
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Samples and the clusters, other than their own, that no bound excludes as the nearest."""
-    n_clusters, n_features = survey.centers.shape
-    rounding = float(np.finfo(np.float64).eps) * (n_features + 16)
-    z, centers = X - survey.origin, survey.centers - survey.origin
-    norms = np.einsum("ij,ij->i", z, z)
-    squares = norms[:, None] + bounds.clusters.center_norms - 2.0 * (z @ centers.T)
-    block = bound_kernels.Block(codes, squares, norms, np.empty((len(X), 0)))
-    found = bound_kernels.make_candidates(len(X) * n_clusters)
-    least_upper = np.empty(len(X))
-    n_found = bound_kernels.select_by_centers(block, bounds.clusters, rounding, least_upper, found)
-    row, cluster, lower = found.row[:n_found], found.cluster[:n_found], found.lower[:n_found]
-    for c, entries in members_by_cluster(cluster, n_clusters):
-        u = X[row[entries]] - survey.centers[c]
-        components, lengths2 = u @ bounds.bases.vectors[c].T, np.einsum("ij,ij->i", u, u)
-        tighter = np.empty(len(entries))
-        bound_kernels.bound_by_basis(components, lengths2, c, bounds.clusters, bounds.bases, rounding, tighter)
-        lower[entries] = tighter
-    left = lower <= least_upper[row]
-    return row[left], cluster[left]
 
 
 def _add_distances(

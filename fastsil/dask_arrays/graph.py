@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from fastsil.dask_arrays import all_pairs, euclidean, linear
+from fastsil.dask_arrays.approximation import make_moment_table
 from fastsil.dask_arrays.block_rows import Ignored, encode_block, encode_rows, spread_rows
 from fastsil.dask_arrays.covariance_sketches import merge_shapes
 from fastsil.dask_arrays.inputs import Blocks, check_array, check_label_array, find_blocks
@@ -140,12 +141,11 @@ def _score_linear(blocks: Blocks, metric: str, ignored: Ignored) -> Scored:
 
 
 class Shaped(NamedTuple):
-    """The graph up to the shapes of clusters: a survey, the codes of each block, the shapes of all, their bounds."""
+    """The graph up to what is known of clusters: a survey, the codes of each block, the table of moments."""
 
     survey: Any
     codes: list[Any]
-    shapes: Any
-    bounds: Any
+    table: Any
 
 
 def shape_blocks(blocks: Blocks, ignored: Ignored) -> Shaped:
@@ -160,13 +160,13 @@ def shape_blocks(blocks: Blocks, ignored: Ignored) -> Shaped:
     shapes = tree(
         merge_shapes, [sketch_block(X, of_block, survey) for X, of_block in zip(blocks.X, codes, strict=True)]
     )
-    return Shaped(survey, codes, shapes, delayed(euclidean.bound_clusters)(shapes, survey))
+    return Shaped(survey, codes, delayed(make_moment_table)(shapes, survey))
 
 
 def _score_euclidean(blocks: Blocks, ignored: Ignored) -> Scored:
     find_needed, combine_sums = delayed(euclidean.find_needed), delayed(euclidean.combine_sums)
-    survey, codes, _, bounds = shape_blocks(blocks, ignored)
-    needed = [find_needed(X, of_block, survey, bounds) for X, of_block in zip(blocks.X, codes, strict=True)]
+    survey, codes, table = shape_blocks(blocks, ignored)
+    needed = [find_needed(X, of_block, survey, table) for X, of_block in zip(blocks.X, codes, strict=True)]
     of_rows, of_columns = list(zip(blocks.X, needed, strict=True)), list(zip(blocks.X, codes, strict=True))
     sums = _sums_over_blocks(euclidean.add_block, of_rows, of_columns, survey)
     terms = [combine_sums(*of_block, survey) for of_block in zip(sums, needed, codes, strict=True)]

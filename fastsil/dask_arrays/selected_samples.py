@@ -69,10 +69,7 @@ class BlockRows:
         self._scored = np.arange(X.shape[0]) if kept is None else np.flatnonzero(kept)
         blocks = find_blocks(self._X, labels)
         shaped = shape_blocks(blocks, ignored)
-        table = delayed(guesses.make_moment_table)(shaped.shapes, shaped.survey)
-        self._survey, self._bounds, self._table, self._codes = dask.persist(
-            shaped.survey, shaped.bounds, table, shaped.codes
-        )
+        self._survey, self._table, self._codes = dask.persist(shaped.survey, shaped.table, shaped.codes)
         self._blocks = blocks.X
         self.pairs = 0
 
@@ -128,7 +125,7 @@ class BlockRows:
         """Exact terms of some scored rows, given in ascending order: they go to every block."""
         codes = self.partition.codes[rows]
         drawn = self._X[self._scored[rows]].rechunk((len(rows), -1)).to_delayed(optimize_graph=False)[0, 0]
-        needed = delayed(euclidean.find_needed)(drawn, codes, self._survey, self._bounds)
+        needed = delayed(euclidean.find_needed)(drawn, codes, self._survey, self._table)
         add_block = delayed(euclidean.add_block)
         sums = [
             add_block(None, drawn, needed, X, of_block, self._survey)

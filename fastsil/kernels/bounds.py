@@ -21,8 +21,6 @@ Where all clusters share Q, z comes with the distances to the centers. For any �
 
     uᵀΣu  <=  zᵀMz  +  (ρ + 1/α) |w|².
 
-A cluster may also have a basis of its own, in which T is diagonal; there |Ez| <= ε |z|.
-
 Every bound is widened by the rounding of what it is computed from.
 """
 
@@ -57,15 +55,6 @@ class SharedBasis(NamedTuple):
     skew: np.ndarray  # (n_clusters, n_vectors) Qᵀg, in the same type
     skew_outside: np.ndarray  # (n_clusters, n_features) the part of g outside Q, in the same type
     skew_rest: np.ndarray  # (n_clusters,) its norm
-
-
-class OwnBases(NamedTuple):
-    """What is known of each cluster in a basis Q of its own."""
-
-    vectors: np.ndarray  # (n_clusters, n_vectors + 1, n_features) Qᵀ, and g last
-    theta: np.ndarray  # (n_clusters, n_vectors) θ: T = diag(θ)
-    leak: np.ndarray  # (n_clusters,) ε: |Ez| <= ε |z|
-    rest: np.ndarray  # (n_clusters,) ρ
 
 
 class BlockRows(NamedTuple):
@@ -358,38 +347,3 @@ def _component(
     for f in range(len(center)):
         total += (np.float64(row[f]) * rows.scale - center[f]) * np.float64(vector[f])
     return total
-
-
-@njit(**_FLAGS)
-def bound_by_basis(
-    components,  # IN (n_rows, n_vectors + 1) z, and u·g last
-    squares,  # IN (n_rows,) |u|²
-    cluster,  # IN the cluster
-    clusters,  # IN ClusterBounds
-    bases,  # IN OwnBases
-    rounding,  # IN rounding of inner products, relative to the product of the norms
-    lower,  # OUT (n_rows,) lower bound on the mean distance
-):
-    """Tighter lower bounds on the mean distance from some samples to one cluster."""
-    n_vectors = bases.theta.shape[1]
-    variance = clusters.variance[cluster]
-    wander = clusters.center_rounding[cluster]
-    for i in range(squares.shape[0]):
-        square = np.float64(squares[i])
-        inside, quadratic = 0.0, 0.0
-        for v in range(n_vectors):
-            component = np.float64(components[i, v]) * components[i, v]
-            inside += component
-            quadratic += bases.theta[cluster, v] * component
-        outside = max(square - inside, 0.0)
-        quadratic += 2.0 * bases.leak[cluster] * np.sqrt(inside * outside) + bases.rest[cluster] * outside
-        spread = 4.0 * quadratic + clusters.variance_r2[cluster] - 4.0 * np.float64(components[i, n_vectors])
-        spread = max(spread, 0.0)
-        # Each of the components may be off by rounding · |u|, and |u|² by that of a sum of squares.
-        distance = np.sqrt(square)
-        spread += rounding * (
-            (16.0 + 4.0 * n_vectors) * clusters.spectral[cluster] * square
-            + 4.0 * distance * clusters.skew_norm[cluster]
-        )
-        slack = rounding * square + 2.0 * distance * wander + wander * wander
-        lower[i], _ = bound_mean_distance(square, slack, variance * (1.0 + _EXACT), spread)
