@@ -331,14 +331,11 @@ def add_differences_sorted(X, groups, first, n_groups):
 
 def keep_nearest(sums, groups, sizes):
     """(mean over the other members of the own group, smallest mean over another group, that group)."""
-    means = sums / sizes
-    own = sums[np.arange(len(sums)), groups] / np.maximum(sizes[groups] - 1, 1)
-    means[np.arange(len(sums)), groups] = np.inf
-    return own, means.min(axis=1), means.argmin(axis=1)
-
-
-def keep_nearest_transposed(sums, groups, sizes):
-    return keep_nearest(sums.T, groups, sizes)
+    means = sums / sizes[:, None]
+    samples = np.arange(len(groups))
+    own = sums[groups, samples] / np.maximum(sizes[groups] - 1, 1)
+    means[groups, samples] = np.inf
+    return own, means.min(axis=0), means.argmin(axis=0)
 
 
 # Twins of fastsil.kernels.precomputed

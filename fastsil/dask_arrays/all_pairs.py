@@ -10,7 +10,7 @@ from sklearn.metrics import pairwise_distances
 
 from fastsil.dask_arrays.block_rows import members_by_cluster
 from fastsil.engines.linear.summaries import ClusterSummaries
-from fastsil.engines.terms import SilhouetteTerms, Work
+from fastsil.engines.terms import SilhouetteTerms, Work, nearest_from_sums
 
 # Distances that are held at a time.
 _DISTANCES = 1 << 22
@@ -43,13 +43,7 @@ def combine_sums(
 ) -> SilhouetteTerms:
     """Terms of the scored samples of a block, once the sums over all blocks are there."""
     scored = np.flatnonzero(codes >= 0)
-    own, each = codes[scored], np.arange(len(scored))
-    sums, sizes = sums[scored], summaries.sizes
-    a = sums[each, own] / np.maximum(sizes[own] - 1, 1)
-    means = sums / sizes
-    means[each, own] = np.inf
-    neighbor = means.argmin(axis=1).astype(np.int32)
-    n_samples = int(sizes.sum())
+    a, b, neighbor = nearest_from_sums(sums[scored].T, codes[scored], summaries.sizes)
     name = metric if isinstance(metric, str) else "callable"
-    work = Work(f"scikit-learn: {name}", len(scored) * n_samples, 1.0)
-    return SilhouetteTerms(a=a, b=means[each, neighbor], neighbor=neighbor, work=work)
+    work = Work(f"scikit-learn: {name}", len(scored) * int(summaries.sizes.sum()), 1.0)
+    return SilhouetteTerms(a=a, b=b, neighbor=neighbor, work=work)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fastsil.engines.pair_schedule import Piece, run_piece_pairs
 from fastsil.engines.terms import SilhouetteTerms, Work
-from fastsil.kernels.nearest import keep_nearest_transposed
+from fastsil.kernels.nearest import keep_nearest
 from fastsil.runtime.progress import ProgressCallback, scale_progress
 from fastsil.validation.partition import Partition
 
@@ -60,8 +60,8 @@ def compute_all_pairs_terms(
     started = time.perf_counter()
     n_samples, n_clusters = partition.n_samples, partition.n_clusters
     codes = partition.codes[partition.order]
-    own, other = np.zeros(n_samples), np.full(n_samples, np.inf)
-    which = np.full(n_samples, -1, dtype=np.int32)
+    a, b = np.zeros(n_samples), np.full(n_samples, np.inf)
+    neighbor = np.full(n_samples, -1, dtype=np.int32)
     pieces = [Piece(start, min(start + piece_rows, n_samples), 0) for start in range(0, n_samples, piece_rows)]
     width = min(n_clusters, (_BYTES + _BYTES_A_SAMPLE * n_samples) // (8 * n_samples))
     pairs = 0
@@ -83,9 +83,9 @@ def compute_all_pairs_terms(
         pairs += run_piece_pairs(add_pieces, pieces, members, n_jobs=n_jobs, tick=part)
         if unit != 1.0:
             sums *= unit
-        keep_nearest_transposed(sums, codes, first, partition.sizes, own, other, which)
+        keep_nearest(sums, codes, first, partition.sizes, a, b, neighbor)
     place = np.empty_like(partition.order)
     place[partition.order] = np.arange(n_samples)
     seconds = {"distances": time.perf_counter() - started}
     work = Work(strategy=strategy, pairs=pairs, share=pairs / n_samples**2, seconds=seconds)
-    return SilhouetteTerms(a=own[place], b=other[place], neighbor=which[place], work=work)
+    return SilhouetteTerms(a=a[place], b=b[place], neighbor=neighbor[place], work=work)

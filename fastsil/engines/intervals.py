@@ -14,7 +14,7 @@ from sklearn.metrics import pairwise_distances
 
 from fastsil.engines.dispatch import as_euclidean
 from fastsil.engines.euclidean.approximation import GUESS, LOWER, UPPER, Approximation, EuclideanRows
-from fastsil.engines.terms import SilhouetteTerms, Work, combine_terms
+from fastsil.engines.terms import SilhouetteTerms, Work, combine_terms, nearest_from_distances
 from fastsil.runtime.progress import ProgressCallback, ignore_progress, scale_progress
 from fastsil.validation import Metric, check_distance_row, get_metric_name
 from fastsil.validation.arrays import result_dtype
@@ -207,12 +207,9 @@ class DistanceRows:
             rows = partition.order[positions[start : start + step]]
             distances = self._distances_from(rows)
             self.pairs += distances.size
-            sums = np.add.reduceat(distances[:, partition.order], partition.offsets[:-1], axis=1, dtype=np.float64)
-            at, codes = np.arange(len(rows)), partition.codes[rows]
-            a = sums[at, codes] / np.maximum(partition.sizes[codes] - 1, 1)
-            means = sums / partition.sizes
-            means[at, codes] = np.inf
-            found = combine_terms(a, means.min(axis=1))
+            codes = partition.codes[rows]
+            a, b, _ = nearest_from_distances(distances, partition, codes)
+            found = combine_terms(a, b)
             found[partition.sizes[codes] == 1] = 0.0
             silhouettes[start : start + len(rows)] = found
             tick(len(rows) / len(positions))

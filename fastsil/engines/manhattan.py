@@ -37,8 +37,8 @@ _BYTES_SORTED = 12
 # Clusters below which a walk costs the same for fewer.
 _NARROWEST = 2
 
-# Samples in one task of the last step.
-_TASK_ROWS = 1 << 14
+# Samples in one task of the last step: their sums are transposed in the cache.
+_TASK_ROWS = 1 << 10
 
 # Steps of walks, times clusters, below which threads cost more than they save.
 _WORTH_THREADS = 1e6
@@ -81,8 +81,8 @@ def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: ProgressCa
     plan = _plan(n_samples, n_clusters, X.shape[1], n_jobs)
     n_jobs = enough_for_threads(n_jobs, float(n_samples) * X.shape[1] * n_clusters, _WORTH_THREADS)
     seconds = {"sort": 0.0, "walk": 0.0}
-    own, other = np.zeros(n_samples), np.full(n_samples, np.inf)
-    which = np.full(n_samples, -1, dtype=np.int32)
+    a, b = np.zeros(n_samples), np.full(n_samples, np.inf)
+    neighbor = np.full(n_samples, -1, dtype=np.int32)
     for first in range(0, n_clusters, plan.n_clusters):
         last = min(first + plan.n_clusters, n_clusters)
         sums = [
@@ -92,9 +92,9 @@ def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: ProgressCa
             features = range(feature, min(feature + plan.n_features, X.shape[1]))
             share = len(features) / X.shape[1] * (last - first) / n_clusters
             _add_features(X, features, partition, sums, seconds, n_jobs=n_jobs, tick=tick, share=share)
-        _keep_nearest(sums, partition, own, other, which, n_jobs)
+        _keep_nearest(sums, partition, a, b, neighbor, n_jobs)
     work = Work(strategy="manhattan: sorted features", pairs=0, share=0.0, seconds=seconds)
-    return SilhouetteTerms(a=own, b=other, neighbor=which, work=work)
+    return SilhouetteTerms(a=a, b=b, neighbor=neighbor, work=work)
 
 
 def _index_type(n_samples: int) -> type[np.signedinteger[Any]]:
@@ -162,9 +162,9 @@ def _column(X: Any, feature: int) -> Floats:
 def _keep_nearest(
     sums: list[tuple[int, Floats]],
     partition: Partition,
-    own: Floats,
-    other: Floats,
-    which: NDArray[np.int32],
+    a: Floats,
+    b: Floats,
+    neighbor: NDArray[np.int32],
     n_jobs: int,
 ) -> None:
     """Turn sums into means, and keep the own cluster's and the smallest other one, ranges in order."""
@@ -172,7 +172,8 @@ def _keep_nearest(
 
     def keep_rows(rows: slice, interrupt: NDArray[np.uint8]) -> None:
         for first, part in sums:
-            keep_nearest(part[rows], partition.codes[rows], first, sizes, own[rows], other[rows], which[rows])
+            by_cluster = np.ascontiguousarray(part[rows].T)
+            keep_nearest(by_cluster, partition.codes[rows], first, sizes, a[rows], b[rows], neighbor[rows])
 
     tasks = [slice(start, start + _TASK_ROWS) for start in range(0, partition.n_samples, _TASK_ROWS)]
     run_tasks(keep_rows, tasks, [1.0] * len(tasks), n_jobs=n_jobs)

@@ -23,7 +23,7 @@ from fastsil.engines.rescaling import check_given
 from fastsil.engines.scaling import as_writable
 from fastsil.engines.terms import SilhouetteTerms, Work
 from fastsil.kernels import precomputed as kernels
-from fastsil.kernels.nearest import keep_nearest_transposed
+from fastsil.kernels.nearest import keep_nearest
 from fastsil.runtime.progress import ProgressCallback
 from fastsil.runtime.threads import enough_for_threads, run_tasks
 from fastsil.validation import check_distance_row, diagonal_tolerance
@@ -167,7 +167,7 @@ def compute_terms_many(
         share=pairs / n_samples**2,
         seconds={"read": time.perf_counter() - started},
     )
-    found = [SilhouetteTerms(a=each.own, b=each.other, neighbor=each.which, work=work) for each in groupings]
+    found = [SilhouetteTerms(a=each.a, b=each.b, neighbor=each.neighbor, work=work) for each in groupings]
     for each in found:
         check_given(each)
     return found
@@ -179,13 +179,13 @@ class _Grouping:
     def __init__(self, partition: Partition) -> None:
         n_samples = partition.n_samples
         self.partition = partition
-        self.own, self.other = np.zeros(n_samples), np.full(n_samples, np.inf)
-        self.which = np.full(n_samples, -1, dtype=np.int32)
+        self.a, self.b = np.zeros(n_samples), np.full(n_samples, np.inf)
+        self.neighbor = np.full(n_samples, -1, dtype=np.int32)
 
     def keep(self, sums: NDArray[np.float64], first: int, rows: slice) -> None:
         """Take the sums of a range of clusters."""
         codes, sizes = self.partition.codes[rows], self.partition.sizes
-        keep_nearest_transposed(sums, codes, first, sizes, self.own[rows], self.other[rows], self.which[rows])
+        keep_nearest(sums, codes, first, sizes, self.a[rows], self.b[rows], self.neighbor[rows])
 
 
 class _Reading(NamedTuple):

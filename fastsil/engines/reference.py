@@ -16,7 +16,7 @@ from scipy.sparse import issparse
 from sklearn import config_context, get_config
 from sklearn.metrics import pairwise_distances
 
-from fastsil.engines.terms import SilhouetteTerms, Work
+from fastsil.engines.terms import SilhouetteTerms, Work, nearest_from_distances
 from fastsil.runtime.progress import ProgressCallback
 from fastsil.runtime.sklearn_compat import pairwise_distances_chunked
 from fastsil.runtime.threads import run_tasks
@@ -68,8 +68,7 @@ def compute_terms(
 
     def keep(distances: Any, start: int) -> None:
         rows = slice(start, start + distances.shape[0])
-        sums = _dense_sums(distances, partition)
-        a[rows], b[rows], neighbor[rows] = _combine_sums(sums, partition.codes[rows], partition.sizes)
+        a[rows], b[rows], neighbor[rows] = nearest_from_distances(distances, partition, partition.codes[rows])
 
     if callable(metric) or metric in _DERIVED:
         run_in_turn(X, metric, metric_params, keep, tick)
@@ -117,20 +116,3 @@ def _run_at_once(X: Any, metric: str, params: dict[str, Any], keep: _Keep, tick:
         keep(distances, rows.start)
 
     run_tasks(run, chunks, [float(rows.stop - rows.start) for rows in chunks], n_jobs=n_jobs, tick=tick)
-
-
-def _dense_sums(distances: NDArray[Any], partition: Partition) -> NDArray[np.float64]:
-    """Sum of distances from each row of a chunk to each cluster, shape (n_rows, n_clusters)."""
-    grouped = distances[:, partition.order]
-    return np.add.reduceat(grouped, partition.offsets[:-1], axis=1, dtype=np.float64)
-
-
-def _combine_sums(
-    sums: NDArray[np.float64], codes: NDArray[np.int32], sizes: NDArray[np.intp]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
-    rows = np.arange(len(codes))
-    a = sums[rows, codes] / np.maximum(sizes[codes] - 1, 1)
-    means = sums / sizes
-    means[rows, codes] = np.inf
-    neighbor = means.argmin(axis=1)
-    return a, means[rows, neighbor], neighbor

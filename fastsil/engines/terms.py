@@ -7,6 +7,7 @@ and returns a :class:`SilhouetteTerms`. The last formula, ``s = (b - a) / max(a,
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +64,37 @@ class SilhouetteTerms:
     neighbor: NDArray[np.int32]
     work: Work
     exponent: int = 0
+
+
+def nearest_from_sums(
+    sums: NDArray[np.float64], codes: NDArray[np.int32], sizes: NDArray[np.intp]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int32]]:
+    """Return ``a``, ``b`` and ``neighbor`` of some samples, from their sums of distances to every cluster.
+
+    Parameters
+    ----------
+    sums : ndarray of shape (n_clusters, n_rows)
+        Sums; overwritten.
+    codes : ndarray of shape (n_rows,)
+        Own cluster of each sample.
+    sizes : ndarray of shape (n_clusters,)
+        Members of each cluster.
+    """
+    rows = np.arange(len(codes))
+    a = sums[codes, rows] / np.maximum(sizes - 1, 1)[codes]
+    sums /= sizes[:, None]
+    sums[codes, rows] = np.inf
+    neighbor = sums.argmin(axis=0).astype(np.int32)
+    return a, sums[neighbor, rows], neighbor
+
+
+def nearest_from_distances(
+    distances: NDArray[Any], partition: Partition, codes: NDArray[np.int32]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int32]]:
+    """Return ``a``, ``b`` and ``neighbor`` of some samples, from their distances to all, (n_rows, n_samples)."""
+    grouped = distances[:, partition.order]
+    sums = np.add.reduceat(grouped, partition.offsets[:-1], axis=1, dtype=np.float64)
+    return nearest_from_sums(sums.T, codes, partition.sizes)
 
 
 def compute_silhouettes(terms: SilhouetteTerms, partition: Partition) -> NDArray[np.float64]:

@@ -81,13 +81,13 @@ class Screen(NamedTuple):
 class Nearest(NamedTuple):
     """Where results go, an entry a row.
 
-    Fields: ``own`` (n_rows,) value for the row's own group; ``other`` (n_rows,) the smallest value for another group;
-    ``which`` (n_rows,) int32, the group that gives it, the first of those that tie.
+    Fields: ``a`` (n_rows,) value for the row's own group; ``b`` (n_rows,) the smallest value for another group;
+    ``neighbor`` (n_rows,) int32, the group that gives it, the first of those that tie.
     """
 
-    own: np.ndarray
-    other: np.ndarray
-    which: np.ndarray
+    a: np.ndarray
+    b: np.ndarray
+    neighbor: np.ndarray
 
 
 @njit(**_FLAGS)
@@ -281,19 +281,19 @@ def choose_nearest(
             upper = bounds[1, c] if c != own else np.inf
             limit = upper if upper < limit else limit
         best = np.inf
-        which = -1
+        neighbor = -1
         for c in range(len(origins)):
             # "not above" also lets a value through that is not a number.
             if c == own or not bounds[0, c] > limit:
                 square = _squared_distance(X[i], shift, scale, origins[c], offsets[c])
                 value = centers.weights[c] * square + centers.constants[c]
                 if c == own:
-                    nearest.own[i] = value * centers.own_factors[c]
-                elif which < 0 or value < best:
+                    nearest.a[i] = value * centers.own_factors[c]
+                elif neighbor < 0 or value < best:
                     best = value
-                    which = c
-        nearest.other[i] = best
-        nearest.which[i] = which
+                    neighbor = c
+        nearest.b[i] = best
+        nearest.neighbor[i] = neighbor
 
 
 @njit(**_FLAGS)

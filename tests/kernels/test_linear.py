@@ -166,9 +166,9 @@ def test_find_nearest_rows(n_rows, n_features, n_groups, dtype):
 
 def assert_nearest_close(nearest, expected):
     own, other, which = expected
-    np.testing.assert_allclose(nearest.own, own.astype(float), rtol=1e-10)
-    np.testing.assert_allclose(nearest.other, other.astype(float), rtol=1e-10)
-    np.testing.assert_array_equal(nearest.which, which)
+    np.testing.assert_allclose(nearest.a, own.astype(float), rtol=1e-10)
+    np.testing.assert_allclose(nearest.b, other.astype(float), rtol=1e-10)
+    np.testing.assert_array_equal(nearest.neighbor, which)
 
 
 def test_of_groups_that_tie_the_first_is_taken():
@@ -181,7 +181,7 @@ def test_of_groups_that_tie_the_first_is_taken():
         record.constants[:4] = 0
     nearest = kernels.Nearest(np.empty(12), np.empty(12), np.empty(12, np.int32))
     kernels.find_nearest_rows(case.rows, case.groups, case.centers, case.screen, nearest, GO)
-    assert not (nearest.which[case.groups != 1] == 3).any()
+    assert not (nearest.neighbor[case.groups != 1] == 3).any()
 
 
 def test_a_stop_leaves_early():

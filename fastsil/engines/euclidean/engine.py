@@ -32,7 +32,7 @@ from fastsil.engines.euclidean.sorted_copy import sort_rows_to_file
 from fastsil.engines.euclidean.tiles import MARGIN, PairSums, bound_product_rounding
 from fastsil.engines.pair_schedule import worthwhile_threads
 from fastsil.engines.scaling import ScaledData, scale_data
-from fastsil.engines.terms import SHARE_OF_OWN, SilhouetteTerms, Work
+from fastsil.engines.terms import SHARE_OF_OWN, SilhouetteTerms, Work, nearest_from_sums
 from fastsil.kernels import bounds as bound_kernels
 from fastsil.kernels import euclidean as tile_kernels
 from fastsil.runtime.memory import require
@@ -143,12 +143,8 @@ def _compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: 
 
 
 def _nearest_by_symmetry(pairs: PairSums, partition: Partition, tick: ProgressCallback) -> _Nearest:
-    means = pairs.between_clusters(tick)
-    means /= partition.sizes[:, None]
-    for cluster in range(partition.n_clusters):
-        means[cluster, partition.offsets[cluster] : partition.offsets[cluster + 1]] = np.inf
-    cluster = means.argmin(axis=0).astype(np.int32)
-    return _Nearest(means[cluster, np.arange(partition.n_samples)], cluster)
+    sums = pairs.between_clusters(tick)
+    return _Nearest(*nearest_from_sums(sums, partition.codes[partition.order], partition.sizes)[1:])
 
 
 class _Search:

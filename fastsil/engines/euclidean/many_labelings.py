@@ -23,7 +23,7 @@ from fastsil.engines.euclidean.moments import cluster_centers
 from fastsil.engines.euclidean.tiles import PairSums
 from fastsil.engines.pair_schedule import piece_rows, worthwhile_threads
 from fastsil.engines.scaling import scale_data
-from fastsil.engines.terms import SilhouetteTerms, Work
+from fastsil.engines.terms import SilhouetteTerms, Work, nearest_from_sums
 from fastsil.runtime.memory import require
 from fastsil.runtime.progress import ProgressCallback
 from fastsil.validation.partition import Partition
@@ -144,15 +144,6 @@ def _finish(
     partition: Partition, order: NDArray[np.intp], sums: NDArray[np.float64], exponent: int, work: Work
 ) -> SilhouetteTerms:
     """From sums by position (overwritten) to terms by row of X."""
-    positions = np.arange(partition.n_samples)
-    codes = partition.codes[order]
-    own = sums[codes, positions] / np.maximum(partition.sizes - 1, 1)[codes]
-    sums /= partition.sizes[:, None]
-    sums[codes, positions] = np.inf
-    nearest = sums.argmin(axis=0).astype(np.int32)
-    a, b = np.empty(partition.n_samples), np.empty(partition.n_samples)
-    neighbor = np.empty(partition.n_samples, dtype=np.int32)
-    a[order] = own
-    b[order] = sums[nearest, positions]
-    neighbor[order] = nearest
-    return SilhouetteTerms(a=a, b=b, neighbor=neighbor, work=work, exponent=exponent)
+    a, b, neighbor = nearest_from_sums(sums, partition.codes[order], partition.sizes)
+    by_row = np.argsort(order)
+    return SilhouetteTerms(a[by_row], b[by_row], neighbor[by_row], work, exponent)

@@ -120,11 +120,9 @@ def _terms(
 ) -> SilhouetteTerms:
     nearest = _find_nearest(view, codes, summaries, n_jobs, tick)
     _set_rows_without_direction(nearest, view.zero_norm_rows(), codes, summaries.sizes)
-    for values in (nearest.own, nearest.other):
+    for values in (nearest.a, nearest.b):
         values[values < view.metric.resolution] = 0.0
-    return SilhouetteTerms(
-        a=nearest.own, b=nearest.other, neighbor=nearest.which, work=Work("linear", pairs=0, share=0.0)
-    )
+    return SilhouetteTerms(a=nearest.a, b=nearest.b, neighbor=nearest.neighbor, work=Work("linear", pairs=0, share=0.0))
 
 
 def _make_centers(summaries: ClusterSummaries, factor: float) -> kernels.Centers:
@@ -163,7 +161,7 @@ def _find_nearest(
 
     def find_rows(task: slice, interrupt: NDArray[np.uint8]) -> None:
         rows = kernels.ShiftedRows(dense_rows(view.X, task), view.shift[task], view.scale[task])
-        here = kernels.Nearest(nearest.own[task], nearest.other[task], nearest.which[task])
+        here = kernels.Nearest(nearest.a[task], nearest.b[task], nearest.neighbor[task])
         kernels.find_nearest_rows(rows, codes[task], centers, screen, here, interrupt)
 
     step = view.limit_rows(int(np.clip(TASK_PRODUCTS // centers.origins.size, *_TASK_ROWS)))
@@ -176,6 +174,6 @@ def _set_rows_without_direction(
     nearest: kernels.Nearest, without: Indices, codes: NDArray[np.int32], sizes: Indices
 ) -> None:
     """Distance 1 to every other row: to all clusters alike, so the first other one is nearest."""
-    nearest.own[without] = sizes[codes[without]] > 1
-    nearest.other[without] = 1.0
-    nearest.which[without] = codes[without] == 0
+    nearest.a[without] = sizes[codes[without]] > 1
+    nearest.b[without] = 1.0
+    nearest.neighbor[without] = codes[without] == 0
