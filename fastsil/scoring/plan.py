@@ -1,7 +1,8 @@
-"""What a call will cost, before it is made: from a run on some of the samples."""
+"""Predict what a call will cost: by a run on some of the samples, or from its sizes alone where that is enough."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,11 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastsil.engines.dispatch import NO_PAIRS, compute_terms, find_engine
-from fastsil.engines.terms import SHARE_OF_OWN
 from fastsil.runtime.lazy_imports import import_on_first_use
-from fastsil.runtime.progress import ProgressCallback, ignore_progress
+from fastsil.runtime.progress import ignore_progress
 from fastsil.runtime.threads import resolve_n_jobs
-from fastsil.scoring.costs import LEAST_ROWS, count_moment_products, exact_is_as_cheap
 from fastsil.validation import Metric, check_scored, check_tol, get_metric_name, take_samples
 from fastsil.validation.partition import Partition, partition_from_codes
 
@@ -41,18 +40,34 @@ _PAIR_PHASES = ("own clusters", "other clusters", "distances", "read")
 # A mean without guesses is a mean of silhouettes, with about this variance; log(2 / 0.01) is the price of 99 %.
 _VARIANCE = 0.04
 _LOG = 5.3
-# Bytes beyond the data, from peaks of resident memory in 20 calls (n to a million, d to 300, k to 5,000): a sample, in
-# order, clusters, terms and results, without pairs and with; the numbers in a thread's workspace, from so many features
-# on; a thread's chunk of scikit-learn's distances.
-_SAMPLE_BYTES = {"linear": 56, "other": 72}
-_THREAD_NUMBERS, _THREAD_FEATURES = 640 << 10, 32
-_CHUNK_BYTES = 8 << 20
-# Other clusters that a sample is measured against where the first bounds exclude all but one: they go without a basis.
-_ALONE = 1.05
-# Features that Manhattan distance has sorted at once.
+# Bytes beyond the data at most, as promised and measured by ``python -m benchmarks memory``: a sample; a cluster and
+# feature; a thread; and in all. Engines that sum distances from every sample to every cluster keep these sums, and
+# Manhattan distance sorts some features at once.
+_SAMPLE_BYTES, _CENTER_BYTES, _THREAD_BYTES, _BYTES = 100, 32, 8 << 20, 48 << 20
+_KEEP_ALL_SUMS = ("manhattan", "coordinatewise", "sparse", "reference")
 _SORTED_FEATURES = 16
 # Metrics of which the Euclidean engine computes the data as they are, without a map before it.
 _UNMAPPED = ("euclidean", "l2", "minkowski", "nan_euclidean")
+
+# Clusters' worth of pairs that the exact engine computes a sample: half of the own cluster and a little more than one
+# other, but never more than half of all pairs.
+_EXACT_CLUSTERS = 2.0
+_SYMMETRIC_SHARE = 0.5
+# Products of the moments a sample: this often those of all vectors of a table, and a covariance. How many vectors there
+# are stands in fastsil.engines.euclidean.approximation.moment_table too, which would load compiled code with this
+# module.
+_MOMENT_VECTORS = 5.0
+_FACTOR_FEATURES = 191
+_DIRECTIONS = 32
+# Rows that an estimate computes at least.
+_LEAST_ROWS = 1500
+# What loading the estimate's compiled code and drawing costs at least.
+_LEAST_PRODUCTS = 1e10
+# Products a second of a core in the Euclidean engine, each used for both of its samples, and distances a second in
+# scikit-learn. A call that takes longer by these than this many seconds is said to be long.
+_PRODUCTS = 5e10
+_PAIRS = 1.25e8
+_LONG_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +86,7 @@ class Plan:
     seconds : float
         Wall-clock time.
     memory : int
-        Bytes of memory beyond the data.
+        Bytes of memory beyond the data, at most.
     estimate_seconds : float
         Time of an estimate to within ``tol`` instead; equal to ``seconds`` where it would compute everything.
     tol : float
@@ -112,7 +127,7 @@ class Plan:
     def __str__(self) -> str:
         words = (
             f"Exact silhouettes of {self.n_samples:,} samples in {self.n_clusters:,} clusters ({self.way}): about "
-            f"{format_seconds(self.seconds)} and {self.memory / 2**20:,.0f} MiB on {self.n_jobs} threads, "
+            f"{format_seconds(self.seconds)} and at most {self.memory / 2**20:,.0f} MiB on {self.n_jobs} threads, "
             f"{self.share:.2%} of all pairs."
         )
         if self.estimate_seconds < self.seconds:
@@ -173,36 +188,10 @@ def plan(
     (5, 'euclidean: symmetric', 12.0)
     """
     tol = check_tol(tol)
-    X, partition, _ = check_scored(X, labels, metric, ignore_label)
-    return make_plan(X, partition, metric, metric_params, n_jobs=resolve_n_jobs(n_jobs), tol=tol)
-
-
-def follow_plan(tick: ProgressCallback, plan: Plan) -> ProgressCallback:
-    """Progress by time as it was planned, of an engine that tells the share of its work.
-
-    When own clusters are done, the Euclidean engine tells a fixed share, whatever they took.
-    """
-    if "own clusters" not in plan.phases:
-        return tick
-    until_own = sum(plan.phases.get(phase, 0.0) for phase in ("centers", "own clusters")) / plan.seconds
-    done, shown = 0.0, 0.0
-
-    def tell(share: float) -> None:
-        nonlocal done, shown
-        done += share
-        reached = float(np.interp(done, [0.0, SHARE_OF_OWN, 1.0], [0.0, until_own, 1.0]))
-        tick(reached - shown)
-        shown = reached
-
-    return tell
-
-
-def make_plan(
-    X: Any, partition: Partition, metric: Metric, metric_params: dict[str, Any], *, n_jobs: int, tol: float = 1e-3
-) -> Plan:
-    """The same for data that have been checked."""
-    engine = find_engine(X, metric, metric_params)
-    probe = _Probe(X, partition, engine, metric, metric_params, n_jobs)
+    data, partition, _ = check_scored(X, labels, metric, ignore_label)
+    n_jobs = resolve_n_jobs(n_jobs)
+    engine = find_engine(data, metric, metric_params)
+    probe = _Probe(data, partition, engine, metric, metric_params, n_jobs)
     phases = probe.phases()
     seconds = sum(phases.values())
     return Plan(
@@ -210,15 +199,54 @@ def make_plan(
         pairs=probe.pairs(),
         seconds=seconds,
         phases=phases,
-        memory=_memory(partition, X.shape[1], X.dtype.itemsize, engine, probe, metric, n_jobs),
+        memory=_bound_memory(partition, data.shape[1], engine, metric, n_jobs),
         estimate_seconds=min(seconds, probe.estimate_seconds(tol)),
         tol=tol,
         metric=get_metric_name(metric),
         n_samples=partition.n_samples,
-        n_features=X.shape[1],
+        n_features=data.shape[1],
         n_clusters=partition.n_clusters,
         n_jobs=n_jobs,
     )
+
+
+def log_if_long(X: Any, partition: Partition, metric: Metric, metric_params: dict[str, Any], n_jobs: int) -> None:
+    """Log a line before a call of more than about a minute, judged by the sizes of the data alone.
+
+    The line shows on standard error where nobody has set logging up: a warning would end programs that turn warnings
+    into errors, for nothing that is wrong.
+    """
+    n_samples, within = float(partition.n_samples), _sum_squared_sizes(partition)
+    by_products, by_pairs = X.shape[1] * within / _PRODUCTS / n_jobs, n_samples**2 / _PAIRS / n_jobs
+    if max(by_products, by_pairs) < _LONG_SECONDS:
+        return
+    engine = find_engine(X, metric, metric_params)
+    if engine not in NO_PAIRS and (by_products if engine == "euclidean" else by_pairs) >= _LONG_SECONDS:
+        logging.getLogger("fastsil").warning(
+            "Exact silhouettes of %s samples in %s clusters may take minutes. fastsil.plan(X, labels) predicts how "
+            "long, and how long an estimate would take; silhouette_score(..., tol=0.001) estimates their mean.",
+            f"{partition.n_samples:,}",
+            f"{partition.n_clusters:,}",
+        )
+
+
+def exact_is_as_cheap(partition: Partition, n_features: int) -> bool:
+    """Return whether exact Euclidean silhouettes cost no more than an estimate: of small data, or small clusters."""
+    n_samples, within = partition.n_samples, _sum_squared_sizes(partition)
+    exact = n_features * min(_EXACT_CLUSTERS * within, _SYMMETRIC_SHARE * n_samples**2)
+    moments = _count_moment_products(n_samples, n_features, partition.n_clusters)
+    rows = _LEAST_ROWS * n_features * 3 * within / n_samples
+    return exact <= max(moments + rows, _LEAST_PRODUCTS)
+
+
+def _count_moment_products(n_samples: int, n_features: int, n_clusters: int) -> float:
+    """Count the products that the moments of an estimate take."""
+    vectors = n_features + 1 if n_features <= _FACTOR_FEATURES else _DIRECTIONS
+    return n_samples * n_features * (n_clusters + n_features + _MOMENT_VECTORS * vectors)
+
+
+def _sum_squared_sizes(partition: Partition) -> float:
+    return float((partition.sizes.astype(np.float64) ** 2).sum())
 
 
 class _Probe:
@@ -244,7 +272,6 @@ class _Probe:
             self._spent = time.perf_counter() - started
             self._growth = partition.n_samples / len(some)
             self.work = terms.work
-            self._sizes = of_part.sizes.astype(np.float64)
 
         rows = _some_rows(partition, _how_many(partition, engine, X.shape[1], X.dtype.itemsize))
         few = _some_rows(partition, int(_FEW * len(rows)))
@@ -264,10 +291,10 @@ class _Probe:
         self, X: Any, rows: NDArray[np.intp], metric: Metric, metric_params: dict[str, Any], n_jobs: int
     ) -> float:
         """Seconds of an estimate's moments: by a run, or by their products where covariances take much memory."""
-        n_clusters = len(self._sizes)
+        n_clusters = self._partition.n_clusters
         if 8 * n_clusters * self._n_features**2 > _COVARIANCE_BYTES:
             of_product = self._pair_seconds() / max(1.0, self.work.pairs * self._n_features)
-            return float(of_product * count_moment_products(len(rows), self._n_features, n_clusters))
+            return float(of_product * _count_moment_products(len(rows), self._n_features, n_clusters))
         some = _take_part(X, self._partition, rows, metric)
         open_rows = import_on_first_use("fastsil.engines.intervals").open_rows
         started = time.perf_counter()
@@ -276,11 +303,6 @@ class _Probe:
 
     def pairs(self) -> float:
         return self.work.pairs * self._growth**2
-
-    def candidates(self) -> float:
-        """Other clusters that a sample was measured against, where not all were."""
-        squares = float((self._sizes**2).sum())
-        return max(1.0, (self.work.pairs - squares / 2) / squares)
 
     def phases(self) -> dict[str, float]:
         """Seconds of each phase with all samples, and of what is in none."""
@@ -306,7 +328,7 @@ class _Probe:
         if exact_is_as_cheap(self._partition, self._n_features):
             return float("inf")
         # Rows are computed for one side only.
-        rows = max(LEAST_ROWS, 20 * self._partition.n_clusters)
+        rows = max(_LEAST_ROWS, 20 * self._partition.n_clusters)
         return self._guessed * self._growth + 2 * self._grown(self._pair_seconds()) * rows / n_samples
 
     def _grown(self, by_pairs: float) -> float:
@@ -357,38 +379,16 @@ def _some_rows(partition: Partition, n_rows: int) -> NDArray[np.intp]:
     return np.sort(partition.order[np.unique(np.concatenate([positions, starts, seconds]))])
 
 
-def _memory(
-    partition: Partition, n_features: int, itemsize: int, engine: str, probe: _Probe, metric: Metric, n_jobs: int
-) -> int:
-    """Bytes beyond the data."""
-    way, candidates = probe.work.strategy, probe.candidates()
+def _bound_memory(partition: Partition, n_features: int, engine: str, metric: Metric, n_jobs: int) -> int:
+    """Return a bound on the bytes beyond the data."""
     n_samples, n_clusters = partition.n_samples, partition.n_clusters
-    needed = _SAMPLE_BYTES.get(engine, _SAMPLE_BYTES["other"]) * n_samples
+    needed = _BYTES + n_jobs * _THREAD_BYTES + _SAMPLE_BYTES * n_samples
     if engine != "precomputed":
-        needed += 16 * n_clusters * n_features
-    if engine in ("manhattan", "coordinatewise", "sparse", "reference") or "symmetric" in way:
+        needed += _CENTER_BYTES * n_clusters * n_features
+    if engine in _KEEP_ALL_SUMS:
         needed += 8 * n_samples * n_clusters
     if engine == "manhattan":
         needed += 8 * n_samples * min(n_features, _SORTED_FEATURES)
-    if engine == "reference":
-        needed += n_jobs * _CHUNK_BYTES
-    if engine == "euclidean":
-        threads = max(
-            1, import_on_first_use("fastsil.engines.pair_schedule").worthwhile_threads((n_samples, n_features), n_jobs)
-        )
-        needed += threads * itemsize * _THREAD_NUMBERS * min(n_features, _THREAD_FEATURES) // _THREAD_FEATURES
-        needed += 0 if metric in _UNMAPPED else 8 * n_samples * n_features
-        euclidean = import_on_first_use("fastsil.engines.euclidean.engine")
-        kept = 0.0
-        if "pruned" in way:
-            kept = candidates * min(n_samples, euclidean.round_samples(candidates, n_samples))
-            if candidates > _ALONE:
-                needed += import_on_first_use("fastsil.engines.euclidean.moments").count_shared_basis_bytes(
-                    n_clusters, n_features, itemsize
-                )
-        elif "complete" in way:
-            # Of the first round, of which the bounds leave a part. Where they are tried out before, it is made larger.
-            left = 1.0 if float(n_samples) ** 2 * n_features >= euclidean.SMALL_PRODUCTS else 0.4
-            kept = left * min(euclidean.ROUND_CANDIDATES, n_samples * n_clusters)
-        needed += int(euclidean.CANDIDATE_BYTES * kept)
+    if engine == "euclidean" and metric not in _UNMAPPED:
+        needed += 8 * n_samples * n_features
     return needed

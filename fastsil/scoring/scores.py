@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any, Literal
 
 import numpy as np
@@ -14,8 +13,7 @@ from fastsil.engines.terms import SilhouetteTerms, compute_silhouettes
 from fastsil.runtime.lazy_imports import import_on_first_use
 from fastsil.runtime.progress import progress_bar
 from fastsil.runtime.threads import resolve_n_jobs
-from fastsil.scoring.costs import LONG_SECONDS, may_be_long
-from fastsil.scoring.plan import Plan, follow_plan, make_plan
+from fastsil.scoring.plan import log_if_long
 from fastsil.scoring.profile import SilhouetteProfile, make_profile, spread_out, with_ignored
 from fastsil.scoring.result_cache import MEMO
 from fastsil.validation import (
@@ -301,32 +299,15 @@ def _compute(
     progress: bool,
 ) -> SilhouetteTerms:
     threads = resolve_n_jobs(n_jobs)
-    planned = _plan_if_long(X, partition, metric, metric_params, threads)
+    log_if_long(X, partition, metric, metric_params, threads)
 
     def compute() -> SilhouetteTerms:
         with progress_bar("silhouettes", enabled=progress) as tick:
-            by_time = tick if planned is None else follow_plan(tick, planned)
-            return compute_terms(X, partition, metric, metric_params, n_jobs=threads, tick=by_time)
+            return compute_terms(X, partition, metric, metric_params, n_jobs=threads, tick=tick)
 
     if not is_worth_remembering(metric):
         return compute()
     return MEMO.recall(X, partition, metric, metric_params, compute, n_jobs=threads)
-
-
-def _plan_if_long(
-    X: Any, partition: Partition, metric: Metric, metric_params: dict[str, Any], n_jobs: int
-) -> Plan | None:
-    """Plan of a call that may be long; what it will cost, and what an estimate would, is said if it is.
-
-    By a log line, which shows on standard error where nobody has set logging up: a warning would end programs that
-    turn warnings into errors, for nothing that is wrong.
-    """
-    if not may_be_long(partition, X.shape[1], find_engine(X, metric, metric_params), n_jobs):
-        return None
-    found = make_plan(X, partition, metric, metric_params, n_jobs=n_jobs)
-    if found.seconds > LONG_SECONDS:
-        logging.getLogger("fastsil").warning("%s", found)
-    return found
 
 
 def _draw_subset(

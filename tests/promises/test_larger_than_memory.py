@@ -100,7 +100,7 @@ fastsil.silhouette_score(np.array(X[:4000]), labels[:4000], n_jobs=1)
 def score():
     return fastsil.silhouette_score(X, labels, n_jobs=1)
 found = peak_of(score)
-# A peak may come and go between two looks: what is compared with the plan is what NumPy counts.
+# A peak may come and go between two looks: what the plan bounds is what NumPy counts.
 tracemalloc.start()
 before, _ = tracemalloc.get_traced_memory()
 score()
@@ -110,7 +110,7 @@ print(json.dumps(found | {"held": peak - before, "planned": fastsil.plan(X, labe
 """,
     )
     assert max(found["grown"], found["held"]) < LIMIT < FILE_BYTES / 2
-    assert found["held"] / 2 < found["planned"] < 2 * found["held"]
+    assert found["held"] < found["planned"] < LIMIT + 32 * N_CLUSTERS * N_FEATURES
     assert 0 < found["result"] < 1
 
 

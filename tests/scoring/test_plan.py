@@ -1,15 +1,11 @@
-"""Plans tell the pairs that will be computed, and long calls tell their plan."""
+"""Plans predict the pairs that will be computed, and long calls are logged."""
 
-import contextlib
 import logging
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-import fastsil.scoring.costs
 import fastsil.scoring.plan as room
-import fastsil.scoring.scores
 from assertions import with_peak
 from fastsil import Plan, plan, silhouette_profile, silhouette_score
 
@@ -69,19 +65,19 @@ def test_an_estimate_is_offered_where_it_is_sooner():
     assert "tol" not in str(Plan("way", 50.0, 3.0, 1 << 20, 3.0, 1e-3, "euclidean", **sizes))
 
 
-def test_a_long_call_says_so_once(small_probes, monkeypatch, caplog):
+def test_a_long_call_says_so_once(monkeypatch, caplog):
     X, labels = overlapping(4_000, 12, 3)
     with caplog.at_level(logging.WARNING, "fastsil"):
         silhouette_score(X, labels)
         assert not caplog.records
-        monkeypatch.setattr(fastsil.scoring.scores, "LONG_SECONDS", 0.0)
-        monkeypatch.setattr(fastsil.scoring.costs, "LONG_SECONDS", 0.0)
-        silhouette_score(X, labels)
-        assert [record.name for record in caplog.records] == ["fastsil"]
-        assert "Exact silhouettes of 4,000 samples" in caplog.text
-        monkeypatch.setattr(fastsil.scoring.scores, "LONG_SECONDS", 1e9)
-        silhouette_score(X, labels)
-        assert len(caplog.records) == 1
+        monkeypatch.setattr(room, "_LONG_SECONDS", 0.0)
+        for metric in ("cosine", "manhattan"):
+            silhouette_score(X, labels, metric=metric)
+        assert not caplog.records
+        for metric in ("euclidean", "chebyshev"):
+            silhouette_score(X, labels, metric=metric)
+        assert [record.name for record in caplog.records] == ["fastsil"] * 2
+        assert "Exact silhouettes of 4,000 samples in 3 clusters may take minutes" in caplog.text
 
 
 def test_bad_arguments():
@@ -99,31 +95,8 @@ def test_the_phases_of_a_plan_are_its_time(small_probes):
     assert all(seconds >= 0 for seconds in found.phases.values())
 
 
-def test_the_bar_of_a_long_call_goes_by_the_planned_time(monkeypatch):
-    """At 40 % of the engine's work own clusters are done; the plan says when that will be."""
-    phases = {"centers": 1.0, "own clusters": 2.0, "other clusters": 17.0}
-    planned = SimpleNamespace(seconds=20.0, phases=phases)
-    shares = []
-    monkeypatch.setattr(fastsil.scoring.scores, "may_be_long", lambda *args: True)
-    monkeypatch.setattr(fastsil.scoring.scores, "make_plan", lambda *args, **kwargs: planned)
-    monkeypatch.setattr(
-        fastsil.scoring.scores, "progress_bar", lambda *args, **kwargs: contextlib.nullcontext(shares.append)
-    )
-    X, labels = overlapping(600, 4, 3)
-    silhouette_profile(X, labels, progress=True)
-    told = np.cumsum(shares)
-    assert told[-1] == pytest.approx(1.0)
-    assert np.isclose(told, 3 / 20).any()
-    ticks = []
-    tell = room.follow_plan(ticks.append, planned)
-    for _ in range(10):
-        tell(0.1)
-    np.testing.assert_allclose(np.cumsum(ticks)[[1, 3, 6, 9]], [0.075, 0.15, 0.575, 1.0])
-    assert room.follow_plan(ticks.append, SimpleNamespace(seconds=1.0, phases={"distances": 1.0})) == ticks.append
-
-
 def test_a_plan_holds_little_of_many_features():
-    """Long calls make one: what it copies, and covariances of as many entries, count in their memory."""
+    """What it copies, and covariances of as many entries, are small."""
     rng = np.random.default_rng(0)
     X, labels = rng.standard_normal((16_000, 1024), np.float32), rng.integers(2, size=16_000)
     plan(X[:2000], labels[:2000])

@@ -21,9 +21,9 @@ from fastsil.engines.terms import SilhouetteTerms, compute_silhouettes
 from fastsil.runtime.lazy_imports import import_on_first_use
 from fastsil.runtime.progress import ProgressCallback, progress_bar, scale_progress
 from fastsil.runtime.threads import resolve_n_jobs
-from fastsil.scoring.costs import exact_is_as_cheap
 from fastsil.scoring.estimate.result import ClusterEstimates, SilhouetteEstimate
 from fastsil.scoring.estimate.rounds import Request, Rounds
+from fastsil.scoring.plan import exact_is_as_cheap
 from fastsil.validation import (
     Metric,
     check_confidence,
