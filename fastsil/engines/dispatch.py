@@ -224,15 +224,6 @@ def find_engine(X: Any, metric: Metric, metric_params: dict[str, Any]) -> str:
     return "reference" if route is None else _engine_on(route, sparse=sparse)
 
 
-def is_worth_remembering(metric: Metric) -> bool:
-    """Whether a score costs much more than reading the data once, which is what finding it again takes.
-
-    Not so for precomputed distances, and for the means of the linear engine.
-    """
-    route = _ROUTES.get(metric) if isinstance(metric, str) else None
-    return metric != "precomputed" and (route is None or route.engine != "linear")
-
-
 def estimate_shared_pass_seconds(X: Any, metric: Metric, metric_params: dict[str, Any], *, n_jobs: int) -> float:
     """Rough time of a pass that serves several partitions at once; 0 for a metric without an engine for it."""
     route = _find_route(X.shape[1], metric, metric_params, sparse=is_sparse(X))[1]

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
-from fastsil.engines.dispatch import NO_PAIRS, compute_terms, find_engine, is_worth_remembering
+from fastsil.engines.dispatch import NO_PAIRS, compute_terms, find_engine
 from fastsil.engines.terms import SilhouetteTerms, compute_silhouettes
 from fastsil.runtime.lazy_imports import import_on_first_use
 from fastsil.runtime.progress import progress_bar
 from fastsil.runtime.threads import resolve_n_jobs
 from fastsil.scoring.plan import log_if_long
 from fastsil.scoring.profile import SilhouetteProfile, make_profile, spread_out, with_ignored
-from fastsil.scoring.result_cache import MEMO
+from fastsil.scoring.result_cache import RESULT_CACHE
 from fastsil.validation import (
     Metric,
     check_average,
@@ -305,9 +305,7 @@ def _compute(
         with progress_bar("silhouettes", enabled=progress) as tick:
             return compute_terms(X, partition, metric, metric_params, n_jobs=threads, tick=tick)
 
-    if not is_worth_remembering(metric):
-        return compute()
-    return MEMO.recall(X, partition, metric, metric_params, compute, n_jobs=threads)
+    return RESULT_CACHE.get(X, partition, compute) if metric == "euclidean" and not metric_params else compute()
 
 
 def _draw_subset(

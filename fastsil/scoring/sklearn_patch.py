@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from fastsil.runtime.lazy_imports import make_fork_safe_lock
 from fastsil.runtime.sklearn_compat import SILHOUETTE_FUNCTIONS, find_code
-from fastsil.scoring.result_cache import MEMO
+from fastsil.scoring.result_cache import RESULT_CACHE
 from fastsil.scoring.scores import silhouette_samples, silhouette_score
 
 _OURS = {"silhouette_samples": silhouette_samples, "silhouette_score": silhouette_score}
@@ -42,7 +42,7 @@ class _State:
             for cell, original in self.replaced:
                 cell.cell_contents = original
             self.replaced = []
-        MEMO.switch(on=wanted)
+        RESULT_CACHE.switch(on=wanted)
 
 
 _STATE = _State()
@@ -78,8 +78,8 @@ def patch_sklearn() -> Patch:
 
     References that were made before the patch follow it, and those made under it follow its end. scikit-learn still
     checks the parameters, and signatures and docstrings stay its own. Calling it twice changes nothing. While it holds,
-    the latest results are remembered (not the data; 64 MiB at most), so that ``silhouette_samples`` after
-    ``silhouette_score`` for the same data and labels costs next to nothing.
+    the latest result for Euclidean distance is kept (not the data; 64 MiB at most), so that ``silhouette_samples``
+    after ``silhouette_score`` for the same data and labels costs next to nothing.
 
     Worker processes are not patched, unless they are forked from one that is.
 

@@ -1,6 +1,7 @@
-"""What is remembered while scikit-learn is patched: a call again costs nothing, and no other is taken for it."""
+"""The result that is kept while scikit-learn is patched: the same call is not computed again, and no other is taken
+for it.
+"""
 
-import functools
 import gc
 import weakref
 
@@ -15,7 +16,7 @@ from assertions import assert_same_bits
 from fastsil import patch_sklearn, silhouette_profile, silhouette_samples, silhouette_score
 from fastsil.engines.terms import SilhouetteTerms, Work
 from fastsil.scoring import scores
-from fastsil.scoring.result_cache import MEMO, Memo
+from fastsil.scoring.result_cache import RESULT_CACHE, ResultCache
 from fastsil.validation.partition import partition_from_codes
 
 
@@ -81,45 +82,27 @@ def test_changes_in_place_are_seen(computed, change):
 
 def test_other_calls_are_not_taken_for_it(computed):
     X, labels = mixture()
-    covariance = np.cov(X, rowvar=False)
-    calls = [
-        {"metric": "euclidean"},
-        {"metric": "manhattan"},
-        {"metric": "minkowski", "p": 3},
-        {"metric": "minkowski", "p": 3.5},
-        {"metric": "mahalanobis", "V": covariance},
-        {"metric": "mahalanobis", "V": covariance * 2},
-        {"metric": "mahalanobis", "VI": covariance},
-    ]
-    for params in calls:
-        silhouette_score(X, labels, **params)
-    assert len(computed) == len(calls)
+    calls = [{"metric": "manhattan"}, {"metric": "euclidean", "squared": False}, {"metric": lambda x, y: 1.0}]
+    silhouette_score(X, labels)
     silhouette_score(X.astype(np.float32), labels)
     silhouette_score(X.reshape(25, 8), labels[:25])
-    assert len(computed) == len(calls) + 2
+    assert len(computed) == 3
+    silhouette_score(X, labels)
+    for params in calls * 2:
+        silhouette_score(X, labels, **params)
+    assert len(computed) == 4 + 2 * len(calls)
+    silhouette_score(X, labels)
+    assert len(computed) == 4 + 2 * len(calls)
 
 
-def test_the_two_latest_are_kept(computed):
-    X, labels = mixture()
-    for metric in ("euclidean", "manhattan", "euclidean", "manhattan"):
-        silhouette_score(X, labels, metric=metric)
-    assert computed == ["euclidean", "manhattan"]
-    for metric in ("chebyshev", "manhattan", "euclidean"):
-        silhouette_score(X, labels, metric=metric)
-    assert computed == ["euclidean", "manhattan", "chebyshev", "euclidean"]
-
-
-@pytest.mark.parametrize(
-    "metric",
-    ["cosine", "sqeuclidean", "precomputed", lambda x, y: np.abs(x - y).sum()],
-    ids=["cosine", "sqeuclidean", "precomputed", "callable"],
-)
-def test_what_costs_no_more_than_looking_it_up_or_may_change_unseen_is_computed(computed, metric):
-    X, labels = mixture()
-    if metric == "precomputed":
-        X = sklearn.metrics.pairwise_distances(X)
-    for _ in range(2):
-        silhouette_score(X, labels, metric=metric)
+def test_labels_of_one_byte(computed):
+    """Of 200 samples: their positions do not fit the type of the labels."""
+    X, labels = mixture(200)
+    expected = silhouette_samples(X, labels)
+    assert_same_bits(silhouette_samples(X, (labels - 2).astype(np.int8)), expected)
+    assert len(computed) == 1
+    labels[150] = (labels[150] + 1) % 3
+    assert not np.array_equal(silhouette_samples(X, labels.astype(np.int8)), expected)
     assert len(computed) == 2
 
 
@@ -135,13 +118,28 @@ def test_data_in_a_file_are_not_read_twice(computed, tmp_path):
 
 def test_sparse_data(computed):
     X, labels = mixture()
-    X[X < 0.5] = 0
+    X[X < 1.5] = 0
+    sparse = scipy.sparse.csr_array(X)
     for _ in range(2):
-        silhouette_score(scipy.sparse.csr_array(X), labels, metric="manhattan")
+        silhouette_score(sparse, labels)
     assert len(computed) == 1
-    X[3, 1] = 9
-    silhouette_score(scipy.sparse.csr_array(X), labels, metric="manhattan")
+    silhouette_score(X, labels)
     assert len(computed) == 2
+
+
+@pytest.mark.parametrize("part", ["indices", "indptr"])
+def test_the_structure_of_sparse_data_counts(computed, part):
+    """The same values at other columns, or in other rows, are other data."""
+    labels = np.arange(60) % 3
+    values, columns = np.arange(1.0, 61.0), np.arange(60, dtype=np.int32) % 5
+    ends = np.arange(61, dtype=np.int32)
+    silhouette_score(scipy.sparse.csr_array((values, columns, ends), shape=(60, 40)), labels)
+    changed = {"indices": columns.copy(), "indptr": ends.copy()}
+    changed[part][7] += 1
+    other = scipy.sparse.csr_array((values, changed["indices"], changed["indptr"]), shape=(60, 40))
+    found = silhouette_samples(other, labels)
+    assert len(computed) == 2
+    np.testing.assert_allclose(found, silhouette_samples(other.toarray(), labels), atol=1e-12)
 
 
 def test_results_share_nothing(computed):
@@ -173,10 +171,10 @@ def test_nothing_is_remembered_without_the_patch(monkeypatch):
     X, labels = mixture()
     with patch_sklearn():
         silhouette_score(X, labels)
-        assert MEMO._results
-    assert not MEMO._results
+        assert RESULT_CACHE._latest
+    assert not RESULT_CACHE._latest
     silhouette_score(X, labels)
-    assert not MEMO._results
+    assert not RESULT_CACHE._latest
 
 
 def test_a_failure_is_not_remembered(computed):
@@ -184,7 +182,7 @@ def test_a_failure_is_not_remembered(computed):
     for _ in range(2):
         with pytest.raises(TypeError):
             silhouette_score(X, labels, metric="chebyshev", color=1)
-    assert not MEMO._results
+    assert not RESULT_CACHE._latest
 
 
 def terms_of(n_samples, value=1.0):
@@ -192,27 +190,23 @@ def terms_of(n_samples, value=1.0):
     return SilhouetteTerms(a=array, b=array, neighbor=np.zeros(n_samples, np.int32), work=Work("", 0, 0.0))
 
 
-def test_bytes_are_bounded():
-    memo = Memo(max_results=9, max_bytes=5000)
-    memo.switch(on=True)
-    for n_samples, kept in [(100, 1), (120, 2), (200, 1), (300, 1), (10, 2)]:
+def test_a_large_result_is_not_kept(monkeypatch):
+    monkeypatch.setattr("fastsil.scoring.result_cache._MAX_BYTES", 2000)
+    cache = ResultCache()
+    cache.switch(on=True)
+    for n_samples, kept in [(100, True), (101, False), (50, True)]:
         partition = partition_from_codes(np.arange(2), np.arange(n_samples) % 2)
-        compute = functools.partial(terms_of, n_samples)
-        memo.recall(np.ones((n_samples, 1)), partition, "euclidean", {}, compute, n_jobs=1)
-        assert memo._bytes() <= 5000
-        assert len(memo._results) == kept
+        cache.get(np.ones((n_samples, 1)), partition, lambda n=n_samples: terms_of(n))
+        assert (len(cache._latest[1].a) == n_samples) == kept
 
 
-@given(st.integers(1, 5), st.integers(1, 40), st.data())
-def test_any_change_of_a_large_array_is_seen_hypothesis(n_jobs, pieces, data):
-    """Every byte counts, in the first piece and in the last, for any number of threads."""
-    memo = Memo()
-    memo.switch(on=True)
-    n_samples = 3 + pieces * 40_000
-    X, partition = np.zeros((n_samples, 1)), partition_from_codes(np.arange(2), np.arange(n_samples) % 2)
-    row = data.draw(st.integers(0, n_samples - 1))
-    byte = data.draw(st.integers(0, 7))
-    memo.recall(X, partition, "euclidean", {}, lambda: terms_of(n_samples, 1), n_jobs=n_jobs)
-    assert memo.recall(X, partition, "euclidean", {}, lambda: terms_of(n_samples, 2), n_jobs=1).a[0] == 1
+@given(st.integers(0, 40_000), st.integers(0, 7))
+def test_any_change_of_a_large_array_is_seen_hypothesis(row, byte):
+    """Every byte counts."""
+    cache = ResultCache()
+    cache.switch(on=True)
+    X, partition = np.zeros((40_001, 1)), partition_from_codes(np.arange(2), np.arange(40_001) % 2)
+    cache.get(X, partition, lambda: terms_of(40_001, 1))
+    assert cache.get(X, partition, lambda: terms_of(40_001, 2)).a[0] == 1
     X.view(np.uint8)[row, byte] += 1
-    assert memo.recall(X, partition, "euclidean", {}, lambda: terms_of(n_samples, 3), n_jobs=n_jobs).a[0] == 3
+    assert cache.get(X, partition, lambda: terms_of(40_001, 3)).a[0] == 3
