@@ -77,6 +77,7 @@ def test_surroundings_of_a_script_are_those_of_python(folder, script):
     assert ours.stdout == plain.stdout, ours.stderr
 
 
+@pytest.mark.slow
 def test_surroundings_of_a_module_are_those_of_python(folder):
     write(folder / "package" / "__init__.py", "")
     write(folder / "package" / "program.py", SURROUNDINGS.replace("__spec__ is None", "__spec__.name"))
@@ -86,6 +87,7 @@ def test_surroundings_of_a_module_are_those_of_python(folder):
     assert python("-m", "fastsil", "-m", "package.program", "a").stdout == plain.stdout
 
 
+@pytest.mark.slow
 def test_a_script_given_with_its_folder_needs_no_ending(folder):
     write(folder / "program", "print('ran')")
     assert python("-m", "fastsil", f".{os.sep}program").stdout == "ran\n"
@@ -119,6 +121,7 @@ def test_a_traceback_is_that_of_python(folder, program):
     assert ours.stdout == plain.stdout
 
 
+@pytest.mark.slow
 def test_a_traceback_of_a_module_begins_in_it(folder):
     write(folder / "package" / "__init__.py", "")
     module = write(folder / "package" / "program.py", "1 / 0\n")
@@ -142,6 +145,7 @@ def test_an_error_while_a_package_is_imported_is_shown_as_it_is(folder):
     assert "ModuleNotFoundError: No module named 'not_installed_at_all'" in result.stderr
 
 
+@pytest.mark.slow
 def test_worker_processes_find_the_functions_of_the_script(folder):
     write(
         folder / "script.py",
@@ -158,6 +162,7 @@ if __name__ == "__main__":
     assert result.stdout == "[1, 4, 9]\n", result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_ctrl_c_ends_a_script_as_python_ends_it(folder):
     write(folder / "script.py", "import time\nprint('here', flush=True)\ntime.sleep(60)\n")
@@ -208,6 +213,7 @@ def test_scripts_need_no_extras(folder):
     assert python("-m", "fastsil", "script.py").stdout == "False\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_folder_or_an_archive_with_a_main_file(folder, packed):
     write(folder / "program" / "__main__.py", IS_OURS)
@@ -217,6 +223,7 @@ def test_a_folder_or_an_archive_with_a_main_file(folder, packed):
     assert result.stdout == "ours\n", result.stderr
 
 
+@pytest.mark.slow
 def test_a_thread_that_outlives_the_main_program(folder):
     code = """
 import pickle, threading, time

@@ -389,6 +389,7 @@ def slowly(block):
     return block
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_in_mid_run_changes_nothing(client):
     X, labels = overlapping(3000)
     blocks = cut(X, (250, -1)).map_blocks(slowly, dtype=X.dtype, meta=X[:0])

@@ -118,6 +118,7 @@ print(silhouette_samples_many(D, [labels, labels // 2], metric="precomputed").sh
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is limited in Linux' way")
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_a_mapped_file_larger_than_memory(order, tmp_path):

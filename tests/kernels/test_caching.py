@@ -73,6 +73,7 @@ def test_no_home_and_an_install_that_cannot_be_written_to(tmp_path):
     finish(start(place, **nowhere), place)
 
 
+@pytest.mark.slow
 def test_a_zipped_install(tmp_path):
     place = tmp_path / "fastsil.zip"
     with zipfile.ZipFile(place, "w") as archive:
@@ -82,6 +83,7 @@ def test_a_zipped_install(tmp_path):
     finish(start(place, NUMBA_CACHE_DIR=None, HOME=str(tmp_path)), place)
 
 
+@pytest.mark.slow
 def test_a_cache_that_two_fill_at_once_and_that_is_then_damaged(tmp_path):
     place, cache = copied(tmp_path / "lib"), tmp_path / "cache"
     both = [start(place, NUMBA_CACHE_DIR=str(cache)) for _ in range(2)]
@@ -101,6 +103,7 @@ def test_a_cache_that_two_fill_at_once_and_that_is_then_damaged(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in mended} == mended
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="limits of POSIX")
 def test_a_cache_on_a_full_disk(tmp_path):
     place = copied(tmp_path / "lib")
@@ -145,6 +148,7 @@ print(len(waits), max(waits), score)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_ctrl_c_while_it_compiles(tmp_path):
     """Neither an import nor a compilation of numba is cut short, which would break it for the rest of the process."""

@@ -20,6 +20,7 @@ N = 200
 MADE_HERE = [case for case in cases.CASES if not case.missing()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("case", MADE_HERE, ids=lambda case: case.name)
 def test_contenders_agree_on_every_case(case, dtype):
@@ -31,6 +32,7 @@ def test_contenders_agree_on_every_case(case, dtype):
         harness.check_agreement(peer, data, peer.samples(*data))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_fastsil_keeps_its_promise_on_adversarial_data(dtype):
     for name, data in cases.adversarial(dtype).items():
@@ -70,6 +72,7 @@ def test_a_subset_is_scaled_by_pairs():
     assert harness.scaled_entry(peers.FASTSIL, data, N).scale == 1
 
 
+@pytest.mark.slow
 def test_a_sweep_in_one_call_is_checked_and_scaled(monkeypatch):
     row = many.time_sweep(N, 8, "float32", peer_samples=N // 2, rounds=1)
     assert (row["n"], row["peer_rows"], row["floor"]) == (N, N // 2, None)
@@ -90,6 +93,7 @@ def test_blobs_are_as_far_apart_as_they_are_said_to_be():
         assert distances == pytest.approx(3, abs=0.2)
 
 
+@pytest.mark.slow
 def test_a_study_counts_what_the_test_finds():
     clear = calibration.Study("clear", calibration.blobs(60, 2, apart=12.0), 19, 1, 3, True, (0.95, 1.0))
     row = calibration.run_study(clear, 2)
@@ -101,6 +105,7 @@ def test_a_study_counts_what_the_test_finds():
     assert cells.of_calibration(total)[-1] == "**no**"
 
 
+@pytest.mark.slow
 def test_estimates_are_compared_with_the_exact_values():
     data = cases.overlapping_groups(N, 8, 3, "float64")
     exact = peers.FASTSIL.samples(*data)
@@ -111,6 +116,7 @@ def test_estimates_are_compared_with_the_exact_values():
     assert estimates._measure(lambda some, seed: exact.mean() + 0.25, data, exact)["error"] == pytest.approx(0.25)
 
 
+@pytest.mark.slow
 def test_coverage_is_that_of_the_exact_values():
     data = estimates._skewed_sizes(1500)
     row = estimates._repeat(data, 0.03, 0.9, repetitions=5)
@@ -118,6 +124,7 @@ def test_coverage_is_that_of_the_exact_values():
     assert 0 < row["half_width"] <= 0.03
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", metrics.CASES, ids=lambda case: f"{case.name}-{case.dtype}")
 def test_contenders_agree_on_other_metrics(case):
     data = case.make(N, case.dtype)
@@ -125,6 +132,7 @@ def test_contenders_agree_on_other_metrics(case):
     metrics.check_agreement(case, data)
 
 
+@pytest.mark.slow
 def test_other_metrics_are_checked_and_scaled(monkeypatch):
     case = metrics.CASES[0]._replace(peer_samples=N // 2)
     row = metrics.time_case(case, N, rounds=1, budget=1.0)
@@ -134,6 +142,7 @@ def test_other_metrics_are_checked_and_scaled(monkeypatch):
         metrics.time_case(case, N, rounds=1, budget=1.0)
 
 
+@pytest.mark.slow
 def test_a_large_example_is_read_from_memory_and_from_a_file():
     rows = list(metrics.time_large(N, rounds=1))
     assert ["mapped" in row["case"] for row in rows] == [False, True]

@@ -34,7 +34,11 @@ def _no_figures_left():
 
 
 @pytest.mark.filterwarnings("ignore")  # yellowbrick's own
-@pytest.mark.parametrize("page", WITH_BLOCKS, ids=lambda page: str(page.relative_to(pages.ROOT)))
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[pytest.mark.slow] * (page.name != "README.md")) for page in WITH_BLOCKS],
+    ids=lambda page: str(page.relative_to(pages.ROOT)),
+)
 def test_blocks_print_what_the_page_shows(page, tmp_path, monkeypatch):
     code = "".join(block.code for block in pages.find_blocks(page.read_text("utf-8")))
     for package in PACKAGES:

@@ -58,7 +58,7 @@ PAIRS = [(metric, data) for metric in VALID_METRICS for data in DATA if (metric,
 
 
 @pytest.mark.parametrize(("metric", "data"), PAIRS)
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_every_metric(metric, data, n_jobs):
     assert_same(DATA[data](np.random.default_rng(0)), metric=metric, n_jobs=n_jobs)
 
@@ -69,6 +69,7 @@ WEIGHTINGS = {"none": None, "weights": WEIGHTS, "negative": -WEIGHTS, "short": W
 MINKOWSKI = [(p, name) for p in POWERS for name in WEIGHTINGS if (p, name) != (-1, "weights")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("p", "weighting"), MINKOWSKI)
 def test_minkowski(p, weighting):
     w = WEIGHTINGS[weighting]
@@ -114,6 +115,7 @@ WEIGHTINGS_TO_SCALE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighting", WEIGHTINGS_TO_SCALE)
 @pytest.mark.parametrize("metric", ["braycurtis", "canberra", "chebyshev", "hamming", "cityblock", "sqeuclidean"])
 def test_weights(metric, weighting):

@@ -225,6 +225,7 @@ def test_more_classes_than_32_bits_count_are_refused():
         partition_from_codes(np.broadcast_to(np.int8(0), BEYOND), np.zeros(0, np.intp))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean"])
 def test_samples_times_clusters_beyond_two_to_the_31(metric):
     n_samples, n_clusters = 65_600, 32_800

@@ -76,6 +76,7 @@ print("all ended")
 """
 
 
+@pytest.mark.slow
 def test_a_run_of_minutes_ends_within_half_a_second(tmp_path):
     result = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(tmp_path / "distances")],

@@ -90,6 +90,7 @@ print(json.dumps(peak_of(score)))
     assert 0 < found["result"] < 1
 
 
+@pytest.mark.slow
 def test_a_mapped_file_is_not_held_by_the_pairs_of_euclidean_distance(folder):
     """Rows of a cluster are gathered block by block."""
     found = run(
@@ -114,6 +115,7 @@ print(json.dumps(found | {"held": peak - before, "planned": fastsil.plan(X, labe
     assert 0 < found["result"] < 1
 
 
+@pytest.mark.slow
 def test_a_stream_holds_a_batch(folder):
     found = run(
         folder,
@@ -134,6 +136,7 @@ print(json.dumps(peak_of(score)))
     assert found["grown"] < 32 * MEBI
 
 
+@pytest.mark.slow
 def test_parquet_is_held_nowhere(folder):
     """Twice as large as what is held at ease; read through a temporary file, and the labels beside it."""
     pytest.importorskip("pyarrow")

@@ -126,6 +126,7 @@ print(resident() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_ten_thousand_calls_leave_nothing():
     search = os.pathsep.join(entry for entry in sys.path if entry)

@@ -87,6 +87,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 def test_threads_share_the_cores_and_get_the_same_bits(tmp_path):
     assert run_script(tmp_path, THREADS) == "done\n"
 
@@ -159,6 +160,7 @@ def test_a_fork_after_and_in_the_middle_of_runs(tmp_path):
     assert run_script(tmp_path, FORKS) == "done\n"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 @pytest.mark.parametrize("delay", [0.3, 1.0])
 def test_a_fork_in_the_middle_of_the_first_call(tmp_path, delay):

@@ -107,6 +107,7 @@ def test_a_full_disk_leaves_the_old_files(tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_a_kill_at_any_moment_leaves_whole_files(tmp_path):
     pandas = pytest.importorskip("pandas")
@@ -225,6 +226,7 @@ def run_of_sweep(tmp_path, code):
     return result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="children of a process that has drawn before")
 def test_a_kill_at_any_moment_leaves_whole_results_of_a_sweep(tmp_path):
     names = run_of_sweep(tmp_path, KILLS).split()
@@ -232,6 +234,7 @@ def test_a_kill_at_any_moment_leaves_whole_results_of_a_sweep(tmp_path):
     assert len(names) == 7
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="children of a process that has drawn before")
 def test_a_full_disk_leaves_no_part_of_a_picture_or_page(tmp_path):
     n_files = json.loads(run_of_sweep(tmp_path, FULL_DISK))

@@ -33,6 +33,7 @@ def mean_of(shape):
     return shape(np.random.default_rng(99), 4_000_000).mean() if known is None else known
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
 @pytest.mark.parametrize("confidence", [0.8, 0.99])
 def test_coverage_at_all_times(shape, confidence):

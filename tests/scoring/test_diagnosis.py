@@ -32,7 +32,7 @@ def only(diagnosis, code):
     return diagnosis.findings[0]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))])
 @pytest.mark.parametrize(
     ("n_features", "sizes"),
     [(2, (50, 50)), (3, (200, 150, 250)), (16, (40,) * 8), (200, (100, 80, 120)), (5, (20,) * 40)],
@@ -52,7 +52,7 @@ def test_healthy_clusters_raise_nothing(n_features, sizes, seed):
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine", "correlation", "manhattan", "mahalanobis", "chebyshev"])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_healthy_clusters_raise_nothing_in_other_metrics(metric, seed):
     diagnosis = found(*blobs(n_features=6, distance=30.0, seed=seed), metric=metric)
     assert diagnosis.codes == (), str(diagnosis)

@@ -148,6 +148,7 @@ class Known:
         return self._silhouettes[positions]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "tol"), [(overlapping, 0.02), (heavy_tails, 0.05)])
 def test_coverage(make, tol):
     """At the smallest confidence that anybody asks for, so that a mistake would show."""
@@ -194,6 +195,7 @@ def test_intervals_of_silhouettes_hold_for_drawn_data(dtype):
     check()
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1))
 def test_guesses_are_corrected_by_what_is_drawn(seed):
     """Guesses that are off by a constant still lead to intervals that hold: nothing rests on their being good."""

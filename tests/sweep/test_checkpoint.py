@@ -189,6 +189,7 @@ def _in_one_go():
     return sweep.fit(CLOUD).sweep_results_
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
 def test_a_killed_command_goes_on(ending, tmp_path):

@@ -78,6 +78,7 @@ def test_whitened_samples_are_looked_at_along_the_axes_of_before():
     assert spaces["seuclidean"].spread is spaces["seuclidean"].clustered
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [{"every": 5}, {"longest": 5.0, "apart": 4.0}])
 def test_blobs_of_unlike_sizes_or_across_a_long_axis_are_found(kind):
     """Three of three; by clusters alone one in eight of the first kind is missed, and nearly all of the second."""

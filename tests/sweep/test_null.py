@@ -122,6 +122,7 @@ def shape(number, random):
     return random.normal(size=(40, n_features)) * spread
 
 
+@pytest.mark.slow
 def test_gaussian_data_of_any_shape_are_seldom_called_structure():
     """At a level of 0.2: 48 sets, 9.6 expected, with a standard deviation of 2.8."""
     random = np.random.default_rng(5)
@@ -129,6 +130,7 @@ def test_gaussian_data_of_any_shape_are_seldom_called_structure():
     assert 2 <= np.count_nonzero(p_values <= 0.2) <= 19
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_features", [2, 20])
 def test_two_blobs_three_sigma_apart_are_found(n_features):
     random = np.random.default_rng(1)
