@@ -115,7 +115,7 @@ def run_sweep(
                 sweep = KMeansSweep(
                     ks,
                     estimator=estimator,
-                    metrics=settings.metric,
+                    metric=settings.metric,
                     pca=pcas,
                     n_init=settings.n_init,
                     n_null=settings.n_null,

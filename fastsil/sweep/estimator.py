@@ -66,7 +66,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
     estimator : clusterer, optional
         Any clusterer with a parameter ``n_clusters``; it is cloned for each k and fitted as it is. By default k-means
         with work that the fits share: see ``n_init``.
-    metric : str or callable, default="euclidean"
+    metric : str, callable or sequence of these, default="euclidean"
         Metric of the silhouettes, and by it the geometry of the clustering: rows of length 1 for
         ``"cosine"`` (centerd first for ``"correlation"``), whitened features for ``"mahalanobis"``,
         features of unit variance for ``"seuclidean"``; the data as they are for ``"euclidean"`` and every
@@ -154,6 +154,8 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
     -----
     FitFailedWarning
         If some k failed.
+    FutureWarning
+        If ``metrics`` is given.
     UserWarning
         If the sweep was interrupted, or if a file of the checkpoint is damaged.
 
@@ -183,7 +185,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         n_clusters: int | Iterable[int] = _DEFAULT_N_CLUSTERS,
         *,
         estimator: Any = None,
-        metric: Metric = "euclidean",
+        metric: Metric | Sequence[Metric] = "euclidean",
         metrics: Sequence[Metric] | None = None,
         metric_params: dict[str, Any] | None = None,
         pca: Components | Sequence[Components] = None,
@@ -248,7 +250,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         ks = check_n_clusters(self.n_clusters, data.shape[0])
         pcas = check_pca(self.pca, data.shape)
         frames = make_feature_spaces(data, metrics, params_of, pcas)
-        checkpoint, seed = self._opened_checkpoint(data, ks)
+        checkpoint, seed = self._open_checkpoint(data, ks)
         clusterers = make_clusterers(self.estimator, ks, seed, n_init=self.n_init)
         n_jobs = resolve_n_jobs(self.n_jobs)
         effort = SweepSettings(
@@ -262,8 +264,8 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
             warnings.warn(words, kind, stacklevel=2)
         return self
 
-    def _opened_checkpoint(self, data: Any, ks: Sequence[int]) -> tuple[Checkpoint | None, int]:
-        """The folder to go on from, if there is one, and the seed of the sweep, which a folder may know."""
+    def _open_checkpoint(self, data: Any, ks: Sequence[int]) -> tuple[Checkpoint | None, int]:
+        """Return the folder to go on from, if there is one, and the seed of the sweep, which a folder may hold."""
         seed = draw_seed(self.random_state)
         if self.checkpoint is None:
             return None, seed
@@ -272,8 +274,9 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         parameters = {
             "n_clusters": described(list(ks)),
             "random_state": described(state if known else seed),
+            "metric": described(self.metric if self.metrics is None else self.metrics),
         }
-        for name in ("estimator", "metric", "metrics", "metric_params", "pca", "n_init", "null_size", "null_reference"):
+        for name in ("estimator", "metric_params", "pca", "n_init", "null_size", "null_reference"):
             parameters[name] = described(getattr(self, name))
         checkpoint = Checkpoint(self.checkpoint, data=compute_digest(data), parameters=parameters, seed=seed)
         return checkpoint, checkpoint.seed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -123,7 +124,16 @@ def check_pca(pca: Any, shape: tuple[int, int]) -> list[Components]:
 
 
 def check_metrics(metric: Any, metrics: Any, params: Any) -> tuple[list[Metric], Callable[[Metric], dict[str, Any]]]:
-    """The metrics asked for, and what gives their keywords.
+    """Return the metrics asked for, and a function that gives their keywords.
+
+    Parameters
+    ----------
+    metric : str, callable or iterable of these
+        One metric or several.
+    metrics : iterable of str or callable, optional
+        Several, by the old name of the parameter.
+    params : mapping or None
+        Keywords of one metric; of several, keywords by metric.
 
     Raises
     ------
@@ -131,29 +141,35 @@ def check_metrics(metric: Any, metrics: Any, params: Any) -> tuple[list[Metric],
         If a metric is not known or is precomputed, or if keywords belong to no metric.
     TypeError
         If ``metrics`` is no sequence.
+
+    Warns
+    -----
+    FutureWarning
+        If ``metrics`` is given.
     """
-    if metrics is None:
-        asked = [metric]
-    elif callable(metric) or metric != "euclidean":
-        raise ValueError("both metric and metrics are given; pass all of them as metrics.")
-    elif isinstance(metrics, str) or not isinstance(metrics, Iterable):
-        raise TypeError(f"metrics={metrics!r} is no list; pass several, or a single one as metric={metrics!r}.")
-    else:
-        asked = list(dict.fromkeys(metrics))
-        if not asked:
-            raise ValueError("metrics is empty; pass some, such as ['euclidean', 'cosine'].")
+    if metrics is not None:
+        warnings.warn("metrics is now called metric, which takes one or several.", FutureWarning, stacklevel=3)
+        if callable(metric) or metric != "euclidean":
+            raise ValueError("both metric and metrics are given; pass all of them as metric.")
+        if isinstance(metrics, str) or not isinstance(metrics, Iterable):
+            raise TypeError(f"metrics={metrics!r} is no list; pass metric={metrics!r}.")
+        metric = metrics
+    single = isinstance(metric, str) or not isinstance(metric, Iterable)
+    asked = [metric] if single else list(dict.fromkeys(metric))
+    if not asked:
+        raise ValueError("metric is empty; pass one, or several such as ['euclidean', 'cosine'].")
     if any(check_metric(one) == "precomputed" for one in asked):
         raise ValueError(
             "metric='precomputed' leaves a sweep no samples to cluster; pass the samples and their metric, or "
             "score labels that you have with silhouette_profile(distances, labels, metric='precomputed')."
         )
     given: Mapping[Any, Any] = params or {}
-    if metrics is None:
+    if single:
         return asked, lambda _: dict(given)
     strangers = [name for name in given if name not in asked or not isinstance(given[name], Mapping)]
     if strangers:
         raise ValueError(
-            f"metric_params has {strangers[0]!r}; with metrics, pass keywords by metric: "
+            f"metric_params has {strangers[0]!r}; with several metrics, pass keywords by metric: "
             "metric_params={'mahalanobis': {'V': covariance}}."
         )
     return asked, lambda one: dict(given.get(one, {}))

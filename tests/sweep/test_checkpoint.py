@@ -94,7 +94,7 @@ def test_other_clusterers_go_on_too(estimator, tmp_path):
 
 
 def test_several_geometries_go_on(tmp_path):
-    params = {"metrics": ["euclidean", "cosine"], "pca": [None, 2], "n_stability": 0}
+    params = {"metric": ["euclidean", "cosine"], "pca": [None, 2], "n_stability": 0}
     first, again = (swept(tmp_path, **params) for _ in range(2))
     assert_same_bits(again, first)
 
@@ -184,7 +184,7 @@ CLOUD = np.random.default_rng(0).normal(size=(2500, 10))
 @functools.cache
 def _in_one_go():
     sweep = KMeansSweep(
-        range(2, 10), metrics=["euclidean", "manhattan"], pca=[None], n_init=2, n_null=19, random_state=0
+        range(2, 10), metric=["euclidean", "manhattan"], pca=[None], n_init=2, n_null=19, random_state=0
     )
     return sweep.fit(CLOUD).sweep_results_
 

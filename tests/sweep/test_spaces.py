@@ -34,7 +34,7 @@ def swept(X=IRIS, **params):
 
 
 def test_each_geometry_is_as_if_it_were_the_only_one():
-    together = swept(metrics=["euclidean", "cosine", "mahalanobis"], pca=[None, 3], n_null=3)
+    together = swept(metric=["euclidean", "cosine", "mahalanobis"], pca=[None, 3], n_null=3)
     assert [sweep.name for sweep in together.geometries_] == [
         f"{metric}{pca}" for metric in ("euclidean", "cosine", "mahalanobis") for pca in ("", ", pca 3")
     ]
@@ -67,7 +67,7 @@ def test_one_geometry_has_the_table_of_one_and_several_a_long_one():
 
 def test_with_null_sets_the_geometry_furthest_above_them_is_chosen():
     X = stretched()
-    sweep = swept(X, metrics=["euclidean", "mahalanobis"], n_null=19)
+    sweep = swept(X, metric=["euclidean", "mahalanobis"], n_null=19)
     plain, whitened = sweep.geometries_
     assert plain.excess < whitened.excess
     assert sweep.best_geometry_ is whitened
@@ -78,7 +78,7 @@ def test_with_null_sets_the_geometry_furthest_above_them_is_chosen():
 
 
 def test_without_null_sets_no_choice_is_claimed():
-    sweep = swept(stretched(), metrics=["euclidean", "mahalanobis"])
+    sweep = swept(stretched(), metric=["euclidean", "mahalanobis"])
     assert sweep.best_geometry_ is sweep.geometries_[0]
     assert choose_geometry(sweep.geometries_) == 0
 
@@ -87,7 +87,7 @@ def test_the_report_and_the_pictures_show_all_geometries(tmp_path):
     pytest.importorskip("jinja2")
     matplotlib = pytest.importorskip("matplotlib")
     X = stretched()
-    sweep = swept(X, metrics=["euclidean", "mahalanobis"], n_null=19)
+    sweep = swept(X, metric=["euclidean", "mahalanobis"], n_null=19)
     answer = "Yes: the data rise further above data without clusters in mahalanobis than in euclidean."
     assert sweep.verdict_.geometries[0] == answer
     page = sweep.report(tmp_path / "report.html", X).read_text("utf-8")
@@ -114,7 +114,7 @@ def test_the_report_and_the_pictures_show_all_geometries(tmp_path):
 
 def test_pictures_of_geometries_without_null_sets_say_so():
     matplotlib = pytest.importorskip("matplotlib")
-    excess = swept(stretched(), metrics=["euclidean", "cosine"]).plot_geometries()[1]
+    excess = swept(stretched(), metric=["euclidean", "cosine"]).plot_geometries()[1]
     assert [text.get_text() for text in excess.texts] == ["no null sets were drawn"]
     matplotlib.pyplot.close("all")
 
@@ -125,7 +125,7 @@ def test_an_interrupt_keeps_the_geometries_that_are_done():
             raise KeyboardInterrupt
 
     with pytest.warns(UserWarning, match=r"3 of 3 clusterings in euclidean .* Not begun: cosine, manhattan\."):
-        sweep = swept(metrics=["euclidean", "cosine", "manhattan"], progress=stop)
+        sweep = swept(metric=["euclidean", "cosine", "manhattan"], progress=stop)
     assert sweep.interrupted_
     assert [one.name for one in sweep.geometries_] == ["euclidean"]
     assert set(sweep.sweep_results_["metric"]) == {"euclidean"}
@@ -133,7 +133,7 @@ def test_an_interrupt_keeps_the_geometries_that_are_done():
 
 def test_progress_runs_over_all_geometries():
     events = []
-    swept(metrics=["euclidean", "cosine"], n_null=2, n_stability=1, progress=events.append)
+    swept(metric=["euclidean", "cosine"], n_null=2, n_stability=1, progress=events.append)
     shares = [event.share for event in events]
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1.0)
@@ -145,7 +145,7 @@ def test_progress_runs_over_all_geometries():
 
 def test_metric_params_are_by_metric():
     V = np.diag([1.0, 4.0, 9.0, 16.0])
-    sweep = swept(metrics=["euclidean", "mahalanobis"], metric_params={"mahalanobis": {"V": V}})
+    sweep = swept(metric=["euclidean", "mahalanobis"], metric_params={"mahalanobis": {"V": V}})
     alone = swept(metric="mahalanobis", metric_params={"V": V})
     np.testing.assert_array_equal(sweep.geometries_[1].results["silhouette"], alone.sweep_results_["silhouette"])
 
@@ -157,7 +157,7 @@ def test_sparse_rows_are_reduced():
 
 
 def test_it_clones_pickles_and_stands_in_a_pipeline():
-    sweep = swept(metrics=["euclidean", "cosine"], pca=[None, 2])
+    sweep = swept(metric=["euclidean", "cosine"], pca=[None, 2])
     assert clone(sweep).get_params() == sweep.get_params()
     fitted = pickle.loads(pickle.dumps(sweep))
     np.testing.assert_array_equal(fitted.predict(IRIS), sweep.predict(IRIS))
@@ -188,12 +188,10 @@ def test_it_is_no_transformer():
         ({"pca": []}, ValueError, "pca is empty"),
         ({"pca": "many"}, TypeError, "'many'"),
         ({"pca": [2, True]}, TypeError, "True"),
-        ({"metrics": "cosine"}, TypeError, "metric='cosine'"),
-        ({"metrics": []}, ValueError, "metrics is empty"),
-        ({"metrics": ["cosine"], "metric": "manhattan"}, ValueError, "both metric and metrics"),
-        ({"metrics": ["euclidian"]}, ValueError, "Did you mean 'euclidean'"),
-        ({"metrics": ["euclidean", "precomputed"]}, ValueError, "no samples to cluster"),
-        ({"metrics": ["mahalanobis"], "metric_params": {"V": np.eye(4)}}, ValueError, "keywords by metric"),
+        ({"metric": []}, ValueError, "metric is empty"),
+        ({"metric": ["euclidian"]}, ValueError, "Did you mean 'euclidean'"),
+        ({"metric": ["euclidean", "precomputed"]}, ValueError, "no samples to cluster"),
+        ({"metric": ["mahalanobis"], "metric_params": {"V": np.eye(4)}}, ValueError, "keywords by metric"),
     ],
 )
 def test_wrong_parameters(params, error, words):
@@ -201,12 +199,33 @@ def test_wrong_parameters(params, error, words):
         swept(**params)
 
 
+def test_the_old_name_of_several_metrics_goes_on_working():
+    names = ["euclidean", "cosine"]
+    with pytest.warns(FutureWarning, match="metrics is now called metric") as caught:
+        old = swept(metrics=names)
+    assert caught[0].filename == __file__
+    np.testing.assert_equal(old.sweep_results_["silhouette"], swept(metric=names).sweep_results_["silhouette"])
+
+
+@pytest.mark.filterwarnings("ignore:metrics is now called metric:FutureWarning")
+@pytest.mark.parametrize(
+    ("params", "error", "words"),
+    [
+        ({"metrics": "cosine"}, TypeError, "metric='cosine'"),
+        ({"metrics": ["cosine"], "metric": "manhattan"}, ValueError, "both metric and metrics"),
+    ],
+)
+def test_wrong_uses_of_the_old_name(params, error, words):
+    with pytest.raises(error, match=words):
+        swept(**params)
+
+
 def test_tables_for_reading():
-    sweeps = swept(metrics=["euclidean", "cosine"], n_null=3).geometries_
+    sweeps = swept(metric=["euclidean", "cosine"], n_null=3).geometries_
     columns = side_by_side({one.name: one.results for one in sweeps})
     assert [column.title for column in columns] == ["k", "euclidean", "sd above null", "cosine", "sd above null"]
     assert {len(column.cells) for column in columns} == {3}
     cut = {"whole": sweeps[0].results, "cut": {name: column[:1] for name, column in sweeps[1].results.items()}}
     assert side_by_side(cut)[3].cells[1:] == ("-", "-")
     assert [column.title for column in geometry_columns(sweeps)][-2:] == ["sd above null", "p"]
-    assert len(geometry_columns(swept(metrics=["euclidean", "cosine"]).geometries_)) == 3
+    assert len(geometry_columns(swept(metric=["euclidean", "cosine"]).geometries_)) == 3

@@ -328,12 +328,12 @@ def test_geometries_without_enough_null_sets_are_not_told_apart():
 
 def test_advice_names_the_options_that_compare_geometries_unless_they_were_compared():
     text = told([0.1, 0.2], null=null_of(0.025), null_mean=0.0, n_features=64)
-    assert "metrics=['euclidean', 'cosine', 'mahalanobis'], pca=[None, 50]" in text
+    assert "metric=['euclidean', 'cosine', 'mahalanobis'], pca=[None, 50]" in text
     assert "--metric mahalanobis --pca none --pca 50" in text
     assert "pca" not in geometry_options(2)
-    assert "metrics=" in told([0.1, 0.2], null=null_of(0.5), null_mean=0.1)
+    assert "metric=[" in told([0.1, 0.2], null=null_of(0.5), null_mean=0.1)
     table = results([0.1, 0.2], null_mean=0.0)
     verdict = judge(table, 3, n_features=64, null=null_of(0.025), geometries=("Yes: so.",))
-    assert not any("metrics=" in sentence for sentence in verdict.advice)
+    assert not any("metric=[" in sentence for sentence in verdict.advice)
     assert "Would another geometry help?\n- Yes: so." in str(verdict)
     assert "<li>Yes: so.</li>" in verdict._repr_html_()

@@ -102,7 +102,7 @@ def geometry_options(n_features: int) -> str:
     pca = "" if components is None else f", pca=[None, {components}]"
     option = "" if components is None else f" --pca none --pca {components}"
     return (
-        f"metrics=['euclidean', 'cosine', 'mahalanobis']{pca}; on the command line --metric euclidean --metric cosine "
+        f"metric=['euclidean', 'cosine', 'mahalanobis']{pca}; on the command line --metric euclidean --metric cosine "
         f"--metric mahalanobis{option}"
     )
 
