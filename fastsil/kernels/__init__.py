@@ -1,11 +1,11 @@
 """Compiled kernels: pure functions of arrays, without Python objects, threads or metrics' names.
 
-Each file is self-contained, with its own helpers and flags, because numba's cache key is the file of
-the compiled function: a helper or an option that changed in another file would not be seen.
+Each file is self-contained, with its own helpers and flags, because numba's cache key is the file of the compiled
+function: a change of a helper or an option in another file would go unnoticed.
 
 * ``euclidean``: sums of Euclidean distances over tiles, and ``sparse``: those of CSR;
-* ``moments``: moments of clusters; what they say of mean distances: ``bounds``, for certain, from distances to centers
-  and shared directions, and ``approximation``, a guess between bounds;
+* ``moments``: moments of clusters; ``bounds``: certain bounds on mean distances from them, by distances to centers and
+  shared directions; ``approximation``: a guess between bounds;
 * ``linear``: squared distances to centers; ``manhattan``: walks along sorted features;
 * ``coordinatewise``: distances that are sums or maxima over features; ``precomputed``: sums of given distances;
 * ``nearest``: from sums to the two mean distances of a sample.

@@ -29,7 +29,7 @@ _FLAGS = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"co
 
 
 class Moments(NamedTuple):
-    """What guesses and intervals need to know of each cluster; μ is given up to ``wander``."""
+    """Moments of each cluster that guesses and intervals need; μ is given up to ``wander``."""
 
     sizes: np.ndarray  # (n_clusters,) number of members
     variance: np.ndarray  # (n_clusters,) E r² for r = |y - μ|
@@ -43,7 +43,7 @@ class Moments(NamedTuple):
     rest_mean: np.ndarray  # (n_clusters,) what it probably is along a sample's own part there
 
 
-# Relative rounding of sums in float64, with room: 2^-40.
+# Relative rounding of sums in float64, with a margin: 2^-40.
 _EXACT = 1e-12
 # Where the square of a mean has no digits left, nothing is known of V / m².
 _SMALLEST = 1e-140
@@ -56,7 +56,7 @@ def largest_square(
     scale,  # IN scalar
     center,  # IN (n_features,)
 ):
-    """Largest |x · scale - center|² of some samples; 0 of none."""
+    """Return the largest |x · scale - center|² of some samples; 0 of none."""
     largest = 0.0
     for i in rows:
         row = X[i]
@@ -72,9 +72,9 @@ def largest_square(
 def factor_matrix(
     matrix,  # INOUT (n, n) symmetric, positive definite; becomes U with UᵀU = matrix, 0 below the diagonal
 ):
-    """Cholesky's factor, by rows; returns whether the matrix is positive definite.
+    """Compute Cholesky's factor, by rows; return whether the matrix is positive definite.
 
-    Not LAPACK's: the threads of a BLAS spin for 0.1 s after a call, on the cores that the tiles want next.
+    Not LAPACK's: the threads of a BLAS spin for 0.1 s after a call, on the cores that the tiles need next.
     """
     n = matrix.shape[0]
     for i in range(n):
@@ -104,7 +104,7 @@ def bound_and_guess(
     among,  # IN whether the samples are members themselves
     means,  # OUT (n_rows, 3) lower bound, guess and upper bound of the mean distance
 ):
-    """Bounds and guess of the mean distance from some samples to one cluster (to its other members)."""
+    """Compute bounds and a guess of the mean distance from some samples to one cluster (to its other members)."""
     variance = moments.variance[cluster]
     fourth = moments.fourth[cluster]
     wander = moments.wander[cluster]
@@ -144,7 +144,7 @@ def _spread(
     cluster,  # IN the cluster
     moments,  # IN Moments
 ):
-    """V = 4 uᵀΣu + Var r² - 4 u·g: the least it can be, what it probably is, the most it can be."""
+    """Return the least, the probable and the greatest value of V = 4 uᵀΣu + Var r² - 4 u·g."""
     n_vectors = moments.theta.shape[1]
     theta = moments.theta[cluster]
     inside, quadratic = 0.0, 0.0
@@ -177,7 +177,7 @@ def _upper(
     spread,  # IN Var Z or less
     reach,  # IN largest distance or more
 ):
-    """Upper bound on E √Z."""
+    """Return an upper bound on E √Z."""
     if not mean > _SMALLEST:
         return np.sqrt(mean)
     root = np.sqrt(mean)

@@ -33,7 +33,7 @@ _FLAGS = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"co
 
 
 class ClusterBounds(NamedTuple):
-    """What the bounds need to know of each cluster."""
+    """Moments of each cluster that the bounds need."""
 
     centers: np.ndarray  # (n_clusters, n_features) μ, float64
     center_rounding: np.ndarray  # (n_clusters,) how far μ may be from the true center
@@ -45,7 +45,7 @@ class ClusterBounds(NamedTuple):
 
 
 class SharedBasis(NamedTuple):
-    """What is known of each cluster in a basis Q that all share; n_vectors is a multiple of 4."""
+    """Moments of all clusters in a basis Q that they share; n_vectors is a multiple of 4."""
 
     first: int  # column of Block.components where those of this basis begin
     centers: np.ndarray  # (n_clusters, n_vectors) Qᵀ(μ - origin)
@@ -84,15 +84,15 @@ class Candidates(NamedTuple):
 
 
 def make_candidates(size):
-    """Room for so many candidates, of one type wherever they are sought: kernels are compiled for each."""
+    """Allocate ``size`` candidates, of one type for all searches: kernels are compiled once for each type."""
     return Candidates(np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size), np.empty(size))
 
 
 # Where the square of a mean has no digits left, nothing is known of V / m².
 _SMALLEST = 1e-140
-# Relative rounding of sums in float64, with room: 2^-40.
+# Relative rounding of sums in float64, with a margin: 2^-40.
 _EXACT = 1e-12
-# Relative rounding of a product with g outside Q, which may be kept in float32, with room.
+# Relative rounding of a product with g outside Q, which may be kept in float32, with a margin.
 _SKEW_ROUNDING = 1e-5
 
 
@@ -119,9 +119,9 @@ def select_by_centers(
     clusters,  # IN ClusterBounds
     rounding,  # IN rounding of inner products, relative to the product of the norms
     least_upper,  # OUT (n_rows,) least upper bound on the mean distance to another cluster
-    found,  # OUT Candidates, by row of the block; room for all
+    found,  # OUT Candidates, by row of the block; long enough for all
 ):
-    """For each sample of a block, the clusters that |u| and λ cannot exclude; returns how many they are."""
+    """Find, for each sample of a block, the clusters that |u| and λ cannot exclude; return their number."""
     n_clusters = clusters.variance.shape[0]
     lower = np.empty(n_clusters)
     upper = np.empty(n_clusters)
@@ -155,7 +155,7 @@ def _bound_by_spectral_norm(
     lower,  # OUT (n_clusters,)
     upper,  # OUT (n_clusters,)
 ):
-    """Bounds on the mean distance from one sample to every cluster, from |u|² alone."""
+    """Bound the mean distance from one sample to every cluster, from |u|² alone."""
     for c in range(squares.shape[0]):
         square = max(np.float64(squares[c]), 0.0)
         slack = rounding * (np.float64(norm) + clusters.center_norms[c])
@@ -177,7 +177,7 @@ def exclude_by_shared_basis(
     found,  # INOUT Candidates, by row of the block; those that stay move to the front
     n_found,  # IN how many they are
 ):
-    """Tighter bounds on the mean distances of candidates; returns how many candidates they leave."""
+    """Tighten the bounds on the mean distances of candidates; return the number of candidates left."""
     order = _by_cluster(found.cluster, n_found, clusters.variance.shape[0])
     start = 0
     while start < n_found:
@@ -205,7 +205,7 @@ def _by_cluster(
     n_found,  # IN scalar
     n_clusters,  # IN scalar
 ):
-    """Indices of candidates, sorted by cluster."""
+    """Return the indices of candidates, sorted by cluster."""
     places = np.zeros(n_clusters + 1, np.intp)
     for e in range(n_found):
         places[cluster[e] + 1] += 1
@@ -224,7 +224,7 @@ def _fill_quadratic_forms(
     z,  # IN (4, n_vectors)
     forms,  # OUT (4,) zᵀ matrix z
 ):
-    """Quadratic forms of four vectors, in their type."""
+    """Compute the quadratic forms of four vectors, in their type."""
     za, zb, zc, zd = z[0], z[1], z[2], z[3]
     zero = z.dtype.type(0.0)
     a, b, c, d = zero, zero, zero, zero
@@ -254,7 +254,7 @@ def _bound_by_forms(
     entries,  # IN its candidates
     found,  # INOUT Candidates: their lower bounds and guesses
 ):
-    """Tighter bounds on the mean distances to one cluster."""
+    """Tighten the bounds on the mean distances to one cluster."""
     variance, variance_r2 = clusters.variance[c], clusters.variance_r2[c]
     center_norm, center_off, skew_norm = clusters.center_norms[c], clusters.center_rounding[c], clusters.skew_norm[c]
     form_norm, rest, skew_rest = shared.form_norms[c], shared.rest[c], shared.skew_rest[c]
@@ -278,7 +278,7 @@ def _bound_by_forms(
     for k in range(len(entries)):
         e = entries[k]
         if lower[k] <= least_upper[found.row[e]]:
-            # u·g outside Q is mostly noise, far below the product of the norms; the sample itself tells it.
+            # u·g outside Q is mostly noise, far below the product of the norms; it is computed from the sample itself.
             spread[k] -= 4.0 * _component(rows, found.row[e], clusters.centers[c], shared.skew_outside[c])
             off[k] += _SKEW_ROUNDING * skew_rest * np.sqrt(squares[k] + slack[k])
             lower[k], _ = bound_mean_distance(
@@ -301,7 +301,7 @@ def _fill_form_terms(
     along,  # OUT (n_entries,) z·Qᵀg
     inside,  # OUT (n_entries,) |z|²
 ):
-    """What the bounds on the mean distances to one cluster are made of, for each candidate; all are rounded."""
+    """Compute the terms of the bounds on the mean distances to one cluster, for each candidate; all are rounded."""
     skew, center = shared.skew[c], shared.centers[c]
     z = np.empty((4, skew.shape[0]), shared.forms.dtype)
     of_four = np.empty(4, z.dtype)
@@ -330,7 +330,7 @@ def _guess(
     mean,  # IN E Z
     spread,  # IN Var Z
 ):
-    """What the mean distance probably is: the second-order expansion of E √Z."""
+    """Approximate the mean distance by the second-order expansion of E √Z."""
     return np.sqrt(mean) * (1.0 - spread / (8.0 * mean * mean)) if mean > _SMALLEST else 0.0
 
 
@@ -341,7 +341,7 @@ def _component(
     center,  # IN (n_features,) float64
     vector,  # IN (n_features,)
 ):
-    """Inner product of u with a vector, in float64."""
+    """Return the inner product of u with a vector, in float64."""
     row = rows.X[rows.indices[i]]
     total = 0.0
     for f in range(len(center)):

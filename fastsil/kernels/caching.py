@@ -18,7 +18,7 @@ _PACKAGE = __name__.rpartition(".")[0]
 
 
 class _FallbackCache(caching.FunctionCache):
-    """numba's cache of a function, which never stands in the way of compiling it."""
+    """numba's cache of a function; where it cannot be used, the function is compiled without it."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
@@ -36,7 +36,7 @@ class _FallbackCache(caching.FunctionCache):
 
 
 def _make_cache(py_func: Any) -> Any:
-    """A kind cache for kernels, numba's own for all others."""
+    """Return a fallback cache for kernels, numba's own for all other functions."""
     if not py_func.__module__.startswith(f"{_PACKAGE}."):
         return _numbas_cache(py_func)
     try:
@@ -64,6 +64,6 @@ class _Undisturbed(event.Listener):
 
 event.register("numba:compile", _Undisturbed())
 
-# numba has no setting for it: a decorated function asks this name of its module for a cache.
+# numba has no setting for it: a decorated function takes its cache from this name of its module.
 _numbas_cache = dispatcher.FunctionCache
 dispatcher.FunctionCache = _make_cache

@@ -32,7 +32,7 @@ UNROLL = 4
 # Features counted in a byte.
 _COUNTED = 252
 
-# A metric is a tuple of numbers, told by its length: numba knows the length when it compiles, and leaves the other
+# A metric is a tuple of numbers, identified by its length: numba has the length when it compiles, and leaves the other
 # metrics out. The numbers are the powers of Minkowski distances.
 Metric = tuple[float, ...]
 CHEBYSHEV, HAMMING, BRAYCURTIS, CANBERRA, CANBERRA_EXTREME = (0.0,), (0.0,) * 2, (0.0,) * 3, (0.0,) * 4, (0.0,) * 5
@@ -54,12 +54,12 @@ class Samples(NamedTuple):
     X: NDArray[Any]  # (n_samples, n_features)
     order: NDArray[np.intp]  # (n_samples,) rows of X by position
     codes: NDArray[np.int32]  # (n_samples,) cluster by position, sorted
-    totals: NDArray[np.float64]  # (n_samples,) sum of each row of X, for the metrics that ask for it
+    totals: NDArray[np.float64]  # (n_samples,) sum of each row of X, for the metrics that need it
     weights: NDArray[Any]  # (at least n_features, a multiple of UNROLL) of the features, in the type to compute with
 
 
 def minkowski(p: float) -> Metric:
-    """The kernel's name of a Minkowski distance, p > 0."""
+    """Return the kernel's tuple for a Minkowski distance, p > 0."""
     doubled = 2 * p
     if doubled != int(doubled) or p >= 8:
         return (p,) * 9
@@ -117,7 +117,7 @@ def add_distances(
 
 @njit(**_FLAGS)
 def _strips(n_strips, like):
-    """Zeros of a type, each strip at the start of a line of the cache: 1.1 times as fast."""
+    """Allocate strips of zeros, each at the start of a line of the cache: 1.1 times as fast."""
     size = n_strips * STRIP
     room = np.zeros(size + 64 // like.itemsize, like.dtype)
     first = (-room.ctypes.data) % 64 // like.itemsize
@@ -126,7 +126,7 @@ def _strips(n_strips, like):
 
 @njit(**_FLAGS)
 def _pack(samples, position, target):
-    """Features of a sample, zeros up to a whole number of steps, the sum of its row."""
+    """Copy the features of a sample, zeros up to a whole number of steps, and the sum of its row."""
     i = samples.order[position]
     n_features = samples.X.shape[1]
     for f in range(n_features):
@@ -136,7 +136,7 @@ def _pack(samples, position, target):
 
 @njit(**_FLAGS)
 def _cut(codes, start, width, cuts):
-    """Where runs of one cluster begin and end; their number."""
+    """Find where runs of one cluster begin and end; return their number."""
     n_runs = 0
     cuts[0] = 0
     for j in range(1, width + 1):
@@ -169,7 +169,7 @@ def _flush(carried, slot, start, width, sums):
 
 @njit(**_FLAGS)
 def _distances(metric, rows, panel, weights, scratch):
-    """Distances of two rows to a strip, in the first two rows of the scratch memory."""
+    """Compute the distances of two rows to a strip, in the first two rows of the scratch memory."""
     for r in range(len(scratch)):
         for j in range(STRIP):
             scratch[r, j] = 0.0
@@ -210,7 +210,7 @@ def _add_features(metric, rows, panel, weights, totals):
 
 @njit(**_FLAGS)
 def _add_powers(p, rows, panel, totals):
-    """One power in a loop: several are too much code to become vectors."""
+    """Add one power in a loop: several are too much code to become vectors."""
     for f in range(len(panel) - 1):
         a = panel[f]
         for r in range(ROWS):
@@ -241,7 +241,7 @@ def _count_unequal(rows, panel, totals):
 
 @njit(**_FLAGS)
 def _step(metric, x0, x1, x2, x3, column, w, total):
-    """What four features add to one distance."""
+    """Return a distance's share of four features."""
     a, b, c, d = column
     if len(metric) == 1:
         return _largest(x0, x1, x2, x3, a, b, c, d, total)
@@ -290,7 +290,7 @@ def _size(a, b, c, d):
 
 @njit(**_FLAGS)
 def _ratios(x, y, a, b):
-    """One division for two features: p / q + r / t = (p t + r q) / (q t)."""
+    """Return p / q + r / t = (p t + r q) / (q t), one division for two features."""
     q, t = abs(x) + abs(a), abs(y) + abs(b)
     q = q if q > 0.0 else 1.0
     t = t if t > 0.0 else 1.0
@@ -305,11 +305,11 @@ def _ratio(x, y):
 
 @njit(**_FLAGS)
 def _power_of(metric, difference):
-    """|difference| to a whole or half power."""
+    """Return |difference| to a whole or half power."""
     size = abs(difference)
     square = size * size
     fourth = square * square
-    # Factors that are not asked for are 1, without a branch.
+    # Factors that are not needed are 1, without a branch.
     whole = ((1.0 - metric[1]) + metric[1] * size) * ((1.0 - metric[2]) + metric[2] * square)
     whole *= (1.0 - metric[3]) + metric[3] * fourth
     return whole * np.sqrt(size) if len(metric) == 12 else whole
@@ -332,7 +332,7 @@ def _take_root(p, x, panel, sums):
 
 @njit(**_FLAGS)
 def _minkowski(p, x, panel, j):
-    """One distance, relative to its largest difference."""
+    """Return one distance, computed relative to its largest difference."""
     largest = 0.0
     for f in range(len(x) - 1):
         largest = max(largest, abs(x[f] - panel[f, j]))
@@ -357,7 +357,7 @@ _LN_2 = 0.6931471805599453
 
 @njit(**_FLAGS_POWER)
 def _power(x, p):
-    """x^p for x >= 0 and p > 0; what is below the normal numbers is 0."""
+    """Return x^p for x >= 0 and p > 0; values below the normal numbers are 0."""
     # x = 2^exponent m with m from sqrt(1/2) to sqrt(2), and log m = 2 artanh((m - 1) / (m + 1)).
     bits = _bits_of(x)
     biased = (bits + (_ONE - _LOW_HALF)) >> _EXPONENT_BITS
@@ -396,25 +396,25 @@ def _power(x, p):
 if config.DISABLE_JIT:
 
     def _bits_of(x):
-        """The bits of a float64 as an int64."""
+        """Return the bits of a float64 as an int64."""
         return np.float64(x).view(np.int64)
 
     def _float_of(bits):
-        """The float64 of these bits."""
+        """Return the float64 of these bits."""
         return np.int64(bits).view(np.float64)
 
 else:
 
     @intrinsic
     def _bits_of(typing_context, x):
-        """The bits of a float64 as an int64."""
+        """Return the bits of a float64 as an int64."""
         return types.int64(types.float64), lambda context, builder, signature, arguments: builder.bitcast(
             arguments[0], ir.IntType(64)
         )
 
     @intrinsic
     def _float_of(typing_context, bits):
-        """The float64 of these bits."""
+        """Return the float64 of these bits."""
         return types.float64(types.int64), lambda context, builder, signature, arguments: builder.bitcast(
             arguments[0], ir.DoubleType()
         )

@@ -8,7 +8,7 @@ to an origin, laid out for vectors), multiplied, and turned into distances,
 
 which are summed along the rows, along the columns, or both.
 
-Digits. The formula cancels where |x - y| is small beside |x| and |y|. Three things keep the digits: the origin
+Digits. The formula cancels where |x - y| is small compared with |x| and |y|. Three things keep the digits: the origin
 is the center μ of the columns' (or the rows') cluster, so that |x - μ| is never more than the mean distance from
 x to that cluster (Jensen's inequality) and errors are relative to the mean that is being computed; products are
 summed over ``DEPTH`` features at a time; and a pair with |x - y|² < ``NEAR`` · (|x|² + |y|²) is computed again by
@@ -30,7 +30,7 @@ _FLAGS = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"co
 
 
 def _cpu_features():
-    """Feature string of the CPU that numba compiles for."""
+    """Return the feature string of the CPU that numba compiles for."""
     if config.CPU_FEATURES is not None:
         return config.CPU_FEATURES
     if config.CPU_NAME not in (None, "host"):
@@ -53,17 +53,17 @@ ROWS = 384
 COLUMNS = 192
 # Features that are packed at a time: bounds the workspace (5.3 MB in float64) whatever the number of features is.
 SLAB = 1024
-# Rows stand so far apart: known when compiled, so that the micro kernel addresses all of them from one register, and
-# not a power of two, which would put them all into one set of the first-level cache.
+# Distance between rows in memory: constant, so that the micro kernel addresses all rows from one register, and not a
+# power of two, which would put them all into one set of the first-level cache.
 _ROW_STRIDE = SLAB + 16
-# Vectors that are asked for while as many are gathered, and bytes of a line of the cache. For rows that lie apart in
+# Vectors that are prefetched while as many are gathered, and bytes of a line of the cache. For rows that lie apart in
 # 300 MB, float32, one thread, in GFLOP/s: d = 128 141 -> 163, d = 512 176 -> 197, d = 768 186 -> 195.
 _AHEAD = 8
 _LINE = 64
 # Features summed in registers before they are added to the tile: a micro panel of 256 x 32 float32 fits the first-level
 # cache, and a sum of 256 products loses less than one of thousands.
 DEPTH = 256
-# Up to so many features, differences are faster than packing, multiplying and correcting. Measured, in ns a pair in
+# Up to this number of features, differences are faster than packing, multiplying and correcting. Nanoseconds a pair in
 # float32 and float64: differences of 4 features 0.45 and 0.68, of 6 0.56 and 0.97; products of 6 0.48 and 0.62.
 DIRECT_FEATURES = 4
 # Relative rounding of a distance is about eps / NEAR^(1/2) at the threshold: 3e-7 and 1e-13.
@@ -101,7 +101,7 @@ class Workspace(NamedTuple):
 
 
 def make_workspace(dtype, n_features):
-    """Memory for one thread.
+    """Allocate the memory of one thread.
 
     Parameters
     ----------
@@ -261,7 +261,7 @@ def fill_nearest_cluster(
     cluster,  # OUT (n_samples,) by position: the first cluster that has it
     stop,  # IN (1,) not 0: leave early
 ):
-    """The nearest other cluster of some samples, from their distances to all samples.
+    """Find the nearest other cluster of some samples, from their distances to all samples.
 
     Columns run through the clusters in turn, however small these are.
     """
@@ -359,7 +359,7 @@ def fill_squares_to_centers(
     block,  # OUT squares: (n_rows, n_clusters) |x - center|², off by rounding of |x - origin|² + |center - origin|²;
     # norms: (n_rows,) |x - origin|²; components: (n_rows, n_vectors) (x - origin)·vector
 ):
-    """Squared distances of a block of samples to all centers, and its components along some vectors, by products."""
+    """Compute squared distances from a block of samples to all centers, and components along vectors, by products."""
     middle = samples.origins[origin]
     tile = workspace.tile
     one, two = tile.dtype.type(1.0), tile.dtype.type(2.0)
@@ -391,7 +391,7 @@ def fill_components(
     components,  # OUT (n_rows, n_vectors) u·v for u = x - center
     squares,  # OUT (n_rows,) |u|²
 ):
-    """Components of a block of samples, relative to a center, along some vectors."""
+    """Compute the components of a block of samples, relative to a center, along some vectors."""
     tile = workspace.tile
     n_vectors = vectors.shape[0]
     right = Side(vectors, np.arange(n_vectors), np.zeros(vectors.shape[1], tile.dtype), tile.dtype.type(1.0))
@@ -416,7 +416,7 @@ def _multiply_tile(
     rows_packed,  # IN whether an earlier call has packed these very rows
     workspace,  # OUT tile: x·y; norms: |x|², |y|²
 ):
-    """Inner products of a block of samples with another, relative to an origin."""
+    """Compute the inner products of a block of samples with another, relative to an origin."""
     X = samples.X
     n_features = X.shape[1]
     if n_features <= DIRECT_FEATURES:
@@ -440,7 +440,7 @@ def _multiply_sides(
     rows_packed,  # IN whether an earlier call has packed these very rows
     workspace,  # OUT tile: x·y; norms: |x|², |y|²
 ):
-    """Inner products of two blocks of vectors."""
+    """Compute the inner products of two blocks of vectors."""
     n_features = left.data.shape[1]
     for start in range(0, n_features, SLAB):
         end = min(start + SLAB, n_features)
@@ -473,7 +473,7 @@ def _gather(
     gathered,  # OUT (>= end - start,)
 ):
     """Copy a chunk of a vector, relative to the center; returns its squared length."""
-    # Slices, not offsets: LLVM then knows that no index is negative, and vectorizes.
+    # Slices, not offsets: LLVM can then infer that no index is negative, and vectorizes.
     row = side.data[side.indices[i], start:end]
     center = side.center[start:end]
     scale = side.scale
@@ -493,7 +493,7 @@ def _prefetch_rows(
     start,  # IN first feature
     end,  # IN one past the last feature
 ):
-    """Ask for chunks of vectors that are read soon: they lie anywhere in the memory, and no hardware foresees them."""
+    """Prefetch chunks of vectors that are read soon: they lie anywhere in the memory, and no hardware foresees them."""
     for i in range(first, min(last, len(side.indices))):
         row = side.data[side.indices[i], start:end]
         for f in range(0, end - start, _LINE // row.itemsize):
@@ -555,7 +555,7 @@ def _padded(
     n,  # IN scalar
     unit,  # IN scalar
 ):
-    """The least multiple of the unit that is n or more."""
+    """Return the least multiple of the unit that is n or more."""
     return -(-n // unit) * unit
 
 
@@ -567,7 +567,7 @@ def _add_products_tile(
     n_features,  # IN features packed
     fresh,  # IN whether the tile is to be overwritten, not added to
 ):
-    """Inner products of packed rows and columns, in micro blocks."""
+    """Add the inner products of packed rows and columns, in micro blocks."""
     tile = workspace.tile
     lanes = workspace.strip.shape[0]
     width = _MICRO_VECTORS * lanes
@@ -599,7 +599,7 @@ def _subtract_tile(
     columns,  # IN (<= COLUMNS,) samples
     workspace,  # OUT tile: -|x - y|² / 2; norms: 0
 ):
-    """What :func:`_multiply_tile` leaves, but by differences, for samples of few features."""
+    """Compute the results of :func:`_multiply_tile` by differences, for samples of few features."""
     X = samples.X
     n_features = X.shape[1]
     n_columns = len(columns)
@@ -666,7 +666,7 @@ def _distance(
     j,  # IN sample
     scale,  # IN scalar, of the type to compute in
 ):
-    """|x_i - x_j| by differences."""
+    """Return |x_i - x_j| by differences."""
     total = scale - scale  # a zero of the type to compute in
     for f in range(X.shape[1]):
         difference = X[i, f] * scale - X[j, f] * scale
@@ -746,7 +746,7 @@ def _add_runs(
 
 
 def _emit_add_products(builder, element, lanes, rows, panel, depth, tile):
-    """LLVM: tile[r, c] += Σ_f rows[r, f] · panel[f, c], with all sums in vector registers.
+    """Emit tile[r, c] += Σ_f rows[r, f] · panel[f, c] in LLVM, with all sums in vector registers.
 
     numba's loop vectorizer keeps sums in memory; only vector types make LLVM keep a block of them in registers.
     LLVM splits vectors that are wider than the machine's, so any lane count is right everywhere.
@@ -810,7 +810,7 @@ def _emit_add_products(builder, element, lanes, rows, panel, depth, tile):
 
 
 def _emit_transpose(builder, element, lanes, strip, stride, panel):
-    """LLVM: panel[f, k] = strip[k, f] for a square of one vector by one vector.
+    """Emit panel[f, k] = strip[k, f] in LLVM, for a square of one vector by one vector.
 
     Interleaving the upper half of the vectors with the lower half, log2(lanes) times, transposes the square.
     (Left to itself, LLVM scatters: 1 ns an element instead of 0.1.)
@@ -841,7 +841,7 @@ def _emit_transpose(builder, element, lanes, strip, stride, panel):
 if config.DISABLE_JIT:
 
     def _add_products(rows, row_at, panel, column_at, depth, tile, tile_at):
-        """The same in NumPy, for runs without compilation."""
+        """Add products of a micro block in NumPy, for runs without compilation."""
         width = _MICRO_VECTORS * _VECTOR_BYTES // tile.itemsize
         i, f = divmod(row_at, _ROW_STRIDE)
         right = panel[column_at : column_at + depth * width].reshape(depth, width)
@@ -849,10 +849,10 @@ if config.DISABLE_JIT:
         tile[r : r + _MICRO_ROWS, c : c + width] += rows[i : i + _MICRO_ROWS, f : f + depth] @ right
 
     def _prefetch(row, f):
-        """Nothing: NumPy has no way to say it."""
+        """Do nothing: NumPy has no prefetch."""
 
     def _transpose(strip, f, panel, at):
-        """The same in NumPy, for runs without compilation."""
+        """Transpose a square in NumPy, for runs without compilation."""
         lanes = strip.shape[0]
         for k in range(lanes):
             panel[at + k * _MICRO_VECTORS * lanes :][:lanes] = strip[:, f + k]
@@ -887,7 +887,7 @@ else:
 
     @intrinsic
     def _prefetch(typing_context, row, f):
-        """Ask for the line of the cache that holds an entry."""
+        """Do nothing: NumPy has no prefetch."""
         signature = types.void(row, types.intp)
 
         def generate(context, builder, signature, arguments):

@@ -64,7 +64,7 @@ class Centers(NamedTuple):
 
 
 class Screen(NamedTuple):
-    """The same centers for dot products, padded to a multiple of 4.
+    """Centers for dot products, padded to a multiple of 4.
 
     Fields: ``origin`` (n_features,), subtracted from all; ``centers`` (n_padded, n_features); ``squares`` (n_padded,),
     their squared lengths; ``weights`` and ``constants`` (n_padded,) as in Centers. Padding is zero, and
@@ -79,7 +79,7 @@ class Screen(NamedTuple):
 
 
 class Nearest(NamedTuple):
-    """Where results go, an entry a row.
+    """Arrays for results, an entry a row.
 
     Fields: ``a`` (n_rows,) value for the row's own group; ``b`` (n_rows,) the smallest value for another group;
     ``neighbor`` (n_rows,) int32, the group that gives it, the first of those that tie.
@@ -96,7 +96,7 @@ def measure_lengths(
     members,  # IN (n_members,) rows to look at
     scale,  # OUT (n_rows,) 1 / length at members, 0 for a row of zeros
 ):
-    """Factors that bring rows to length 1."""
+    """Compute the factors that bring rows to length 1."""
     for i in members:
         squares = 0.0
         for j in range(X.shape[1]):
@@ -115,7 +115,7 @@ def measure_spreads(
     shift,  # OUT (n_rows,) mean over features at members
     scale,  # OUT (n_rows,) 1 / length of x - shift at members, 0 for a row whose entries are all equal
 ):
-    """Shifts and factors that bring rows to mean 0 and length 1."""
+    """Compute the shifts and factors that bring rows to mean 0 and length 1."""
     n_features = X.shape[1]
     for i in members:
         # Relative to its first entry a constant row is exactly 0, whatever the rounding of its mean.
@@ -148,7 +148,7 @@ def sum_offsets_pieces(
     totals,  # OUT (n_pieces, n_features) sum of z - origin over the piece
     squares,  # OUT (n_pieces,) sum of |z - origin|^2 over the piece
 ):
-    """First and second moments of pieces of groups, relative to each group's origin; rows of scale 0 are left out."""
+    """Sum first and second moments of pieces of groups, relative to each group's origin, without rows of scale 0."""
     for piece in range(len(groups)):
         totals[piece] = 0.0
         squares[piece] = 0.0
@@ -169,7 +169,7 @@ def find_nearest_rows(
     nearest,  # OUT Nearest
     stop,  # IN (1,) not 0: leave early
 ):
-    """Value of every row for its own group, and the smallest for another one."""
+    """Find the value of every row for its own group, and the smallest for another one."""
     n_rows, n_features = rows.X.shape
     n_block = min(max(_PACKED_BYTES // (32 * n_features) * 4, 4), 64)
     packed = np.zeros((n_block, n_features))
@@ -210,7 +210,7 @@ def multiply_rows(
     centers,  # IN (n_padded, n_features), n_padded a multiple of 4
     products,  # OUT (n_block, n_padded)
 ):
-    """Dot product of every row with every center.
+    """Multiply every row with every center.
 
     Sixteen sums at once, along the features: they stay in registers, and eight loads feed sixteen
     multiply-adds. Measured in float64 with AVX-512, one core: 100-120 GFLOP/s, where strips of centers that lie
@@ -269,7 +269,7 @@ def choose_nearest(
     lengths,  # IN (at least n_block,) squared lengths
     nearest,  # OUT Nearest, entries of the block
 ):
-    """Values of a block of rows: of all centers whose bounds leave them a chance, computed from differences."""
+    """Find the values of a block of rows, from differences to all centers that bounds cannot exclude."""
     X, origins, offsets = rows.X, centers.origins, centers.offsets
     bounds = np.empty((2, products.shape[1]))
     for r in range(len(groups)):
@@ -322,7 +322,7 @@ def _difference(x, shift, scale, origin):
 
 @njit(**_FLAGS)
 def _careful_inverse_length(row, shift):
-    """1 / length of ``row - shift`` where squares overflow or vanish; 0 if there is no length to speak of."""
+    """Return 1 / length of ``row - shift`` where squares overflow or vanish; 0 if the length is 0."""
     largest = 0.0
     for j in range(len(row)):
         largest = max(largest, abs(np.float64(row[j]) - shift))

@@ -17,7 +17,7 @@ from numba import njit
 
 _FLAGS = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract"}}
 
-# So many steps of a walk are summed from zero before they join what lies behind: rounding then grows with
+# Steps of a walk that are summed from zero before they are added to the sum of earlier ones: rounding then grows with
 # n / 1024 + 1024 instead of n.
 _STRETCH = 1024
 

@@ -1,4 +1,4 @@
-"""Moments of the members of a cluster: what the bounds on mean distances are made of.
+"""Moments of the members of a cluster, from which mean distances are bounded.
 
 All sums run in float64. Differences from a center are taken before anything is squared, so that data far from
 0 lose no digits.
@@ -100,9 +100,9 @@ def add_covariance_products(
 def orthonormalize_rows(
     vectors,  # INOUT (n_vectors, n_features)
 ):
-    """Gram-Schmidt, twice over: rows become orthonormal, or 0 where they depend on the ones before.
+    """Make rows orthonormal by Gram-Schmidt, twice over; rows that depend on earlier ones become 0.
 
-    Not LAPACK's QR: the threads of a BLAS spin for 0.1 s after a call, on the cores that the tiles want next.
+    Not by LAPACK's QR: the threads of a BLAS spin for 0.1 s after a call, on the cores that the tiles need next.
     """
     n_features = vectors.shape[1]
     for v in range(vectors.shape[0]):
@@ -133,7 +133,7 @@ def fill_inner_products(
     right,  # IN (n_right, n_features)
     products,  # OUT (n_left, n_right)
 ):
-    """Inner products of the rows of two small matrices."""
+    """Compute the inner products of the rows of two small matrices."""
     for v in range(left.shape[0]):
         for w in range(right.shape[0]):
             total = 0.0
@@ -148,7 +148,7 @@ def combine_rows(
     vectors,  # IN (n_vectors, n_features)
     combinations,  # OUT (n_combinations, n_features)
 ):
-    """Linear combinations of the rows of a small matrix."""
+    """Compute linear combinations of the rows of a small matrix."""
     for c in range(weights.shape[0]):
         for f in range(vectors.shape[1]):
             combinations[c, f] = 0.0
@@ -162,7 +162,7 @@ def diagonalize(
     matrix,  # INOUT (n, n) symmetric; becomes diagonal to 1e-12 of its norm
     vectors,  # OUT (n, n) eigenvectors as rows, in the order of the diagonal
 ):
-    """Eigenvalues and eigenvectors of a small symmetric matrix, by Jacobi's rotations.
+    """Compute eigenvalues and eigenvectors of a small symmetric matrix, by Jacobi's rotations.
 
     Not LAPACK's, for the same reason as in orthonormalize_rows.
     """
@@ -195,7 +195,7 @@ def _rotate(
     i,  # IN row
     j,  # IN column; matrix[i, j] becomes 0
 ):
-    """One rotation of Jacobi's method."""
+    """Apply one rotation of Jacobi's method."""
     if matrix[i, j] == 0.0:
         return
     slope = (matrix[j, j] - matrix[i, i]) / (2.0 * matrix[i, j])

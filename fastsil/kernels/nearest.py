@@ -20,7 +20,7 @@ def keep_nearest(
     b,  # OUT (n_rows,) smallest mean over another group, if smaller than what stands there
     neighbor,  # OUT (n_rows,) int32, the group that gives it; negative while there is none
 ):
-    """Take what a range of groups contributes to the two mean distances of every row; samples lie side by side."""
+    """Update the two mean distances of every row with the sums of a range of groups; samples lie side by side."""
     for c in range(len(sums)):
         group = first + c
         size = sizes[group]

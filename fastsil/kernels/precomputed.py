@@ -165,7 +165,7 @@ def sum_rows_sparse(
 
 
 def _emit_add_square(builder, widened, stride, rows, groups, sums, lowest):
-    """LLVM: sums[groups[j]] += column j of a square of distances, and the smallest of each column's lane.
+    """Emit sums[groups[j]] += column j of a square of distances in LLVM, and the smallest of each column's lane.
 
     Interleaving the upper half of the vectors with the lower half, three times, transposes the square: a third of the
     instructions that eight scalar sums take.
@@ -205,7 +205,7 @@ def _emit_add_square(builder, widened, stride, rows, groups, sums, lowest):
 if config.DISABLE_JIT:
 
     def _add_square(rows, j, groups, sums, lowest):
-        """The same in NumPy, for runs without compilation."""
+        """Add a square in NumPy, for runs without compilation."""
         square = rows[:, j : j + ROWS].astype(np.float64)
         for k in range(ROWS):
             sums[groups[j + k]] += square[:, k]
@@ -214,7 +214,7 @@ if config.DISABLE_JIT:
 else:
 
     def _widened(builder, element, kind, pointer):
-        """LLVM: a vector of distances of any type, as float64."""
+        """Emit a vector of distances of any type as float64 in LLVM."""
         loaded = builder.load(builder.bitcast(pointer, ir.VectorType(element, ROWS).as_pointer()))
         loaded.align = kind.bitwidth // 8
         vector = ir.VectorType(ir.DoubleType(), ROWS)

@@ -18,9 +18,9 @@ _FLAGS = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"co
 
 # Samples of a strip: its products stay in the first cache, and looking a feature up is shared by many samples.
 STRIP = 4096
-# Lists are filled up to a multiple of this with a value of 0 for nobody: short loops that end as expected.
+# Lists are filled up to a multiple of this with values of 0: short loops that end as expected.
 _PADDED, _FIRST, _SECOND, _THIRD = np.uintp(4), np.uintp(1), np.uintp(2), np.uintp(3)
-# A feature is a dense row if more than one in so many samples of the strip has it.
+# A feature is a dense row if more than one in this number of samples of the strip has it.
 _DENSE_SHARE = 6
 # A squared distance below this part of |x|² + |y|² has lost digits.
 _CANCELLED = 2.0**-12
@@ -81,7 +81,7 @@ def add_distances_sparse(
 
 @njit(**_FLAGS)
 def _turn(rows, strip, width, slots):
-    """A strip by feature.
+    """Transpose a strip: from sparse rows to features.
 
     Returns the features that occur, whose numbers among them are left in the slots; the dense row of each, or -1; where
     the list of each begins; samples and values of the lists; the dense rows.
@@ -139,7 +139,7 @@ def _look_up(rows, i, slots, dense, begins, places, factors):
 
 @njit(**_FLAGS)
 def _multiply_dense(panel, places, factors, n_dense, width, products):
-    """Products with the dense rows, four of them in one go, in place of what stands there."""
+    """Overwrite the products with those of the dense rows, four rows at a time."""
     for j in range(width):
         products[j] = 0.0
     whole = n_dense - n_dense % 4
@@ -190,7 +190,7 @@ def _take_roots(rows, i, strip, width, products):
 
 @njit(**_FLAGS)
 def _distance(rows, i, j):
-    """Distance of two rows from the differences of their entries."""
+    """Return the distance of two rows from the differences of their entries."""
     at, end = rows.bounds[i], rows.bounds[i + 1]
     other, other_end = rows.bounds[j], rows.bounds[j + 1]
     total = 0.0
@@ -210,7 +210,7 @@ def _distance(rows, i, j):
 
 @njit(**_FLAGS)
 def _cut(codes, start, width, cuts):
-    """Where runs of one cluster begin and end; their number."""
+    """Find where runs of one cluster begin and end; return their number."""
     n_runs = 0
     cuts[0] = 0
     for j in range(1, width + 1):

@@ -1,1 +1,1 @@
-"""Records as tables, sentences and pictures; knows no other package of ours."""
+"""Records as tables, sentences and pictures; imports no other package of fastsil."""

@@ -1,6 +1,6 @@
-"""Results in words: the usual reading of a mean silhouette, cells of tables, sentences.
+"""Records as cells and columns of tables, in plain text and in HTML.
 
-Knows plain records and arrays only; who prints them, and where, is not its business.
+It takes plain records and arrays; printing is up to its callers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Column:
 
 
 def sweep_columns(results: Mapping[str, NDArray[Any]]) -> list[Column]:
-    """Columns for reading of a sweep's results.
+    """Return a sweep's results as columns for readers.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def sweep_columns(results: Mapping[str, NDArray[Any]]) -> list[Column]:
 
 
 def _null_columns(results: Mapping[str, NDArray[Any]]) -> list[Column]:
-    """How high data without clusters score, if that is known."""
+    """Return columns of the scores of data without clusters, if they were computed."""
     if not np.isfinite(results.get("null_mean", np.nan)).any():
         return []
     z = tuple(f"{value:+.1f}" if np.isfinite(value) else "-" for value in results["null_z"])
@@ -63,14 +63,14 @@ def _null_columns(results: Mapping[str, NDArray[Any]]) -> list[Column]:
 
 
 def _stability_columns(results: Mapping[str, NDArray[Any]]) -> list[Column]:
-    """How well clusterings of parts of the data agree, if that is known."""
+    """Return columns of the agreement of clusterings of parts of the data, if it was computed."""
     if not np.isfinite(results.get("stability", np.nan)).any():
         return []
     return [Column("stability", tuple(f"{value:.2f}" if np.isfinite(value) else "-" for value in results["stability"]))]
 
 
 def side_by_side(tables: Mapping[str, Mapping[str, NDArray[Any]]]) -> list[Column]:
-    """Columns for reading of the mean silhouettes of several sweeps of the same k, one beside the other.
+    """Return the mean silhouettes of several sweeps of equal k as columns for readers, one column a sweep.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def side_by_side(tables: Mapping[str, Mapping[str, NDArray[Any]]]) -> list[Colum
 
 
 def geometry_columns(sweeps: Sequence[Any]) -> list[Column]:
-    """Columns for reading of what sweeps in several geometries found.
+    """Return the findings of sweeps in several geometries as columns for readers.
 
     Parameters
     ----------
@@ -114,7 +114,9 @@ def geometry_columns(sweeps: Sequence[Any]) -> list[Column]:
 
 
 def cluster_columns(clusters: Any) -> list[Column]:
-    """Columns for reading of a table of clusters (attributes as :class:`fastsil.scoring.profile.ClusterTable` has)."""
+    """Return a table of clusters as columns for readers (attributes as :class:`fastsil.scoring.profile.ClusterTable`
+    has).
+    """
     everywhere = np.ones(len(clusters.size), dtype=bool)
     return [
         Column("cluster", tuple(f"{label}" for label in clusters.label)),
@@ -128,7 +130,7 @@ def cluster_columns(clusters: Any) -> list[Column]:
 
 
 def estimate_columns(clusters: Any) -> list[Column]:
-    """Columns for reading of a table of estimates (attributes as ``ClusterEstimates`` has)."""
+    """Return a table of estimates as columns for readers (attributes as ``ClusterEstimates`` has)."""
     return [
         Column("cluster", tuple(f"{label}" for label in clusters.label)),
         Column("samples", tuple(map(_count, clusters.size, np.ones(len(clusters.size), dtype=bool)))),
@@ -139,7 +141,7 @@ def estimate_columns(clusters: Any) -> list[Column]:
 
 
 def html_table(columns: Sequence[Column]) -> str:
-    """Columns as a table of HTML; whatever the cells hold shows as text.
+    """Return columns as a table of HTML, with all cells escaped.
 
     Examples
     --------
@@ -153,7 +155,7 @@ def html_table(columns: Sequence[Column]) -> str:
 
 
 def _number(value: float) -> str:
-    """Four digits, or all digits before the point."""
+    """Format a number with four digits, or with all digits before the point."""
     if not np.isfinite(value):
         return "-"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

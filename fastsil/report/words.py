@@ -13,7 +13,7 @@ _MANY_FEATURES = 20
 
 @dataclass(frozen=True)
 class Reading:
-    """What a mean silhouette usually means.
+    """The usual meaning of a range of mean silhouettes.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ _READINGS = (
 
 
 def read_score(score: float) -> Reading:
-    """Reading of a mean silhouette by Kaufman and Rousseeuw's table.
+    """Return the reading of a mean silhouette by Kaufman and Rousseeuw's table.
 
     Parameters
     ----------
@@ -59,18 +59,18 @@ def read_score(score: float) -> Reading:
 
 
 def readings() -> tuple[Reading, ...]:
-    """Kaufman and Rousseeuw's table, the strongest structure first."""
+    """Return Kaufman and Rousseeuw's table, the strongest structure first."""
     return tuple(reading for _, reading in _READINGS)
 
 
 def format_score(score: float) -> str:
-    """How good a mean silhouette is, by the usual table."""
+    """Describe a mean silhouette by the usual table."""
     reading = read_score(score)
     return f"By Kaufman and Rousseeuw's table that is {reading.words} ({reading.bounds})."
 
 
 def format_counts(n_negative: int, n_samples: int) -> str:
-    """How many samples lie nearer to another cluster."""
+    """Describe the number of samples that lie nearer to another cluster."""
     share = f"{n_negative / n_samples:.1%}"
     return (
         f"{n_negative:,} of {n_samples:,} samples ({share}) lie nearer, on average, to another cluster than their own."
@@ -78,7 +78,7 @@ def format_counts(n_negative: int, n_samples: int) -> str:
 
 
 def warn_of_many_features(score: float, n_features: int) -> str:
-    """A warning against reading a low score too strictly; empty where it does not apply."""
+    """Return a warning against reading a low score too strictly; empty where it does not apply."""
     if score > 0.5 or n_features < _MANY_FEATURES:
         return ""
     return (
@@ -88,7 +88,7 @@ def warn_of_many_features(score: float, n_features: int) -> str:
 
 
 def format_distinguishable(one: float, other: float) -> tuple[str, str]:
-    """Two scores with three decimals, or with as many more as make them differ; six at most.
+    """Format two scores with three decimals, or with as many more, six at most, as make them differ.
 
     Examples
     --------
@@ -103,7 +103,7 @@ def format_distinguishable(one: float, other: float) -> tuple[str, str]:
 
 
 def join_words(words: Sequence[str]) -> str:
-    """Words with commas, and "and" before the last.
+    """Join words with commas, and "and" before the last.
 
     Examples
     --------

@@ -1,1 +1,1 @@
-"""What runs everywhere: threads, progress, memory, first imports, atomic files, names of scikit-learn."""
+"""Threads, progress, memory, first imports, atomic files, and private names of scikit-learn."""

@@ -1,4 +1,4 @@
-"""Results: written beside their place first and then moved there, so that nobody meets half a file."""
+"""Files of results, written under a temporary name and then moved into place: no reader finds half a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 @contextlib.contextmanager
 def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
-    """A place to write to that becomes ``path`` when the block ends well, and vanishes when it does not.
+    """Yield a path to write to; move it to ``path`` when the block ends well, else delete it.
 
     ``durable``: on the disk before it becomes ``path``, so that no crash of the machine leaves an empty file there.
     """
@@ -41,7 +41,7 @@ def write_csv(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
 
 
 def write_columns(stem: Path, columns: Mapping[str, NDArray[Any]]) -> Path:
-    """Write columns of equal length as ``stem.parquet``, or as ``stem.npz`` without pyarrow; say which."""
+    """Write columns of equal length as ``stem.parquet``, or as ``stem.npz`` without pyarrow; return the path."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq

@@ -1,18 +1,18 @@
-"""First imports: on demand, whole, by one thread at a time, and neither cut short by Ctrl-C nor by a fork.
+"""First imports: on demand, complete, by one thread at a time, and interrupted neither by Ctrl-C nor by a fork.
 
 A child has only the thread that forked. A lock that another thread of the parent held stays locked in it for ever, so
 a fork waits until nobody holds these: it comes before or after a first import or a compilation,
 never in the middle.
 
-Ctrl-C waits too: what it cuts short there cannot be made good in the same process. Modules of a half imported package
-stay while the package is made anew without them; what numba knows of types is taken from its lists and never arrives;
-and every later call fails.
+Ctrl-C is delayed too, because an interrupted import cannot be repaired in the same process. Modules of a half imported
+package stay in ``sys.modules`` while the package is imported again without them; numba takes the registrations of its
+types from lists that the second import finds empty; every later call then fails.
 """
 
 from __future__ import annotations
 
-# Threads of pools and logging take locks of their own before a fork. The last to be registered is asked first, which
-# must be this module: who holds a lock of these rooms may want one of theirs.
+# Threads of pools and logging take locks of their own before a fork. The hook registered last runs first, which must be
+# that of this module: a thread that holds a lock of this module may need one of theirs.
 import concurrent.futures.thread  # noqa: F401
 import contextlib
 import gc
@@ -33,7 +33,10 @@ _HELD: list[Any] = []
 
 
 def make_fork_safe_lock() -> Any:
-    """A lock that is free in a forked child. Whoever holds one may wait for one that was made before it."""
+    """Make a lock that is free in a forked child.
+
+    A thread that holds one may only wait for locks that were made earlier.
+    """
     _LOCKS.append(threading.RLock())
     return _LOCKS[-1]
 
@@ -52,7 +55,7 @@ def _free_all() -> None:
 
 
 def _compiler_locks() -> list[Any]:
-    """numba's, once numba is loaded."""
+    """Return the locks of numba's compiler; an empty list until numba is loaded."""
     lock = getattr(sys.modules.get("numba.core.compiler_lock"), "global_compiler_lock", None)
     return [] if lock is None else [lock]
 
@@ -62,7 +65,9 @@ if hasattr(os, "register_at_fork"):
 
 
 def import_on_first_use(module: str) -> Any:
-    """A module of ours, imported on first use: compiled kernels take as long as all of scikit-learn's metrics."""
+    """Return a proxy of one of fastsil's modules that imports it on first use: compiled kernels take as long to import
+    as all of scikit-learn's metrics.
+    """
     with LOADING:
         if module in sys.modules:
             return sys.modules[module]
@@ -72,7 +77,7 @@ def import_on_first_use(module: str) -> Any:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Ctrl-C takes effect after the block, and no garbage is collected within it."""
+    """Delay Ctrl-C until the block has ended, and collect no garbage within it."""
     with _delay_interrupts(), _pause_collector():
         yield
 

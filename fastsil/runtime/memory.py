@@ -1,7 +1,7 @@
-"""How much memory is to be had, asked before much is taken.
+"""Available memory, checked before much is taken.
 
-Most systems promise memory that they do not have, and end the process when it is used: minutes into a run, without a
-word. What would not fit is refused here first.
+Most systems promise memory that they do not have and end the process, without a message, when it is used: minutes into
+a run. A request that does not fit is refused here first.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-# Too little to ask for.
+# Requests below this are not checked.
 _SMALL = 64 << 20
 
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -18,7 +18,7 @@ _GROUPS_OF_PROCESS = Path("/proc/self/cgroup")
 
 
 def require(n_bytes: float, what: str, advice: str) -> None:
-    """Raise a MemoryError if so many bytes are not to be had.
+    """Raise a MemoryError if ``n_bytes`` are not available.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def require(n_bytes: float, what: str, advice: str) -> None:
     Raises
     ------
     MemoryError
-        With the bytes asked for and the bytes that there are.
+        With the bytes requested and the bytes available.
 
     Examples
     --------
@@ -52,10 +52,11 @@ def require(n_bytes: float, what: str, advice: str) -> None:
 
 
 def available_bytes() -> int | None:
-    """Bytes that this process can still take without swapping; None where the system does not tell.
+    """Return the number of bytes that this process can still take without swapping; None where the system does not
+    report it.
 
-    What is free in the machine, in the control groups around the process (containers, batch jobs), and under its limit
-    of address space.
+    It is the least of three figures: free memory of the machine, of the control groups around the process (containers,
+    batch jobs), and under its limit of address space.
     """
     limits = [*_free_in_machine(), *_free_in_groups(), *_free_addresses()]
     return max(0, min(limits)) if limits else None

@@ -8,21 +8,21 @@ import threading
 from collections.abc import Callable, Iterator
 
 ProgressCallback = Callable[[float], None]
-"""Told the share (0 to 1) of the whole work that has just been finished."""
+"""Called with the share (0 to 1) of the whole work that has just been finished."""
 
 
 def ignore_progress(share: float) -> None:
-    """Report progress to nobody."""
+    """Ignore a report of progress."""
 
 
 def scale_progress(tick: ProgressCallback, share: float) -> ProgressCallback:
-    """Progress of a part of the work that is this share of the whole."""
+    """Return a callback for a part of the work, which reports to ``tick`` the given share of the whole."""
     return lambda done: tick(done * share)
 
 
 @contextlib.contextmanager
 def progress_bar(description: str, *, enabled: bool) -> Iterator[ProgressCallback]:
-    """A tqdm bar from 0 to 100 % on standard error, as a :data:`ProgressCallback`; silent if not enabled.
+    """Show a tqdm bar from 0 to 100 % on standard error; yield its :data:`ProgressCallback`, silent if not enabled.
 
     Raises
     ------

@@ -48,12 +48,13 @@ _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
 def available_if(check: Callable[[Any], bool]) -> Callable[[_Method], _Method]:
-    """scikit-learn's decorator of that name, which has no types, as one that keeps a method's type."""
+    """Wrap scikit-learn's decorator of the same name, which has no types, so that the method keeps its type."""
     return metaestimators.available_if(check)  # type: ignore[no-any-return]
 
 
 def find_code(function: Callable[..., Any]) -> CellType:
-    """The cell from which one of scikit-learn's public functions takes its body once it has checked the parameters.
+    """Return the closure cell that holds the body of a public function of scikit-learn, called after its checks of
+    parameters.
 
     Raises
     ------

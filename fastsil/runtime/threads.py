@@ -41,12 +41,12 @@ _ATTEMPTS = 16
 
 
 def resolve_n_jobs(n_jobs: int | None) -> int:
-    """Number of threads to use.
+    """Return the number of threads to use.
 
     Parameters
     ----------
     n_jobs : int or None
-        ``None``: what an enclosing ``joblib.parallel_config(n_jobs=...)`` says, else all cores that
+        ``None``: that of an enclosing ``joblib.parallel_config(n_jobs=...)``, else all cores that
         this process may use (CPU affinity, cgroup limits and ``OMP_NUM_THREADS`` respected, the
         last because process pools set it in their workers to share the cores out). Negative:
         counted from the number of cores, as in joblib (-1: all, -2: all but one).
@@ -78,7 +78,7 @@ def _default_threads() -> int:
 
 
 def enough_for_threads(n_jobs: int, work: float, least: float) -> int:
-    """``n_jobs``, or :data:`CALLING_THREAD` where there is less work than pays for threads."""
+    """Return ``n_jobs``, or :data:`CALLING_THREAD` where there is less work than pays for threads."""
     return n_jobs if work >= least else CALLING_THREAD
 
 
@@ -109,7 +109,7 @@ def run_tasks(
         Cost of each task in any common unit, for progress.
     n_jobs : int
         Number of threads. With :data:`CALLING_THREAD` the calling thread does all, deaf to Ctrl-C until a task ends;
-        with 1 it waits for another thread.
+        with 1 it joins another thread.
     tick : callable
         Called in the calling thread, a few times a second, with the share of the total cost finished since.
     after : sequence of sequences of int, optional
@@ -248,7 +248,9 @@ if hasattr(os, "register_at_fork"):
 
 
 def in_batches(n_items: int, *, n_jobs: int) -> list[range]:
-    """Equal runs of small items, so many that no thread is left waiting for long, so few that handing out is cheap."""
+    """Cut small items into runs of equal length: enough for an even load on all threads, few enough for cheap
+    scheduling.
+    """
     step = max(1, n_items // (_BATCHES_PER_THREAD * max(1, n_jobs)))
     return [range(low, min(low + step, n_items)) for low in range(0, n_items, step)]
 

@@ -1,6 +1,6 @@
-"""All checks of user input, once, at the public functions. Below them arrays are right.
+"""All checks of user input, once, in the public functions. The packages below rely on them.
 
-Errors have scikit-learn's types and say which argument, what came, what is wanted, what to do.
+Errors have scikit-learn's types and name the argument, the value that came, the value wanted, and the remedy.
 """
 
 from __future__ import annotations
@@ -77,6 +77,6 @@ def check_scored(
     rows = np.flatnonzero(kept)
     drawn = take_samples(X, rows, metric)
     if metric == "precomputed":
-        # Here, where rows have the numbers that the caller knows.
+        # Here, where rows have the caller's numbers.
         check_distances_between(X, rows, drawn)
     return drawn, partition, kept

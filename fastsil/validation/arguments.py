@@ -14,7 +14,9 @@ Metric = str | Callable[..., float]
 
 
 def check_metric(metric: Any) -> Metric:
-    """Return ``metric`` if scikit-learn knows it or it is callable; else suggest the nearest name."""
+    """Return ``metric`` if it is callable or a metric of scikit-learn; else raise an error that suggests the nearest
+    name.
+    """
     if callable(metric):
         return cast(Metric, metric)
     if isinstance(metric, str) and metric in VALID_METRICS:
@@ -27,7 +29,7 @@ def check_metric(metric: Any) -> Metric:
 
 
 def get_metric_name(metric: Metric) -> str:
-    """What a metric is called; of a callable, its own name."""
+    """Return the name of a metric; of a callable, its own name."""
     return metric if isinstance(metric, str) else getattr(metric, "__name__", "callable")
 
 

@@ -1,4 +1,4 @@
-"""Data: arrays and sparse matrices of samples, what of them is finite, and which of them is Dask's."""
+"""Checks of data: arrays and sparse matrices of samples, finite values, Dask arrays."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from fastsil.validation.arguments import Metric
 from fastsil.validation.arrays import is_sparse, result_dtype
 from fastsil.validation.distances import raise_not_finite
 
-# Rows checked for NaN and infinity at a time: small beside X, large beside the cost of a call.
+# Rows checked for NaN and infinity at a time: small compared with X, large compared with the cost of a call.
 _FINITE_CHUNK_BYTES = 4 << 20
 _CONVERTED_BYTES = 16 << 20
 
 
 def is_dask_array(X: Any) -> bool:
-    """Whether X is a Dask array, without importing Dask.
+    """Return whether X is a Dask array, without importing Dask.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def _check_room(X: NDArray[Any]) -> None:
 
 
 def check_finite(X: Any, *, first_row: int = 0) -> None:
-    """Raise a ValueError that says where, if X (an array or a CSR matrix) has a NaN or an infinity."""
+    """Raise a ValueError that gives row and column if X (an array or a CSR matrix) has a NaN or an infinity."""
     sparse = is_sparse(X)
     # In the order of memory: a mapped file in Fortran order would be read page by page for every block of rows.
     flipped = not sparse and X.flags.f_contiguous and not X.flags.c_contiguous
@@ -127,7 +127,7 @@ def check_finite(X: Any, *, first_row: int = 0) -> None:
 
 
 def take_samples(X: Any, rows: NDArray[np.intp], metric: Metric) -> Any:
-    """Some samples of checked data, copied; of distances, those between them."""
+    """Copy some samples of checked data; of distances, those between the samples."""
     if not is_sparse(X):
         require(
             float(len(rows)) * (len(rows) if metric == "precomputed" else X.shape[1]) * X.itemsize,

@@ -1,4 +1,4 @@
-"""Given distances: what scikit-learn takes for some, row by row."""
+"""Checks of given distances, row by row, by scikit-learn's rules."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def check_distances_between(X: Any, rows: NDArray[np.intp], drawn: Any) -> None:
 
 
 def check_distance_row(X: Any, row: int, *, of: NDArray[np.intp] | None = None) -> None:
-    """Raise a ValueError if a row of distances (an array or a CSR matrix) is not what scikit-learn takes.
+    """Raise a ValueError if a row of distances (an array or a CSR matrix) breaks scikit-learn's rules.
 
     Distances are finite and not negative. On the diagonal they are 0, up to 100 eps for floating-point types.
 
@@ -70,7 +70,7 @@ def check_distance_row(X: Any, row: int, *, of: NDArray[np.intp] | None = None) 
 
 
 def diagonal_tolerance(dtype: np.dtype[Any]) -> float:
-    """Largest absolute value on the diagonal of distances that counts as 0, which is scikit-learn's."""
+    """Return the largest absolute value on the diagonal of distances that counts as 0, which is scikit-learn's."""
     return 100 * float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
 
 

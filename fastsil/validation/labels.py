@@ -29,13 +29,15 @@ def check_labels(labels: Any, n_samples: int) -> Partition:
 
 
 def check_part_labels(labels: Any, n_samples: int, *, first_row: int = 0) -> Partition:
-    """As :func:`check_labels`, for a part of the data that begins at ``first_row`` and may be of one cluster."""
+    """Check labels as :func:`check_labels` does, for a part of the data that begins at ``first_row``; one cluster is
+    enough.
+    """
     classes, codes = _encode(_check_label_array(labels, n_samples, first_row))
     return partition_from_codes(classes, codes)
 
 
 def check_n_classes(n_classes: int, n_samples: int) -> None:
-    """Raise a ValueError if so many samples cannot have silhouettes with so many labels."""
+    """Raise a ValueError if ``n_samples`` samples with ``n_classes`` distinct labels cannot have silhouettes."""
     if not 1 < n_classes < n_samples:
         raise ValueError(
             f"Number of labels is {n_classes}. Valid values are 2 to n_samples - 1 (inclusive): a silhouette "
@@ -45,7 +47,7 @@ def check_n_classes(n_classes: int, n_samples: int) -> None:
 
 
 def check_labelings(labelings: Any, n_samples: int) -> list[Partition]:
-    """Return several labelings of the same samples as partitions.
+    """Return several labelings of one data set as partitions.
 
     Raises
     ------
@@ -100,8 +102,8 @@ def check_ignored(labels: Any, n_samples: int, ignore_label: Any) -> tuple[NDArr
 
 
 def have_another_label(labels: NDArray[Any], ignore_label: Any) -> NDArray[np.bool_]:
-    """Which samples have another label than ``ignore_label``."""
-    # As objects, since NumPy has no order for strings beside numbers.
+    """Mark the samples with another label than ``ignore_label``."""
+    # As objects, since NumPy cannot order strings and numbers together.
     comparable = labels if labels.dtype.kind in "iuf" and not isinstance(ignore_label, str) else labels.astype(object)
     return np.asarray(comparable != ignore_label, dtype=bool)
 
@@ -155,7 +157,7 @@ def _encode(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
         # np.unique sorts all labels; small integers, the usual case, are counted instead.
         low, high = int(labels.min()), int(labels.max())
         if high - low <= 2 * len(labels):
-            # In 64 bits, as int8 labels -128 and 127 are 255 apart; uint64 only after the subtraction.
+            # In 64 bits, as int8 labels -128 and 127 differ by 255; uint64 only after the subtraction.
             shifted = (labels - labels.min()) if labels.dtype.kind == "u" else labels.astype(np.int64) - low
             present = np.bincount(shifted.astype(np.intp, copy=False)) > 0
             codes = (np.cumsum(present) - 1)[shifted]

@@ -47,7 +47,7 @@ class Partition:
         return np.diff(self.offsets)
 
     def means(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """Mean of a value of each sample over the members of each cluster, of shape (n_clusters,)."""
+        """Return the mean of one value a sample over the members of each cluster, of shape (n_clusters,)."""
         return np.bincount(self.codes, weights=values, minlength=self.n_clusters) / self.sizes
 
 
@@ -64,11 +64,11 @@ def partition_from_codes(classes: NDArray[Any], codes: NDArray[np.integer[Any]])
     Raises
     ------
     ValueError
-        If there are more clusters than the codes of a partition can tell apart, 2**31 - 1.
+        If there are more clusters than a partition has codes, 2**31 - 1.
     """
     if len(classes) > np.iinfo(np.int32).max:
         raise ValueError(
-            f"labels has {len(classes):,} distinct values; at most {np.iinfo(np.int32).max:,} can be told apart."
+            f"labels has {len(classes):,} distinct values; at most {np.iinfo(np.int32).max:,} are supported."
         )
     clusters: NDArray[np.int32] = codes.astype(np.int32, copy=False)
     offsets = np.zeros(len(classes) + 1, dtype=np.intp)
@@ -78,9 +78,9 @@ def partition_from_codes(classes: NDArray[Any], codes: NDArray[np.integer[Any]])
 
 
 def sorted_by_cluster(clusters: NDArray[np.integer[Any]], n_clusters: int) -> NDArray[np.intp]:
-    """Indices that sort numbers of clusters, 0 to n_clusters - 1; of one cluster, in the order that they came in.
+    """Return the indices that sort cluster numbers, 0 to n_clusters - 1; those of one cluster stay in their order.
 
-    So rows of a cluster stay in memory order, which the engines read them in.
+    Rows of a cluster are thus read in the order of memory.
     """
     # NumPy sorts 16 bits in linear time.
     narrow = clusters.astype(np.uint16) if n_clusters <= 1 << 16 else clusters
@@ -90,14 +90,14 @@ def sorted_by_cluster(clusters: NDArray[np.integer[Any]], n_clusters: int) -> ND
 def find_group_minima(
     groups: NDArray[np.integer[Any]], values: NDArray[np.float64], n_groups: int
 ) -> NDArray[np.float64]:
-    """The least value of each group."""
+    """Return the least value of each group."""
     smallest = np.full(n_groups, np.inf)
     np.minimum.at(smallest, groups, values)
     return smallest
 
 
 def find_group_argmin(groups: NDArray[np.integer[Any]], values: NDArray[np.float64], n_groups: int) -> NDArray[np.intp]:
-    """For each group, the first index of its least value; every group occurs."""
+    """Return, for each group, the first index of its least value; every group occurs."""
     indices = np.flatnonzero(values == find_group_minima(groups, values, n_groups)[groups])
     first = np.empty(n_groups, dtype=np.intp)
     # Written from the last to the first, so that the first one stays.

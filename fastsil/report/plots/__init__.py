@@ -1,8 +1,8 @@
-"""Pictures: the silhouette plot, the distribution of silhouettes, the elbow, silhouettes and stability
-against k, several geometries side by side, a map.
+"""Pictures: the silhouette plot, the distribution of silhouettes, the elbow, silhouettes and stability against k,
+several geometries side by side, a map.
 
-Functions of arrays that draw into matplotlib Axes and return them; they never show and never save. Colors are
-of Okabe and Ito's set, which color-blind readers tell apart, and no picture says anything by color alone.
+Functions of arrays that draw into matplotlib Axes and return them; they never show and never save. Colors are of Okabe
+and Ito's set, which color-blind readers can distinguish, and no meaning rests on color alone.
 """
 
 from fastsil.report.plots.canvas import new_figure, save_picture

@@ -1,4 +1,4 @@
-"""What all pictures share: colors, where to draw, and how a figure becomes a file."""
+"""Parts that all pictures share: colors, Axes, and figures as files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NEEDS_MATPLOTLIB = "pictures need matplotlib; install it with: pip install 'fas
 
 
 def new_figure(width: float = 7.0, height: float = 4.2) -> Figure:
-    """A figure that no window knows: it needs no display, and pyplot does not keep it.
+    """Return a figure without a window: it needs no display, and pyplot holds no reference to it.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def save_picture(figure: Figure, path: Path | IO[bytes]) -> None:
 
 
 def pyplot() -> Any:
-    """matplotlib.pyplot, or an error that names the extra."""
+    """Return matplotlib.pyplot, or raise an error that names the extra."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -61,7 +61,7 @@ def pyplot() -> Any:
 
 
 def axes_for(ax: Axes | None, *, figsize: tuple[float, float]) -> Axes:
-    """The Axes given, or those of a new figure, without the two lines of the frame that carry no scale."""
+    """Return the Axes given, or those of a new figure, without the two lines of the frame that carry no scale."""
     if ax is None:
         axes: Axes = pyplot().subplots(figsize=figsize, layout="constrained")[1]
         ax = axes
@@ -70,12 +70,12 @@ def axes_for(ax: Axes | None, *, figsize: tuple[float, float]) -> Axes:
 
 
 def two_axes_for(axes: Any) -> Any:
-    """Two axes side by side, a new figure's if none are given."""
+    """Return two Axes side by side, those of a new figure if none are given."""
     return pyplot().subplots(1, 2, figsize=(13, 4.2), layout="constrained")[1] if axes is None else axes
 
 
 def finish_against_k(ax: Axes, n_clusters: NDArray[Any], *, place: LegendPlace = "best") -> None:
-    """What curves against k share: whole numbers below, faint lines across, and a legend."""
+    """Finish curves against k: whole numbers on the x axis, faint horizontal lines, and a legend."""
     from matplotlib.ticker import MaxNLocator
 
     ax.set_xlabel("number of clusters k")

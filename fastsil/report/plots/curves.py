@@ -118,7 +118,7 @@ def draw_scores(
     if macro_silhouette is not None:
         _draw_curve(ax, n_clusters, macro_silhouette, "s--", color=GREY, markersize=4, label="mean of cluster means")
     ax.axhline(0, color=INK, linewidth=0.8)
-    # Room above the curves for the legend.
+    # Space above the curves for the legend.
     low, high = ax.get_ylim()
     ax.set_ylim(low, high + _LEGEND_ROOM * (high - low))
     ax.set_ylabel("mean silhouette")
@@ -241,7 +241,7 @@ def draw_sweep_scores(
 
 
 def _draw_curve(ax: Axes, n_clusters: NDArray[Any], values: NDArray[Any], style: str, **look: Any) -> None:
-    """A line through the values that are there, over the gaps of those that are not."""
+    """Draw a line through the values that exist, across the gaps of those that do not."""
     there = np.isfinite(values)
     ax.plot(n_clusters[there], values[there], style, **look)
 

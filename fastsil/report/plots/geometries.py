@@ -46,7 +46,7 @@ def draw_geometries(tables: Tables, *, axes: Any = None) -> NDArray[Any]:
     Returns
     -------
     ndarray of two matplotlib Axes
-        Without null sets the second one says so.
+        Without null sets the second one has a note instead.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def draw_geometry_excess(tables: Tables, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     matplotlib Axes
-        It says so where there were no null sets.
+        A note takes its place where there were no null sets.
 
     Raises
     ------

@@ -102,7 +102,7 @@ def draw_silhouette_map(coordinates: NDArray[Any], silhouettes: NDArray[Any], *,
 
 
 def _dot_size(n_samples: int) -> float:
-    """Area of a dot in square points: small enough that a thousand do not hide each other."""
+    """Return the area of a dot in square points: small enough that a thousand do not hide each other."""
     return float(np.clip(12000 / max(n_samples, 1), 3, 30))
 
 

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 # samples would need seconds for.
 _MAX_BARS = 1000
 
-# More clusters than this leave no room for a word beside each.
+# More clusters than this leave no space for a label next to each.
 _MAX_NAMED = 30
 
 # Bars of a distribution on each side of 0 at most.
 _BINS_A_SIDE = 40
 
-# Gap between clusters, as a share of all samples; and of all gaps together, lest many leave no room for bars.
+# Gap between clusters, as a share of all samples; and of all gaps together, lest many leave no space for bars.
 _GAP = 0.012
 _ALL_GAPS = 0.3
 
@@ -136,12 +136,12 @@ def draw_distribution(silhouettes: NDArray[Any], *, score: float, ax: Axes | Non
 
 
 def height_for(n_clusters: int) -> float:
-    """Height in inches that a silhouette plot of so many clusters wants."""
+    """Return the height in inches of a silhouette plot of ``n_clusters`` clusters."""
     return float(np.clip(2.2 + 0.33 * n_clusters, 3.6, 11))
 
 
 def _draw_bars(ax: Axes, values: NDArray[Any], top: float, *, color: str) -> None:
-    """One cluster: bars from ``top`` downwards, longest first; negative ones in another color."""
+    """Draw one cluster: bars from ``top`` downwards, longest first; negative ones in another color."""
     edges = top + np.arange(len(values) + 1)
     if len(values) > _MAX_BARS:
         # Values are sorted, so equal steps through them keep the outline.
@@ -165,7 +165,7 @@ def _name_clusters(
     sizes: NDArray[Any],
     middles: Sequence[float],
 ) -> None:
-    """Label of each cluster on the left, its size and mean on the right; every so many if they are many."""
+    """Write the label of each cluster on the left, its size and mean on the right; of many clusters, only some."""
     every = -(-len(classes) // _MAX_NAMED)
     shown = range(0, len(classes), every)
     ax.set_yticks([middles[c] for c in shown], [str(classes[c]) for c in shown], parse_math=False)
