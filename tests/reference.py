@@ -173,8 +173,8 @@ def unit_rows(X):
 def covariance(X):
     """Covariance of the columns, n - 1 in the denominator."""
     X = np.asarray(X).astype(WIDE)
-    centerd = X - X.mean(axis=0)
-    return centerd.T @ centerd / (len(X) - 1)
+    centered = X - X.mean(axis=0)
+    return centered.T @ centered / (len(X) - 1)
 
 
 def inverse(matrix):

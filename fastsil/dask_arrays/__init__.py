@@ -1,12 +1,13 @@
-"""Dask arrays: the same silhouettes, block by block, on whatever scheduler Dask has.
+"""Dask arrays: silhouettes computed block by block, on any scheduler of Dask.
 
-Only ``graph``, ``arrays``, ``maps`` and ``sampled`` know Dask. The tasks are plain functions of blocks of rows and of
-what is known of the clusters; a task that is lost is run again by the scheduler, and gives the same.
+Only ``graph``, ``inputs``, ``metric_maps`` and ``selected_samples`` use Dask. The tasks are plain functions of blocks
+of rows and of summaries of the clusters; the scheduler runs a lost task again, with equal results.
 
 * ``linear``: metrics without pairs. Summaries of blocks are merged in a tree, then one task a block.
-* ``euclidean``: summaries, then shapes of clusters (``shapes``), then the clusters that each sample needs distances to,
-  then for every two blocks one task that adds to the sums of the first block's samples.
-* ``guesses``, ``sampled``: intervals of silhouettes without pairs, and exact ones of chosen samples, for estimates.
+* ``euclidean``: summaries, then shapes of clusters (``covariance_sketches``), then the clusters to
+  which each sample needs distances, then for every two blocks one task that adds to the sums of the first one's samples.
+* ``approximation``, ``selected_samples``: intervals of silhouettes without pairs, and exact silhouettes of chosen
+  samples, for estimates.
 * ``all_pairs``: any other metric, every pair of samples, by scikit-learn.
 """
 

@@ -41,7 +41,7 @@ def add_block(
 def combine_sums(
     sums: NDArray[np.float64], codes: NDArray[np.int32], summaries: ClusterSummaries, metric: Any
 ) -> SilhouetteTerms:
-    """Terms of the scored samples of a block, once the sums over all blocks are there."""
+    """Turn the sums over all blocks into terms of the scored samples of a block."""
     scored = np.flatnonzero(codes >= 0)
     a, b, neighbor = nearest_from_sums(sums[scored].T, codes[scored], summaries.sizes)
     name = metric if isinstance(metric, str) else "callable"

@@ -31,7 +31,7 @@ _ROOM = 1 + 1e-9
 
 
 def make_moment_table(shapes: CovarianceSketch, survey: Survey) -> MomentTable:
-    """What guesses need to know of the clusters."""
+    """Make the moments of clusters that guesses need."""
     sizes = survey.sizes
     directions, theta, rest = find_directions(shapes, sizes)
     n_features, n_vectors = directions.shape[2], directions.shape[1]
@@ -61,7 +61,7 @@ def make_moment_table(shapes: CovarianceSketch, survey: Survey) -> MomentTable:
 
 
 def approximate_block(X: Any, codes: NDArray[np.int32], survey: Survey, table: MomentTable) -> Approximation:
-    """Guesses and intervals of the mean distances of the scored rows of a block, in their order."""
+    """Compute guesses and intervals of the mean distances of the scored rows of a block, in their order."""
     scored = np.flatnonzero(codes >= 0)
     of_scored = codes[scored]
     data = gather(X, scored, survey.dtype)

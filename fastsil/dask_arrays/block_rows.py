@@ -1,4 +1,4 @@
-"""One block of rows inside a task: what came, as the engines want it."""
+"""One block of rows inside a task, from raw arrays to the engines' input."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def check_rows(X: Any, labels: Any, first_row: int, ignored: Ignored) -> ScoredR
 
 
 def scored_rows(X: Any, labels: Any, ignored: Ignored) -> Any:
-    """The rows of a checked block that are scored, as data for an engine."""
+    """Return the rows of a checked block that are scored, as data for an engine."""
     kept = _scored(labels, ignored)[1]
     rows = X if kept.all() else X[kept]
     dtype = result_dtype(X.dtype)
@@ -69,12 +69,12 @@ def scored_rows(X: Any, labels: Any, ignored: Ignored) -> Any:
 
 
 def gather(X: Any, rows: NDArray[np.intp], dtype: Any) -> NDArray[Any]:
-    """Some rows of a block as a dense array of a type."""
+    """Copy some rows of a block to a dense array of a type."""
     return np.ascontiguousarray(X[rows].toarray() if is_sparse(X) else X[rows], dtype=dtype)
 
 
 def members_by_cluster(codes: NDArray[np.int32], n_clusters: int) -> list[tuple[int, NDArray[np.intp]]]:
-    """The clusters that occur among some rows, each with its rows; rows of code -1 are in none."""
+    """Return the clusters that occur among some rows, each with its rows; rows of code -1 are in none."""
     shifted = codes + 1
     order = sorted_by_cluster(shifted, n_clusters + 1)
     edges = np.cumsum(np.bincount(shifted, minlength=n_clusters + 1))
@@ -96,7 +96,7 @@ def encode_rows(labels: Any, summaries: ClusterSummaries, ignored: Ignored) -> N
 
 
 def spread_rows(values: NDArray[Any], labels: Any, ignored: Ignored) -> NDArray[Any]:
-    """Values of the scored rows among all of a block; NaN for the others."""
+    """Scatter values of the scored rows to all rows of a block; NaN for the others."""
     kept = _scored(labels, ignored)[1]
     spread = np.full(len(kept), np.nan, dtype=values.dtype)
     spread[kept] = values

@@ -1,14 +1,14 @@
-"""Shapes of clusters from blocks: what the bounds on mean distances are made of, mergeable.
+"""Covariances of clusters as sketches of blocks that can be merged, for the bounds on mean distances.
 
 With u = x - μ for the members x of a cluster, blocks add up r² = |u|², r⁴ and the skew r²u. Of the scatter matrix
 S = Σ u uᵀ each block keeps a few rows B that stand for its leading directions, and a number m with
 
     BᵀB  <=  S  <=  BᵀB + m I    (as quadratic forms),
 
-since what is left out has no larger eigenvalue. Two such pairs are merged by stacking the rows, keeping the leading
+since the residual has no larger eigenvalue. Two such pairs are merged by stacking the rows, keeping the leading
 directions of the stack, and adding to both m the first eigenvalue that is dropped: the bound holds for every order
 of merges, while a block sends some rows instead of a matrix of n_features². So for every vector v, with θ the squared
-lengths of the rows of B, z the components of v along them and w what is left of v,
+lengths of the rows of B, z the components of v along them and w the residual of v,
 
     vᵀSv  <=  Σ (θ + m) z²  +  m |w|²,
 
@@ -67,7 +67,7 @@ class CovarianceSketch(NamedTuple):
 
 
 def sketch_rows(X: Any, codes: NDArray[np.int32], centers: Floats) -> CovarianceSketch:
-    """Shapes of the clusters of some samples, around the centers of all.
+    """Sketch the clusters of some samples, around the centers of all.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def sketch_rows(X: Any, codes: NDArray[np.int32], centers: Floats) -> Covariance
 
 
 def merge_shapes(parts: list[CovarianceSketch | None]) -> CovarianceSketch | None:
-    """Shapes of several blocks as those of all of them, in the order given."""
+    """Merge the sketches of several blocks, in the order given."""
     merged = None
     for part in parts:
         if part is not None:
@@ -107,7 +107,9 @@ def merge_shapes(parts: list[CovarianceSketch | None]) -> CovarianceSketch | Non
 
 
 def find_directions(shapes: CovarianceSketch, sizes: NDArray[np.intp]) -> tuple[Floats, Floats, Floats]:
-    """Unit vectors along B, (n_clusters, n_rows, n_features), and θ and m for covariances instead of scatters."""
+    """Compute unit vectors along B, (n_clusters, n_rows, n_features), and θ and m for covariances instead of
+    scatters.
+    """
     lengths2 = np.einsum("kvf,kvf->kv", shapes.rows, shapes.rows)
     missed = np.minimum(shapes.missed, np.maximum(shapes.squares - lengths2.sum(axis=1), 0.0))
     missed = missed + _EXACT * shapes.squares
@@ -116,7 +118,7 @@ def find_directions(shapes: CovarianceSketch, sizes: NDArray[np.intp]) -> tuple[
 
 
 def _leading_rows(u: Floats, n_rows: int) -> tuple[Floats, float]:
-    """Rows B and number m for the scatter of some vectors."""
+    """Compute rows B and number m for the scatter of some vectors."""
     if u.shape[1] <= _PIECE_MEMBERS:
         return _find_leading_of_scatter(u.T @ u, n_rows)
     rows, missed = np.zeros((n_rows, u.shape[1])), 0.0
@@ -135,7 +137,7 @@ def _find_leading_of_scatter(scatter: Floats, n_rows: int) -> tuple[Floats, floa
 
 
 def _find_leading_of_rows(rows: Floats, n_rows: int) -> tuple[Floats, Any]:
-    """The same for the scatter of given rows, of one cluster or of each of several."""
+    """Compute B and m for the scatter of given rows, of one cluster or of each of several."""
     values, vectors = np.linalg.eigh(rows @ rows.swapaxes(-1, -2))
     dropped = values[..., -n_rows - 1] if values.shape[-1] > n_rows else np.zeros(values.shape[:-1])
     leading = vectors[..., : -n_rows - 1 : -1].swapaxes(-1, -2) @ rows

@@ -36,7 +36,7 @@ class Extent(NamedTuple):
 
 
 class Survey(NamedTuple):
-    """What every task on samples needs to know of all of them.
+    """Facts about all samples that every task on some of them needs.
 
     Attributes
     ----------
@@ -82,14 +82,14 @@ def measure_block(X: Any, labels: Any, first_row: int, ignored: Ignored) -> Exte
 
 
 def merge_extents(parts: list[Extent | None]) -> Extent | None:
-    """Extents of several blocks as that of all of them."""
+    """Merge the extents of several blocks."""
     found = [part for part in parts if part is not None]
     summaries = merge_summaries([part.summaries for part in found])
     return None if summaries is None else Extent(summaries, max(part.largest for part in found))
 
 
 def make_survey(extent: Extent | None, dtype: np.dtype[Any], ignored: Ignored) -> Survey:
-    """The survey of all samples, whose type is ``dtype``.
+    """Make the survey of all samples, whose type is ``dtype``.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def make_survey(extent: Extent | None, dtype: np.dtype[Any], ignored: Ignored) -
 
 
 def sketch_block(X: Any, codes: NDArray[np.int32], survey: Survey) -> CovarianceSketch | None:
-    """Shapes of the clusters in a block."""
+    """Sketch the clusters in a block."""
     return sketch_rows(X, codes, survey.centers) if (codes >= 0).any() else None
 
 
@@ -174,7 +174,7 @@ def add_block(
 def combine_sums(
     sums: NDArray[np.float64], needed: Needed, codes: NDArray[np.int32], survey: Survey
 ) -> SilhouetteTerms:
-    """Terms of the scored samples of a block, in their order, once the sums over all blocks are there."""
+    """Turn the sums over all blocks into terms of the scored samples of a block, in their order."""
     own = needed.clusters == codes[needed.rows]
     scored = codes >= 0
     place = np.cumsum(scored) - 1  # of a row of the block among those that are scored

@@ -1,4 +1,4 @@
-"""What waits for what: tasks on blocks as a Dask graph. Nothing here looks at data.
+"""Tasks on blocks and their dependencies as a Dask graph, made without a look at the data.
 
 With B blocks: metrics without pairs take 3 B tasks and a tree of B / 7 merges; others take B² tasks for the pairs of
 blocks, Euclidean distance 6 B more.
@@ -47,7 +47,7 @@ class Scored(NamedTuple):
 def silhouettes_by_blocks(
     X: Any, labels: Any, metric: Metric, metric_params: dict[str, Any], ignore_label: Any = None
 ) -> Any:
-    """Silhouettes as a Dask array in the row chunks of X; nothing is computed.
+    """Return silhouettes as a Dask array in the row chunks of X, without computing anything.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def silhouettes_by_blocks(
 def score_by_blocks(
     X: Any, labels: Any, metric: Metric, metric_params: dict[str, Any], average: str, ignore_label: Any = None
 ) -> float:
-    """Mean silhouette; computed at once. Of each block, only a sum a cluster leaves its worker."""
+    """Compute the mean silhouette at once; of each block, only a sum a cluster leaves its worker."""
     scored = score_blocks(check_array(X), labels, metric, metric_params, ignore_label)
     totals = [
         delayed(_sum_clusters)(silhouettes, of_block, scored.summaries, scored.ignored)
@@ -93,7 +93,7 @@ def score_by_blocks(
 def draw_rows(
     X: Any, labels: Any, sample_size: int, random_state: Any, ignore_label: Any = None
 ) -> tuple[Any, NDArray[Any]]:
-    """Some rows of X and their labels, in memory, drawn as from an array of as many rows."""
+    """Draw some rows of X and their labels into memory, as they would be drawn from an array of equal length."""
     X = check_array(X)
     labels = check_label_array(labels, X)
     rows = np.arange(X.shape[0])
@@ -106,7 +106,7 @@ def draw_rows(
 
 
 def score_blocks(X: Any, labels: Any, metric: Metric, metric_params: dict[str, Any], ignore_label: Any) -> Scored:
-    """The graph for a metric, of a checked X."""
+    """Make the graph for a metric, of a checked X."""
     ignored = Ignored(ignore_label)
     labels = check_label_array(labels, X)
     X, metric, metric_params = as_euclidean_array(X, metric, metric_params, ignored)
@@ -121,7 +121,7 @@ def score_blocks(X: Any, labels: Any, metric: Metric, metric_params: dict[str, A
 def as_euclidean_array(
     X: Any, metric: Metric, metric_params: dict[str, Any], ignored: Ignored
 ) -> tuple[Any, Metric, dict[str, Any]]:
-    """X where its metric is ``"euclidean"``, if a linear map brings it there; else as it is."""
+    """Map X to where its metric is ``"euclidean"``, if a linear map does so; else return it unchanged."""
     given = {name: value for name, value in metric_params.items() if value is not None}
     if (metric in ("euclidean", "l2") and not given) or (metric == "minkowski" and given in ({}, {"p": 2})):
         return X, "euclidean", {}
@@ -149,7 +149,7 @@ class Shaped(NamedTuple):
 
 
 def shape_blocks(blocks: Blocks, ignored: Ignored) -> Shaped:
-    """What is known of clusters in Euclidean geometry; nothing is computed."""
+    """Survey and sketch the clusters in Euclidean geometry, without computing anything."""
     measure_block, sketch_block = delayed(euclidean.measure_block), delayed(euclidean.sketch_block)
     extents = [
         measure_block(X, labels, int(start), ignored)
@@ -193,10 +193,10 @@ def _codes(blocks: Blocks, summaries: Any, ignored: Ignored) -> list[Any]:
 def _sums_over_blocks(
     add_block: Callable[..., Any], of_rows: Sequence[tuple[Any, ...]], of_columns: Sequence[tuple[Any, ...]], known: Any
 ) -> list[Any]:
-    """For each block of rows a chain of ``add_block(sums, *of_rows[i], *of_columns[j], known)`` over all blocks j.
+    """Chain ``add_block(sums, *of_rows[i], *of_columns[j], known)`` over all blocks j, for each block of rows i.
 
-    A chain, so that one array of sums is alive a block of rows, and always added to in the same order. Each begins with
-    its own block and goes on with the next: at any time the blocks are asked for evenly.
+    In a chain, one array of sums is alive for each block of rows, and the order of additions is fixed. Each chain
+    begins with its own block and goes on with the next, so that the blocks are read evenly at any time.
     """
     # One layer of the graph for all of them: delayed() makes one a call, which takes a minute for 300 blocks.
     name, n_blocks = f"add_block-{uuid4().hex}", len(of_rows)
@@ -255,5 +255,5 @@ def _sum_clusters(
 
 
 def add_arrays(parts: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Sums of several blocks as those of all of them."""
+    """Add the sums of several blocks."""
     return np.asarray(np.sum(parts, axis=0))

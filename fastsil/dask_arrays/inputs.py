@@ -12,7 +12,7 @@ from fastsil.validation import check_labels
 
 
 class Blocks(NamedTuple):
-    """Data and labels in blocks of the same rows, none of them empty.
+    """Data and labels in blocks of equal rows, none of them empty.
 
     Attributes
     ----------
@@ -82,11 +82,11 @@ def check_label_array(labels: Any, X: Any) -> Any:
 
 
 def find_blocks(X: Any, labels: Any) -> Blocks:
-    """Checked data and labels as blocks."""
+    """Return checked data and labels as blocks."""
     sizes = np.array(X.chunks[0], dtype=np.intp)
     starts = np.cumsum(sizes) - sizes
     filled = np.flatnonzero(sizes)
-    # The keys of X stay: whoever computes X beside the silhouettes computes it once.
+    # The keys of X stay: X computed together with the silhouettes is computed once.
     of_X = X.to_delayed(optimize_graph=False)[:, 0]
     of_labels = labels.to_delayed(optimize_graph=False)
     return Blocks(list(of_X[filled]), list(of_labels[filled]), sizes[filled], starts[filled], X.dtype)

@@ -25,7 +25,7 @@ def summarize_block(
 
 
 def merge_summaries(parts: list[ClusterSummaries | None]) -> ClusterSummaries | None:
-    """Summaries of several blocks as those of all of them, in the order given."""
+    """Merge the summaries of several blocks, in the order given."""
     merged = None
     for part in parts:
         if part is not None:
@@ -34,7 +34,7 @@ def merge_summaries(parts: list[ClusterSummaries | None]) -> ClusterSummaries | 
 
 
 def check_summaries(summaries: ClusterSummaries | None, ignored: Ignored) -> ClusterSummaries:
-    """The summaries of all samples, if these can have silhouettes.
+    """Return the summaries of all samples; raise an error if these cannot have silhouettes.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def check_summaries(summaries: ClusterSummaries | None, ignored: Ignored) -> Clu
 def compute_block_terms(
     X: Any, labels: Any, summaries: ClusterSummaries, ignored: Ignored, metric: str
 ) -> SilhouetteTerms:
-    """Mean distances of the scored rows of a block."""
+    """Compute the mean distances of the scored rows of a block."""
     data = scored_rows(X, labels, ignored)
     codes = encode_rows(labels, summaries, ignored)
     return compute_row_terms(data, codes, summaries, n_jobs=1, metric=metric)

@@ -15,16 +15,16 @@ from fastsil.validation import check_finite
 
 
 class MapRecipe(NamedTuple):
-    """How a metric is made Euclidean.
+    """Recipe of a map to Euclidean distance.
 
     Attributes
     ----------
     params : tuple of str
-        Keywords that say how; without any, V is taken from the data.
+        Keywords of the metric that define it; without any, V is taken from the data.
     find : callable
         ``find(X, **keywords)``: the map, of which X gives no more than the number of features.
     spread : callable
-        V of centerd samples, but for the division by n - 1.
+        V of centered samples, but for the division by n - 1.
     """
 
     params: tuple[str, ...]
@@ -33,13 +33,13 @@ class MapRecipe(NamedTuple):
 
 
 LINEAR_MAPS = {
-    "mahalanobis": MapRecipe(("V", "VI"), mahalanobis_map, lambda centerd: centerd.T @ centerd),
-    "seuclidean": MapRecipe(("V",), seuclidean_map, lambda centerd: (centerd**2).sum(axis=0)),
+    "mahalanobis": MapRecipe(("V", "VI"), mahalanobis_map, lambda centered: centered.T @ centered),
+    "seuclidean": MapRecipe(("V",), seuclidean_map, lambda centered: (centered**2).sum(axis=0)),
 }
 
 
 def mapped_array(X: Any, metric: str, metric_params: dict[str, Any], *, some_ignored: bool) -> Any:
-    """X in float64 where Euclidean distances are those of the metric; nothing is computed.
+    """Map X to float64 where Euclidean distances are those of the metric, without computing anything.
 
     Raises
     ------
@@ -49,16 +49,16 @@ def mapped_array(X: Any, metric: str, metric_params: dict[str, Any], *, some_ign
     how = LINEAR_MAPS[metric]
     # Before they are averaged: a gap would be in every row of the result.
     samples = X.map_blocks(_check_block, dtype=X.dtype, meta=X._meta).astype(np.float64)
-    centerd = samples - samples.mean(axis=0)
+    centered = samples - samples.mean(axis=0)
     if not metric_params and some_ignored:
         raise ValueError(
             f"metric={metric!r} with ignore_label needs V= for a Dask array; take it from the other samples."
         )
-    given = metric_params or {"V": how.spread(centerd) / (X.shape[0] - 1)}
+    given = metric_params or {"V": how.spread(centered) / (X.shape[0] - 1)}
     n_features = X.shape[1]
     width = (n_features,) if metric == "seuclidean" else (n_features, n_features)
     W = da.from_delayed(delayed(how.find)(np.empty((0, n_features)), **given), shape=width, dtype=np.float64)
-    return centerd * W if metric == "seuclidean" else centerd @ W
+    return centered * W if metric == "seuclidean" else centered @ W
 
 
 def _check_block(block: Any, block_info: Any = None) -> Any:

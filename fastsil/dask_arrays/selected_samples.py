@@ -27,7 +27,7 @@ _ROWS_AT_A_TIME = 1 << 14
 
 
 class BlockRows:
-    """As :class:`~fastsil.engines.intervals.MomentRows`, on blocks. Moments of clusters stay where Dask keeps them.
+    """Rows of :class:`~fastsil.engines.intervals.MomentRows` on blocks; moments of clusters stay where Dask keeps them.
 
     Parameters
     ----------
@@ -80,9 +80,9 @@ class BlockRows:
         return self._compute_intervals(found)[self.partition.order]
 
     def exact(self, positions: NDArray[np.intp], tick: ProgressCallback = ignore_progress) -> NDArray[np.float64]:
-        """Silhouettes of some samples, given by ascending positions."""
+        """Compute the silhouettes of some samples, given by ascending positions."""
         of_scored = self.partition.order[positions]
-        # In the order of the rows, so that every block is asked once.
+        # In the order of the rows, so that every block is read once.
         by_row = np.argsort(of_scored)
         silhouettes = np.empty(len(positions))
         silhouettes[by_row] = self._to_silhouettes(self._compute(of_scored[by_row]), of_scored[by_row])
@@ -90,7 +90,7 @@ class BlockRows:
         return silhouettes
 
     def terms(self, refine_to: float | None) -> tuple[SilhouetteTerms, NDArray[np.float64]]:
-        """Guesses of all terms, and intervals of the silhouettes, by scored row.
+        """Compute guesses of all terms, and intervals of the silhouettes, by scored row.
 
         Samples whose interval is wider than ``refine_to`` are computed exactly.
         """
@@ -122,7 +122,7 @@ class BlockRows:
         return intervals_from(found, alone, self._dtype)
 
     def _compute(self, rows: NDArray[np.intp]) -> SilhouetteTerms:
-        """Exact terms of some scored rows, given in ascending order: they go to every block."""
+        """Compute the exact terms of some scored rows, given in ascending order: they go to every block."""
         codes = self.partition.codes[rows]
         drawn = self._X[self._scored[rows]].rechunk((len(rows), -1)).to_delayed(optimize_graph=False)[0, 0]
         needed = delayed(euclidean.find_needed)(drawn, codes, self._survey, self._table)
@@ -151,7 +151,8 @@ def terms_by_blocks(
     exact: bool = True,
     refine_to: float | None = None,
 ) -> tuple[SilhouetteTerms, NDArray[np.float64] | None, NDArray[Any]]:
-    """Terms of all scored samples, intervals of their silhouettes, and the labels of all samples, in memory.
+    """Compute the terms of all scored samples, intervals of their silhouettes, and the labels of all samples, in
+    memory.
 
     Parameters
     ----------

@@ -10,7 +10,8 @@ One module an engine, one entry point each, ``compute_terms(X, partition, *, n_j
 * ``precomputed``: given distances, read once;
 * ``reference``: any other metric, through scikit-learn's distances.
 
-``shared`` and ``precomputed`` have ``compute_terms_many`` as well: one pass for several partitions of the same samples.
+``euclidean.many_labelings`` and ``precomputed`` have ``compute_terms_many`` as well: one pass for several partitions of
+the same samples.
 
-Engines do not know each other, nor metrics' names beyond their own.
+An engine imports no other engine, and handles no metrics' names but its own.
 """

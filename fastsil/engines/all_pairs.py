@@ -19,7 +19,7 @@ from fastsil.kernels.nearest import keep_nearest
 from fastsil.runtime.progress import ProgressCallback, scale_progress
 from fastsil.validation.partition import Partition
 
-# Budget of the sums, and so many bytes a sample beyond, which is what lets a range have clusters where n is large.
+# Budget of the sums, and bytes a sample beyond it, so that a range has clusters where n is large.
 _BYTES = 48 << 20
 _BYTES_A_SAMPLE = 16
 
@@ -38,7 +38,7 @@ def compute_all_pairs_terms(
     tick: ProgressCallback,
     unit: float = 1.0,
 ) -> SilhouetteTerms:
-    """Mean distances of every sample, from the distances of all pairs.
+    """Compute the mean distances of every sample from the distances of all pairs.
 
     Parameters
     ----------
@@ -49,11 +49,11 @@ def compute_all_pairs_terms(
     piece_rows : int
         Samples of a piece.
     strategy : str
-        What ``work`` tells.
+        Strategy, for ``work``.
     n_jobs : int
         Number of threads; the result does not depend on it.
     tick : callable
-        Told shares of the work as they are finished.
+        Called with shares of the work as they are finished.
     unit : float
         What the sums are to be multiplied by.
     """

@@ -27,7 +27,7 @@ _ORDINARY_POWER = 8.0
 # Binary exponent of the largest sum of powers, below overflow.
 _TOP = 1000
 
-# Whole numbers that any type tells from their neighbors.
+# Whole numbers that differ from their neighbors in any type.
 _WHOLE = 1e6
 
 # Samples that are looked at together.
@@ -44,7 +44,7 @@ def compute_terms(
     p: float = 2.0,
     w: NDArray[np.float64] | None = None,
 ) -> SilhouetteTerms:
-    """Mean distances of every sample, exactly.
+    """Compute the mean distances of every sample, exactly.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def compute_terms(
     n_jobs : int
         Number of threads; the result does not depend on it.
     tick : callable
-        Told shares of the work as they are finished.
+        Called with shares of the work as they are finished.
     p : float, default=2.0
         Power of a Minkowski distance, positive and finite.
     w : ndarray of shape (n_features,), float64, optional
@@ -96,7 +96,7 @@ def compute_terms(
 
 
 def _choose_loop(metric: str, X: NDArray[Any], p: float, w: NDArray[np.float64] | None) -> kernels.Metric:
-    """The kernel's name of the metric, by what the data allow."""
+    """Return the kernel's tuple of the metric, for the fastest loop that the data allow."""
     if metric == "minkowski":
         return kernels.minkowski(p)
     if metric == "hamming":
@@ -114,7 +114,7 @@ def _choose_loop(metric: str, X: NDArray[Any], p: float, w: NDArray[np.float64] 
 
 
 def _without_overflow(X: NDArray[Any], n_terms: float) -> NDArray[Any]:
-    """X, or where sums of so many values may overflow, X times a power of two: these distances are ratios."""
+    """Return X, or X times a power of two where sums of ``n_terms`` values may overflow: these distances are ratios."""
     largest = max(float(X.max()), -float(X.min()))
     if X.dtype == np.float32 or largest <= np.finfo(np.float64).max / n_terms:
         return X
@@ -122,7 +122,7 @@ def _without_overflow(X: NDArray[Any], n_terms: float) -> NDArray[Any]:
 
 
 def _is_within(X: NDArray[Any], low: float, high: float) -> bool:
-    """Whether all magnitudes but 0 are between two bounds."""
+    """Return whether all magnitudes but 0 are between two bounds."""
     for start in range(0, len(X), _CHUNK):
         sizes = np.abs(X[start : start + _CHUNK])
         if ((sizes > 0) & ((sizes < low) | (sizes > high))).any():
@@ -131,7 +131,7 @@ def _is_within(X: NDArray[Any], low: float, high: float) -> bool:
 
 
 def _fits_bytes(X: NDArray[Any]) -> bool:
-    """Whether all values are whole numbers, no two more than a byte apart."""
+    """Return whether all values are whole numbers within one byte of each other."""
     with np.errstate(over="ignore"):
         if not X.max() - X.min() <= np.iinfo(np.uint8).max or abs(X.max()) > _WHOLE:
             return False
@@ -139,9 +139,9 @@ def _fits_bytes(X: NDArray[Any]) -> bool:
 
 
 def _choose_power_scale(X: NDArray[Any], p: float) -> int:
-    """Exponent of the power of two that X is multiplied by, so that powers of differences do not overflow.
+    """Return the exponent of the power of two that X is multiplied by, so that powers of differences do not overflow.
 
-    High powers are put as high as they may be, as small differences vanish there.
+    For high powers it is as large as possible, because small differences vanish there.
     """
     largest = max(float(X.max()), -float(X.min()))
     low, high = _ORDINARY_POWERS

@@ -1,7 +1,7 @@
-"""Which engine computes a metric, and the last formula.
+"""The table of engines, and calls of the engine for a metric.
 
-The way of a call: the public functions check their input, :func:`compute_terms` picks the engine from one
-table, and :func:`compute_silhouettes` turns mean distances into silhouettes.
+The public functions check their input; :func:`compute_terms` picks the engine from one table;
+:func:`compute_silhouettes` turns mean distances into silhouettes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from fastsil.validation.partition import Partition
 
 @dataclass(frozen=True)
 class Route:
-    """How a metric is computed: an engine of ours, and what stands in front of it.
+    """An engine for a metric, and the map that is applied to the data first.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Route:
     shared : str
         Engine that serves several partitions in one pass, if there is one.
     reach : ScaleBehavior, optional
-        What sizes of differences the engine can tell; None for engines that see to it themselves.
+        Range of differences that the engine can resolve; None for engines that check it themselves.
     """
 
     engine: str
@@ -129,9 +129,9 @@ def compute_terms(
     n_jobs: int,
     tick: ProgressCallback,
 ) -> SilhouetteTerms:
-    """Mean distances of every sample, by the engine for the metric.
+    """Compute the mean distances of every sample, by the engine for the metric.
 
-    A metric, container or keyword that none of our engines takes goes to scikit-learn's distances.
+    A metric, container or keyword that no engine takes goes to scikit-learn's distances.
     """
     return compute_terms_many(X, [partition], metric, metric_params, n_jobs=n_jobs, tick=tick)[0]
 
@@ -145,7 +145,7 @@ def compute_terms_many(
     n_jobs: int,
     tick: ProgressCallback,
 ) -> list[SilhouetteTerms]:
-    """Mean distances of every sample for several partitions; what does not depend on the partition is done once."""
+    """Compute the mean distances of every sample for several partitions; work that is common to them is done once."""
     X = _compact(X, metric, metric_params)
     given, route = _find_route(X.shape[1], metric, metric_params, sparse=is_sparse(X))
     tick = _only_once(tick)
@@ -165,7 +165,7 @@ def compute_terms_many(
 
 
 def _only_once(tick: ProgressCallback) -> ProgressCallback:
-    """Progress up to the whole, and no further where work is done again."""
+    """Limit progress to the whole where work is done again."""
     done = 0.0
 
     def limited(share: float) -> None:
@@ -178,7 +178,7 @@ def _only_once(tick: ProgressCallback) -> ProgressCallback:
 
 
 def _find_reference_behavior(metric: Metric, metric_params: dict[str, Any]) -> ScaleBehavior | None:
-    """For metrics of scikit-learn that grow with the data."""
+    """Return the behavior of a metric of scikit-learn that grows with the data; None for others."""
     if metric in ("euclidean", "l2", "nan_euclidean"):
         return ScaleBehavior(power=2)
     if metric == "minkowski":
@@ -208,7 +208,7 @@ def _run_reference(
 
 
 def as_euclidean(X: Any, metric: Metric, metric_params: dict[str, Any]) -> Any:
-    """Data whose Euclidean distances are the distances of the metric; None where there are none."""
+    """Return data whose Euclidean distances are the distances of the metric; None where there are none."""
     X = _compact(X, metric, metric_params)
     given, route = _find_route(X.shape[1], metric, metric_params, sparse=is_sparse(X))
     if route is None or _engine_on(route, sparse=is_sparse(X)) != "euclidean":
@@ -225,7 +225,7 @@ def find_engine(X: Any, metric: Metric, metric_params: dict[str, Any]) -> str:
 
 
 def estimate_shared_pass_seconds(X: Any, metric: Metric, metric_params: dict[str, Any], *, n_jobs: int) -> float:
-    """Rough time of a pass that serves several partitions at once; 0 for a metric without an engine for it."""
+    """Estimate the time of a pass that serves several partitions at once; 0 for a metric without an engine for it."""
     route = _find_route(X.shape[1], metric, metric_params, sparse=is_sparse(X))[1]
     if route is None or not _is_shared(route, X):
         return 0.0
@@ -236,7 +236,9 @@ def estimate_shared_pass_seconds(X: Any, metric: Metric, metric_params: dict[str
 def _find_route(
     n_features: int, metric: Metric, metric_params: dict[str, Any], *, sparse: bool
 ) -> tuple[dict[str, Any], Route | None]:
-    """Keywords that the data are prepared with, and the route; without a route, the metric is scikit-learn's."""
+    """Return the keywords that the data are prepared with, and the route; without a route, the metric is
+    scikit-learn's.
+    """
     if metric == "precomputed":
         return {}, _ROUTES[metric]  # scikit-learn takes any keywords and uses none
     given = dict(metric_params)
@@ -252,14 +254,15 @@ def _find_route(
 
 
 def _compact(X: Any, metric: Metric, metric_params: dict[str, Any]) -> Any:
-    """A CSR matrix without columns that do not count; an array, if that takes no more memory than the matrix does."""
+    """Drop columns of a CSR matrix that do not count, or return it as an array if that takes no more memory."""
     X = _without_idle_columns(X, metric, metric_params)
     return X.toarray() if is_sparse(X) and _is_smaller_dense(X, metric) else X
 
 
 def _without_idle_columns(X: Any, metric: Metric, metric_params: dict[str, Any]) -> Any:
-    """A CSR matrix of more columns than entries (their number may be anything, as where words are hashed) without those
-    that are empty, for a metric that does not see them.
+    """Drop the empty columns of a CSR matrix with more columns than entries, for a metric that ignores them.
+
+    Hashed words, for example, may have any number of columns.
     """
     idle = is_sparse(X) and metric in _BLIND_TO_ZEROS and not metric_params and X.shape[1] > X.nnz > 0
     return without_empty_columns(X) if idle else X
@@ -275,7 +278,7 @@ def _is_smaller_dense(X: Any, metric: Metric) -> bool:
 def _run_route(
     route: Route, X: Any, partitions: Sequence[Partition], n_jobs: int, tick: ProgressCallback
 ) -> list[SilhouetteTerms]:
-    """Partitions that are worth one pass together, then the others one by one."""
+    """Run the partitions that are worth one pass together, then the others one by one."""
     together: list[int] = []
     terms: dict[int, SilhouetteTerms] = {}
     if len(partitions) > 1 and _is_shared(route, X):
@@ -305,7 +308,7 @@ def _engine(name: str) -> Any:
 
 
 def _minkowski_route(p: Any) -> Route | None:
-    """Of powers that have an engine of their own, the way there."""
+    """Return the route for a power; None where no engine of its own exists."""
     if not isinstance(p, (int, float, np.number)) or not p > 0:
         return None
     if float(p) in _NAMED_POWERS:
@@ -315,7 +318,7 @@ def _minkowski_route(p: Any) -> Route | None:
 
 
 def _weighted_route(route: Route, power: float, w: Any, n_features: int) -> Route | None:
-    """The route for features with weights; None for weights that are scikit-learn's to refuse or to make sense of."""
+    """Return the route for features with weights; None for weights that scikit-learn refuses or interprets."""
     try:
         weights = np.asarray(w, dtype=np.float64)
     except (TypeError, ValueError):
@@ -335,20 +338,22 @@ def _scale_features(X: NDArray[Any], factors: NDArray[np.float64]) -> NDArray[np
 
 
 def find_coordinates(X: Any, metric: str, metric_params: dict[str, Any]) -> Any:
-    """The samples where means and squared Euclidean distances belong to the metric; None for distances.
+    """Return coordinates in which means and squared Euclidean distances belong to the metric; None for distances.
 
-    Whitened for Mahalanobis, rows of length 1 for cosine; as they are for metrics that have no such place.
+    Whitened for Mahalanobis, rows of length 1 for cosine; unchanged for metrics without such coordinates.
     """
     if metric == "precomputed":
         return None
     if metric in ("cosine", "correlation"):
-        return directions(X, centerd=metric == "correlation")
+        return directions(X, centered=metric == "correlation")
     prepare = _ROUTES[metric].prepare if metric in _ROUTES else None
     return X if prepare is None else prepare(X, **metric_params)
 
 
 def distances_between_some(X: Any, metric: str, metric_params: dict[str, Any]) -> tuple[Any, Any]:
-    """Some samples, chosen by their number alone, and their distances; None twice for a metric without a name."""
+    """Return some samples, chosen by their number alone, and their distances; None twice for a metric without a
+    name.
+    """
     if metric not in VALID_METRICS:
         return None, None
     rows = np.sort(np.random.default_rng(0).permutation(X.shape[0])[:_DIAGNOSED_SAMPLES])

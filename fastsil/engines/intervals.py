@@ -1,4 +1,4 @@
-"""Silhouettes row by row: a guess with an interval for every sample, exact ones for those that are asked for.
+"""Silhouettes row by row: a guess with an interval for every sample, and exact values of chosen samples.
 
 Samples are named by their position in the order of the partition.
 """
@@ -27,7 +27,7 @@ _CHUNK_BYTES = 32 << 20
 
 
 class SilhouetteRows(Protocol):
-    """What can be known of single silhouettes."""
+    """Guesses, intervals and exact values of single silhouettes."""
 
     @property
     def pairs(self) -> int:
@@ -37,7 +37,7 @@ class SilhouetteRows(Protocol):
         """Lower bound, guess and upper bound of every silhouette, (n_samples, 3)."""
 
     def exact(self, positions: NDArray[np.intp], tick: ProgressCallback = ignore_progress) -> NDArray[np.float64]:
-        """Silhouettes of some samples, given by ascending positions."""
+        """Compute the silhouettes of some samples, given by ascending positions."""
 
 
 def open_rows(
@@ -49,7 +49,9 @@ def open_rows(
     n_jobs: int,
     tick: ProgressCallback = ignore_progress,
 ) -> SilhouetteRows:
-    """Guesses from moments where the metric has a Euclidean form; else rows of scikit-learn's distances, no guesses."""
+    """Open guesses from moments where the metric has a Euclidean form; else rows of scikit-learn's distances, no
+    guesses.
+    """
     data = as_euclidean(X, metric, metric_params)
     if data is None:
         return DistanceRows(X, partition, metric, metric_params, n_jobs=n_jobs)
@@ -66,7 +68,7 @@ def guess_terms(
     n_jobs: int,
     tick: ProgressCallback,
 ) -> tuple[SilhouetteTerms, NDArray[np.float64]]:
-    """Guesses of all terms, and intervals of the silhouettes, (n_samples, 3); both by row of X.
+    """Compute guesses of all terms, and intervals of the silhouettes, (n_samples, 3); both by row of X.
 
     Samples whose interval is wider than ``refine_to`` are computed exactly.
 
@@ -100,7 +102,7 @@ class MomentRows:
     n_jobs : int
         Number of threads.
     tick : callable
-        Told the share of the work of the moments that has been finished.
+        Called with the share of the work of the moments that has been finished.
     """
 
     def __init__(
@@ -125,7 +127,7 @@ class MomentRows:
         return self.compute_intervals(self._rows.approximate(tick))
 
     def compute_intervals(self, found: Approximation) -> NDArray[np.float64]:
-        """Intervals of all silhouettes from those of their mean distances."""
+        """Compute the intervals of all silhouettes from those of their mean distances."""
         return intervals_from(found, self._alone, self._dtype)
 
     def exact(self, positions: NDArray[np.intp], tick: ProgressCallback = ignore_progress) -> NDArray[np.float64]:
@@ -137,7 +139,7 @@ class MomentRows:
     def terms(
         self, refine_to: float | None, tick: ProgressCallback, started: float
     ) -> tuple[SilhouetteTerms, NDArray[np.float64]]:
-        """What :func:`guess_terms` returns; ``started`` is when its work began."""
+        """Return the result of :func:`guess_terms`; ``started`` is the time at which its work began."""
         order, n_samples = self._partition.order, self._partition.n_samples
         found = self._rows.approximate(scale_progress(tick, 1.0 if refine_to is None else 0.5))
         intervals = self.compute_intervals(found)
@@ -158,7 +160,7 @@ class MomentRows:
 
 
 def intervals_from(found: Approximation, alone: NDArray[np.bool_], dtype: np.dtype[Any]) -> NDArray[np.float64]:
-    """Intervals of silhouettes, (n_rows, 3), from those of mean distances.
+    """Compute intervals of silhouettes, (n_rows, 3), from those of mean distances.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ from fastsil.validation.partition import Partition
 
 Floats = NDArray[np.float64]
 
-# Budgets, each: so many bytes, and so many a sample beyond, which is what lets a range have clusters at all
+# Budgets, each: bytes, and bytes a sample beyond them, so that a range has clusters at all
 # where n is large.
 _BYTES = 24 << 20
 _BYTES_A_SAMPLE = 16
@@ -63,7 +63,7 @@ class _Plan(NamedTuple):
 
 
 def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: ProgressCallback) -> SilhouetteTerms:
-    """Mean Manhattan distances of every sample, exactly.
+    """Compute the mean Manhattan distances of every sample, exactly.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: ProgressCa
     n_jobs : int
         Number of threads; the result does not depend on it.
     tick : callable
-        Told shares of the work as they are finished.
+        Called with shares of the work as they are finished.
     """
     n_samples, n_clusters = partition.n_samples, partition.n_clusters
     X = _readable(X)
@@ -102,7 +102,7 @@ def _index_type(n_samples: int) -> type[np.signedinteger[Any]]:
 
 
 def _readable(X: Any) -> Any:
-    """X as the engine reads it: a plain array, or CSR with sorted columns and without repeated entries."""
+    """Return X for reading: a plain array, or CSR with sorted columns and without repeated entries."""
     return without_repeats(X) if is_sparse(X) else np.asarray(X)
 
 
@@ -151,7 +151,7 @@ def _add_features(
 
 
 def _column(X: Any, feature: int) -> Floats:
-    """One feature of all samples, float64."""
+    """Return one feature of all samples, float64."""
     if not is_sparse(X):
         return np.asarray(X[:, feature], dtype=np.float64, order="C")
     column = np.empty(X.shape[0])

@@ -23,14 +23,14 @@ from fastsil.runtime.sklearn_compat import InvalidParameterError
 # Below this share of the largest eigenvalue, an eigenvalue of a covariance is rounding.
 _SINGULAR = 1e-13
 _CHUNK_BYTES = 8 << 20
-# Samples that tell where the data lie.
+# Samples from which the location of the data is taken.
 _TYPICAL_ROWS = 1001
 # Magnitudes whose differences have variances, and products of these, within the range of float64.
 _ORDINARY = (1e-60, 1e60)
 
 
 def unit_rows(X: NDArray[Any]) -> NDArray[Any]:
-    """Rows scaled to length 1; a row of zeros stays."""
+    """Scale rows to length 1; a row of zeros stays."""
     X = np.asarray(X)
     largest = np.abs(X).max(axis=1, keepdims=True)
     largest[largest == 0] = 1
@@ -41,25 +41,25 @@ def unit_rows(X: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(scaled / norms, dtype=X.dtype)
 
 
-def directions(X: Any, *, centerd: bool = False) -> Any:
-    """Rows scaled to length 1, dense or sparse, where cosine distance is half the square of the Euclidean one.
+def directions(X: Any, *, centered: bool = False) -> Any:
+    """Scale rows to length 1, dense or sparse, where cosine distance is half the square of the Euclidean one.
 
     Parameters
     ----------
     X : ndarray or CSR matrix of shape (n_samples, n_features)
         Samples.
-    centerd : bool, default=False
+    centered : bool, default=False
         Take the mean of each row off before, for correlation; dense X only.
     """
     if issparse(X):
         return normalize(X)
-    return unit_rows(X - X.mean(axis=1, keepdims=True, dtype=X.dtype) if centerd else X)
+    return unit_rows(X - X.mean(axis=1, keepdims=True, dtype=X.dtype) if centered else X)
 
 
 def mahalanobis_map(
     X: NDArray[Any], *, V: NDArray[Any] | None = None, VI: NDArray[Any] | None = None
 ) -> NDArray[np.float64]:
-    """W of shape (n_features, n_features) with ``W W^T = VI``.
+    """Compute W of shape (n_features, n_features) with ``W W^T = VI``.
 
     Parameters
     ----------
@@ -144,10 +144,10 @@ def make_weight_factors(w: NDArray[np.float64], power: float) -> NDArray[np.floa
 
 
 def apply_map(X: NDArray[Any], W: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``(X - center) W`` in float64, chunk by chunk. W of one dimension scales the features.
+    """Compute ``(X - center) W`` in float64, chunk by chunk; a W of one dimension scales the features.
 
-    What is taken off is not the mean but :func:`typical_row`: distances do not see it, and digits are kept that an
-    offset costs, or a mean that a few outliers draw away.
+    The row that is subtracted is not the mean but :func:`typical_row`: distances do not depend on it, and it keeps
+    digits that an offset would cost, or a mean far from the data because of a few outliers.
     """
     n_samples = len(X)
     center = typical_row(X)
@@ -160,8 +160,8 @@ def apply_map(X: NDArray[Any], W: NDArray[np.float64]) -> NDArray[np.float64]:
     step = max(1, _CHUNK_BYTES // (8 * X.shape[1]))
     for start in range(0, n_samples, step):
         rows = slice(start, start + step)
-        centerd = X[rows] - center
-        mapped[rows] = centerd * W if W.ndim == 1 else centerd @ W
+        centered = X[rows] - center
+        mapped[rows] = centered * W if W.ndim == 1 else centered @ W
     return mapped
 
 
@@ -174,18 +174,18 @@ def _scatter(X: NDArray[Any], *, of_pairs: bool) -> NDArray[np.float64]:
     mean = sum((X[rows] - typical).sum(axis=0) for rows in chunks) / len(X)
     total = np.zeros((X.shape[1],) * (2 if of_pairs else 1))
     for rows in chunks:
-        centerd = (X[rows] - typical) - mean
-        total += centerd.T @ centerd if of_pairs else np.einsum("ij,ij->j", centerd, centerd)
+        centered = (X[rows] - typical) - mean
+        total += centered.T @ centered if of_pairs else np.einsum("ij,ij->j", centered, centered)
     return total
 
 
 def typical_row(X: NDArray[Any]) -> NDArray[np.float64]:
-    """Median of each feature over some of the samples."""
+    """Compute the median of each feature over some of the samples."""
     return np.asarray(np.median(X[:: -(-len(X) // _TYPICAL_ROWS)].astype(np.float64), axis=0))
 
 
 def scale_to_ordinary(X: NDArray[Any]) -> NDArray[Any]:
-    """X, or if squares of its differences would leave the range of float64, X times a power of two."""
+    """Return X, or X times a power of two if squares of its differences would leave the range of float64."""
     low, high = _ORDINARY
     if X.dtype != np.float64 or low <= (largest_magnitude(X) or 1.0) <= high:
         return X

@@ -19,7 +19,7 @@ from fastsil.kernels import euclidean as kernels
 from fastsil.runtime.progress import ProgressCallback
 from fastsil.runtime.threads import enough_for_threads, run_tasks
 
-# Products (pairs times features) of a task: 1 to 10 ms, long beside the cost of handing it out, short enough for
+# Products (pairs times features) of a task: 1 to 10 ms, long compared with the cost of scheduling it, short enough for
 # interrupts and progress. Small work is cut into fewer products a task, so that no thread waits for the last one.
 TASK_PRODUCTS = (1e8, 1e9)
 N_TASKS = 64
@@ -32,7 +32,7 @@ _WORTH_THREADS = 1e9
 
 
 class Piece(NamedTuple):
-    """Some members of a cluster: a range of the partition's order."""
+    """A range of the partition's order: some members of one cluster."""
 
     start: int
     end: int
@@ -60,7 +60,7 @@ def run_piece_pairs(
     n_jobs : int
         Number of threads.
     tick : callable
-        Told the share of the work that has been finished.
+        Called with the share of the work that has been finished.
 
     Returns
     -------
@@ -84,13 +84,15 @@ def run_piece_pairs(
 
 
 def piece_rows(n_samples: int, unit: int = kernels.ROWS, n_pieces: int = _PIECES) -> int:
-    """Most samples of about so many pieces, a multiple of ``unit``, the rows or columns of a kernel's block."""
+    """Return the largest size of a piece if there are about ``n_pieces``; a multiple of ``unit``, the kernel's
+    block.
+    """
     least, most = _PIECE_ROWS
     return max(least, min(most, -(-n_samples // (n_pieces * unit)) * unit))
 
 
 def worthwhile_threads(shape: tuple[int, int], n_jobs: int) -> int:
-    """``n_jobs``, or CALLING_THREAD where all pairs of n samples and features are soon computed."""
+    """Return ``n_jobs``, or CALLING_THREAD where all pairs of n samples and features take little time."""
     return enough_for_threads(n_jobs, float(shape[0]) ** 2 * shape[1], _WORTH_THREADS)
 
 
@@ -119,7 +121,7 @@ def run_in_turn(
 
 
 def schedule_tournament(pieces: list[Piece]) -> list[list[tuple[Piece, Piece]]]:
-    """All pairs of pieces, in rounds in which no piece occurs twice: the circle method."""
+    """Schedule all pairs of pieces, in rounds in which no piece occurs twice: the circle method."""
     players: list[Piece | None] = [*pieces, None] if len(pieces) % 2 else [*pieces]
     half = len(players) // 2
     rounds = []
@@ -131,7 +133,7 @@ def schedule_tournament(pieces: list[Piece]) -> list[list[tuple[Piece, Piece]]]:
 
 
 def _find_earlier_tasks(tasks: list[Task]) -> list[list[int]]:
-    # Only these are in more than one task; the start tells them apart.
+    # Only these are in more than one task; the start identifies them.
     meeting = {int(piece[0]) for task in tasks if task.columns for piece in (task.rows[0], task.columns)}
     last: dict[int, int] = {}
     after = []

@@ -1,12 +1,12 @@
 """Given distances: mean distances in one pass over the matrix, in the order in which it lies in memory.
 
-In C order a block of rows is summed and done. In Fortran order a strip of rows is summed column by column, the columns
-of one cluster after those of another, so that only the sums of a few clusters are held; for several labelings, in the
-order of memory and into the sums of all of them. Either way a matrix, be it a file mapped into memory, is read once,
-however many labelings there are, and what is needed beside it are blocks that stay in the cache.
+In C order the kernel sums one block of rows after another. In Fortran order a strip of rows is summed column by column,
+the columns of one cluster after those of another, so that only the sums of a few clusters are held; for several
+labelings, in the order of memory and into the sums of all of them. In both cases a matrix, even one mapped from a file,
+is read once for all labelings, and needs only blocks that stay in the cache.
 
-The same pass checks the distances, which would cost another reading anywhere else: the sum of a block says whether all
-of it is finite, and the smallest distance whether any is negative.
+The same pass checks the distances, because a separate check would read the matrix again: the sum of a block shows
+whether all of it is finite, and the smallest distance whether any is negative.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _CACHE_BYTES = 512 << 10
 # Bytes read a second by a thread, roughly.
 _RATE = 1.5e10
 
-# Tasks a thread: few, and yet nobody waits long for the last.
+# Tasks a thread: few, but enough that no thread is idle for long at the end.
 _TASKS_A_THREAD = 4
 
 # Below, threads cost more than they save.
@@ -59,9 +59,10 @@ _READABLE = "bhilqBHILQfd"
 
 
 class _Check:
-    """The first row whose distances are not distances, the same one for any number of threads.
+    """The first row with values that are no distances, independent of the number of threads.
 
-    A task that finds one does not end the run, since an earlier row may be on its way; later tasks leave at once.
+    A task that finds one does not end the run, since a task of an earlier row may still be running; later tasks leave
+    at once.
     """
 
     def __init__(self, X: Any) -> None:
@@ -101,17 +102,17 @@ class _Check:
 
 
 def choose_shared(partitions: Sequence[Partition], n_features: int) -> list[int]:
-    """Places of the partitions that are better served by one reading than each alone: all of them, of any size."""
+    """Return the places of the partitions that one reading serves better than one each: all of them, of any size."""
     return list(range(len(partitions)))
 
 
 def estimate_seconds(shape: tuple[int, int], n_jobs: int) -> float:
-    """Rough time of reading a matrix of this shape."""
+    """Estimate the time of reading a matrix of this shape."""
     return 8.0 * shape[0] * shape[1] / (_RATE * n_jobs)
 
 
 def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: ProgressCallback) -> SilhouetteTerms:
-    """Mean distances of every sample, exactly, from distances to all.
+    """Compute the mean distances of every sample, exactly, from distances to all.
 
     Parameters
     ----------
@@ -129,7 +130,8 @@ def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: ProgressCa
 def compute_terms_many(
     X: Any, partitions: Sequence[Partition], *, n_jobs: int, tick: ProgressCallback
 ) -> list[SilhouetteTerms]:
-    """Mean distances of every sample in each of several partitions, from one reading of the distances to all.
+    """Compute the mean distances of every sample in each of several partitions, from one reading of the distances to
+    all.
 
     Parameters
     ----------
@@ -137,11 +139,11 @@ def compute_terms_many(
         Distances from the sample of a row to the samples of the columns. In C or Fortran order and in a type of the
         machine it is read in place, else a block of rows is copied at a time. What a CSR matrix does not store is 0.
     partitions : sequence of Partition
-        The same samples grouped in several ways.
+        Several partitions of these samples.
     n_jobs : int
         Number of threads; the result does not depend on it.
     tick : callable
-        Told shares of the work as they are finished.
+        Called with shares of the work as they are finished.
 
     Raises
     ------
@@ -162,7 +164,8 @@ def compute_terms_many(
     check.end()
     pairs = int(X.nnz) if sparse else n_samples**2
     work = Work(
-        strategy=f"precomputed: {reading.way}" + (f", for {len(partitions)} labelings" if len(partitions) > 1 else ""),
+        strategy=f"precomputed: {reading.order}"
+        + (f", for {len(partitions)} labelings" if len(partitions) > 1 else ""),
         pairs=pairs,
         share=pairs / n_samples**2,
         seconds={"read": time.perf_counter() - started},
@@ -189,19 +192,19 @@ class _Grouping:
 
 
 class _Reading(NamedTuple):
-    """In what order the matrix is read, and by which tasks."""
+    """Order in which the matrix is read, and the tasks."""
 
-    way: str
+    order: str
     n_rows: int  # of a task
     run: Callable[[slice, Bytes], None]
 
 
 def _plan_reading(X: Any, groupings: Sequence[_Grouping], check: _Check, n_jobs: int) -> _Reading:
-    """The order in which the matrix lies in memory: rows in blocks, or columns in strips of rows."""
+    """Plan the reading in the order of memory: rows in blocks, or columns in strips of rows."""
     n_clusters = sum(grouping.partition.n_clusters for grouping in groupings)
     if is_sparse(X) or X.flags.c_contiguous or not _is_readable(X.T):
-        way = "stored entries" if is_sparse(X) else "rows"
-        return _Reading(way, _count_block_rows(X, n_clusters, n_jobs), _blocks(X, groupings, check))
+        order = "stored entries" if is_sparse(X) else "rows"
+        return _Reading(order, _count_block_rows(X, n_clusters, n_jobs), _blocks(X, groupings, check))
     least, most = _STRIP_ROWS
     n_rows = min(most, max(least, _count_task_rows(X.shape[0], n_jobs)))
     if len(groupings) > 1:
@@ -211,7 +214,7 @@ def _plan_reading(X: Any, groupings: Sequence[_Grouping], check: _Check, n_jobs:
 
 
 def _blocks(X: Any, groupings: Sequence[_Grouping], check: _Check) -> Callable[[slice, Bytes], None]:
-    """A task that sums a block of rows: rows that stay in the cache from one grouping to the next."""
+    """Make a task that sums a block of rows, which stay in the cache from one grouping to the next."""
     stored = _sparse_parts(X) if is_sparse(X) else None
     step = X.shape[0]
     if len(groupings) > 1 and stored is None:
@@ -250,7 +253,7 @@ def _readable_rows(X: Array, rows: slice) -> Array:
 
 
 def _strips(X: Array, groupings: Sequence[_Grouping], check: _Check) -> Callable[[slice, Bytes], None]:
-    """A task that sums a strip of rows."""
+    """Make a task that sums a strip of rows."""
     columns = X.T
     firsts = np.cumsum([0, *(grouping.partition.n_clusters for grouping in groupings)])
     slots = np.stack([each.partition.codes + first for each, first in zip(groupings, firsts, strict=False)], axis=1)
@@ -276,7 +279,9 @@ def _strips(X: Array, groupings: Sequence[_Grouping], check: _Check) -> Callable
 
 
 def _sum_by_cluster(columns: Array, grouping: _Grouping, rows: slice, lowest: Array, stop: Bytes) -> float:
-    """The columns of one cluster after those of another, a few clusters at a time; the sum of all distances."""
+    """Sum the columns of one cluster after those of another, a few clusters at a time; return the sum of all
+    distances.
+    """
     partition = grouping.partition
     n_rows = rows.stop - rows.start
     width = max(1, min(partition.n_clusters, _STRIP_BYTES // (8 * n_rows)))
@@ -298,7 +303,7 @@ def _total(sums: NDArray[np.float64]) -> float:
 
 
 def _count_block_rows(X: Any, n_clusters: int, n_jobs: int) -> int:
-    """Rows of a task: as many as fit the budget together with their sums, whole squares of the kernel."""
+    """Count the rows of a task: whole squares of the kernel that fit the budget together with their sums."""
     n_samples = X.shape[0]
     of_a_row = X.nnz / n_samples * 12 if is_sparse(X) else n_samples * max(X.itemsize, 0 if _is_readable(X) else 8)
     budget = min(_BLOCK_BYTES, _BYTES // max(1, n_jobs))
@@ -316,7 +321,7 @@ def _is_readable(X: Array) -> bool:
 
 
 def _plain(values: Array) -> Array:
-    """A plain array over the same memory, of a type that kernels know where there is one."""
+    """View the same memory as a plain array, of a type that kernels support if possible."""
     plain = values.view(np.ndarray)
     return as_writable(plain.view(np.uint8) if plain.dtype == bool else plain)
 

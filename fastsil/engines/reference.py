@@ -23,7 +23,7 @@ from fastsil.runtime.threads import run_tasks
 from fastsil.validation.partition import Partition
 
 # SciPy is deaf to Ctrl-C while it computes a chunk: 0.2 s with the slowest of its metrics (8 ns for each feature of a
-# pair). A chunk has at least so many rows, since scikit-learn looks at all of the data for each.
+# pair). A chunk has at least this number of rows, since scikit-learn reads all of the data for each.
 _CHUNK_BYTES = 4 << 20
 _CHUNK_PRODUCTS = 2e7
 _CHUNK_ROWS = 2
@@ -43,7 +43,7 @@ def compute_terms(
     tick: ProgressCallback,
     metric_params: dict[str, Any],
 ) -> SilhouetteTerms:
-    """Mean distances by scikit-learn's ``pairwise_distances``.
+    """Compute the mean distances by scikit-learn's ``pairwise_distances``.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def compute_terms(
     n_jobs : int
         Number of threads. The result has the same bits for any.
     tick : callable
-        Told the share of the work that a finished chunk was.
+        Called with the share of each finished chunk.
     metric_params : dict
         Further keywords of the metric.
     """
@@ -86,7 +86,7 @@ def compute_terms(
 def run_in_turn(
     X: Any, metric: str | Callable[..., float], params: dict[str, Any], keep: _Keep, tick: ProgressCallback
 ) -> None:
-    """In scikit-learn's own chunks. Of one chunk, a callable is asked for each pair once."""
+    """Run through scikit-learn's own chunks; in one chunk, a callable is called once for each pair."""
     n_samples = X.shape[0]
 
     def reduce_chunk(distances: Any, start: int) -> None:

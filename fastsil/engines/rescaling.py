@@ -29,14 +29,14 @@ _CHUNK_BYTES = 4 << 20
 
 @dataclass(frozen=True)
 class ScaleBehavior:
-    """How a metric depends on the size of differences.
+    """Dependence of a metric on the size of differences.
 
     Attributes
     ----------
     degree : int
         A distance grows with this power of the scale of the data.
     power : float
-        Differences are raised to this power on the way.
+        Power that differences are raised to before the last step.
     keeps_single : bool
         Whether float32 data are computed in float32.
     """
@@ -46,7 +46,7 @@ class ScaleBehavior:
     keeps_single: bool = False
 
     def least(self, dtype: np.dtype[Any]) -> float:
-        """Mean distances below this may have lost digits."""
+        """Return the mean distance below which digits may have been lost."""
         single = self.keeps_single and dtype == np.float32
         return float((_SMALLEST_SINGLE if single else _SMALLEST_POWER) ** (self.degree / self.power))
 
@@ -54,7 +54,7 @@ class ScaleBehavior:
 def retry_rescaled(
     compute: Callable[[Any], list[SilhouetteTerms]], X: Any, partitions: Sequence[Partition], reach: ScaleBehavior
 ) -> list[SilhouetteTerms]:
-    """What ``compute(X)`` gives, or where digits were lost, what it gives for X in another type and scale.
+    """Return ``compute(X)``, or where digits were lost, the result for X in another type and scale.
 
     Parameters
     ----------
@@ -63,14 +63,14 @@ def retry_rescaled(
     X : ndarray or CSR matrix of shape (n_samples, n_features), float32 or float64
         Samples.
     partitions : sequence of Partition
-        Samples grouped by cluster, in several ways.
+        Several partitions of these samples.
     reach : ScaleBehavior
         Of the metric.
 
     Raises
     ------
     ValueError
-        If X holds values so far apart that no scale keeps the digits of all distances.
+        If no scale of X keeps the digits of all distances.
     """
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         terms = compute(X)
@@ -84,7 +84,7 @@ def retry_rescaled(
         row = _first_lost(X, *one, reach)
         if row is not None:
             raise ValueError(
-                f"distances of row {row} have no digits left in float64 beside the largest value of X, about "
+                f"distances of row {row} have no digits left in float64: the largest value of X is about "
                 f"{_format_power_of_ten(largest_magnitude(X), -exponent)}. Take outliers out, or score parts of X that "
                 "are of one scale."
             )
@@ -109,7 +109,7 @@ def check_lengths(X: Any, without: NDArray[np.intp]) -> None:
 
 
 def _first_lost(X: Any, terms: SilhouetteTerms, partition: Partition, reach: ScaleBehavior) -> int | None:
-    """A sample whose mean distances have overflowed or vanished, if there is one."""
+    """Return a sample whose mean distances have overflowed or vanished, or None."""
     means = np.maximum(terms.a, terms.b)
     smallest, largest = float(means.min()), float(means.max())
     # A NaN fails both.
@@ -127,7 +127,7 @@ def _first_lost(X: Any, terms: SilhouetteTerms, partition: Partition, reach: Sca
 def _first_without_company(
     X: Any, rows: NDArray[np.intp], neighbor: NDArray[np.int32], partition: Partition
 ) -> int | None:
-    """A sample that is not equal to all members of its own and of its nearest other cluster, if there is one."""
+    """Return a sample that differs from a member of its own or of its nearest other cluster, or None."""
     firsts = partition.order[partition.offsets[:-1]]
     clusters = np.unique(np.concatenate([partition.codes[rows], neighbor[rows]]))
     uniform = np.zeros(partition.n_clusters, dtype=bool)
@@ -153,5 +153,5 @@ def _all_equal(X: Any, rows: NDArray[np.intp], others: NDArray[np.intp]) -> bool
 
 
 def _format_power_of_ten(value: float, exponent: int) -> str:
-    """``value`` times a power of two, rounded to a power of ten, which may be beyond float64."""
+    """Format ``value`` times a power of two, rounded to a power of ten, which may be beyond float64."""
     return f"1e{round(math.log10(value or 1.0) + exponent * math.log10(2)):+d}"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fastsil.validation.arrays import is_sparse
 from fastsil.validation.partition import Partition
 
-# Magnitudes whose fourth powers, summed over a million features, stay inside the type; of float64 with room for the
+# Magnitudes whose fourth powers, summed over a million features, stay inside the type; of float64 with a margin for the
 # smallest differences.
 _ORDINARY = {np.dtype(np.float32): (1e-7, 1e7), np.dtype(np.float64): (1e-20, 1e60)}
 _CHUNK_BYTES = 4 << 20
@@ -69,7 +69,7 @@ def scale_data(X: NDArray[Any], partition: Partition) -> ScaledData:
 
 
 def without_repeats(X: Any) -> Any:
-    """A CSR matrix with sorted columns and no entry twice; a copy where that is not so."""
+    """Return a CSR matrix with sorted columns and no entry twice; a copy where X is not one."""
     if not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()
@@ -77,13 +77,13 @@ def without_repeats(X: Any) -> Any:
 
 
 def without_empty_columns(X: Any) -> Any:
-    """A CSR matrix of the columns that have an entry, in the same order."""
+    """Return a CSR matrix of the columns that have an entry, in their order."""
     columns, place = np.unique(X.indices, return_inverse=True)
     return type(X)((X.data, place, X.indptr), shape=(X.shape[0], len(columns)))
 
 
 def choose_scale(values: NDArray[np.float64]) -> float:
-    """Power of two that brings the largest magnitude to about 1; 1 where all is of ordinary size already."""
+    """Return the power of two that brings the largest magnitude to about 1; 1 where it is of ordinary size."""
     largest = largest_magnitude(values)
     if is_ordinary(largest, values.dtype):
         return 1.0
@@ -92,13 +92,13 @@ def choose_scale(values: NDArray[np.float64]) -> float:
 
 
 def is_ordinary(largest: float, dtype: np.dtype[Any]) -> bool:
-    """Whether data with this largest magnitude can be computed in float32, or float64, as they are."""
+    """Return whether data with this largest magnitude can be computed in float32, or float64, without scaling."""
     smallest, most = _ORDINARY[dtype]
     return largest == 0 or smallest <= largest <= most
 
 
 def largest_magnitude(X: Any) -> float:
-    """Largest absolute value in an array or a CSR matrix."""
+    """Return the largest absolute value in an array or a CSR matrix."""
     values = X.data if is_sparse(X) else X
     step = max(1, _CHUNK_BYTES // (values.itemsize * (values.shape[1] if values.ndim == 2 else 1)))
     largest = 0.0
@@ -109,7 +109,7 @@ def largest_magnitude(X: Any) -> float:
 
 
 def near_one(X: Any) -> tuple[Any, int]:
-    """X as float64 with its largest magnitude near 1, and the power of two that it was multiplied by."""
+    """Return X as float64 with its largest magnitude near 1, and the power of two that it was multiplied by."""
     exponent = -math.frexp(largest_magnitude(X))[1]
     # In two steps: 2**1074 is beyond float64.
     half = exponent // 2
@@ -117,7 +117,7 @@ def near_one(X: Any) -> tuple[Any, int]:
 
 
 def as_writable(X: NDArray[Any]) -> NDArray[Any]:
-    """The same memory without the read-only mark, which numba would compile every kernel again for.
+    """View memory without the read-only mark, for which numba would compile every kernel a second time.
 
     The kernels only read it; memory that is mapped read-only stays protected by the system.
     """

@@ -1,7 +1,7 @@
 """Euclidean distance between the rows of a CSR matrix, which is never made dense: all pairs, each once.
 
-Distances and sums are float64 whatever the data are. Beside the sums, memory is a copy of the matrix, sorted by
-cluster, and a few numbers for each feature.
+Distances and sums are float64 for all data. Apart from the sums, it takes a copy of the matrix, sorted by cluster, and
+a few numbers for each feature.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from fastsil.validation.partition import Partition
 _PIECE_ROWS = 256, kernels.STRIP
 _PIECES = 10
 
-# What a pair costs beside its products, in products of the dense engine.
+# Cost of a pair on top of its products, in products of the dense engine.
 _PRODUCTS_A_PAIR = 16
 
 
 def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: ProgressCallback) -> SilhouetteTerms:
-    """Mean distances of every sample, exactly.
+    """Compute the mean distances of every sample, exactly.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: ProgressCa
     n_jobs : int
         Number of threads; the result does not depend on it.
     tick : callable
-        Told shares of the work as they are finished.
+        Called with shares of the work as they are finished.
     """
     n_samples = partition.n_samples
     n_jobs = worthwhile_threads((n_samples, _PRODUCTS_A_PAIR + X.nnz // n_samples), n_jobs)
@@ -79,9 +79,10 @@ def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: ProgressCa
 
 
 def _rows_by_position(X: Any, partition: Partition, scale: float) -> tuple[kernels.SparseRows, int]:
-    """The matrix sorted by cluster, features renumbered by how many samples have them; the number that occur.
+    """Sort the matrix by cluster and number its features by frequency; return it with the number of features that
+    occur.
 
-    Features that many samples have, and that are looked up most often, then lie side by side.
+    Frequent features, which are looked up most often, then lie side by side.
     """
     X = X[partition.order]
     if not X.has_canonical_format:

@@ -1,7 +1,7 @@
-"""What an engine returns: the two mean distances of every sample, and what it took to get them.
+"""Terms that an engine returns: the two mean distances of every sample, and the work done for them.
 
-Every engine has one entry point, ``compute_terms(X, partition, *, n_jobs, tick, **params)``,
-and returns a :class:`SilhouetteTerms`. The last formula, ``s = (b - a) / max(a, b)``, is common to all engines.
+Every engine has one entry point, ``compute_terms(X, partition, *, n_jobs, tick, **params)``, and returns a
+:class:`SilhouetteTerms`. The last formula, ``s = (b - a) / max(a, b)``, is common to all engines.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 from fastsil.validation.partition import Partition
 
 SHARE_OF_OWN = 0.4
-"""Share of the work that the Euclidean engine tells when own clusters are done."""
+"""Share of the work that the Euclidean engine reports when own clusters are done."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What was done for a result.
+    """Work done for a result.
 
     Attributes
     ----------
     strategy : str
-        Engine and way chosen, for example ``"euclidean: symmetric"``.
+        Engine and strategy chosen, for example ``"euclidean: symmetric"``.
     pairs : int
         Pairs of samples whose distance was computed, each counted as often as it was.
     share : float
@@ -98,7 +98,7 @@ def nearest_from_distances(
 
 
 def compute_silhouettes(terms: SilhouetteTerms, partition: Partition) -> NDArray[np.float64]:
-    """``s = (b - a) / max(a, b)``; 0 for a cluster of one sample, where a = b = 0, and where either is NaN.
+    """Compute ``s = (b - a) / max(a, b)``; 0 for a cluster of one sample, where a = b = 0, and where either is NaN.
 
     References
     ----------
@@ -109,14 +109,16 @@ def compute_silhouettes(terms: SilhouetteTerms, partition: Partition) -> NDArray
 
 
 def compute_row_silhouettes(terms: SilhouetteTerms, own_sizes: NDArray[np.intp]) -> NDArray[np.float64]:
-    """The same for some samples, given the size of the cluster of each."""
+    """Compute the silhouettes of some samples, given the size of the cluster of each."""
     silhouettes = combine_terms(terms.a, terms.b)
     silhouettes[own_sizes == 1] = 0.0
     return silhouettes
 
 
 def combine_terms(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``(b - a) / max(a, b)``, which falls with a and grows with b; 0 where both are 0, and where either is NaN."""
+    """Compute ``(b - a) / max(a, b)``, which falls with a and grows with b; 0 where both are 0, and where either is
+    NaN.
+    """
     larger = np.maximum(a, b)
     larger[larger == 0] = 1.0
     # Bray-Curtis distances of x and -x are infinite.

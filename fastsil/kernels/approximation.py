@@ -45,7 +45,7 @@ class Moments(NamedTuple):
 
 # Relative rounding of sums in float64, with a margin: 2^-40.
 _EXACT = 1e-12
-# Where the square of a mean has no digits left, nothing is known of V / m².
+# Where the square of a mean has no digits left, V / m² is unknown.
 _SMALLEST = 1e-140
 
 

@@ -88,7 +88,7 @@ def make_candidates(size):
     return Candidates(np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size), np.empty(size))
 
 
-# Where the square of a mean has no digits left, nothing is known of V / m².
+# Where the square of a mean has no digits left, V / m² is unknown.
 _SMALLEST = 1e-140
 # Relative rounding of sums in float64, with a margin: 2^-40.
 _EXACT = 1e-12

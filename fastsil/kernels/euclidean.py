@@ -887,7 +887,7 @@ else:
 
     @intrinsic
     def _prefetch(typing_context, row, f):
-        """Do nothing: NumPy has no prefetch."""
+        """Prefetch the line of the cache that holds an entry."""
         signature = types.void(row, types.intp)
 
         def generate(context, builder, signature, arguments):

@@ -128,8 +128,8 @@ def measure_spreads(
         n_different = 0
         for j in range(n_features):
             n_different += X[i, j] != X[i, 0]
-            centerd = _difference(X[i, j], shift[i], 1.0, 0.0)
-            squares += centerd * centerd
+            centered = _difference(X[i, j], shift[i], 1.0, 0.0)
+            squares += centered * centered
         if n_different == 0:
             scale[i] = 0.0
         elif _SMALL_SQUARES < squares < _LARGE_SQUARES:

@@ -68,7 +68,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         with work that the fits share: see ``n_init``.
     metric : str, callable or sequence of these, default="euclidean"
         Metric of the silhouettes, and by it the geometry of the clustering: rows of length 1 for
-        ``"cosine"`` (centerd first for ``"correlation"``), whitened features for ``"mahalanobis"``,
+        ``"cosine"`` (centered first for ``"correlation"``), whitened features for ``"mahalanobis"``,
         features of unit variance for ``"seuclidean"``; the data as they are for ``"euclidean"`` and every
         other metric, in which k-means has no meaning of its own.
     metrics : sequence of str or callable, optional

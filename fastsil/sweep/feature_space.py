@@ -189,12 +189,12 @@ class Identity:
 
 @dataclass(frozen=True)
 class UnitRows:
-    """Rows of length 1, each centerd before if ``centerd``: cosine (correlation) distance becomes Euclidean."""
+    """Rows of length 1, each centered before if ``centered``: cosine (correlation) distance becomes Euclidean."""
 
-    centerd: bool = False
+    centered: bool = False
 
     def apply(self, X: Any) -> Any:
-        return directions(X, centerd=self.centerd)
+        return directions(X, centered=self.centered)
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ _LINEAR_MAPS: dict[str, Callable[..., NDArray[np.float64]]] = {
 }
 
 
-_ROW_MAPS: dict[str, FeatureMap] = {"cosine": UnitRows(), "correlation": UnitRows(centerd=True)}
+_ROW_MAPS: dict[str, FeatureMap] = {"cosine": UnitRows(), "correlation": UnitRows(centered=True)}
 _MAKE_DENSE = {*_LINEAR_MAPS, "correlation"}
 
 

@@ -1,4 +1,4 @@
-"""A mapped file that memory has no room for is read from a sorted copy: the same bits, and no file stays."""
+"""A mapped file that does not fit in memory is read from a sorted copy: the same bits, and no file stays."""
 
 import logging
 import mmap
@@ -43,7 +43,7 @@ def test_the_copy_gives_the_same_bits_and_is_said_and_gone(file, how, metric, no
     X = mapped(path, how)
     with caplog.at_level(logging.WARNING, "fastsil"):
         found = silhouette_profile(X, labels, metric=metric)
-    place = "memory has no room for; its rows are copied once, cluster by cluster, to a temporary file in"
+    place = "does not fit in memory; its rows are copied once, cluster by cluster, to a temporary file in"
     assert [place in record.getMessage() for record in caplog.records] == [True]
     assert (str(path.parent) in caplog.text) == (how != "without a name")
     assert [one.name for one in path.parent.iterdir()] == ["X.npy"]

@@ -109,11 +109,11 @@ def may_be_refused(X, metric, error):
 
 
 def condition(wide):
-    centerd = wide - wide.mean(axis=0)
-    largest = np.abs(centerd).max()
+    centered = wide - wide.mean(axis=0)
+    largest = np.abs(centered).max()
     if largest == 0:
         return np.inf
-    singular = np.linalg.svd((centerd / largest).astype(float), compute_uv=False)
+    singular = np.linalg.svd((centered / largest).astype(float), compute_uv=False)
     return np.inf if len(wide) <= wide.shape[1] or singular[-1] == 0 else (singular[0] / singular[-1]) ** 2
 
 

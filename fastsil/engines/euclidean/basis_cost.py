@@ -1,4 +1,4 @@
-"""How many directions a basis that all clusters share should have: what it excludes beside what it costs."""
+"""The number of directions in a basis that all clusters share: the work that it saves, compared with its cost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastsil.engines.scaling import ScaledData
 # Numbers of directions to choose from for each of the bases that all clusters share, from the first to the last: each
 # is made where it saves more than it costs. With no more features than directions the covariances are known in full.
 SHARED_DIRECTIONS = ((32, 64), (128,))
-# Their forms, p² numbers for each cluster, take at most so many bytes; p is a multiple of the unit: kernels
+# Bytes of their forms, p² numbers for each cluster, at most; p is a multiple of the unit: kernels
 # take vectors by two and by four.
 _FORMS_BYTES = 16 << 20
 _UNIT = 16
@@ -25,38 +25,38 @@ SEARCH_ROUNDS = 2
 _CANDIDATES_LEFT = 1.3
 _EXPECTED_SHARE = {32: 0.5, 64: 0.56, 128: 0.3}
 _MORE_BY_ALL = 0.1
-# What a product of the loops over covariances costs, in products of a tile; what a candidate costs beside a product for
-# each entry of its form; and what the loops that make a cluster's form cost for each entry. Set so that they give what
-# was measured at n = 100,000, d = 128, k = 100 in float32: 128 directions there save 0.09 s in the tiles and cost 0.2.
+# Cost of a product of the loops over covariances, in products of a tile; of a candidate on top of a product for
+# each entry of its form; and of the loops that make a cluster's form for each entry. Set so that they reproduce the
+# measurements at n = 100,000, d = 128, k = 100 in float32: 128 directions there save 0.09 s in the tiles and cost 0.2.
 _LOOP_COST = 3
 _CANDIDATE_COST = 3000
 _INNER_COST = 30
-# Beside its products a pair costs a square root, sums and its share of gathering rows, as many features as this; the
+# On top of its products a pair costs a square root, sums and its share of gathering rows, as many features as this; the
 # costs above hold for 128 features, where that is in them, and below a pair that is left out is worth more. With it
 # n = 20,000, d = 32, k = 100 computes 2 to 3 % of the pairs instead of 16.
 _PAIR_FEATURES = 200
 _MEASURED_FEATURES = 128
-# What a candidate costs beside its pairs: as many pairs, for gathering the sample and for tiles that clusters do not
+# Cost of a candidate on top of its pairs, in pairs, for gathering the sample and for tiles that clusters do not
 # fill, and as many products of a tile, for bookkeeping. Measured with clusters of ten.
 _CANDIDATE_PAIRS = 50
 _CANDIDATE_PRODUCTS = 20_000
 
 
 class CandidateCount(NamedTuple):
-    """What bounds leave to be computed."""
+    """Work that bounds leave."""
 
     candidates: float  # a sample
     pairs: float  # a sample
 
     def in_pairs(self, n_features: int) -> float:
-        """How many pairs of large tiles take the time of these."""
+        """Convert the work to the number of pairs of large tiles that take as long."""
         return self.pairs + self.candidates * (_CANDIDATE_PAIRS + _CANDIDATE_PRODUCTS / n_features)
 
 
 def choose_basis_size(data: ScaledData, choice: tuple[int, ...], load: CandidateCount) -> int:
-    """How many directions a basis that all clusters share should have, given what is left without; 0 for no basis.
+    """Choose the number of directions of a basis that all clusters share, given the work without it; 0 for no basis.
 
-    Counted in products of n_features a sample.
+    Costs are counted in products of n_features a sample.
     """
     n_features = data.X.shape[1]
     most_vectors = most_directions(data.partition.n_clusters, n_features, data.dtype.itemsize)
@@ -75,9 +75,11 @@ def choose_basis_size(data: ScaledData, choice: tuple[int, ...], load: Candidate
 
 
 def most_directions(n_clusters: int, n_features: int, itemsize: int) -> int:
-    """A multiple of the unit, 0 where forms of the least one take too much."""
-    room = int(np.sqrt(_FORMS_BYTES / (itemsize * n_clusters)))
-    return min(-(-n_features // _UNIT), room // _UNIT) * _UNIT
+    """Return the largest allowed number of directions, a multiple of the unit; 0 where forms of the least one take too
+    much.
+    """
+    largest = int(np.sqrt(_FORMS_BYTES / (itemsize * n_clusters)))
+    return min(-(-n_features // _UNIT), largest // _UNIT) * _UNIT
 
 
 def _basis_cost(data: ScaledData, n_vectors: int, load: CandidateCount) -> float:
@@ -91,5 +93,5 @@ def _basis_cost(data: ScaledData, n_vectors: int, load: CandidateCount) -> float
 
 
 def _typical_size(sizes: NDArray[np.intp]) -> float:
-    """Mean over samples of the size of their cluster."""
+    """Return the mean over samples of the size of their cluster."""
     return float(np.sum(sizes.astype(np.float64) ** 2) / sizes.sum())

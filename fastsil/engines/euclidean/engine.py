@@ -1,16 +1,16 @@
 """Euclidean distance, exact, from few of the pairs.
 
 ``a`` needs all pairs within a cluster, each computed once. ``b`` is a minimum over the other clusters, and a cluster
-that cannot be the nearest needs no distances. Three ways lead to ``b``:
+that cannot be the nearest needs no distances. Three strategies lead to ``b``:
 
 * *pruned*: bounds on mean distances (:mod:`fastsil.kernels.bounds`) leave a few candidate clusters a sample; the most
   promising one is computed, its exact mean excludes others, the rest is computed;
 * *symmetric*: all pairs between clusters, each computed once for both sides. With few clusters, or where the bounds
   exclude little, this is less work;
-* *complete*: all pairs, for one side at a time, where the bounds exclude little of so many clusters that the sums to
-  all of them, which symmetry needs, do not fit.
+* *complete*: all pairs, for one side at a time, where the bounds exclude little and the clusters are too numerous for
+  the sums to all of them, which symmetry needs.
 
-The bounds only ever exclude what cannot be the minimum in exact arithmetic, so that all ways give the same answer to
+The bounds only exclude clusters that cannot be the minimum in exact arithmetic, so that all strategies agree to
 rounding, and every sum is taken in an order that does not depend on the number of threads.
 """
 
@@ -47,14 +47,14 @@ _ALWAYS_SYMMETRIC = 3
 # k = 10: both 1.0. Kernels of the bounds are not compiled then, either.
 _SMALL_SYMMETRIC = 10
 SMALL_PRODUCTS = 6e8
-# The symmetric way keeps a sum from every sample to every cluster; a task a pair of clusters bounds their number.
+# The symmetric strategy keeps a sum from every sample to every cluster; a task a pair of clusters bounds their number.
 _SYMMETRIC_BYTES = 48 << 20
 _SYMMETRIC_CLUSTERS = (6, 32)
 # Both sides of a pair cost a little more than one.
 _SYMMETRIC_COST = 1.1
-# Candidate pairs of one round are kept, at so many bytes each while they are sorted. Rounds of few samples share little
+# Candidate pairs of one round are kept, and sorted at this number of bytes each. Rounds of few samples share little
 # of what is read of a cluster; so a round has 256 at least, unless that leaves more candidates than twice as many and
-# one for every four samples, which are small beside what is kept of the samples.
+# one for every four samples, which are small compared with the arrays of samples.
 CANDIDATE_BYTES = 64
 ROUND_CANDIDATES = 1 << 18
 _ROUND_SAMPLES = (1 << 8, 1 << 18)
@@ -87,7 +87,7 @@ class _Round(NamedTuple):
 
 
 def compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: ProgressCallback) -> SilhouetteTerms:
-    """Mean Euclidean distances of every sample.
+    """Compute the mean Euclidean distances of every sample.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: P
     n_jobs : int
         Number of threads. The result has the same bits for any.
     tick : callable
-        Told the share of the work that has been finished.
+        Called with the share of the work that has been finished.
     """
     with sort_rows_to_file(X, partition) as (rows, of_rows):
         found = _compute_terms(rows, of_rows, n_jobs=n_jobs, tick=tick)
@@ -148,7 +148,7 @@ def _nearest_by_symmetry(pairs: PairSums, partition: Partition, tick: ProgressCa
 
 
 class _Search:
-    """The pruned way, round by round over the samples; it gives up for the symmetric way if that is less work."""
+    """The pruned strategy, round by round over the samples, or the symmetric one if that is less work."""
 
     def __init__(
         self,
@@ -164,13 +164,13 @@ class _Search:
         self._pairs = pairs
         self._n_jobs = n_jobs
         self._seconds = seconds
-        self._rooms: SimpleQueue[bound_kernels.Candidates] = SimpleQueue()
+        self._free_candidates: SimpleQueue[bound_kernels.Candidates] = SimpleQueue()
         self._rounding = bound_product_rounding(data.dtype, data.X.shape[1])
         with _timed(seconds, "bounds"):
             self._prepare_bounds(centers, squared_products)
 
     def _prepare_bounds(self, centers: NDArray[np.float64], squared_products: NDArray[np.float64]) -> None:
-        """The first bounds; then those that save more than they cost, judged by what some samples still leave."""
+        """Make the first bounds; then those that save more than they cost, measured on some samples."""
         data, origin = self._data, self._pairs.samples.origins[-1]
         self._vectors = np.empty((0, data.X.shape[1]), dtype=data.dtype)
         self._shared: list[bound_kernels.SharedBasis] = []
@@ -195,7 +195,7 @@ class _Search:
                 return
 
     def nearest(self, tick: ProgressCallback) -> tuple[str, _Nearest]:
-        """Strategy that was taken, and the nearest other clusters."""
+        """Return the strategy that was taken, and the nearest other clusters."""
         partition = self._partition
         n_samples = partition.n_samples
         nearest = _Nearest(np.empty(n_samples), np.empty(n_samples, dtype=np.int32))
@@ -215,14 +215,14 @@ class _Search:
                 return "complete", nearest
             with _timed(self._seconds, "other clusters"):
                 self._compute(found, nearest)
-            # One at a time: not what this round holds beside the next.
+            # One at a time: the arrays of two rounds are never held together.
             del found
             tick((end - start) / n_samples)
             start = end
         return "pruned", nearest
 
     def _probe(self) -> CandidateCount:
-        """What the bounds so far leave, from some samples of every part of the data."""
+        """Count the work that the bounds so far leave, on some samples of every part of the data."""
         partition = self._partition
         step = self._block_rows()
         rows = partition.order[:: max(1, partition.n_samples // _PROBE_SAMPLES)]
@@ -238,7 +238,7 @@ class _Search:
         return int(np.clip(_BLOCK_ENTRIES // self._partition.n_clusters, least, tile_kernels.ROWS))
 
     def _select(self, rows: NDArray[np.intp]) -> bound_kernels.Candidates:
-        """Candidates of a block of samples."""
+        """Find the candidates of a block of samples."""
         n_clusters = self._partition.n_clusters
         block = bound_kernels.Block(
             codes=self._partition.codes[rows],
@@ -257,7 +257,7 @@ class _Search:
                 block,
             )
         samples = bound_kernels.BlockRows(self._data.X, rows, self._data.scale)
-        with self._lend_room() as found:
+        with self._lend_candidates() as found:
             least_upper = np.empty(len(rows))
             n_found = bound_kernels.select_by_centers(block, self._bounds, self._rounding, least_upper, found)
             for shared in self._shared:
@@ -267,19 +267,19 @@ class _Search:
             return bound_kernels.Candidates(*(part[:n_found].copy() for part in found))
 
     @contextmanager
-    def _lend_room(self) -> Iterator[bound_kernels.Candidates]:
-        """Lend room for all candidates of a block: pages that are new for each block cost more than the bounds."""
+    def _lend_candidates(self) -> Iterator[bound_kernels.Candidates]:
+        """Lend memory for all candidates of a block: pages that are new for each block cost more than the bounds."""
         try:
-            room = self._rooms.get_nowait()
+            candidates = self._free_candidates.get_nowait()
         except Empty:
-            room = bound_kernels.make_candidates(self._block_rows() * self._partition.n_clusters)
+            candidates = bound_kernels.make_candidates(self._block_rows() * self._partition.n_clusters)
         try:
-            yield room
+            yield candidates
         finally:
-            self._rooms.put(room)
+            self._free_candidates.put(candidates)
 
     def _round(self, start: int, end: int) -> _Round:
-        """Candidates of a range of positions."""
+        """Collect the candidates of a range of positions."""
         step = self._block_rows()
         starts = range(start, end, step)
         found: list[Any] = [None] * len(starts)
@@ -326,7 +326,7 @@ class _Search:
         return left.in_pairs(self._data.X.shape[1]) > self._partition.n_samples
 
     def _compute(self, found: _Round, nearest: _Nearest) -> None:
-        """Exact means to the candidates of a round, and the smallest of them."""
+        """Compute the exact means to the candidates of a round, and keep the smallest of them."""
         means = np.full(len(found.row), np.inf)
         promising = np.sort(found.best)
         means[promising] = self._means(found, promising)
@@ -342,7 +342,7 @@ class _Search:
         nearest.cluster[found.start : found.end] = found.cluster[least]
 
     def _means(self, found: _Round, which: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Mean distances of the candidates at some (sorted) indices."""
+        """Compute the mean distances of the candidates at some (sorted) indices."""
         clusters = found.cluster[which]
         rows = self._partition.order[found.start : found.end][found.row[which]]
         means = self._pairs.to_clusters(rows, clusters)
@@ -351,14 +351,14 @@ class _Search:
 
 
 def round_samples(candidates_per_sample: float, n_samples: int) -> int:
-    """Samples of a round of the pruned way, of so many in all."""
+    """Return the number of samples in a round of the pruned strategy."""
     most = 2 * ROUND_CANDIDATES + _ROUND_SHARE * n_samples
     wanted = np.clip(ROUND_CANDIDATES / candidates_per_sample, *_ROUND_SAMPLES)
     return max(1, int(min(wanted, most / candidates_per_sample)))
 
 
 def _finish(data: ScaledData, own_sums: NDArray[np.float64], nearest: _Nearest, work: Work) -> SilhouetteTerms:
-    """From sums by position to terms by row of X."""
+    """Turn sums by position into terms by row of X."""
     partition = data.partition
     a, b = np.empty(partition.n_samples), np.empty(partition.n_samples)
     neighbor = np.empty(partition.n_samples, dtype=np.int32)

@@ -37,30 +37,30 @@ _RATE = 1e11
 # Blocks, of which half are at work at once at most. n = 20,000, k = 2 to 16, two cores, with blocks of 384 samples, 768
 # and 1,152: 0.73, 0.69 and 0.65 s at d = 512, 0.50, 0.44 and 0.42 at d = 128.
 _BLOCKS = 24
-# Share of all pairs that the engine for one partition computes: all of them once for both sides, or about so many
-# clusters' worth a sample.
+# Pairs that the engine for one partition computes: all of them once for both sides, or this number of clusters a sample.
 _SYMMETRIC_SHARE = 0.5
 _PRUNED_CLUSTERS = 2.2
 
 
 def choose_shared(partitions: Sequence[Partition], n_features: int) -> list[int]:
-    """Places of the partitions that are better served by one pass than each alone; empty if none are.
+    """Choose the partitions that one pass serves faster than one pass each; return their places, empty if there are
+    none.
 
     The sums of all of them, 8 bytes for each sample and cluster, stay within scikit-learn's ``working_memory``.
     """
-    room = get_config()["working_memory"] * 2**20 / (8 * partitions[0].n_samples)
+    budget = get_config()["working_memory"] * 2**20 / (8 * partitions[0].n_samples)
     pair = n_features + _PAIR_COST
     gains = [pair * _share_alone(partition) - _PARTITION_COST for partition in partitions]
     chosen: list[int] = []
     for place in sorted(range(len(partitions)), key=lambda place: (-gains[place], place)):
-        if gains[place] > 0 and partitions[place].n_clusters <= room:
-            room -= partitions[place].n_clusters
+        if gains[place] > 0 and partitions[place].n_clusters <= budget:
+            budget -= partitions[place].n_clusters
             chosen.append(place)
     return sorted(chosen) if sum(gains[place] for place in chosen) > pair * _SYMMETRIC_SHARE else []
 
 
 def estimate_seconds(shape: tuple[int, int], n_jobs: int) -> float:
-    """Rough time of a pass over all pairs of ``shape[0]`` samples of ``shape[1]`` features."""
+    """Estimate the time of a pass over all pairs of ``shape[0]`` samples of ``shape[1]`` features."""
     return _SYMMETRIC_SHARE * shape[0] ** 2 * (shape[1] + _PAIR_COST) / (_RATE * n_jobs)
 
 
@@ -71,7 +71,7 @@ def _share_alone(partition: Partition) -> float:
 
 
 def compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: ProgressCallback) -> SilhouetteTerms:
-    """Mean Euclidean distances of every sample, from all pairs.
+    """Compute the mean Euclidean distances of every sample, from all pairs.
 
     Parameters
     ----------
@@ -84,18 +84,18 @@ def compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: P
 def compute_terms_many(
     X: NDArray[Any], partitions: Sequence[Partition], *, n_jobs: int, tick: ProgressCallback
 ) -> list[SilhouetteTerms]:
-    """Mean Euclidean distances of every sample in each of several partitions.
+    """Compute the mean Euclidean distances of every sample in each of several partitions.
 
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features), float32 or float64, C-contiguous
         Samples; read in place.
     partitions : sequence of Partition
-        The same samples grouped in several ways.
+        Several partitions of these samples.
     n_jobs : int
         Number of threads. The result has the same bits for any.
     tick : callable
-        Told the share of the work that has been finished.
+        Called with the share of the work that has been finished.
     """
     n_clusters = sum(partition.n_clusters for partition in partitions)
     require(
@@ -126,7 +126,9 @@ def compute_terms_many(
 
 
 def _blocks_and_cells(partitions: Sequence[Partition]) -> tuple[Partition, NDArray[np.intp]]:
-    """Samples in an order that puts those with equal labels together, cut into blocks; the runs of equal labels."""
+    """Order samples so that those with equal labels are together; return them cut into blocks, and the runs of equal
+    labels.
+    """
     by_fineness = sorted(partitions, key=lambda partition: partition.n_clusters)
     codes = np.stack([partition.codes for partition in by_fineness])
     order = np.lexsort(codes)

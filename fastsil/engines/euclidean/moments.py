@@ -23,13 +23,13 @@ from fastsil.runtime.threads import in_batches, run_tasks
 _PIECE = 8192
 # Of the samples that a search for directions looks at.
 _SEARCH_PIECES = 8
-# Products of covariances with a basis are kept for so many bytes of clusters at a time.
+# Bytes of the products of covariances with a basis that are held at a time.
 _PRODUCTS_BYTES = 16 << 20
 _BLOCK_BYTES = 4 << 20
 
 
 def cluster_centers(data: ScaledData, n_jobs: int) -> NDArray[np.float64]:
-    """Mean of every cluster, shape (n_clusters, n_features), scaled.
+    """Compute the mean of every cluster, shape (n_clusters, n_features), scaled.
 
     Differences from one of the members are averaged, so that data far from 0 lose no digits.
     """
@@ -54,7 +54,7 @@ def radial_bounds(
     rounding: float,
     n_jobs: int,
 ) -> tuple[ClusterBounds, NDArray[np.float64]]:
-    """What :mod:`fastsil.kernels.bounds` needs to know of each cluster for its first bounds.
+    """Compute the moments of each cluster that the first bounds of :mod:`fastsil.kernels.bounds` need.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def cluster_bounds(
     skew: NDArray[np.float64],
     spectral: NDArray[np.float64],
 ) -> ClusterBounds:
-    """The table for the first bounds, from moments of the members y of each cluster, with r = |y - center|.
+    """Make the table for the first bounds, from moments of the members y of each cluster, with r = |y - center|.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def shared_basis(
     *,
     n_jobs: int,
 ) -> tuple[NDArray[np.floating], SharedBasis]:
-    """Leading directions of the scatter within clusters, and what is known of each cluster along them.
+    """Compute leading directions of the scatter within clusters, and the moments of each cluster along them.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def shared_basis(
 
 
 def count_shared_basis_bytes(n_clusters: int, n_features: int, itemsize: int) -> int:
-    """Memory of the first basis, the products that it is made by included, with as few directions as it may have."""
+    """Count the memory of the first basis, with its products, for as few directions as it may have."""
     n_vectors = min(SHARED_DIRECTIONS[0][0], most_directions(n_clusters, n_features, itemsize))
     products = 8 * n_clusters * n_vectors * max(n_features, 4 * n_vectors)
     forms = (8 + itemsize) * n_clusters * n_vectors**2
@@ -206,7 +206,7 @@ def count_shared_basis_bytes(n_clusters: int, n_features: int, itemsize: int) ->
 def _shared_directions(
     data: ScaledData, centers: NDArray[np.float64], n_vectors: int, n_jobs: int
 ) -> NDArray[np.float64]:
-    """Orthonormal rows near the leading eigenvectors of the scatter within clusters, by subspace iteration."""
+    """Compute orthonormal rows near the leading eigenvectors of the scatter within clusters, by subspace iteration."""
     n_samples, n_features = data.X.shape
     if n_features <= n_vectors:
         return np.eye(n_vectors, n_features)
@@ -237,7 +237,7 @@ def _forms(
     frobenius: NDArray[np.float64],
     n_jobs: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """M and ρ + 1/α of some clusters, from Σ times the basis: see :mod:`fastsil.kernels.bounds`."""
+    """Compute M and ρ + 1/α of some clusters, from Σ times the basis: see :mod:`fastsil.kernels.bounds`."""
     n_vectors = len(basis)
     forms, rest = np.empty((len(products), n_vectors, n_vectors)), np.empty(len(products))
 
@@ -279,7 +279,7 @@ def _covariance_products(
     basis: NDArray[np.float64],
     n_jobs: int,
 ) -> NDArray[np.float64]:
-    """Covariance times basis for each chosen cluster, (n_chosen, n_vectors, n_features)."""
+    """Compute covariance times basis for each chosen cluster, (n_chosen, n_vectors, n_features)."""
 
     def add(rows: NDArray[np.intp], cluster: int, sums: NDArray[np.float64]) -> None:
         kernels.add_covariance_products(
@@ -299,7 +299,7 @@ def _sum_over_members(
     *,
     clusters: NDArray[np.intp] | None = None,
 ) -> NDArray[np.float64]:
-    """Sums of ``add(rows, cluster, sums)`` over the members of each cluster, (n_clusters, width)."""
+    """Sum ``add(rows, cluster, sums)`` over the members of each cluster, (n_clusters, width)."""
     partition = data.partition
     if clusters is None:
         clusters = np.arange(partition.n_clusters)
@@ -326,15 +326,17 @@ def _sum_over_members(
 
 
 def _row_blocks(table: NDArray[Any]) -> Iterator[slice]:
-    """Blocks of rows: what is computed from clusters times features holds little beside them."""
+    """Yield blocks of rows of clusters times features, small enough that temporary arrays are small as well."""
     step = max(1, _BLOCK_BYTES // (8 * table.shape[1]))
     return (slice(start, start + step) for start in range(0, len(table), step))
 
 
 def _zeros(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """Zeros that begin with a line of the cache: see :func:`fastsil.kernels.moments.add_covariance_products`."""
+    """Allocate zeros that begin with a line of the cache: see
+    :func:`fastsil.kernels.moments.add_covariance_products`.
+    """
     itemsize = np.dtype(dtype).itemsize
     size = math.prod(shape)
-    room = np.zeros(size + 64 // itemsize, dtype)
-    first = -room.ctypes.data % 64 // itemsize
-    return room[first : first + size].reshape(shape)
+    padded = np.zeros(size + 64 // itemsize, dtype)
+    first = -padded.ctypes.data % 64 // itemsize
+    return padded[first : first + size].reshape(shape)

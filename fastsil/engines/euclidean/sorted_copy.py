@@ -23,30 +23,30 @@ from numpy.typing import NDArray
 from fastsil.runtime.memory import available_bytes
 from fastsil.validation.partition import Partition, partition_from_codes
 
-# Rows that are sorted in memory at a time, and this part of what memory has room for at most: the rows, their pages of
-# the file and those of the copy that are not yet on the disk lie beside each other.
+# Rows that are sorted in memory at a time, and at most this part of the memory available, which also holds their pages
+# of the file and the pages of the copy that are not yet on the disk.
 _BLOCK_BYTES = 64 << 20
 _PART_OF_MEMORY = 16
 # What is left free on the disk.
 _SPARE_BYTES = 256 << 20
 
 _WORDS = (
-    "X is a file of %.1f GiB that memory has no room for; its rows are copied once, cluster by cluster, to a temporary "
+    "X is a file of %.1f GiB that does not fit in memory; its rows are copied once, cluster by cluster, to a temporary "
     "file in %s."
 )
 
 
 @contextlib.contextmanager
 def sort_rows_to_file(X: Any, partition: Partition) -> Iterator[tuple[Any, Partition]]:
-    """The samples, in the order of the partition if they are better copied so; and their partition.
+    """Yield the samples, copied in the order of the partition if that is faster, and their partition.
 
-    Row i of the copy is row ``partition.order[i]`` of X. The copy is a temporary file without a name, beside the file
-    of X if that folder can be written to, else where temporary files are; it is gone afterwards, whatever happens.
+    Row i of the copy is row ``partition.order[i]`` of X. The copy is a temporary file without a name, in the folder of
+    X if that can be written to, else where temporary files are; it is removed afterwards in every case.
 
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features), or another container
-        Samples; only of a mapped file that memory has no room for a copy is made, and if the disk has room.
+        Samples; a copy is made only of a mapped file that does not fit in memory, and only if it fits on the disk.
     partition : Partition
         Samples grouped by cluster.
     """
@@ -71,7 +71,7 @@ def sort_rows_to_file(X: Any, partition: Partition) -> Iterator[tuple[Any, Parti
 
 
 def _find_file(X: Any) -> Any:
-    """The file that an array is mapped from: its path, True if that is not known; None of other arrays."""
+    """Return the path of the file that an array is mapped from, True if it is unknown, None for other arrays."""
     while isinstance(X, np.ndarray):
         if isinstance(X, np.memmap) and X.filename is not None:
             return X.filename
@@ -91,7 +91,7 @@ def _is_sorted(partition: Partition) -> bool:
 
 
 def _write_sorted(X: NDArray[Any], partition: Partition, copy: IO[bytes]) -> None:
-    """Rows to their places, block by block: of each cluster one stretch of the file."""
+    """Write rows to their places, block by block: of each cluster one stretch of the file."""
     row_bytes = X.shape[1] * X.itemsize
     block_bytes = min(_BLOCK_BYTES, (available_bytes() or _BLOCK_BYTES) // _PART_OF_MEMORY)
     step = max(1, block_bytes // row_bytes)
@@ -109,5 +109,5 @@ def _write_sorted(X: NDArray[Any], partition: Partition, copy: IO[bytes]) -> Non
             first += counts[cluster]
         ends += counts
         copy.flush()
-        # Control groups end a process that has more pages to write than they have room for.
+        # Control groups end a process whose unwritten pages exceed their limit.
         os.fsync(copy.fileno())

@@ -32,7 +32,7 @@ MARGIN = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-11}
 
 
 class Workspaces:
-    """Memory of so many threads (0: of the calling one) that run tile kernels, lent to one at a time."""
+    """Memory of ``n`` threads (0: of the calling one) that run tile kernels, lent to one at a time."""
 
     def __init__(self, dtype: np.dtype[Any], n_features: int, n_threads: int) -> None:
         self._free: SimpleQueue[Any] = SimpleQueue()
@@ -41,7 +41,7 @@ class Workspaces:
 
     @contextmanager
     def lend(self) -> Iterator[Any]:
-        """Memory of one thread, for a while."""
+        """Lend the memory of one thread, for a while."""
         workspace = self._free.get()
         try:
             yield workspace
@@ -150,7 +150,7 @@ class PairSums:
         n_slots : int
             Number of groups of all groupings.
         tick : callable
-            Told the share of the work that has been finished.
+            Called with the share of the work that has been finished.
 
         Returns
         -------
@@ -184,7 +184,9 @@ class PairSums:
         sums: NDArray[np.float64],
         stop: NDArray[np.uint8],
     ) -> NDArray[np.float64]:
-        """Distances between two pieces, added to a slot for the rows and one for the columns; squared products."""
+        """Add distances between two pieces to a slot for the rows and one for the columns; return the squared
+        products.
+        """
         squares = np.zeros(1)
         ranges = np.array([[*rows[:2], *columns[:2], columns.cluster, *slots]])
         with self.workspaces.lend() as workspace:
@@ -221,7 +223,7 @@ class PairSums:
     def nearest_clusters(
         self, origin: int, mean: NDArray[np.float64], cluster: NDArray[np.int32], tick: ProgressCallback
     ) -> None:
-        """Least mean distance from each sample to another cluster, scaled, and that cluster, from all pairs.
+        """Find the least mean distance from each sample to another cluster, scaled, and that cluster, from all pairs.
 
         Parameters
         ----------
@@ -230,7 +232,7 @@ class PairSums:
         mean, cluster : ndarray of shape (n_samples,)
             By position; overwritten.
         tick : callable
-            Told the share of the work that has been finished.
+            Called with the share of the work that has been finished.
         """
         partition = self._partition
         rows = piece_rows(partition.n_samples)
@@ -247,7 +249,9 @@ class PairSums:
         run_tasks(fill, starts, [1.0] * len(starts), n_jobs=self._n_jobs, tick=tick)
 
     def _ranges_to(self, clusters: NDArray[np.integer[Any]]) -> Iterator[tuple[int, ...]]:
-        """Entries of one cluster, cut into tasks: start and end of the entries, of the cluster; the cluster."""
+        """Yield the entries of one cluster, cut into tasks: start and end of the entries, of the cluster; the
+        cluster.
+        """
         offsets = self._partition.offsets
         used, counts = np.unique(clusters, return_counts=True)
         ends = np.cumsum(counts)
@@ -260,7 +264,7 @@ class PairSums:
                 yield entry, min(entry + step, high), start, end, cluster
 
     def _pieces(self) -> NDArray[np.intp]:
-        """Each cluster cut into equal pieces, sorted: (n_pieces, 3) start, end, cluster."""
+        """Cut each cluster into equal pieces, sorted: (n_pieces, 3) start, end, cluster."""
         offsets, sizes = self._partition.offsets, self._partition.sizes
         n_pieces = -(-sizes // piece_rows(self._partition.n_samples))
         cluster = np.repeat(np.arange(len(sizes)), n_pieces)
@@ -269,7 +273,7 @@ class PairSums:
         return np.stack([*cuts, cluster], axis=1)
 
     def _batches(self, costs: NDArray[np.float64]) -> list[tuple[int, int]]:
-        """Runs of tasks that together are worth handing out."""
+        """Return runs of tasks that together are worth scheduling."""
         until = np.cumsum(costs)
         enough = self._task_pairs(float(costs.sum()))
         batches, low, done = [], 0, 0.0
@@ -280,14 +284,14 @@ class PairSums:
         return batches
 
     def _task_pairs(self, pairs: float) -> float:
-        """Pairs of a task, where there are so many in all."""
+        """Return the number of pairs of a task, given the number of all pairs."""
         least, most = TASK_PRODUCTS
         return max(least, min(most, pairs * self._n_features / N_TASKS)) / self._n_features
 
     def _run(
         self, add: Callable[[Task, NDArray[np.uint8]], Any], tasks: list[Task], tick: ProgressCallback
     ) -> list[Any]:
-        """Run tasks that wait for the earlier tasks of their own pieces; returns their answers."""
+        """Run tasks after the earlier tasks of their own pieces; return their results."""
         self.pairs += int(sum(task.cost for task in tasks))
         answers: list[Any] = [None] * len(tasks)
 
@@ -299,5 +303,5 @@ class PairSums:
 
 
 def bound_product_rounding(dtype: np.dtype[Any], length: int) -> float:
-    """Most that inner products in a tile are off by, relative to the product of the norms: sums of DEPTH at a time."""
+    """Bound the error of inner products in a tile, relative to the product of the norms: sums of DEPTH at a time."""
     return float(np.finfo(dtype).eps) * (kernels.DEPTH + length / kernels.DEPTH + 16)

@@ -9,7 +9,7 @@ over the other members of its own cluster it is that, times |C| / (|C| - 1). Cos
 nearly one direction; correlation distance is the same on rows whose mean is subtracted first. A row of zeros has
 no direction: its cosine distance to every other row is 1, so such rows enter by their number only.
 
-Cost: two passes over the rows, n k d multiplications in all, O(k d) memory beside the results.
+Cost: two passes over the rows, n k d multiplications in all, O(k d) memory on top of the results.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from fastsil.validation.partition import Partition
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-# Multiplications in one task of the second pass: about 1 ms, long beside its start, short beside an interrupt.
+# Multiplications in one task of the second pass: about 1 ms, between the cost of a start and the delay allowed to an interrupt.
 TASK_PRODUCTS = 1 << 25
 _TASK_ROWS = (4, 4096)
 # Multiplications in all below which threads cost more than they save.
@@ -43,7 +43,7 @@ _SHARE_OF_MOMENTS = 0.3
 
 
 def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: ProgressCallback, metric: str) -> SilhouetteTerms:
-    """Mean distances of every sample, exactly, in O(n_samples * n_clusters * n_features).
+    """Compute the mean distances of every sample, exactly, in O(n_samples * n_clusters * n_features).
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: ProgressCa
     n_jobs : int
         Number of threads; the result does not depend on it.
     tick : callable
-        Told shares of the work as they are finished.
+        Called with shares of the work as they are finished.
     metric : {"sqeuclidean", "cosine", "correlation"}
         The distance.
 
@@ -84,7 +84,7 @@ def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: ProgressCa
 def compute_row_terms(
     X: Any, codes: NDArray[np.int32], summaries: ClusterSummaries, *, n_jobs: int, metric: str
 ) -> SilhouetteTerms:
-    """Mean distances of some samples to clusters that are known by their summaries only.
+    """Compute the mean distances of some samples to clusters that are given by their summaries only.
 
     Parameters
     ----------
@@ -126,7 +126,9 @@ def _terms(
 
 
 def _make_centers(summaries: ClusterSummaries, factor: float) -> kernels.Centers:
-    """Mean distance to a cluster as ``weight * |z - mu|^2 + constant``; rows without direction are at distance 1."""
+    """Write the mean distance to a cluster as ``weight * |z - mu|^2 + constant``; rows without direction are at
+    distance 1.
+    """
     sizes = summaries.sizes
     weights = factor * summaries.counts / sizes
     return kernels.Centers(
@@ -139,7 +141,7 @@ def _make_centers(summaries: ClusterSummaries, factor: float) -> kernels.Centers
 
 
 def _make_screen(centers: kernels.Centers, sizes: Indices) -> kernels.Screen:
-    """The centers relative to the mean of all samples, so that products are as small as they can be."""
+    """Move the centers to the mean of all samples, so that products are as small as possible."""
     shares = sizes / sizes.sum()
     origin = shares @ centers.origins + shares @ centers.offsets
     n_centers, n_features = centers.origins.shape

@@ -1,7 +1,7 @@
 """Clusters in a few numbers each: size, mean and spread of their members, as squared distances see them.
 
 A sample x is seen as a point ``z = (x - shift) * scale``: as it is for squared Euclidean distance, of length 1 for
-cosine, centerd and of length 1 for correlation. The mean of a cluster is kept as two vectors, origin and offset, so
+cosine, centered and of length 1 for correlation. The mean of a cluster is kept as two vectors, origin and offset, so
 that it loses nothing to the place of the data (:mod:`fastsil.kernels.linear`); the spread is the sum of squared
 distances to it.
 
@@ -52,7 +52,7 @@ _BLOCK_BYTES = 256 << 20
 # Bytes of one task's rows when they are made dense for it, for sparse input.
 _DENSE_BYTES = 1 << 20
 
-# Where the squared distance between origin and mean is so many times the variance, the variance has lost as
+# Where the squared distance between origin and mean exceeds this multiple of the variance, the variance has lost as
 # much of its digits: its cluster is summed again around the mean.
 _FAR_ORIGIN = 64.0
 
@@ -61,7 +61,7 @@ _SAME_DIRECTION = 2.0**-98
 
 
 def _measure_nothing(X: Any, members: Indices, shift: Floats, scale: Floats) -> None:
-    """Squared Euclidean distance takes rows as they are."""
+    """Leave shift and scale as they are: squared Euclidean distance takes rows unchanged."""
 
 
 def _measure_lengths(X: Any, members: Indices, shift: Floats, scale: Floats) -> None:
@@ -125,7 +125,7 @@ class NormalizedRows:
         return rows, places
 
     def block(self, rows: slice) -> NormalizedRows:
-        """The same view of some rows; what becomes known of them is known of these."""
+        """Return the view of some rows; measurements of its rows are shared with this view."""
         return NormalizedRows(
             self.X if is_sparse(self.X) else self.X[rows], self.metric, self.shift[rows], self.scale[rows]
         )
@@ -142,34 +142,34 @@ class NormalizedRows:
         run_tasks(measure, tasks, [float(len(members)) for members in tasks], n_jobs=n_jobs)
 
     def limit_rows(self, n_rows: int) -> int:
-        """So many rows, or as many of sparse data as are dense in little memory."""
+        """Return ``n_rows``, or for sparse data the number of rows that are dense in little memory."""
         return min(n_rows, max(1, _DENSE_BYTES // (8 * self.X.shape[1]))) if is_sparse(self.X) else n_rows
 
     def zero_norm_rows(self) -> Indices:
-        """Rows that have no direction."""
+        """Return the rows that have no direction."""
         return np.flatnonzero(self.scale == 0.0)
 
 
 def normalize_lazily(X: Any, metric: str) -> NormalizedRows:
-    """Samples as ``metric`` sees them: ``"sqeuclidean"``, ``"cosine"`` or ``"correlation"``."""
+    """View samples as ``metric`` takes them: ``"sqeuclidean"``, ``"cosine"`` or ``"correlation"``."""
     return NormalizedRows(_readable(X), SQUARED_METRICS[metric], np.zeros(X.shape[0]), np.ones(X.shape[0]))
 
 
 def dense_rows(X: Any, members: Indices | slice) -> NDArray[Any]:
-    """Some rows as a dense array, a view if it can be; read-only, so that kernels meet one type."""
+    """Return some rows as a dense array, a view if possible; read-only, so that kernels are compiled for one type."""
     rows = X[members].toarray() if is_sparse(X) else X[members]
     rows.flags.writeable = False
     return rows  # type: ignore[no-any-return]
 
 
 def _readable(X: Any) -> Any:
-    """X as the engine reads it: a read-only view of a plain array; CSR without repeated entries."""
+    """Return X for reading: a read-only view of a plain array; CSR without repeated entries."""
     return without_repeats(X) if is_sparse(X) else dense_rows(np.asarray(X), slice(None))
 
 
 @dataclass(frozen=True)
 class ClusterSummaries:
-    """What is known of each cluster.
+    """Moments of each cluster.
 
     Attributes
     ----------
@@ -203,14 +203,14 @@ class ClusterSummaries:
         return np.asarray(self.squares / np.maximum(self.counts, 1))
 
     def centers(self) -> Floats:
-        """Means as one vector each."""
+        """Return the means, one vector each."""
         return self.origins + self.offsets
 
 
 def summarize(
     view: NormalizedRows, partition: Partition, *, n_jobs: int, tick: ProgressCallback = ignore_progress
 ) -> ClusterSummaries:
-    """Summaries of the clusters of some samples; shift and scale of every sample are known afterwards.
+    """Summarize the clusters of some samples; shift and scale of every sample are set afterwards.
 
     Parameters
     ----------
@@ -221,7 +221,7 @@ def summarize(
     n_jobs : int
         Number of threads; the result does not depend on it.
     tick : callable
-        Told shares of the work as they are finished.
+        Called with shares of the work as they are finished.
     """
     step = len(partition.codes) if is_sparse(view.X) else max(1, _BLOCK_BYTES // view.X[:1].nbytes)
     merged = None
@@ -235,7 +235,7 @@ def summarize(
 
 
 def _partition_rows(partition: Partition, rows: slice) -> Partition:
-    """Some rows grouped by cluster, for the clusters that occur among them."""
+    """Group some rows by cluster, for the clusters that occur among them."""
     if rows.stop - rows.start == partition.n_samples:
         return partition
     present, codes = np.unique(partition.codes[rows], return_inverse=True)
@@ -259,7 +259,7 @@ def _summarize_block(
 
 
 def merge(first: ClusterSummaries, second: ClusterSummaries) -> ClusterSummaries:
-    """Summaries of two sets of samples as those of both together; a class may occur in either or in both.
+    """Merge the summaries of two sets of samples; a class may occur in either or in both.
 
     Raises
     ------
@@ -270,16 +270,16 @@ def merge(first: ClusterSummaries, second: ClusterSummaries) -> ClusterSummaries
     first, second = _spread_over(classes, first), _spread_over(classes, second)
     n, m = first.counts, second.counts
     share = m / np.maximum(n + m, 1)
-    way = (second.origins - first.origins) + (second.offsets - first.offsets)
-    mean = _exact_sum(first.origins, first.offsets + share[:, None] * way)
-    alone = (n == 0)[:, None]  # nobody yet: not even an origin
+    shift = (second.origins - first.origins) + (second.offsets - first.offsets)
+    mean = _exact_sum(first.origins, first.offsets + share[:, None] * shift)
+    alone = (n == 0)[:, None]  # no members yet, not even an origin
     return ClusterSummaries(
         classes=classes,
         sizes=first.sizes + second.sizes,
         n_without=first.n_without + second.n_without,
         origins=np.where(alone, second.origins, mean[0]),
         offsets=np.where(alone, second.offsets, mean[1]),
-        squares=first.squares + second.squares + np.einsum("ij,ij->i", way, way) * n * share,
+        squares=first.squares + second.squares + np.einsum("ij,ij->i", shift, shift) * n * share,
     )
 
 
@@ -293,7 +293,7 @@ def _all_classes(first: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
 
 
 def _spread_over(classes: NDArray[Any], summaries: ClusterSummaries) -> ClusterSummaries:
-    """The same summaries among more classes; the others have no members."""
+    """Extend summaries to more classes; the others have no members."""
     if len(classes) == len(summaries.classes):
         return summaries
     places = np.searchsorted(classes, summaries.classes)
@@ -308,14 +308,14 @@ def _spread_over(classes: NDArray[Any], summaries: ClusterSummaries) -> ClusterS
 
 
 def _exact_sum(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Sum as it is rounded, and what the rounding took, which is a number too (Knuth's two-sum)."""
+    """Return the rounded sum and its rounding error, which is a number too (Knuth's two-sum)."""
     total = x + y
     part = total - x
     return total, (x - (total - part)) + (y - part)
 
 
 def _first_members(view: NormalizedRows, partition: Partition) -> Floats:
-    """One member of each cluster, shape (n_clusters, n_features): exact in float64, so nothing is lost to it."""
+    """Return one member of each cluster, shape (n_clusters, n_features): exact in float64, so nothing is lost to it."""
     firsts = partition.order[partition.offsets[:-1]]
     origins = np.empty((len(firsts), view.X.shape[1]))
     step = max(1, _DENSE_BYTES // (8 * origins.shape[1]))
@@ -392,7 +392,7 @@ def _cut_pieces(clusters: Indices, sizes: Indices, piece_rows: int) -> tuple[Ind
 
 
 def _bundle_pieces(bounds: Indices, start: int, stop: int, piece_rows: int) -> list[slice]:
-    """Neighboring pieces, until they have rows enough for one task."""
+    """Bundle neighboring pieces until they have rows enough for one task."""
     marks = np.arange(bounds[start], bounds[stop], piece_rows)
     cuts = np.unique(np.append(np.searchsorted(bounds[start:stop], marks), stop - start)) + start
     return [slice(int(a), int(b)) for a, b in pairwise(cuts)]

@@ -65,7 +65,7 @@ class Evidence:
     drawn : ndarray of shape (n_drawn,), integer, optional
         Which samples those are.
     unit_rows : bool
-        Whether the coordinates are rows of length 1 that were not centerd.
+        Whether the coordinates are rows of length 1 that were not centered.
     null : NullReference, optional
         Scores of data without structure.
     """

@@ -14,7 +14,7 @@ REFERENCES = ("gaussian", "uniform")
 def draw_gaussian(X: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
     """Gaussian samples whose mean and covariance are exactly those of X.
 
-    The left singular vectors of the centerd samples are replaced by random orthonormal ones. Given their mean and
+    The left singular vectors of the centered samples are replaced by random orthonormal ones. Given their mean and
     covariance, Gaussian samples have just this law, whatever the covariance, so that a test against such sets is exact:
     nothing is estimated.
 

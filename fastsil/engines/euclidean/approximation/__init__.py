@@ -1,8 +1,8 @@
 """Mean distances without pairs: a guess with an interval for every sample, and the exact value for chosen ones.
 
-One pass over the data gives the moments of every cluster (``moment_table``), in O(n · d²). From them come, for any
-rows, a guess of each mean distance and an interval that certainly holds it (``approximator``). Nothing here grows with
-the square of the number of samples, but the rows that are asked for exactly (``selected_samples``).
+One pass over the data computes the moments of every cluster (``moment_table``), in O(n · d²). They give, for any rows,
+a guess of each mean distance and an interval that certainly holds it (``approximator``). Only the rows that are
+requested exactly (``selected_samples``) cost more than the number of samples.
 """
 
 from fastsil.engines.euclidean.approximation.approximator import GUESS, LOWER, UPPER, Approximation, Approximator

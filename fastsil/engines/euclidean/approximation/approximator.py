@@ -39,7 +39,7 @@ class Approximation(NamedTuple):
 
 
 class Candidates(NamedTuple):
-    """Pairs of a row (by its place among those asked for) and a cluster, sorted by cluster; every row occurs."""
+    """Pairs of a row (by its place among the rows requested) and a cluster, sorted by cluster; every row occurs."""
 
     row: NDArray[np.int32]
     cluster: NDArray[np.int32]
@@ -76,14 +76,14 @@ class Approximator:
         self._workspaces = Workspaces(self._dtype, X.shape[1], n_jobs)
 
     def approximate(self, rows: NDArray[np.intp], tick: ProgressCallback = ignore_progress) -> Approximation:
-        """Guesses and intervals for some rows.
+        """Compute guesses and intervals for some rows.
 
         Parameters
         ----------
         rows : ndarray of shape (n_rows,)
             Rows of X, sorted by cluster.
         tick : callable
-            Told the share of the work that has been finished.
+            Called with the share of the work that has been finished.
         """
         found = Approximation(np.zeros((len(rows), 3)), np.zeros((len(rows), 3)), np.zeros(len(rows), dtype=np.int32))
         for start, end, candidates in self.rounds(rows):
@@ -93,7 +93,7 @@ class Approximator:
         return found
 
     def rounds(self, rows: NDArray[np.intp]) -> Iterator[tuple[int, int, Candidates]]:
-        """Ranges of the rows, and the clusters that may be the nearest other one of each row in it."""
+        """Yield ranges of the rows, and the clusters that may be the nearest other one of each row in it."""
         start, step = 0, _ROUND_SAMPLES[0]
         while start < len(rows):
             end = min(start + step, len(rows))
@@ -115,7 +115,7 @@ class Approximator:
             values /= self._scale
 
     def _select_all(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Pairs of a row and a cluster that the first bounds leave, sorted by cluster."""
+        """Return the pairs of a row and a cluster that the first bounds leave, sorted by cluster."""
         step = int(np.clip(_BLOCK_ENTRIES // self._n_clusters, 16, tile_kernels.ROWS))
         starts = range(0, len(rows), step)
         found: list[Any] = [None] * len(starts)
@@ -129,7 +129,7 @@ class Approximator:
         return row[by_cluster], cluster[by_cluster]
 
     def _select(self, rows: NDArray[np.intp], first: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """The same for a block of rows; the block's first row is called ``first``."""
+        """Return these pairs for a block of rows; the block's first row has the number ``first``."""
         block = bound_kernels.Block(
             codes=self._codes[rows],
             squares=np.empty((len(rows), self._n_clusters), self._dtype),

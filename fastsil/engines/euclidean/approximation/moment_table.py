@@ -29,8 +29,8 @@ _PIECE = 8 * _BLOCK
 # Budget of the covariances that are being summed, and of the factors of all of them.
 _SUMS_BYTES = 64 << 20
 _FACTORS_BYTES = 64 << 20
-# Up to so many features, all of a covariance is used: with g, its factor is one panel of a tile. Beyond, so many
-# leading directions, and the norm of the rest.
+# Up to this number of features, all of a covariance is used: with g, its factor is one panel of a tile. Beyond, this
+# number of leading directions, and the norm of the residual.
 _FACTOR_FEATURES = tile_kernels.COLUMNS - 1
 _DIRECTIONS = 31
 _SEARCH_ROUNDS = 3
@@ -60,7 +60,7 @@ class ClusterMoments(NamedTuple):
 
 
 class MomentTable(NamedTuple):
-    """What the kernels need to know of all clusters."""
+    """Moments of all clusters that the kernels need."""
 
     bounds: bound_kernels.ClusterBounds  # for the first bounds, which need distances to centers only
     moments: kernels.Moments
@@ -70,12 +70,12 @@ class MomentTable(NamedTuple):
 
 
 def _bound_rounding(dtype: np.dtype[Any], n_features: int) -> float:
-    """Of products over features, and of covariances, which are products over a block of members."""
+    """Bound the rounding of products over features, and of covariances, which are products over a block of members."""
     return bound_product_rounding(dtype, max(n_features, _BLOCK))
 
 
 def measure_clusters(data: ScaledData, *, n_jobs: int, tick: ProgressCallback = ignore_progress) -> ClusterMoments:
-    """Moments of all clusters of some data.
+    """Compute the moments of all clusters of some data.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def measure_clusters(data: ScaledData, *, n_jobs: int, tick: ProgressCallback = 
     n_jobs : int
         Number of threads. The result has the same bits for any.
     tick : callable
-        Told the share of the work that has been finished.
+        Called with the share of the work that has been finished.
     """
     sizes = data.partition.sizes
     centers = cluster_centers(data, n_jobs)
@@ -101,7 +101,7 @@ def measure_clusters(data: ScaledData, *, n_jobs: int, tick: ProgressCallback = 
 
 
 def make_table(moments: ClusterMoments, dtype: np.dtype[Any]) -> MomentTable:
-    """The table for the kernels.
+    """Make the table for the kernels.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def make_table(moments: ClusterMoments, dtype: np.dtype[Any]) -> MomentTable:
 def _radial_moments(
     data: ScaledData, centers: NDArray[np.float64], n_jobs: int, tick: ProgressCallback
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Sums of r², of r⁴ and of r² (y - center), and the largest r, for all clusters."""
+    """Sum r², r⁴ and r² (y - center), and find the largest r, for all clusters."""
     pieces = _pieces(data.partition, range(len(centers)), _PIECE)
     sums = np.zeros((len(pieces), centers.shape[1] + 2))
     largest = np.zeros(len(pieces))
@@ -162,7 +162,7 @@ def _radial_moments(
 
 
 def _pieces(partition: Partition, clusters: Iterable[int], size: int) -> list[tuple[int, NDArray[np.intp]]]:
-    """Members of some clusters, in runs of at most so many."""
+    """Cut the members of some clusters into runs of at most ``size``."""
     return [
         (cluster, partition.order[low : min(low + size, partition.offsets[cluster + 1])])
         for cluster in clusters
@@ -173,7 +173,7 @@ def _pieces(partition: Partition, clusters: Iterable[int], size: int) -> list[tu
 def _summarize_covariances(
     data: ScaledData, centers: NDArray[np.float64], n_jobs: int, tick: ProgressCallback
 ) -> list[CovarianceSummary]:
-    """Covariances, as few at a time as the budget has room for, and what is kept of each."""
+    """Compute and summarize the covariances, as few at a time as fit the budget."""
     partition = data.partition
     n_clusters, n_features = centers.shape
     rounding = _bound_rounding(data.dtype, n_features)
@@ -206,7 +206,7 @@ def _summarize_covariances(
 
 
 def _together(n_pieces: NDArray[np.intp], most: int) -> Iterator[list[int]]:
-    """Clusters in turn, as many together as have no more than so many pieces; one at least."""
+    """Yield clusters in turn, as many together as have at most ``most`` pieces; one at least."""
     some: list[int] = []
     held = 0
     for cluster, count in enumerate(n_pieces.tolist()):
@@ -243,14 +243,14 @@ def _scatter(data: ScaledData, rows: NDArray[np.intp], center: NDArray[np.float6
 
 
 def summarize_covariance(covariance: NDArray[np.float64], n_clusters: int, rounding: float) -> CovarianceSummary:
-    """What is kept of a covariance, where there are so many clusters; its entries are off by their rounding."""
+    """Reduce a covariance to its summary, by the number of clusters; its entries are off by ``rounding``."""
     n_features = len(covariance)
     whole = n_features <= _FACTOR_FEATURES and 8 * n_clusters * n_features**2 <= _FACTORS_BYTES
     return _factor(covariance, rounding) if whole else _leading_directions(covariance)
 
 
 def _factor(covariance: NDArray[np.float64], rounding: float) -> CovarianceSummary:
-    """All of a covariance: uᵀΣu is the sum of the squares of the components along the rows of a factor."""
+    """Keep all of a covariance: uᵀΣu is the sum of the squares of the components along the rows of a factor."""
     n_features = len(covariance)
     square = np.empty_like(covariance)
     moment_kernels.fill_inner_products(covariance, covariance, square)
@@ -269,7 +269,7 @@ def _factor(covariance: NDArray[np.float64], rounding: float) -> CovarianceSumma
 
 
 def _leading_directions(covariance: NDArray[np.float64]) -> CovarianceSummary:
-    """Leading directions of a covariance, by subspace iteration, and norms of what they leave out."""
+    """Compute the leading directions of a covariance, by subspace iteration, and norms of the residual."""
     n_features = len(covariance)
     n_vectors = min(_DIRECTIONS, n_features)
     # Spread over the features, not random: a result then never depends on a seed.

@@ -29,7 +29,7 @@ class EuclideanRows:
     n_jobs : int
         Number of threads. The results have the same bits for any.
     tick : callable
-        Told the share of the work of the moments that has been finished.
+        Called with the share of the work of the moments that has been finished.
 
     Attributes
     ----------
@@ -52,11 +52,13 @@ class EuclideanRows:
         return self._sums.pairs
 
     def approximate(self, tick: ProgressCallback = ignore_progress) -> Approximation:
-        """Guesses and intervals of all samples, by position."""
+        """Compute guesses and intervals of all samples, by position."""
         return self._approximator.approximate(self._partition.order, tick)
 
     def compute(self, positions: NDArray[np.intp], tick: ProgressCallback = ignore_progress) -> Approximation:
-        """Exact mean distances of some samples, in all three columns, from all pairs with the clusters that matter."""
+        """Compute the exact mean distances of some samples, in all three columns, from all pairs with the candidate
+        clusters.
+        """
         rows = self._partition.order[positions]
         n_rows = len(rows)
         found = Approximation(np.zeros((n_rows, 3)), np.zeros((n_rows, 3)), np.zeros(n_rows, dtype=np.int32))
@@ -76,7 +78,7 @@ class EuclideanRows:
         return np.asarray(sums / (np.maximum(self._partition.sizes[codes] - 1, 1) * self._data.scale))
 
     def _nearest(self, rows: NDArray[np.intp], candidates: Candidates) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-        """Exact mean distance to the nearest other cluster, and which it is."""
+        """Return the exact mean distance to the nearest other cluster, and that cluster."""
         exact = np.full(len(candidates.row), np.inf)
 
         def compute(which: NDArray[np.intp]) -> None:
