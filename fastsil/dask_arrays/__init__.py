@@ -5,7 +5,7 @@ of rows and of summaries of the clusters; the scheduler runs a lost task again, 
 
 * ``linear``: metrics without pairs. Summaries of blocks are merged in a tree, then one task a block.
 * ``euclidean``: summaries, then shapes of clusters (``covariance_sketches``), then the clusters to
-  which each sample needs distances, then for every two blocks one task that adds to the sums of the first one's samples.
+  which each sample needs distances, then for every two blocks one task that adds to the first one's sums.
 * ``approximation``, ``selected_samples``: intervals of silhouettes without pairs, and exact silhouettes of chosen
   samples, for estimates.
 * ``all_pairs``: any other metric, every pair of samples, by scikit-learn.

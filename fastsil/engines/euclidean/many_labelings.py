@@ -37,7 +37,7 @@ _RATE = 1e11
 # Blocks, of which half are at work at once at most. n = 20,000, k = 2 to 16, two cores, with blocks of 384 samples, 768
 # and 1,152: 0.73, 0.69 and 0.65 s at d = 512, 0.50, 0.44 and 0.42 at d = 128.
 _BLOCKS = 24
-# Pairs that the engine for one partition computes: all of them once for both sides, or this number of clusters a sample.
+# Pairs that the engine for one partition computes: all, each once for both sides, or this number of clusters a sample.
 _SYMMETRIC_SHARE = 0.5
 _PRUNED_CLUSTERS = 2.2
 

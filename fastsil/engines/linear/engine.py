@@ -33,7 +33,8 @@ from fastsil.validation.partition import Partition
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-# Multiplications in one task of the second pass: about 1 ms, between the cost of a start and the delay allowed to an interrupt.
+# Multiplications in one task of the second pass: about 1 ms, long compared with its start, and short enough for an
+# interrupt.
 TASK_PRODUCTS = 1 << 25
 _TASK_ROWS = (4, 4096)
 # Multiplications in all below which threads cost more than they save.
