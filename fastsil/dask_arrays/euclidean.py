@@ -116,7 +116,7 @@ def sketch_block(X: Any, codes: NDArray[np.int32], survey: Survey) -> Covariance
 
 
 def find_needed(X: Any, codes: NDArray[np.int32], survey: Survey, table: MomentTable) -> Needed:
-    """The sums that a block's scored samples need: to the own cluster, and to all that may be the nearest other."""
+    """Find the sums that the scored samples need: to the own cluster, and to all that may be the nearest other."""
     scored = np.flatnonzero(codes >= 0)
     rows, clusters = [scored], [codes[scored]]
     for start in range(0, len(scored), _GATHERED):

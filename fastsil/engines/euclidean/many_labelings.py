@@ -145,7 +145,7 @@ def _blocks_and_cells(partitions: Sequence[Partition]) -> tuple[Partition, NDArr
 def _finish(
     partition: Partition, order: NDArray[np.intp], sums: NDArray[np.float64], exponent: int, work: Work
 ) -> SilhouetteTerms:
-    """From sums by position (overwritten) to terms by row of X."""
+    """Turn sums by position (overwritten) into terms by row of X."""
     a, b, neighbor = nearest_from_sums(sums, partition.codes[order], partition.sizes)
     by_row = np.argsort(order)
     return SilhouetteTerms(a[by_row], b[by_row], neighbor[by_row], work, exponent)

@@ -176,7 +176,7 @@ def _find_nearest(
 def _set_rows_without_direction(
     nearest: kernels.Nearest, without: Indices, codes: NDArray[np.int32], sizes: Indices
 ) -> None:
-    """Distance 1 to every other row: to all clusters alike, so the first other one is nearest."""
+    """Set distance 1 to every other row: to all clusters alike, so the first other one is nearest."""
     nearest.a[without] = sizes[codes[without]] > 1
     nearest.b[without] = 1.0
     nearest.neighbor[without] = codes[without] == 0
