@@ -1,7 +1,7 @@
-"""fastsil: exact silhouettes for millions of samples, and a k-means sweep that says which k.
+"""fastsil: exact silhouettes for millions of samples, and a k-means sweep that chooses k.
 
-The public names are loaded on first use, so that ``import fastsil`` costs no more than the
-scikit-learn pieces that a program has loaded anyway.
+The public names are loaded on first use, so that ``import fastsil`` costs no more than the scikit-learn pieces that a
+program has loaded anyway.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from fastsil.cli.script import is_program, run_program
 
 
 def main() -> None:
-    """Run the command; its packages are loaded here, so that importing this room costs nothing.
+    """Run the command; its packages are loaded here, so that an import of this package costs nothing.
 
     Raises
     ------

@@ -36,7 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-# The fewest null sets that can tell structure from none. For 15 numbers of clusters and 64 features they take 7 s on
+# The fewest null sets that can establish structure. For 15 numbers of clusters and 64 features they take 7 s on
 # one core, whatever the number of samples; without them the question that brings people here stays open.
 _N_NULL = 19
 
@@ -106,12 +106,12 @@ NullOption = Annotated[
     int,
     typer.Option(
         min=0,
-        help="Data sets without clusters to compare with: 19 or more tell whether there is structure at all, more find "
+        help="Data sets without clusters to compare with: 19 or more show whether there is structure at all, more find "
         "more, 0 leaves it open.",
     ),
 ]
 StabilityOption = Annotated[
-    int, typer.Option(min=0, help="Pairs of random parts of the data to cluster apart, to see whether they agree.")
+    int, typer.Option(min=0, help="Pairs of random parts of the data that are clustered separately and compared.")
 ]
 ClustererOption = Annotated[str, typer.Option(help=f"One of: {', '.join(CLUSTERERS)}.")]
 ResumeOption = Annotated[
@@ -144,7 +144,7 @@ def demo(
     n_jobs: JobsOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Cluster a data set that comes with scikit-learn, and say which k fits it."""
+    """Cluster a data set that comes with scikit-learn, and name the k that fits it."""
     from sklearn import datasets
 
     dataset = _DATASETS[check_choice(data, _DATASETS, "data")]
@@ -183,7 +183,7 @@ def sweep(
     n_jobs: JobsOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Cluster your data for each k, score each clustering exactly, and say which k fits."""
+    """Cluster your data for each k, score each clustering exactly, and name the k that fits."""
     if resume is not None:
         asked = _asked_before(context, resume, file)
     elif file is None:
@@ -199,7 +199,7 @@ def sweep(
 
 
 def _asked_before(context: typer.Context, folder: Path, file: str | None) -> Asked:
-    """What the sweep in a folder was asked; the file may have moved, everything else stays."""
+    """Return the settings of the sweep in a folder; the file may have moved, everything else stays."""
     changed = [
         name
         for name in context.params
@@ -232,7 +232,7 @@ def score(
     n_jobs: JobsOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Score labels that you have: the mean silhouette, a row for each cluster, and what that means."""
+    """Score labels that you have: print the mean silhouette, its meaning, and a row for each cluster."""
     if (labels is None) == (labels_column is None):
         raise ValueError("score needs the labels once: as a second FILE, or as --labels-column of the first.")
     check_metric(metric)
@@ -253,15 +253,13 @@ def score(
 @_in_plain_words
 def info(
     file: Annotated[str | None, typer.Argument(help="A file of samples; without one: versions and packages.")] = None,
-    labels: Annotated[
-        str | None, typer.Argument(help="Labels, as for score: says what scoring them will cost.")
-    ] = None,
+    labels: Annotated[str | None, typer.Argument(help="Labels, as for score: prints the cost of scoring them.")] = None,
     metric: MetricOption = "euclidean",
     key: KeyOption = None,
     drop: DropOption = None,
     n_jobs: JobsOption = None,
 ) -> None:
-    """Say what is in a file, whether it can be scored and at what cost, or, without a file, what is installed."""
+    """Print the contents of a file and the cost of scoring it or, without a file, the versions installed."""
     if file is None:
         console.show_pairs(_about_installation())
         return
@@ -296,7 +294,7 @@ def _show_profile(profile: Any, seconds: float, n_features: int) -> None:
 
 
 def _compare_with_truth(X: Any, truth: Any, metric: str, n_jobs: int | None) -> None:
-    """What the true classes of a known data set would score: seldom 1, and often little."""
+    """Print the score of the true classes of a known data set: seldom 1, and often low."""
     profile = silhouette_profile(X, truth, metric=metric, n_jobs=n_jobs)
     console.show_sentences(
         ["", f"For comparison: the {profile.n_clusters} true classes of these data score {profile.score:.3f}."]
@@ -340,7 +338,7 @@ def _find_version(package: str) -> str:
 
 
 def _measure_size(path: Path) -> int:
-    """Bytes of a file, or of the files in a folder."""
+    """Return the bytes of a file, or of the files in a folder."""
     files = [file for file in path.iterdir() if file.is_file()] if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files)
 

@@ -25,28 +25,28 @@ _FILE_WIDTH = 120
 
 
 def results_console() -> Console:
-    """Standard output."""
+    """Return the console of standard output."""
     console = Console(highlight=False, soft_wrap=False)
     return console if console.is_terminal else Console(highlight=False, width=_FILE_WIDTH)
 
 
 def remarks_console() -> Console:
-    """Standard error."""
+    """Return the console of standard error."""
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def remark(text: str, *, style: str = "dim") -> None:
-    """Say something that is no result."""
+    """Print a remark that is no result."""
     remarks_console().print(Text(text, style=style))
 
 
 def complain(text: str) -> None:
-    """Say what is wrong, in one sentence."""
+    """Print an error, in one sentence."""
     remarks_console().print(Text("Error: ", style="bold red") + Text(" ".join(text.split())))
 
 
 def show_heading(title: str, detail: str) -> None:
-    """Print what is being looked at."""
+    """Print the name of the data."""
     results_console().print(Text(title, style="bold") + Text(f"  {detail}"))
 
 
@@ -67,7 +67,7 @@ def show_sentences(sentences: Sequence[str]) -> None:
 
 
 def show_verdict(verdict: Verdict) -> None:
-    """Print what a sweep amounts to."""
+    """Print the verdict on a sweep."""
     show_sentences([verdict.headline, "", *(f"- {reason}" for reason in verdict.reasons)])
     for title, sentences in verdict.lists():
         show_sentences(["", title, *(f"- {sentence}" for sentence in sentences)])
@@ -82,7 +82,7 @@ def show_pairs(pairs: Mapping[str, str]) -> None:
 
 
 def show_written(folder: str, files: Mapping[str, str]) -> None:
-    """Print where results were written, and what each file is."""
+    """Print the place of the results, and the meaning of each file."""
     console = results_console()
     console.print(Text("\nWritten to ") + Text(folder, style="bold"), soft_wrap=True)
     width = max(map(len, files))

@@ -1,7 +1,7 @@
-"""The folder of results: which files there are, what is in them, and what each is for.
+"""The folder of results: its files, their contents and their meanings.
 
-Every folder has a record in JSON that lists the files written, so that a later run into the same folder
-removes those that it does not write itself (a picture of another k, say) and touches nothing else.
+Every folder has a record in JSON that lists the files written, so that a later run into the same folder removes those
+that it does not write itself (a picture of another k, say) and touches nothing else.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _RECORD = "fastsil.json"
 
-# What is left of a sweep that was cut short, and what it was asked.
+# Pieces of an interrupted sweep, and its settings.
 _CHECKPOINT = "checkpoint"
 _ASKED = "asked.json"
 
@@ -60,9 +60,9 @@ def prepare_folder(folder: Path | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def open_resumable(folder: Path, asked: Mapping[str, Any] | None) -> Iterator[Path | None]:
-    """The place of finished pieces in a folder, and a record of what was asked; None if nothing is to be kept.
+    """Open the place of finished pieces in a folder, and record the settings; None if nothing is to be kept.
 
-    They stay until :func:`drop_checkpoint`; if the work fails before there is a piece, they go again.
+    The pieces stay until :func:`drop_checkpoint`; if the work fails before there is a piece, the place is removed.
     """
     if asked is None:
         yield None
@@ -79,7 +79,7 @@ def open_resumable(folder: Path, asked: Mapping[str, Any] | None) -> Iterator[Pa
 
 
 def read_asked(folder: Path) -> dict[str, Any]:
-    """What the sweep was asked that was cut short in this folder.
+    """Return the settings of the sweep that was interrupted in this folder.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def drop_checkpoint(folder: Path) -> None:
 
 
 def pictures_missing() -> str:
-    """Empty, or why there will be no pictures."""
+    """Return an empty text, or the reason why there will be no pictures."""
     try:
         new_figure()
     except ImportError as error:
@@ -113,7 +113,7 @@ def pictures_missing() -> str:
 
 
 def page_missing() -> str:
-    """Empty, or why there will be no page of a sweep."""
+    """Return an empty text, or the reason why there will be no page of a sweep."""
     try:
         load_template()
     except ImportError as error:
@@ -124,7 +124,7 @@ def page_missing() -> str:
 def write_sweep(
     folder: Path, sweep: KMeansSweep, X: Any, settings: Mapping[str, Any], *, pictures: bool
 ) -> dict[str, str]:
-    """Write a sweep's results; return what each file is for, by name."""
+    """Write a sweep's results; return the meaning of each file, by name."""
     results, best = sweep.best_geometry_.results, sweep.best_k_
     write_csv(folder / "sweep.csv", sweep.sweep_results_)
     files = {"sweep.csv": "the table"}
@@ -151,7 +151,7 @@ def write_sweep(
 def write_score(
     folder: Path, profile: SilhouetteProfile, settings: Mapping[str, Any], *, pictures: bool
 ) -> dict[str, str]:
-    """Write the scores of given labels; return what each file is for, by name."""
+    """Write the scores of given labels; return the meaning of each file, by name."""
     write_csv(folder / "clusters.csv", vars(profile.clusters))
     files = {"clusters.csv": "one row for each cluster"}
     columns = {name: getattr(profile, name) for name in ("labels", "silhouettes", "a", "b", "neighbor")}
@@ -208,7 +208,7 @@ def _save(path: Path, figure: Figure) -> None:
 
 
 def _finish(folder: Path, kind: str, settings: Mapping[str, Any], files: dict[str, str]) -> dict[str, str]:
-    """Write the record, and remove what an earlier record lists and this run did not write."""
+    """Write the record, and remove files that an earlier record lists and this run did not write."""
     record = folder / _RECORD
     files = {**files, _RECORD: "how this was made"}
     earlier = read_json(record).get("files", [])

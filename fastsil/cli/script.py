@@ -22,7 +22,7 @@ _ENDINGS = (".py", ".pyw", ".pyz")
 
 
 def is_program(arguments: Sequence[str]) -> bool:
-    """Whether these are a program and its arguments, rather than a command of fastsil and its own.
+    """Return whether these are a program and its arguments, rather than a command of fastsil and its own.
 
     A program is ``-m MODULE``, a name that ends as Python's files do, or an existing file given with its folder
     (``./program``): commands have neither dots nor slashes.
@@ -64,14 +64,14 @@ def run_program(arguments: Sequence[str]) -> None:
 
 
 def _hide_own_frames(error: BaseException) -> None:
-    """Have the traceback shown from the program's first line on, by whichever hook shows it."""
+    """Start the traceback at the program's first line, for every hook that may show it."""
     shown = error.__traceback__
     while shown is not None and shown.tb_frame.f_code.co_filename in (__file__, runpy.__file__, "<frozen runpy>"):
         shown = shown.tb_next
     hook = sys.excepthook
 
     def show(kind: type[BaseException], value: BaseException, traceback: types.TracebackType | None) -> None:
-        # By now it has the frames as well that the error came through on its way out.
+        # By now it also has the frames that the error has left.
         if value is error:
             value, traceback = value.with_traceback(shown), shown
         hook(kind, value, traceback)

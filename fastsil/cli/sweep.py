@@ -1,4 +1,4 @@
-"""A sweep on the command line: what it was asked, how it runs and stops, what it prints."""
+"""A sweep on the command line: its settings, its run and its interruption, its output."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ CLUSTERERS: dict[str, str | None] = {
 _SMALL_SCORE = 10**10
 _COMPILING_SECONDS = 2.0
 
-# What a shell says of a program that these signals end.
+# Exit codes that a shell reports for a program ended by these signals.
 _INTERRUPTED = 130
 _TERMINATED = 143
 
 
 class Settings(NamedTuple):
-    """What a sweep was told about its work."""
+    """Settings of a sweep's work."""
 
     name: str
     k: str
@@ -46,7 +46,7 @@ class Settings(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """A sweep of a file, so that it can be asked again."""
+    """A sweep of a file, which can be repeated."""
 
     file: str
     key: str | None
@@ -54,12 +54,12 @@ class Asked(NamedTuple):
     settings: Settings
 
     def as_record(self) -> dict[str, Any]:
-        """Plain values, for a file; those of a place, so that it can be asked from another one."""
+        """Return plain values for a file, with absolute paths, so that another folder can repeat the sweep."""
         return {**self._asdict(), "file": os.path.abspath(self.file), "settings": self.settings._asdict()}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any], folder: Path) -> Self:
-        """From :meth:`as_record`.
+        """Make the settings from the values of :meth:`as_record`.
 
         Raises
         ------
@@ -79,7 +79,7 @@ class _Terminated(BaseException):
 def run_sweep(
     X: Any, settings: Settings, out: Path, *, n_jobs: int | None, quiet: bool, asked: Asked | None = None
 ) -> int:
-    """Sweep, print, write; return the exit code.
+    """Sweep, print and write; return the exit code.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def run_sweep(
     quiet : bool
         No progress.
     asked : Asked, optional
-        What the folder tells a later ``--resume``.
+        Settings that the folder keeps for a later ``--resume``.
 
     Returns
     -------
@@ -141,7 +141,7 @@ def run_sweep(
 
 
 def show_written(out: Path, write: Callable[[bool], dict[str, str]]) -> None:
-    """Write results, and say what was written; ``write`` is told whether pictures can be drawn."""
+    """Write results and print their list; ``write`` is called with whether pictures can be drawn."""
     no_pictures = results_folder.pictures_missing()
     console.show_written(f"{out}/", write(not no_pictures))
     if no_pictures:
@@ -149,7 +149,7 @@ def show_written(out: Path, write: Callable[[bool], dict[str, str]]) -> None:
 
 
 def check_choice(name: str, table: Mapping[str, Any], what: str) -> str:
-    """The name, if the table has it.
+    """Return the name, if the table has it; else raise an error.
 
     Raises
     ------
@@ -174,7 +174,7 @@ def _show_sweep(sweep: KMeansSweep, n_features: int) -> None:
 
 
 def _show_geometries(sweep: KMeansSweep) -> None:
-    """All geometries side by side, and which one the rest is about."""
+    """Print all geometries side by side, and the one that the other output describes."""
     sweeps = sweep.geometries_
     console.show_table(side_by_side({one.name: one.results for one in sweeps}))
     console.show_table(geometry_columns(sweeps), marked=sweeps.index(sweep.best_geometry_))
@@ -188,14 +188,14 @@ def _print_how_to_resume(out: Path, asked: Asked | None) -> None:
 
 @contextlib.contextmanager
 def _listening_to_sigterm() -> Iterator[None]:
-    """SIGTERM, which batch systems send before they kill, stops the threads and ends the sweep."""
+    """Stop the threads and end the sweep on SIGTERM, which batch systems send before they kill."""
 
     def stop(*_: object) -> None:
         raise _Terminated
 
     try:
         earlier = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not in the main thread, which alone may ask for signals
+    except ValueError:  # not in the main thread, which alone may handle signals
         yield
         return
     try:
@@ -215,7 +215,7 @@ def _clusterer(settings: Settings) -> Any:
 
 
 def _parse_k(text: str) -> list[int]:
-    """Numbers of clusters from ``2:16``, ``2:64:2`` or ``2,5,10``."""
+    """Parse numbers of clusters from ``2:16``, ``2:64:2`` or ``2,5,10``."""
     try:
         if ":" in text:
             first, last, *step = (int(part) for part in text.split(":"))
@@ -230,7 +230,7 @@ def _parse_k(text: str) -> list[int]:
 
 
 def _parse_pca(text: str) -> int | float | None:
-    """A number of components, a share of the variance, or ``none``."""
+    """Parse a number of components, a share of the variance, or ``none``."""
     if text.lower() == "none":
         return None
     try:

@@ -141,7 +141,7 @@ def _score_linear(blocks: Blocks, metric: str, ignored: Ignored) -> Scored:
 
 
 class Shaped(NamedTuple):
-    """The graph up to what is known of clusters: a survey, the codes of each block, the table of moments."""
+    """The graph up to the moments of clusters: a survey, the codes of each block, the table of moments."""
 
     survey: Any
     codes: list[Any]
@@ -149,7 +149,7 @@ class Shaped(NamedTuple):
 
 
 def shape_blocks(blocks: Blocks, ignored: Ignored) -> Shaped:
-    """Survey and sketch the clusters in Euclidean geometry, without computing anything."""
+    """Make the survey and the sketch of the clusters in Euclidean geometry, without computing anything."""
     measure_block, sketch_block = delayed(euclidean.measure_block), delayed(euclidean.sketch_block)
     extents = [
         measure_block(X, labels, int(start), ignored)

@@ -321,7 +321,7 @@ def _is_readable(X: Array) -> bool:
 
 
 def _plain(values: Array) -> Array:
-    """View the same memory as a plain array, of a type that kernels support if possible."""
+    """Return a view of the memory as a plain array, of a type that kernels support if possible."""
     plain = values.view(np.ndarray)
     return as_writable(plain.view(np.uint8) if plain.dtype == bool else plain)
 

@@ -88,7 +88,7 @@ def warn_of_many_features(score: float, n_features: int) -> str:
 
 
 def format_distinguishable(one: float, other: float) -> tuple[str, str]:
-    """Format two scores with three decimals, or with as many more, six at most, as make them differ.
+    """Format two scores with three decimals, or with more, six at most, if they are equal otherwise.
 
     Examples
     --------

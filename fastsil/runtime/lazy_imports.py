@@ -1,7 +1,7 @@
 """First imports: on demand, complete, by one thread at a time, and interrupted neither by Ctrl-C nor by a fork.
 
-A child has only the thread that forked. A lock that another thread of the parent held stays locked in it for ever, so
-a fork waits until nobody holds these: it comes before or after a first import or a compilation,
+A child process has only the thread that forked. A lock that another thread of the parent held stays locked in the child
+for ever. A fork therefore waits until these locks are free: it comes before or after a first import or a compilation,
 never in the middle.
 
 Ctrl-C is delayed too, because an interrupted import cannot be repaired in the same process. Modules of a half imported

@@ -94,9 +94,9 @@ def run_tasks(
     """Run ``function(task, stop)`` for every task on up to ``n_jobs`` threads.
 
     Tasks are handed out in the order given, or in the order in which the last of the earlier tasks that they need is
-    finished; whoever is free takes the next. Tasks that write to the same place must stand in each other's ``after``:
-    then the result does not depend on who ran when. Callers in several threads get fewer threads each, so that all of
-    them together have about as many as there are cores.
+    finished, each to the next free thread. Tasks that write to the same array must stand in each other's ``after``:
+    then the result does not depend on the schedule. Callers in several threads get fewer threads each, so that all of
+    them together have about one thread for each core.
 
     Parameters
     ----------
@@ -205,7 +205,7 @@ class _ThreadPool:
         return True
 
     def _work(self, number: int) -> None:
-        """Work as a thread of its own."""
+        """Run tasks, as a thread of its own, until none is left."""
         identifier = get_ident()
         try:
             # What a thread of Python's own has: a name, and the hooks of debuggers.

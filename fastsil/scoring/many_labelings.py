@@ -1,4 +1,4 @@
-"""The public functions that score several labelings of the same samples."""
+"""Public functions that score several labelings of one data set."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def silhouette_samples_many(
     progress: bool = False,
     **metric_params: Any,
 ) -> NDArray[Any]:
-    """Silhouette of every sample in each of several labelings of the same samples, exactly.
+    """Compute the silhouette of every sample in each of several labelings of one data set, exactly.
 
-    What does not depend on the labels is done once for all of them. Euclidean distances (and their kin after a linear
-    map) are, as long as 8 bytes a sample and cluster fit scikit-learn's ``working_memory``; labelings beyond it, or
-    with so many clusters that few distances are needed, are scored one by one.
+    Work that does not depend on the labels is done once for all of them. Euclidean distances (also those after a linear
+    map) are shared as long as 8 bytes a sample and cluster fit scikit-learn's ``working_memory``; labelings beyond it,
+    or with so few distances to compute that sharing does not pay, are scored one by one.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def silhouette_samples_many(
     Raises
     ------
     ValueError
-        If X or a labeling is not what it should be; the message says which and where.
+        If X or a labeling is invalid; the message names it and the place.
     TypeError
         If labelings is no sequence, or a labeling mixes types that have no order.
 
@@ -84,7 +84,7 @@ def silhouette_profiles(
     progress: bool = False,
     **metric_params: Any,
 ) -> list[SilhouetteProfile]:
-    """Everything that one pass tells, for each of several labelings of the same samples.
+    """Make a :class:`SilhouetteProfile` for each of several labelings of one data set.
 
     Parameters
     ----------
@@ -94,12 +94,12 @@ def silhouette_profiles(
     Returns
     -------
     list of SilhouetteProfile
-        One for each labeling. Where distances were shared, the ``work`` of each tells of the shared pass.
+        One for each labeling. Where distances were shared, the ``work`` of each is that of the shared pass.
 
     Raises
     ------
     ValueError
-        If X or a labeling is not what it should be; the message says which and where.
+        If X or a labeling is invalid; the message names it and the place.
     TypeError
         If labelings is no sequence, or a labeling mixes types that have no order.
 

@@ -1,4 +1,4 @@
-"""Predict what a call will cost: by a run on some of the samples, or from its sizes alone where that is enough."""
+"""Cost of a call, predicted from a run on some of the samples, or from its sizes alone where that is enough."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from fastsil.runtime.threads import resolve_n_jobs
 from fastsil.validation import Metric, check_scored, check_tol, get_metric_name, take_samples
 from fastsil.validation.partition import Partition, partition_from_codes
 
-# Samples of the run on some of them: so many a cluster, and with so many products (samples² x features) at least, so
-# that the engine goes the way that it goes with all of them.
+# Samples of the run on some of them: at least this many a cluster, and enough for these products (samples² x features),
+# so that the engine takes the strategy that it takes with all of them.
 _PROBE_SAMPLES = (8_000, 32_000)
 _PROBE_MEMBERS = 200
 _PROBE_LEAST_PRODUCTS = 7e8
-# And so many products at most, by engine; others are timed on fewer samples, as their distances are slow.
+# Products at most, by engine; others are timed on fewer samples, as their distances are slow.
 _PROBE_MOST_PRODUCTS = {"euclidean": 1e11, "coordinatewise": 1e10}
 _PROBE_SLOW = 2_500
-# They are copied, and take no more than so many bytes; nor do their covariances.
+# Bytes of their copy, and of their covariances, at most.
 _PROBE_BYTES = 16 << 20
 _COVARIANCE_BYTES = 15 << 20
-# A run on this share of them before loads compiled code, and tells how much of the time is no matter of pairs: part of
-# what grows with n² (at least, and where that is not seen) in a run on some of the samples.
+# A run on this share of them before loads compiled code, and shows the part of the time that does not depend on pairs:
+# the share that grows with n² (at least, and where that is not seen) in a run on some of the samples.
 _FEW = 0.25
 _QUADRATIC = (0.5, 0.75)
 # No run on more samples if it would take longer (s).
@@ -46,25 +46,24 @@ _LOG = 5.3
 _SAMPLE_BYTES, _CENTER_BYTES, _THREAD_BYTES, _BYTES = 100, 32, 8 << 20, 48 << 20
 _KEEP_ALL_SUMS = ("manhattan", "coordinatewise", "sparse", "reference")
 _SORTED_FEATURES = 16
-# Metrics of which the Euclidean engine computes the data as they are, without a map before it.
+# Metrics that the Euclidean engine computes without a map of the data.
 _UNMAPPED = ("euclidean", "l2", "minkowski", "nan_euclidean")
 
 # Clusters' worth of pairs that the exact engine computes a sample: half of the own cluster and a little more than one
 # other, but never more than half of all pairs.
 _EXACT_CLUSTERS = 2.0
 _SYMMETRIC_SHARE = 0.5
-# Products of the moments a sample: this often those of all vectors of a table, and a covariance. How many vectors there
-# are stands in fastsil.engines.euclidean.approximation.moment_table too, which would load compiled code with this
-# module.
+# Products of the moments a sample: this often those of all vectors of a table, and a covariance. The number of
+# vectors is repeated from fastsil.engines.euclidean.approximation.moment_table, whose import would load compiled code.
 _MOMENT_VECTORS = 5.0
 _FACTOR_FEATURES = 191
 _DIRECTIONS = 32
 # Rows that an estimate computes at least.
 _LEAST_ROWS = 1500
-# What loading the estimate's compiled code and drawing costs at least.
+# Cost of loading the estimate's compiled code and of drawing, at least.
 _LEAST_PRODUCTS = 1e10
 # Products a second of a core in the Euclidean engine, each used for both of its samples, and distances a second in
-# scikit-learn. A call that takes longer by these than this many seconds is said to be long.
+# scikit-learn. A call that takes longer by these than this many seconds is called long.
 _PRODUCTS = 5e10
 _PAIRS = 1.25e8
 _LONG_SECONDS = 60.0
@@ -72,15 +71,15 @@ _LONG_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What the exact silhouettes of some data will cost.
+    """Predicted cost of the exact silhouettes of some data.
 
-    Made by :func:`fastsil.plan`, from a run on a part of the samples. Seconds are meant to be right to a factor of 2
-    on a machine without other work.
+    Made by :func:`fastsil.plan`, from a run on a part of the samples. Seconds are meant to be right to a factor of 2 on
+    a machine without other work.
 
     Attributes
     ----------
     way : str
-        Engine and way that will probably be chosen.
+        Engine and strategy that will probably be chosen.
     pairs : float
         Pairs of samples whose distance will be computed.
     seconds : float
@@ -90,7 +89,7 @@ class Plan:
     estimate_seconds : float
         Time of an estimate to within ``tol`` instead; equal to ``seconds`` where it would compute everything.
     tol : float
-        As it was asked for.
+        As requested.
     metric : str
         Name of the metric.
     n_samples, n_features, n_clusters, n_jobs : int
@@ -136,7 +135,7 @@ class Plan:
 
 
 def format_seconds(seconds: float) -> str:
-    """A time for reading.
+    """Format a time for readers.
 
     Examples
     --------
@@ -178,7 +177,7 @@ def plan(
     Raises
     ------
     ValueError
-        If an argument is not what it should be; the message says which and where.
+        If an argument is invalid; the message names it and the place.
 
     Examples
     --------
@@ -213,8 +212,8 @@ def plan(
 def log_if_long(X: Any, partition: Partition, metric: Metric, metric_params: dict[str, Any], n_jobs: int) -> None:
     """Log a line before a call of more than about a minute, judged by the sizes of the data alone.
 
-    The line shows on standard error where nobody has set logging up: a warning would end programs that turn warnings
-    into errors, for nothing that is wrong.
+    The line shows on standard error unless logging is configured: a warning would end programs that turn warnings into
+    errors, although nothing is wrong.
     """
     n_samples, within = float(partition.n_samples), _sum_squared_sizes(partition)
     by_products, by_pairs = X.shape[1] * within / _PRODUCTS / n_jobs, n_samples**2 / _PAIRS / n_jobs
@@ -250,7 +249,7 @@ def _sum_squared_sizes(partition: Partition) -> float:
 
 
 class _Probe:
-    """A run on a part of the samples of every cluster, and what it tells of a run on all."""
+    """A run on a part of the samples of every cluster, extrapolated to a run on all."""
 
     def __init__(
         self,
@@ -278,10 +277,12 @@ class _Probe:
         run(few)
         run(few)
         self._quadratic = 1.0
-        way, before = self.work.strategy, self._pair_seconds()
+        strategy, before = self.work.strategy, self._pair_seconds()
         if len(few) < len(rows) and before / _FEW**2 + (self._spent - before) / _FEW < _PROBE_SECONDS:
             run(rows)
-            self._quadratic = self._estimate_pair_share(len(few) / len(rows), before, same=self.work.strategy == way)
+            self._quadratic = self._estimate_pair_share(
+                len(few) / len(rows), before, same=self.work.strategy == strategy
+            )
         else:
             rows = few
         if engine == "euclidean":
@@ -290,7 +291,9 @@ class _Probe:
     def _estimate_moment_seconds(
         self, X: Any, rows: NDArray[np.intp], metric: Metric, metric_params: dict[str, Any], n_jobs: int
     ) -> float:
-        """Seconds of an estimate's moments: by a run, or by their products where covariances take much memory."""
+        """Estimate the seconds of an estimate's moments: by a run, or by their products where covariances take much
+        memory.
+        """
         n_clusters = self._partition.n_clusters
         if 8 * n_clusters * self._n_features**2 > _COVARIANCE_BYTES:
             of_product = self._pair_seconds() / max(1.0, self.work.pairs * self._n_features)
@@ -305,7 +308,7 @@ class _Probe:
         return self.work.pairs * self._growth**2
 
     def phases(self) -> dict[str, float]:
-        """Seconds of each phase with all samples, and of what is in none."""
+        """Predict the seconds of each phase with all samples, and of the time outside of phases."""
         of_pairs = () if self._engine in NO_PAIRS else _PAIR_PHASES
         found = {
             phase: self._grown(spent) if phase in of_pairs else spent * self._growth
@@ -318,7 +321,7 @@ class _Probe:
         return sum(self.phases().values())
 
     def estimate_seconds(self, tol: float) -> float:
-        """Of an estimate, or infinite where it would compute all samples."""
+        """Predict the seconds of an estimate; infinite where it would compute all samples."""
         if self._engine in NO_PAIRS:
             return float("inf")
         n_samples = self._partition.n_samples
@@ -332,11 +335,11 @@ class _Probe:
         return self._guessed * self._growth + 2 * self._grown(self._pair_seconds()) * rows / n_samples
 
     def _grown(self, by_pairs: float) -> float:
-        """Time of phases that are a matter of pairs, with all samples."""
+        """Predict the time with all samples of the phases whose time grows with pairs."""
         return by_pairs * (self._quadratic * self._growth**2 + (1 - self._quadratic) * self._growth)
 
     def _estimate_pair_share(self, size: float, before: float, *, same: bool) -> float:
-        """Share of such phases' time that grows with n², from a run on fewer samples, if it went the same way."""
+        """Estimate the share of such phases' time that grows with n², from a smaller run with an equal strategy."""
         least, usual = _QUADRATIC
         now = self._pair_seconds()
         if not same or now == 0:
@@ -349,14 +352,14 @@ class _Probe:
 
 
 def _take_part(X: Any, partition: Partition, some: NDArray[np.intp], metric: Metric) -> tuple[Any, Partition]:
-    """Some of the samples, and their partition."""
+    """Return some of the samples, and their partition."""
     part = X if len(some) == partition.n_samples else take_samples(X, some, metric)
     classes, codes = np.unique(partition.codes[some], return_inverse=True)
     return part, partition_from_codes(classes, codes)
 
 
 def _how_many(partition: Partition, engine: str, n_features: int, itemsize: int) -> int:
-    """Samples of a run that tells of all."""
+    """Return the number of samples of a representative run."""
     if engine in NO_PAIRS:
         return _PROBE_SAMPLES[1]
     if engine not in _PROBE_MOST_PRODUCTS:
@@ -368,7 +371,7 @@ def _how_many(partition: Partition, engine: str, n_features: int, itemsize: int)
 
 
 def _some_rows(partition: Partition, n_rows: int) -> NDArray[np.intp]:
-    """Samples spread over all clusters in proportion to their sizes, two of each at least if there is room."""
+    """Choose samples from all clusters in proportion to their sizes, two of each at least if ``n_rows`` allows."""
     n_samples = partition.n_samples
     if n_rows >= n_samples:
         return np.arange(n_samples)

@@ -1,4 +1,4 @@
-"""Everything that one pass tells about a clustering, as a frozen record."""
+"""Results of one pass over a clustering, as a frozen record."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class ClusterTable:
 
 @dataclass(frozen=True, eq=False)
 class SilhouetteProfile:
-    """Silhouettes of a clustering and what they are made of.
+    """Silhouettes of a clustering, with the mean distances that they are computed from.
 
     Made by :func:`fastsil.silhouette_profile`. Arrays are in the order of the rows of X.
 
@@ -118,7 +118,7 @@ class SilhouetteProfile:
 
     @cached_property
     def exact(self) -> bool:
-        """Whether every silhouette was computed, and none guessed."""
+        """Return whether every silhouette was computed, and none guessed."""
         return bool((self._scored(self.lower) == self._scored(self.upper)).all())
 
     @cached_property
@@ -163,16 +163,16 @@ class SilhouetteProfile:
         )
 
     def diagnose(self, X: Any = None, *, null: NullReference | None = None, **metric_params: Any) -> Diagnosis:
-        """Look for what is broken or misleading: labels, geometry, data, sizes.
+        """Diagnose broken or misleading labels, geometry, data and sizes.
 
-        The data are an argument, and not kept: profiles stay small, and duplicates, distances and nearest centers
-        need the samples themselves.
+        The data are an argument, and not kept: profiles stay small, and duplicates, distances and nearest centers need
+        the samples themselves.
 
         Parameters
         ----------
         X : array-like or CSR matrix of shape (n_samples, n_features) or (n_samples, n_samples), optional
             The samples (or distances) that were scored. Without them only sizes, labels and means are looked at, and
-            the diagnosis says what was not.
+            the diagnosis lists the checks that were not made.
         null : NullReference, optional
             How data without clusters score.
         **metric_params
@@ -219,7 +219,8 @@ class SilhouetteProfile:
         return diagnose(evidence)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a sample: label, silhouette, a, b, neighbor; where silhouettes were guessed, lower and upper too.
+        """Return one row a sample: label, silhouette, a, b, neighbor; where silhouettes were guessed, lower and upper
+        too.
 
         Raises
         ------
@@ -284,7 +285,7 @@ class SilhouetteProfile:
         return draw_distribution(self._scored(self.silhouettes), score=self.score, ax=ax)
 
     def _scored(self, values: NDArray[Any]) -> NDArray[Any]:
-        """The values of the samples that were scored, in the order of the partition's codes."""
+        """Return the values of the samples that were scored, in the order of the partition's codes."""
         return values[~self.ignored] if self.n_ignored else values
 
     def __repr__(self) -> str:
@@ -297,7 +298,7 @@ class SilhouetteProfile:
         )
 
     def _repr_html_(self) -> str:
-        """The table of clusters under the score, for notebooks."""
+        """Return the table of clusters under the score, for notebooks."""
         from fastsil.report.tables import cluster_columns, html_table
         from fastsil.report.words import format_score
 
@@ -341,19 +342,19 @@ def make_profile(
 
 
 def _rounded(intervals: NDArray[np.float64], column: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """A bound in another type: outwards, except where the interval is a point."""
+    """Round a bound to another type: outwards, except where the interval is a point."""
     bound = intervals[:, column].astype(dtype)
     outside = np.nextafter(bound, dtype.type(np.inf if column else -np.inf))
     return np.asarray(np.where(intervals[:, 0] == intervals[:, 2], bound, np.clip(outside, -1, 1)))
 
 
 def get_terms(profile: SilhouetteProfile) -> SilhouetteTerms:
-    """What an engine answered when the record was made."""
+    """Return the engine's result from which the record was made."""
     return SilhouetteTerms(profile.a, profile.b, profile._neighbor_codes, profile.work)
 
 
 def _undo_scaling(means: NDArray[np.float64], exponent: int) -> NDArray[np.float64]:
-    """Mean distances as they are: beyond the range of float64, infinite or 0."""
+    """Scale mean distances back: beyond the range of float64, infinite or 0."""
     if exponent == 0:
         return means
     with np.errstate(over="ignore", under="ignore"):
@@ -361,7 +362,7 @@ def _undo_scaling(means: NDArray[np.float64], exponent: int) -> NDArray[np.float
 
 
 def with_ignored(profile: SilhouetteProfile, kept: NDArray[np.bool_], label: Any) -> SilhouetteProfile:
-    """The profile of the samples in ``kept`` as that of all of them; the others have the label ``label``."""
+    """Extend the profile of the samples in ``kept`` to all of them; the others have the label ``label``."""
     # All came out of one array of labels, whose type holds this one as well.
     classes = np.append(profile._partition.classes, np.array([label], dtype=profile._partition.classes.dtype))
     codes = spread_out(profile._partition.codes, kept, len(classes) - 1)
@@ -380,7 +381,7 @@ def with_ignored(profile: SilhouetteProfile, kept: NDArray[np.bool_], label: Any
 
 
 def spread_out(values: NDArray[Any], kept: NDArray[np.bool_], fill: float = np.nan) -> NDArray[Any]:
-    """``values`` at the places in ``kept``, ``fill`` at the others."""
+    """Scatter ``values`` to the places in ``kept``; the others are ``fill``."""
     spread = np.full(len(kept), fill, dtype=values.dtype)
     spread[kept] = values
     return spread

@@ -32,7 +32,7 @@ class ResultCache:
         self._latest: tuple[bytes, SilhouetteTerms] | None = None
 
     def switch(self, *, on: bool) -> None:
-        """Start to keep results, or stop and drop what is kept."""
+        """Start to keep results, or stop and drop those that are kept."""
         self._is_on = on
         self._latest = self._latest if on else None
 
@@ -65,7 +65,7 @@ RESULT_CACHE = ResultCache()
 
 
 def _copy(terms: SilhouetteTerms) -> SilhouetteTerms:
-    """Return terms with arrays of their own: callers may write to what they are given."""
+    """Return terms with arrays of their own: callers may write to their results."""
     return replace(terms, a=terms.a.copy(), b=terms.b.copy(), neighbor=terms.neighbor.copy())
 
 

@@ -44,7 +44,7 @@ def silhouette_samples(
     progress: bool = False,
     **metric_params: Any,
 ) -> NDArray[Any]:
-    """Silhouette of every sample, exactly; a drop-in for :func:`sklearn.metrics.silhouette_samples`.
+    """Compute the silhouette of every sample, exactly; a drop-in for :func:`sklearn.metrics.silhouette_samples`.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def silhouette_samples(
         Samples, or their distances for ``metric="precomputed"``. A C-contiguous float32 or float64 array
         or memmap is read in place, never copied as a whole; so are distances in Fortran order or of integers.
         A Dask array of samples is scored block by block on Dask's scheduler (with one thread a task, whatever
-        ``n_jobs`` and ``progress`` say), and labels may be one too.
+        ``n_jobs`` and ``progress`` request), and labels may be one too.
     labels : array-like of shape (n_samples,)
         Label of every sample: integers, strings, anything that sorts.
     metric : str or callable, default="euclidean"
@@ -75,13 +75,13 @@ def silhouette_samples(
     -------
     ndarray of shape (n_samples,)
         Silhouettes from -1 to 1, without a unit: float32 for float32 input, else float64. 0 for a cluster
-        of one sample. Of a Dask array, a Dask array in the chunks of its rows: nothing is computed until it is asked
-        for, and what is wrong with a block is said then.
+        of one sample. Of a Dask array, a Dask array in the chunks of its rows: nothing is computed before its values
+        are needed, and errors of a block are raised then.
 
     Raises
     ------
     ValueError
-        If X or labels is not what it should be; the message says where.
+        If X or labels is invalid; the message names the place.
     TypeError
         If labels mixes types that have no order.
 
@@ -121,7 +121,7 @@ def silhouette_score(
     progress: bool = False,
     **metric_params: Any,
 ) -> float:
-    """Mean silhouette, exactly; a drop-in for :func:`sklearn.metrics.silhouette_score`.
+    """Compute the mean silhouette, exactly; a drop-in for :func:`sklearn.metrics.silhouette_score`.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def silhouette_score(
     metric : str or callable, default="euclidean"
         As for :func:`silhouette_samples`.
     sample_size : int, optional
-        Score a random subset of so many samples instead of all, chosen as scikit-learn chooses it (from those that
+        Score a random subset of this size instead of all samples, chosen as scikit-learn chooses it (from those that
         ``ignore_label`` leaves).
     random_state : int, RandomState or None, default=None
         Chooses the subset.
@@ -141,7 +141,7 @@ def silhouette_score(
         ``"micro"``: mean over samples, as in scikit-learn. ``"macro"``: mean of the clusters' means, in which
         every cluster counts alike.
     tol : float, optional
-        An estimate to within ``tol`` with 99 % confidence is enough: :func:`silhouette_estimate`, which tells its
+        An estimate to within ``tol`` with 99 % confidence is enough: :func:`silhouette_estimate`, which reports its
         interval too.
     ignore_label : label, optional
         Samples with this label are left out of everything: ``-1`` for the noise of DBSCAN and HDBSCAN, which is
@@ -161,7 +161,7 @@ def silhouette_score(
     Raises
     ------
     ValueError
-        If an argument is not what it should be; the message says which and where.
+        If an argument is invalid; the message names it and the place.
 
     Examples
     --------
@@ -174,7 +174,7 @@ def silhouette_score(
     sample_size = check_sample_size(sample_size)
     if tol is not None:
         if sample_size is not None:
-            raise ValueError("sample_size and tol are two ways to score fewer samples; pass one of them.")
+            raise ValueError("sample_size and tol both mean fewer samples; pass one of them.")
         estimate = import_on_first_use("fastsil.scoring.estimate").silhouette_estimate(
             X,
             labels,
@@ -214,14 +214,14 @@ def silhouette_profile(
     progress: bool = False,
     **metric_params: Any,
 ) -> SilhouetteProfile:
-    """Everything that one pass tells: silhouettes, ``a``, ``b``, nearest cluster, counts, a row a cluster.
+    """Compute silhouettes, ``a``, ``b``, nearest clusters, counts and a row a cluster in one pass.
 
     Parameters
     ----------
     X, labels, metric, ignore_label, n_jobs, progress, **metric_params
         As for :func:`silhouette_samples`; a Dask array is computed at once, and the profile is in memory: about 40
         bytes a sample. Where ``ignore_label`` leaves a sample out, its silhouette, ``a`` and ``b``
-        are NaN, its ``neighbor`` is its own label, and no score, count or table of the profile knows it.
+        are NaN, its ``neighbor`` is its own label, and no score, count or table of the profile includes it.
     exact : bool, default=True
         ``False``: silhouettes, ``a`` and ``b`` are guessed from moments of the clusters, in O(n · k · d + n · d²), and
         ``lower`` and ``upper`` of the profile certainly hold the exact silhouette of every sample. For metrics that are
@@ -236,7 +236,7 @@ def silhouette_profile(
     Raises
     ------
     ValueError
-        If X or labels is not what it should be, or there are no guesses for the metric; the message says where.
+        If X or labels is invalid, or there are no guesses for the metric; the message names the place.
 
     Examples
     --------
@@ -279,7 +279,7 @@ def silhouette_profile(
 
 
 def _blocks(metric: Metric) -> Any:
-    """The room that computes Dask arrays, for a metric that it can."""
+    """Return the package for Dask arrays, for a metric that it supports."""
     check_metric(metric)
     if metric == "precomputed":
         raise ValueError(
@@ -311,7 +311,7 @@ def _compute(
 def _draw_subset(
     X: Any, partition: Partition, metric: Metric, sample_size: int, random_state: Any
 ) -> tuple[Any, Partition]:
-    """Rows chosen with the very calls that scikit-learn makes, so that a seed gives the same subset."""
+    """Draw rows by the calls that scikit-learn makes, so that a seed gives an equal subset."""
     rows = check_random_state(random_state).permutation(X.shape[0])[:sample_size]
     if metric == "precomputed":
         # Distances that are not drawn are looked at too, but as scikit-learn does, for gaps only.

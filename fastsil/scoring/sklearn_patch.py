@@ -20,18 +20,18 @@ _OURS = {"silhouette_samples": silhouette_samples, "silhouette_score": silhouett
 
 
 class _State:
-    """Who wants the patch: plain calls until they are taken back, ``with`` blocks until they are left."""
+    """Users of the patch: plain calls until they are undone, ``with`` blocks until they are left."""
 
     def __init__(self) -> None:
         self.lock = make_fork_safe_lock()
         self.calls = 0
         self.blocks = 0
-        # Counts the times that plain calls were taken back, so that a block knows whether its own call was.
+        # Number of times that plain calls were undone, from which a block infers whether its own call was.
         self.epoch = 0
         self.replaced: list[tuple[CellType, Any]] = []
 
     def settle(self) -> None:
-        """Put our bodies in place, or the originals back, as the counts say. The lock is held."""
+        """Put fastsil's bodies in place, or the originals back, by the counts. The lock is held."""
         wanted = self.calls + self.blocks > 0
         if wanted and not self.replaced:
             cells = {name: find_code(SILHOUETTE_FUNCTIONS[name]) for name in _OURS}
@@ -49,7 +49,7 @@ _STATE = _State()
 
 
 class Patch:
-    """What :func:`patch_sklearn` returns: a context manager, which may be ignored."""
+    """The result of :func:`patch_sklearn`: a context manager, which may be ignored."""
 
     def __init__(self, epoch: int) -> None:
         self._epoch = epoch
@@ -92,7 +92,7 @@ def patch_sklearn() -> Patch:
     Raises
     ------
     RuntimeError
-        If this version of scikit-learn is built in a way that does not allow it.
+        If this version of scikit-learn does not allow it.
 
     Examples
     --------
@@ -129,5 +129,5 @@ def unpatch_sklearn() -> None:
 
 
 def is_patched() -> bool:
-    """Whether scikit-learn's silhouettes run on fastsil now."""
+    """Return whether scikit-learn's silhouettes run on fastsil now."""
     return bool(_STATE.replaced)

@@ -54,7 +54,7 @@ class SilhouetteScorer:
     Raises
     ------
     ValueError
-        If an argument is not what it should be; the message says which.
+        If an argument is invalid; the message names it.
 
     Examples
     --------
@@ -103,7 +103,7 @@ class SilhouetteScorer:
         Raises
         ------
         ValueError
-            If X is not what it should be, or if the labels have no silhouette and ``undefined="raise"``.
+            If X is invalid, or if the labels have no silhouette and ``undefined="raise"``.
         TypeError
             If the estimator gives no labels.
         """
@@ -127,7 +127,7 @@ class SilhouetteScorer:
 
 
 def _last_step(estimator: Any, X: Any) -> tuple[Any, Any]:
-    """The clusterer of a pipeline, and the samples as it gets them."""
+    """Return the clusterer of a pipeline, and the samples after the earlier steps."""
     while isinstance(estimator, Pipeline):
         if len(estimator) > 1:
             X = estimator[:-1].transform(X)

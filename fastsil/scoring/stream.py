@@ -84,7 +84,7 @@ class SilhouetteStream:
         Raises
         ------
         ValueError
-            If X or labels is not what it should be; the message says where. The stream is as it was then.
+            If X or labels is invalid; the message names the place. The stream is as it was then.
         """
         data, partition = self._check_batch(X, labels)
         view = normalize_lazily(data, self.metric)
@@ -119,7 +119,7 @@ class SilhouetteStream:
         return self
 
     def score_samples(self, X: ArrayLike, labels: ArrayLike) -> NDArray[Any]:
-        """Silhouettes of a batch among all data of the first pass.
+        """Compute the silhouettes of a batch among all data of the first pass.
 
         Parameters
         ----------
@@ -136,7 +136,7 @@ class SilhouetteStream:
         Raises
         ------
         ValueError
-            If X or labels is not what it should be, has a label that the first pass did not meet, or if the first
+            If X or labels is invalid, has a label that does not occur in the first pass, or if the first
             pass met fewer than two clusters.
         """
         return self._score_batch(X, labels)[0]
@@ -144,7 +144,7 @@ class SilhouetteStream:
     def score(
         self, batches: Iterable[tuple[ArrayLike, ArrayLike]], *, average: Literal["micro", "macro"] = "micro"
     ) -> float:
-        """Mean silhouette, from a second pass over the data.
+        """Compute the mean silhouette, in a second pass over the data.
 
         Parameters
         ----------
@@ -199,7 +199,7 @@ class SilhouetteStream:
         self._summaries = summaries if self._summaries is None else merge(self._summaries, summaries)
 
     def _score_batch(self, X: Any, labels: Any) -> tuple[NDArray[Any], NDArray[np.int32]]:
-        """Silhouettes of a batch, and the place of each label among the classes."""
+        """Compute the silhouettes of a batch, and the place of each label among the classes."""
         summaries = self._seen()
         check_n_classes(len(summaries.classes), self.n_samples_seen_)
         data, partition = self._check_batch(X, labels)
@@ -219,7 +219,7 @@ class SilhouetteStream:
             raise ValueError(f"{name} has {n_features} features, but the samples taken in have {known}.")
 
     def _encode_labels(self, partition: Partition) -> NDArray[np.int32]:
-        """Places of a batch's labels among all classes."""
+        """Return the places of a batch's labels among all classes."""
         classes = self._seen().classes
         places = np.minimum(np.searchsorted(classes, partition.classes), len(classes) - 1)
         unknown = partition.classes[classes[places] != partition.classes]

@@ -1,4 +1,4 @@
-"""The sweep: cluster for each k, score, compare with data without clusters, say which k, write the page."""
+"""The sweep: cluster for each k, score, compare with data without clusters, choose k, write the page."""
 
 from fastsil.sweep.estimator import KMeansSweep
 from fastsil.sweep.progress import SweepEvent

@@ -22,7 +22,7 @@ from scipy.sparse import issparse
 from fastsil.runtime.atomic_files import read_json, replacing, write_json
 
 _RECORD = "checkpoint.json"
-# To be raised when pieces hold something else, or are computed in another way.
+# To be raised when the contents of pieces or their computation change.
 _VERSION = 2
 _IDENTITY = "identity"
 # Bytes of data digested at a time: of a file mapped into memory, no more need be there at once.
@@ -91,7 +91,9 @@ class Checkpoint:
         self._record = {} if record else {"data": data, "parameters": dict(parameters), "seed": self.seed}
 
     def load(self, name: str) -> Arrays | None:
-        """The arrays kept under a name; None if there are none, or if their file is damaged, which is said."""
+        """Return the arrays stored under a name; None if there are none, or, with a log line, if their file is
+        damaged.
+        """
         path = self._folder / f"{name}.npz"
         if not path.exists():
             return None
@@ -113,7 +115,7 @@ class Checkpoint:
             np.savez(file, **{_IDENTITY: np.array(self._identity)}, **dict(arrays))  # type: ignore[arg-type]
 
     def recall(self, prefix: str) -> Recall:
-        """A :data:`Recall` whose names begin with ``prefix``."""
+        """Return a :data:`Recall` whose names begin with ``prefix``."""
 
         def recall(name: str, compute: Callable[[], Arrays | None]) -> Arrays | None:
             kept = self.load(prefix + name)
@@ -144,7 +146,7 @@ def compute_digest(X: Any) -> str:
 
 
 def described(value: Any) -> str:
-    """A parameter in a form that is the same in another process; arrays by their contents.
+    """Describe a parameter in a form that is equal in another process; arrays by their contents.
 
     Examples
     --------

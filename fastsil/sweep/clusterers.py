@@ -1,8 +1,7 @@
 """Clusterers of scikit-learn for several k, in the geometry of a metric.
 
-k-means knows one distance, the Euclidean one, so data are first taken to where that is the metric (or ranks
-pairs as the metric does): rows of length 1 for cosine, on which |x - y|² = 2 (1 - cos); whitened features
-for Mahalanobis.
+k-means minimizes Euclidean distances only, so data are first mapped to a space where that is the metric (or ranks pairs
+as the metric does): rows of length 1 for cosine, on which |x - y|² = 2 (1 - cos); whitened features for Mahalanobis.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ def check_n_clusters(n_clusters: Any, n_samples: int) -> tuple[int, ...]:
 
 
 def draw_seed(random_state: Any) -> int:
-    """The seed that everything in a sweep is drawn by: an int as it is, of another state one is drawn.
+    """Return the seed of all random draws in a sweep: an int unchanged, else one drawn from the random state.
 
     Parameters
     ----------
@@ -85,7 +84,7 @@ def draw_seed(random_state: Any) -> int:
 
 
 def make_clusterers(prototype: Any, ks: Sequence[int], seed: int, *, n_init: Any = 10) -> list[Any]:
-    """One unfitted clusterer for each k, in the order of ``ks``.
+    """Make one unfitted clusterer for each k, in the order of ``ks``.
 
     Parameters
     ----------
@@ -118,12 +117,12 @@ def make_clusterers(prototype: Any, ks: Sequence[int], seed: int, *, n_init: Any
 
 
 def generator_for(purpose: str, random_state: Any) -> np.random.Generator:
-    """What draws for this purpose, by a random state as scikit-learn takes it; of other states it draws.
+    """Return the generator for a purpose, by a random state as scikit-learn takes it; of other states it draws.
 
     Parameters
     ----------
     purpose : str
-        Sets the generator apart: from others of the sweep, and from a user's own with the same seed, of whose numbers
+        Distinguishes the generator from others of the sweep, and from a user's own with the same seed, of whose numbers
         the data may be made.
     random_state : int, RandomState or None
         The state.
@@ -143,7 +142,7 @@ class Fitter:
     X : ndarray or CSR matrix of shape (n_samples, n_features)
         Samples, in the geometry to cluster in.
     n_jobs : int
-        Threads at most, for k-means; a small fit takes one. Other clusterers have their own ways.
+        Threads at most, for k-means; a small fit takes one. Other clusterers choose for themselves.
     """
 
     def __init__(self, X: Any, *, n_jobs: int) -> None:
@@ -176,7 +175,7 @@ class Fitter:
         return labels, float(sum_squares_within(self._X, labels) if inertia is None else inertia)
 
     def restore(self, clusterer: Any, state: Mapping[str, NDArray[Any]]) -> None:
-        """Make an unfitted clusterer the one that :func:`extract_state` was asked about, and go on from it."""
+        """Restore a clusterer from the arrays of :func:`extract_state`, and go on from it."""
         if isinstance(clusterer, SharedKMeans):
             clusterer.kmeans_ = KMeans(clusterer.n_clusters, init=state["init"], n_init=1)
             self._make_path(clusterer).go_on_from(clusterer.kmeans_)
@@ -192,7 +191,7 @@ class Fitter:
 
 
 def extract_state(fitted: Any) -> dict[str, NDArray[Any]] | None:
-    """What a clusterer learned, as plain arrays; None if some of it is neither arrays nor plain values.
+    """Return the fitted attributes of a clusterer as plain arrays; None if some are neither arrays nor plain values.
 
     Parameters
     ----------
@@ -215,12 +214,12 @@ def _to_plain_value(value: Any) -> Any:
 
 
 def fitted_by(clusterer: Any) -> Any:
-    """What a user is given after a fit: the clusterer itself, or the k-means behind the description of one."""
+    """Return the fitted clusterer for users: the clusterer itself, or the k-means behind its description."""
     return clusterer.kmeans_ if isinstance(clusterer, SharedKMeans) else clusterer
 
 
 def get_labels(clusterer: Any) -> Any:
-    """Labels of the samples that the clusterer was fitted to."""
+    """Return the labels of the samples that the clusterer was fitted to."""
     fitted = fitted_by(clusterer)
     if not hasattr(fitted, "labels_"):
         raise TypeError(f"{type(fitted).__name__} has no labels_ after fit; a sweep needs a clusterer that has.")
@@ -246,7 +245,7 @@ def sum_squares_within(X: Any, labels: Any) -> float:
 
 
 def center_indices(X: Any, labels: Any) -> tuple[float, float]:
-    """Indices of Calinski and Harabasz and of Davies and Bouldin, by scikit-learn; NaN for sparse X.
+    """Compute the indices of Calinski and Harabasz and of Davies and Bouldin, by scikit-learn; NaN for sparse X.
 
     Parameters
     ----------
@@ -263,9 +262,9 @@ def center_indices(X: Any, labels: Any) -> tuple[float, float]:
 
 @contextlib.contextmanager
 def fits_at_once(clusterers: Sequence[Any], n_jobs: int) -> Iterator[int]:
-    """How many fits may run at the same time, while they do: as many as there are threads, for k-means.
+    """Yield the number of fits that may run at once, within the block: one a thread for k-means.
 
-    A clusterer of another kind may share something between its fits, and has the machine to itself.
+    A clusterer of another kind may share state between its fits, and runs alone.
 
     Parameters
     ----------

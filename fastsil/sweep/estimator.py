@@ -1,8 +1,8 @@
 """One clustering for each number of clusters, each scored exactly: :class:`KMeansSweep`.
 
-The way of a fit: check the data once, then sweep in the geometry of each metric: for every k one fit and one exact
-score of the very labels of that fit. What has been found for a k is one :class:`SweepRow`; the arrays of
-``sweep_results_`` are the columns of those rows.
+A fit checks the data once, then sweeps in the geometry of each metric: for every k one fit and one exact score of the
+labels of that fit. The results for a k are one :class:`SweepRow`; the arrays of ``sweep_results_`` are the columns of
+those rows.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
     There is one fit for each k, and the labels that are scored are the labels of the inertia that is shown.
     Clustering happens in the geometry of the metric: rows of length 1 for cosine, whitened features for
     Mahalanobis. A k that fails is recorded and the others go on; Ctrl-C keeps every k whose fit is finished.
-    Fits wait for their scores until one pass over the pairs of samples costs no more than they took; it then
-    serves all of them.
+    Fits are collected until one pass over the pairs of samples costs no more than they took; it then scores all of
+    them.
 
     Parameters
     ----------
@@ -80,23 +80,23 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         Principal components to keep before, or the share of the variance that they have at least; None: the data as
         they are. Of several, each is tried with every metric.
     n_init : int or "auto", default=10
-        Restarts of k-means for each k. So many orders of points, drawn as k-means++ does, seed every k by their first
-        k points; they compete, for a few iterations and on 4,096 rows or somewhat more, with the centers of the k
+        Restarts of k-means for each k. Each is an order of points, drawn as k-means++ does, that seeds every k by its
+        first k points; they compete, for a few iterations and on 4,096 rows or somewhat more, with the centers of the k
         before and a point added. The best one is improved by moving centers, and goes on as a fit of
         :class:`sklearn.cluster.KMeans` to all rows. The inertia is about that of ``KMeans(n_init=n_init)``, and
         never rises from one k to the next. Fewer are faster and leave more luck in the curves. Ignored if
         ``estimator`` is given.
     n_null : int, default=0
-        Number of data sets without clusters that are clustered and scored as the data are, to tell whether the data
+        Number of data sets without clusters that are clustered and scored as the data are, to find whether the data
         score higher: each costs a sweep of ``null_size`` samples. A test at 5 % needs 19, of whom not one may then
         score as high; 39 find more. With 0 there is no such test.
     null_size : int, default=1000
-        Samples of a null set at most. Larger data are compared by so many of their rows, drawn at random.
+        Samples of a null set at most. Larger data are compared by as many of their rows, drawn at random.
     null_reference : {"gaussian", "uniform"}, default="gaussian"
         ``"gaussian"``: Gaussian sets of exactly the data's mean and covariance. ``"uniform"``: uniform over the box
         along the principal axes, as in the gap statistic's paper; a test against it is not exact.
     n_stability : int, default=0
-        Number of pairs of random parts (80 % of the samples each, 10,000 at most) that are clustered apart and compared
+        Number of pairs of random parts (80 % of the samples each, 10,000 at most) that are clustered and compared
         where they overlap, for every k. Each pair costs two fits of every k on such a part.
     checkpoint : str or Path, optional
         Folder that every fit, every pass of scores and every null set is written to as it is done, and taken from by
@@ -109,7 +109,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
     n_jobs : int, optional
         Threads. By default all cores that the process may use. Small fits use one.
     progress : bool or callable, default=False
-        True: a progress bar on standard error (needs tqdm). A callable is told each :class:`fastsil.SweepEvent`.
+        True: a progress bar on standard error (needs tqdm). A callable gets each :class:`fastsil.SweepEvent`.
 
     Attributes
     ----------
@@ -128,13 +128,13 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
     estimators_ : dict of int to clusterer
         The fitted clusterer of each k; its ``labels_`` are the labels that were scored.
     null_ : NullComparison or None
-        Scores of the data beside those of the null sets; None without.
+        Scores of the data and of the null sets; None without.
     p_value_ : float
         Of the test whether the data score higher than the null sets at any k, one test for all of them. NaN without.
     stability_ : Stability or None
         Agreement of clusterings of random parts of the data; None without.
     diagnosis_ : Diagnosis or None
-        What speaks against the clustering of the chosen k; None if nothing was scored.
+        Problems of the clustering of the chosen k; None if nothing was scored.
     verdict_ : Verdict
         Whether there is structure, the chosen k, the reasons and what to try next, in plain words by ``str()``. Its k
         may differ from ``best_k_``: with null sets it is the k at which the data are furthest above them.
@@ -148,7 +148,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
     Raises
     ------
     ValueError
-        By ``fit``, if an argument is not what it should be, or if every k failed.
+        By ``fit``, if an argument is invalid, or if every k failed.
 
     Warns
     -----
@@ -235,7 +235,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         Raises
         ------
         ValueError
-            If an argument is not what it should be, if every k failed, or if the checkpoint is of another sweep.
+            If an argument is invalid, if every k failed, or if the checkpoint is of another sweep.
         TypeError
             If there is a further argument, such as ``sample_weight``.
         KeyboardInterrupt
@@ -308,7 +308,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         return np.asarray(self.best_estimator_.predict(self.best_geometry_.frame.apply(data)))
 
     def to_frame(self) -> pd.DataFrame:
-        """``sweep_results_`` as a pandas frame, one row for each k of each geometry.
+        """Return ``sweep_results_`` as a pandas frame, one row for each k of each geometry.
 
         Raises
         ------
@@ -443,7 +443,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
 
 
 def _refuse(params: Iterable[str]) -> None:
-    """Further arguments of ``fit``; a Pipeline or a search would pass them on."""
+    """Refuse further arguments of ``fit``; a Pipeline or a search would pass them on."""
     for name in params:
         reason = (
             "k-means would follow the weights, and silhouettes have none: they would judge another clustering. "

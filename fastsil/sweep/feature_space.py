@@ -50,11 +50,11 @@ class FeatureSpace:
         return name if self.pca is None else f"{name}, pca {self.pca:g}"
 
     def reduce(self, X: Any) -> Any:
-        """Samples as they are scored."""
+        """Return samples as they are scored."""
         return X if self.reduction is None else np.ascontiguousarray(self.reduction.transform(X))
 
     def apply(self, X: Any) -> Any:
-        """Samples as they are clustered."""
+        """Return samples as they are clustered."""
         return self.geometry.apply(self.reduce(X))
 
 
@@ -64,7 +64,7 @@ def make_feature_spaces(
     params_of: Callable[[Metric], dict[str, Any]],
     pcas: Sequence[Components],
 ) -> list[FeatureSpace]:
-    """Every metric after every reduction, in the order given.
+    """Make a space for every metric after every reduction, in the order given.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def make_feature_spaces(
 
 
 def check_pca(pca: Any, shape: tuple[int, int]) -> list[Components]:
-    """Numbers of components as a list, as scikit-learn's PCA takes them.
+    """Return numbers of components as a list, as scikit-learn's PCA takes them.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def check_pca(pca: Any, shape: tuple[int, int]) -> list[Components]:
 
 
 def check_metrics(metric: Any, metrics: Any, params: Any) -> tuple[list[Metric], Callable[[Metric], dict[str, Any]]]:
-    """Return the metrics asked for, and a function that gives their keywords.
+    """Return the requested metrics, and a function that returns their keywords.
 
     Parameters
     ----------
@@ -214,11 +214,11 @@ class LinearMap:
 
     @property
     def whitens(self) -> bool:
-        """Whether directions are mapped too, and not features scaled only."""
+        """Return whether directions are mapped too, and not features scaled only."""
         return self.W.ndim == 2
 
     def apply(self, X: Any) -> Any:
-        # apply_map takes off a typical row of the samples it is given; what is left is the way from there to our mean.
+        # apply_map subtracts a typical row of its samples; the rest of the shift leads from there to our mean.
         shift = typical_row(X) - self.mean
         return apply_map(X, self.W) + (shift * self.W if self.W.ndim == 1 else shift @ self.W)
 
@@ -235,7 +235,7 @@ _MAKE_DENSE = {*_LINEAR_MAPS, "correlation"}
 
 
 def make_feature_map(X: Any, metric: Metric, params: dict[str, Any]) -> FeatureMap:
-    """The map in front of a clusterer that stands for a metric; the data as they are if there is none.
+    """Make the map in front of a clusterer that stands for a metric; the identity if there is none.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
 """One fit and one exact score for each number of clusters.
 
-Fits wait for their scores: one pass over all pairs of samples serves several labelings. It runs once the fits that
-wait have taken as long as it will, so that scoring stays below clustering, and an interruption loses little.
+Fits are collected for scoring, because one pass over all pairs of samples serves several labelings. The pass runs once
+these fits have taken as long as its estimated time, so that scoring stays below clustering, and an interruption loses
+little.
 """
 
 from __future__ import annotations
@@ -66,28 +67,30 @@ class Space:
         self._fitter.restore(clusterer, state)
 
     def partition(self, labels: Any) -> Partition:
-        """Labels, checked, as samples grouped by cluster."""
+        """Group samples by cluster, from checked labels."""
         return check_labels(labels, self.scored.shape[0])
 
     def estimate_pass_seconds(self) -> float:
-        """Rough time of a pass for several labelings on one core; 0 if none is to be had."""
+        """Estimate the time of a pass for several labelings on one core; 0 if there is no such pass."""
         return estimate_shared_pass_seconds(self.scored, self._metric, self._metric_params, n_jobs=1)
 
     def estimate_fit_seconds(self, asked: Any, fitted: Any, measured: float) -> float:
-        """Time of a fit on one core: by its iterations if they are known, since no clock gives the same twice."""
+        """Estimate the time of a fit on one core, by its iterations if these are reported, since clocks differ between
+        runs.
+        """
         if isinstance(asked, SharedKMeans):
             return estimate_seconds_of_products(fitted, self.clustered.shape[0], asked.n_init)
         return measured * self._n_jobs
 
     def score(self, partitions: Sequence[Partition], tick: ProgressCallback) -> list[SilhouetteProfile]:
-        """Exact silhouettes of each partition."""
+        """Compute the exact silhouettes of each partition."""
         terms = compute_terms_many(
             self.scored, partitions, self._metric, self._metric_params, n_jobs=self._n_jobs, tick=tick
         )
         return self.profiles(terms, partitions)
 
     def profiles(self, terms: Sequence[SilhouetteTerms], partitions: Sequence[Partition]) -> list[SilhouetteProfile]:
-        """Records of mean distances that have been computed."""
+        """Make records of mean distances that have been computed."""
         return [
             make_profile(of_one, partition, dtype=self._dtype, metric=self._metric_name)
             for of_one, partition in zip(terms, partitions, strict=True)
@@ -107,7 +110,7 @@ class FittedK:
 def search(
     space: Space, clusterers: Sequence[Any], listen: Listener, recall: Recall = forget
 ) -> tuple[list[FittedK], bool]:
-    """Findings for each clusterer, and whether Ctrl-C cut them short.
+    """Search all clusterers; return the findings of each, and whether Ctrl-C interrupted the search.
 
     Parameters
     ----------
@@ -116,7 +119,7 @@ def search(
     clusterers : sequence of clusterer
         One for each k, rising; they are cloned.
     listen : callable
-        Told every event.
+        Called with every event.
     recall : callable
         Keeps fits and scores, and has those of an earlier run.
 
@@ -147,7 +150,7 @@ def search(
 
 
 class _Run:
-    """What is found as it goes, and which fits wait for their scores."""
+    """Findings of a search in progress, and the fits that are not scored yet."""
 
     def __init__(self, space: Space, ks: Sequence[int], listen: Listener, recall: Recall) -> None:
         self.findings: dict[int, FittedK] = {}
@@ -177,7 +180,7 @@ class _Run:
             self._finish(k)
 
     def _fitted(self, asked: Any, k: int) -> tuple[Any, SweepRow]:
-        """The clusterer after its fit, or after that of an earlier run."""
+        """Return the clusterer after its fit, or after that of an earlier run."""
         clusterer = clone(asked)
         numbers: NDArray[np.float64] | None = None
 
@@ -232,7 +235,7 @@ class _Run:
             self._finish(k)
 
     def _scored(self, ks: list[int]) -> tuple[list[SilhouetteProfile], float]:
-        """The scores of a pass, or those of an earlier run, and how long the pass took."""
+        """Return the scores of a pass, or those of an earlier run, and the seconds of the pass."""
         partitions = [self._waiting[k] for k in ks]
         # A pass has one file, since its last digits depend on who shares it; the name is that of its labelings.
         name = f"scores-{ks[0]}-{ks[-1]}-{_digest(partitions)}"
@@ -294,10 +297,10 @@ def _with_scores(row: SweepRow, profile: SilhouetteProfile, seconds: float) -> S
 
 
 class _Progress:
-    """The share of the sweep that is done, by time: that of k-means grows with k, that of a score hardly does.
+    """The finished share of the sweep, by time: that of k-means grows with k, that of a score hardly does.
 
-    What is still to come is reckoned from what the fits and scores so far took; that of scores, while there are none,
-    from what a pass over all pairs is said to take.
+    The remaining time is predicted from the fits and scores so far; that of scores, while there are none, from the
+    estimate for a pass over all pairs.
     """
 
     def __init__(self, ks: Sequence[int], pass_seconds: float, listen: Listener) -> None:
@@ -318,13 +321,13 @@ class _Progress:
         self._score_seconds += np.nan_to_num(seconds)
 
     def tell(self, n_clusters: int, stage: str, row: SweepRow | None = None, *, ahead: float = 0.0) -> None:
-        """Tell the listener; ``ahead`` are scores that are being computed."""
+        """Report to the listener; ``ahead`` are scores that are being computed."""
         # What is to come is known better from fit to fit; the bar never goes back.
         self._shown = min(1.0, max(self._shown, self._share(ahead)))
         self._listen(SweepEvent(n_clusters, stage, self._shown, row))
 
     def part(self, n_clusters: int, stage: str, n_scores: int) -> ProgressCallback:
-        """Progress of so many scores at once."""
+        """Return a callback for the progress of ``n_scores`` scores at once."""
         ahead = 0.0
 
         def tick(share: float) -> None:

@@ -1,14 +1,14 @@
 """k-means for rising numbers of clusters, with work that the fits share.
 
-Separate fits seed and restart again for every k, and become the wait of a sweep, whose scores share one pass over the
-pairs of samples. Here the starts of a k compete on some of the rows, and the best one alone goes on to all of them:
+Separate fits seed and restart again for every k, and would take most of the time of a sweep, whose scores share one
+pass over the pairs of samples. Here the starts of a k compete on some of the rows, and only the best one goes on to all:
 
 * seedings, as by greedy k-means++: orders of points of which the first k seed every k;
 * the solution of the k before with a point added where that lowers the sum of squares most;
-* the best of these, with centers moved from where they are missed least to where they help most.
+* the best of these, with the most dispensable centers moved to where they help most.
 
 The last step is one fit of scikit-learn's KMeans from the centers that won. From one k to the next the inertia never
-rises: should it, the solution of the k before with a point added goes on to all rows, too, and cannot end higher.
+rises: if it would, the solution of the k before with a point added goes on to all rows, too, and cannot end higher.
 
 References
 ----------
@@ -31,12 +31,12 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import pairwise_distances_argmin_min
 from sklearn.utils.extmath import row_norms
 
-# Rows that starts compete on: so many, and so many more for each cluster.
+# Rows that starts compete on: a base, and further ones for each cluster.
 _ROWS = 4096
 _ROWS_PER_CLUSTER = 64
 
-# Starts are compared after so many iterations. The best one goes on until an iteration takes less than this share off
-# the inertia, or for so many at most.
+# Iterations after which starts are compared. The best one goes on until an iteration reduces the inertia by less than
+# this share, or up to this number of iterations.
 _N_SCREENING_ITERATIONS = 5
 _SETTLED = 1e-4
 _MOST = 100
@@ -83,7 +83,7 @@ class SharedKMeans(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
 
 
 def check_n_init(n_init: Any) -> int:
-    """The number of seedings; 1 for ``"auto"``, as in scikit-learn.
+    """Return the number of seedings; 1 for ``"auto"``, as in scikit-learn.
 
     Raises
     ------
@@ -155,13 +155,13 @@ class KMeansPath:
         self._keep(fitted)
 
     def _keep(self, fitted: KMeans) -> None:
-        # One cluster is where nobody needs to begin: the fits are the same whether it is among those asked for or not.
+        # One cluster is no start: the fits are equal with and without it among the requested k.
         if fitted.n_clusters > 1:
             self._last = fitted
 
     @property
     def _n_moves(self) -> int:
-        """Ways to add a point, and to move one, that are tried: half as many as seedings."""
+        """Number of additions of a point, and of moves, that are tried: half the number of seedings."""
         return (self._n_init + 1) // 2
 
     def _rows_for(self, k: int) -> tuple[_Rows, _Seedings]:
@@ -180,7 +180,7 @@ class KMeansPath:
 
 
 def estimate_seconds_of_products(fitted: KMeans, n_samples: int, n_init: int) -> float:
-    """Rough time of a fit of a path on one core, by its iterations: the same on every run, as a clock is not.
+    """Estimate the time of a fit of a path on one core, by its iterations, which are equal on every run.
 
     Examples
     --------
@@ -220,19 +220,19 @@ class _Rows:
         return np.asarray(centers + self.shift, dtype=self.X.dtype)
 
     def at(self, rows: Any) -> NDArray[Any]:
-        """These rows, dense."""
+        """Return these rows, dense."""
         return np.asarray(self.X[rows].toarray() if self._sparse else self.X[rows])
 
     def squares(self, points: NDArray[Any]) -> NDArray[Any]:
-        """Squared distances from points to all rows, of shape (n_points, n_rows)."""
+        """Compute squared distances from points to all rows, of shape (n_points, n_rows)."""
         products: Any = (self.X @ points.T).T if self._sparse else points @ self.X.T
         squares = self.norms + row_norms(points, squared=True)[:, None] - 2 * products
         return np.asarray(np.maximum(squares, 0, out=squares))
 
     def draw_center(self, nearest: NDArray[Any], trials: int, random: np.random.Generator) -> tuple[int, NDArray[Any]]:
-        """The best of some rows drawn in proportion to ``nearest``, and what it makes of ``nearest``.
+        """Return the best of some rows drawn in proportion to ``nearest``, and ``nearest`` after its addition.
 
-        ``nearest`` are squared distances of all rows to their nearest centers; the best one takes most off their sum.
+        ``nearest`` are squared distances of all rows to their nearest centers; the best row reduces their sum most.
         """
         cumulated = np.cumsum(nearest, dtype=np.float64)
         rows = np.searchsorted(cumulated, random.uniform(size=trials) * cumulated[-1])
@@ -242,7 +242,7 @@ class _Rows:
         return int(rows[best]), squares[best]
 
     def add_center(self, centers: NDArray[Any], k: int, random: np.random.Generator) -> NDArray[Any]:
-        """The centers and more of them, k in all."""
+        """Return the centers and further ones, k in all."""
         nearest = self.squares(centers).min(axis=0)
         added = []
         for _ in range(len(centers), k):
@@ -251,7 +251,7 @@ class _Rows:
         return np.concatenate([centers, self.at(added)])
 
     def swap_center(self, centers: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
-        """The centers, the one that is missed least moved to where it helps most."""
+        """Move the most dispensable center to the row where it helps most; return the centers."""
         squares = self.squares(centers)
         own, second = np.partition(squares, 1, axis=0)[:2]
         nearest = squares.argmin(axis=0)
@@ -260,7 +260,7 @@ class _Rows:
         return np.concatenate([np.delete(centers, least, axis=0), self.at([row])])
 
     def find_best_start(self, starts: NDArray[Any]) -> _Solution:
-        """The best of several starts, of shape (n_starts, k, n_features), after a few iterations."""
+        """Return the best of several starts, of shape (n_starts, k, n_features), after a few iterations."""
         at_once = max(1, _PRODUCT_BYTES // (len(self.norms) * starts.shape[1] * self.X.dtype.itemsize))
         solutions: list[_Solution] = []
         for low in range(0, len(starts), at_once):
@@ -271,7 +271,7 @@ class _Rows:
         return min(solutions, key=lambda solution: solution.inertia)
 
     def run_to_convergence(self, solution: _Solution) -> _Solution:
-        """The solution after iterations until they hardly improve it."""
+        """Return the solution after iterations until they hardly improve it."""
         for _ in range(_MOST):
             centers, inertias = self._iterate(solution.centers[None])
             better = _Solution(centers[0], float(inertias[0]))
@@ -281,9 +281,9 @@ class _Rows:
         return solution
 
     def _iterate(self, starts: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        """One iteration from each start: means of the rows nearest to each center, and inertias about these means.
+        """Run one iteration from each start: means of the rows nearest to each center, and inertias about these means.
 
-        A center that no row is nearest to stays.
+        A center that is nearest to no row stays.
         """
         n_starts, k, n_features = starts.shape
         n_rows = len(self.norms)
@@ -315,7 +315,7 @@ class _Seedings:
         self._nearest = list(rows.squares(rows.at(first)))
 
     def first(self, k: int) -> NDArray[Any]:
-        """The first k points of every order, of shape (n_orders, k, n_features)."""
+        """Return the first k points of every order, of shape (n_orders, k, n_features)."""
         while self._orders.shape[1] < k:
             self._extend()
         chosen = self._orders[:, :k]
@@ -333,7 +333,9 @@ def _trials(k: int) -> int:
 
 
 def _with_drawn_rows(X: Any, centers: NDArray[Any], k: int, random: np.random.Generator) -> NDArray[Any]:
-    """The centers and rows of all data, k in all, drawn in proportion to the squared distance to the nearest center."""
+    """Add rows of all data to the centers, k in all, drawn in proportion to the squared distance to the nearest
+    center.
+    """
     sparse = bool(issparse(X))
     while len(centers) < k:
         cumulated = np.cumsum(pairwise_distances_argmin_min(X, centers)[1] ** 2, dtype=np.float64)
@@ -356,7 +358,7 @@ def sum_squares_about(X: Any, centers: NDArray[Any], codes: NDArray[Any]) -> flo
 
 
 def iterate_chunks(X: Any) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    """Rows of samples, some at a time, as float64."""
+    """Yield rows of samples, some at a time, as float64."""
     sparse = bool(issparse(X))
     step = max(1, _CHUNK_BYTES // (8 * X.shape[1]))
     for start in range(0, X.shape[0], step):

@@ -1,8 +1,8 @@
-"""A sweep in one geometry, what it amounts to, and the choice among several.
+"""A sweep in one geometry, its assessment, and the choice among several geometries.
 
-Data are clustered and scored in each as if it were the only one. Mean silhouettes of different geometries do not
-compare: fewer dimensions or another metric raise or lower all of them, in data without clusters too. How far the data
-rise above such data does compare.
+Data are clustered and scored in each separately. Mean silhouettes of different geometries do not compare: fewer
+dimensions or another metric raise or lower all of them, in data without clusters too. The rise of the data above such
+data does compare.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from fastsil.validation import get_metric_name
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """How much a sweep does, and with what.
+    """Settings of a sweep: its stages and their parameters.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class SweepSettings:
 
 @dataclass(frozen=True, eq=False)
 class GeometrySweep:
-    """What a sweep found in one geometry.
+    """Results of a sweep in one geometry.
 
     Attributes
     ----------
@@ -129,7 +129,7 @@ class GeometrySweep:
 
     @property
     def p_value(self) -> float:
-        """Of one test for all k against data without clusters; NaN without."""
+        """P-value of one test for all k against data without clusters; NaN without."""
         return float(np.nan) if self.null is None else self.null.p_value
 
     @property
@@ -142,7 +142,7 @@ class GeometrySweep:
 
     @property
     def excess(self) -> float:
-        """How many standard deviations of the null sets' scores that is; NaN without null sets."""
+        """Excess in standard deviations of the null sets' scores; NaN without null sets."""
         return float(np.nan) if self.furthest is None else self.furthest.null_excess
 
 
@@ -154,7 +154,7 @@ def sweep_each(
     listen: Listener,
     checkpoint: Checkpoint | None,
 ) -> list[GeometrySweep]:
-    """The sweep in each geometry; fewer if Ctrl-C came between."""
+    """Sweep in each geometry; return fewer sweeps if Ctrl-C came between."""
     sweeps: list[GeometrySweep] = []
     for place, frame in enumerate(frames):
         recall: Recall = forget if checkpoint is None else checkpoint.recall(f"{place}-")
@@ -210,7 +210,7 @@ def sweep_in(
 
 
 def judge_space(sweep: GeometrySweep, X: Any, sweeps: Sequence[GeometrySweep]) -> tuple[Diagnosis | None, Verdict]:
-    """Diagnosis of the chosen k, if it has scores, and what the sweep amounts to.
+    """Return the diagnosis of the chosen k, if it has scores, and the verdict on the sweep.
 
     Parameters
     ----------
@@ -222,7 +222,7 @@ def judge_space(sweep: GeometrySweep, X: Any, sweeps: Sequence[GeometrySweep]) -
         In all geometries.
     """
     reduced = sweep.frame.reduce(X)
-    # A profile knows a callable only by its name, with which nothing can be measured.
+    # A profile holds only the name of a callable, with which nothing can be measured.
     looked_at = None if callable(sweep.frame.metric) else reduced
 
     def diagnose(k: int) -> Diagnosis:
@@ -252,7 +252,7 @@ def choose_geometry(sweeps: Sequence[GeometrySweep]) -> int:
 
 
 def long_table(sweeps: Sequence[GeometrySweep]) -> dict[str, NDArray[Any]]:
-    """Results of several geometries below each other, with columns that tell which."""
+    """Stack the results of several geometries, with columns that name the geometry."""
     counts = [len(sweep.rows) for sweep in sweeps]
     pcas = [np.nan if sweep.pca is None else float(sweep.pca) for sweep in sweeps]
     return {
@@ -265,7 +265,7 @@ def long_table(sweeps: Sequence[GeometrySweep]) -> dict[str, NDArray[Any]]:
 def list_shortfalls(
     sweeps: Sequence[GeometrySweep], frames: Sequence[FeatureSpace], effort: SweepSettings
 ) -> Iterator[tuple[str, type[Warning]]]:
-    """Which k failed, and what an interruption left out: words of warnings, and their kinds."""
+    """Yield the failed k and the stages missing after an interruption: text of a warning, and its category."""
     several = len(frames) > 1
     for sweep in sweeps:
         where = f"{sweep.name}: " if several else ""
@@ -296,12 +296,12 @@ def _listed(rows: Sequence[SweepRow]) -> str:
 
 
 def _scale_listener(listen: Listener, place: int, count: int, geometry: str) -> Listener:
-    """Progress of one geometry of several, all alike."""
+    """Scale the progress of one geometry among several, all alike."""
     return lambda event: listen(replace(event, share=(place + event.share) / count, geometry=geometry))
 
 
 def _work(effort: SweepSettings, n_samples: int) -> dict[str, float]:
-    """Work of the stages, in sweeps of all samples."""
+    """Return the work of the stages, in sweeps of all samples."""
     # The data are one more set among them.
     null = (effort.n_null + 1) * min(effort.null_size, n_samples) / n_samples if effort.n_null else 0.0
     return {"sweep": 1.0, "null sets": null, "stability": 2 * effort.n_stability * choose_sample_share(n_samples)}
@@ -315,7 +315,9 @@ def _compare(
     stages: Stages,
     recall: Recall,
 ) -> tuple[NullComparison | None, Stability | None, bool]:
-    """What was asked for beyond the sweep, and whether Ctrl-C cut it short; None also if no k has a score."""
+    """Run the comparisons requested beyond the sweep; return them, None if no k has a score, and whether Ctrl-C
+    interrupted.
+    """
     scored = [finding for finding in findings if finding.profile is not None]
     clusterers = [finding.asked for finding in scored]
     null, stability = None, None

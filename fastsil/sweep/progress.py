@@ -1,4 +1,4 @@
-"""How far a sweep is: what is told to whom, and the share of stages that follow each other."""
+"""Progress of a sweep: events for listeners, and the shares of successive stages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastsil.sweep.results import SweepRow
 
 @dataclass(frozen=True)
 class SweepEvent:
-    """What a callable given as ``progress`` is told.
+    """One event, passed to a callable given as ``progress``.
 
     Attributes
     ----------
@@ -66,12 +66,12 @@ class Stages:
         self._spans = dict(zip(work, pairwise([0.0, *ends.tolist()]), strict=True))
 
     def listener(self, name: str) -> Listener:
-        """Of the stage that tells its own events; the first one."""
+        """Return the listener of the stage that reports its own events; the first one."""
         end = self._spans[name][1]
         return lambda event: self._listen(replace(event, share=event.share * end))
 
     def tick(self, name: str) -> ProgressCallback:
-        """Of a further stage."""
+        """Return the callback of a further stage."""
         done, end = self._spans[name]
         whole = end - done
 

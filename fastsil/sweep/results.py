@@ -1,4 +1,4 @@
-"""What a sweep found, as a table: one row for each k."""
+"""Results of a sweep as a table: one row for each k."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class SweepRow:
-    """What was found for one number of clusters.
+    """Results for one number of clusters.
 
     Attributes
     ----------
     n_clusters : int
-        The k asked for.
+        The requested k.
     inertia : float
         Within-cluster sum of squares, in the units of the geometry that was clustered in, squared.
     silhouette, macro_silhouette : float
@@ -39,7 +39,7 @@ class SweepRow:
         Gap statistic (logarithm of the inertia, null less data) and its standard error.
     stability, stability_std : float
         Mean and standard deviation of the agreement of clusterings of two random parts of the data: adjusted Rand
-        index, 1 at most. NaN where it was not asked for.
+        index, 1 at most. NaN where it was not requested.
     fit_seconds, score_seconds : float
         Wall-clock time of the clustering and of the exact scores; of a pass that served several k, an equal share.
     error : str
@@ -71,14 +71,14 @@ class SweepRow:
 
 
 def make_columns(rows: Sequence[SweepRow]) -> dict[str, NDArray[Any]]:
-    """Rows as columns, the shape of ``sweep_results_``."""
+    """Return rows as columns, the shape of ``sweep_results_``."""
     return {field.name: np.array([getattr(row, field.name) for row in rows]) for field in fields(SweepRow)}
 
 
 def with_columns(
     rows: Sequence[SweepRow], n_clusters: NDArray[Any], columns: Mapping[str, NDArray[Any]]
 ) -> list[SweepRow]:
-    """Rows with further values for those k that are among ``n_clusters``, the k of the columns' entries."""
+    """Extend rows by further values for those k that are among ``n_clusters``, the k of the columns' entries."""
     place = {int(k): at for at, k in enumerate(n_clusters)}
 
     def row_values(row: SweepRow) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""Whether other samples of the same kind would be clustered alike: two random parts, clustered apart and compared.
+"""Stability of a clustering: two random parts of the data, clustered separately and compared.
 
-Clusters that are in the data are found again in another part of them; where k-means divides a cloud at will, each part
-is divided in its own way. The two parts share samples, and on these the two clusterings are compared by the adjusted
-Rand index: 1 if they are the same, 0 on average if they have nothing to do with each other.
+Clusters that are in the data are found again in another part of them; where k-means divides a cloud arbitrarily, each
+part is divided differently. The two parts share samples, and on these the two clusterings are compared by the adjusted
+Rand index: 1 if they are equal, 0 on average if they are unrelated.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fastsil.validation import check_integer
 # Share of the samples in each part: two parts then have 64 % of them in common.
 _SHARE = 0.8
 
-# More samples than this tell the agreement no better and take longer: parts of 10,000.
+# More samples than this take longer without a better estimate of the agreement: parts of 10,000.
 _MOST_SAMPLES = 12_500
 
 
@@ -110,7 +110,7 @@ def measure_stability(
     Parameters
     ----------
     X : ndarray or CSR matrix of shape (n_samples, n_features)
-        The data. Of more than 12,500 samples so many are drawn for each pair.
+        The data. Of more than 12,500 samples, 12,500 are drawn for each pair.
     make_space : callable
         ``make_space(X)``: samples in the form that is clustered.
     clusterers : sequence of clusterer
@@ -122,7 +122,7 @@ def measure_stability(
     n_jobs : int
         Threads; the result does not depend on it.
     tick : callable
-        Told the share of the work that has been finished.
+        Called with the share of the work that has been finished.
     recall : callable
         Keeps how far each pair agrees, and has it of an earlier run.
     """
@@ -153,7 +153,7 @@ def _agreement(
     parts: tuple[NDArray[np.intp], NDArray[np.intp]],
     stop: NDArray[np.uint8],
 ) -> NDArray[np.float64]:
-    """Adjusted Rand index of the clusterings of two parts for each clusterer; NaN where one fails."""
+    """Compute the adjusted Rand index of the clusterings of two parts for each clusterer; NaN where one fails."""
     scores = np.full(len(clusterers), np.nan)
     shared, in_first, in_second = np.intersect1d(*parts, assume_unique=True, return_indices=True)
     spaces = [make_space(X[rows]) for rows in parts]
@@ -169,7 +169,7 @@ def _agreement(
 
 
 def with_stability_columns(rows: Sequence[SweepRow], stability: Stability) -> list[SweepRow]:
-    """Rows of a sweep with what the comparison says of their k."""
+    """Extend rows of a sweep by the stability of their k."""
     return with_columns(rows, stability.n_clusters, {"stability": stability.mean, "stability_std": stability.std})
 
 
@@ -178,7 +178,7 @@ def _part_size(n_samples: int) -> int:
 
 
 def _draw_parts(n_samples: int, size: int, random: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows of two parts, each in order, that are drawn from the same few samples, so that they overlap."""
+    """Draw the rows of two parts, each in order, from the same few samples, so that they overlap."""
     pool = random.choice(n_samples, min(n_samples, _MOST_SAMPLES), replace=False)
     first, second = (np.sort(random.choice(pool, size, replace=False)) for _ in range(2))
     return first, second

@@ -1,7 +1,7 @@
 """Files: tables of numbers and labels in, results out.
 
-Knows .npy, .npz, .csv (.csv.gz, .tsv), .parquet, .arrow, .feather, folders of these three, and .txt for labels.
-``FILE:NAME`` names one array of an .npz or one column of a table. Whatever is wrong with a file ends as a
+Reads .npy, .npz, .csv (.csv.gz, .tsv), .parquet, .arrow, .feather, folders of these three, and .txt for labels.
+``FILE:NAME`` names one array of an .npz or one column of a table. Every fault of a file ends as a
 :class:`DataFileError` of one sentence.
 """
 
@@ -146,7 +146,7 @@ def _reader(path: Path, readers: Mapping[str, Callable[..., Any]], what: str) ->
 
 @contextlib.contextmanager
 def _one_sentence(path: Path) -> Iterator[None]:
-    """Turn what readers raise into a DataFileError that names the file."""
+    """Turn readers' exceptions into a DataFileError that names the file."""
     try:
         yield
     except (DataFileError, ImportError):

@@ -30,7 +30,7 @@ from fastsil.cli.readers.records import (
 
 # Larger arrays go through the disk.
 _HELD_BYTES = 256 << 20
-# Numbers in a vector, where the type does not say.
+# Numbers in a vector, where the type does not fix them.
 _USUAL_LENGTH = 1024
 
 
@@ -84,11 +84,11 @@ class _Source:
     width = 1
 
     def rows(self, batch: Any) -> NDArray[Any]:
-        """The rows of a batch as an array."""
+        """Return the rows of a batch as an array."""
         raise NotImplementedError
 
     def finish(self) -> None:
-        """Complain of what was met on the way."""
+        """Raise an error for the first fault that was found."""
 
 
 class _Numbers(_Source):
@@ -194,7 +194,7 @@ def _find_dtype(kind: Any) -> np.dtype[Any]:
 
 
 def _convert(table: Table, source: _Source, labels_column: str | None, labels: list[Any]) -> Iterator[NDArray[Any]]:
-    """Rows of every batch; its labels are put into ``labels``."""
+    """Yield rows of every batch; its labels are appended to ``labels``."""
     also = [] if labels_column is None or labels_column in source.columns else [labels_column]
     for batch in table.batches([*source.columns, *also], source.width):
         if labels_column is not None:
@@ -204,7 +204,7 @@ def _convert(table: Table, source: _Source, labels_column: str | None, labels: l
 
 
 def _join(path: Path, parts: Iterator[NDArray[Any]], n_rows: int) -> NDArray[Any]:
-    """Parts as one array of so many rows, in memory or mapped from a temporary file."""
+    """Join parts to one array of ``n_rows`` rows, in memory or mapped from a temporary file."""
     first = next(parts, None)
     if first is None:
         return np.empty((0, 0))
@@ -227,7 +227,7 @@ def _join(path: Path, parts: Iterator[NDArray[Any]], n_rows: int) -> NDArray[Any
 
 
 def _check_disk(path: Path, n_bytes: int) -> None:
-    """Refuse before anything is written what the folder of temporary files has no room for."""
+    """Refuse, before anything is written, a file larger than the space for temporary files."""
     folder = tempfile.gettempdir()
     free = shutil.disk_usage(folder).free
     if n_bytes > free:
@@ -238,7 +238,7 @@ def _check_disk(path: Path, n_bytes: int) -> None:
 
 
 def _counted(path: Path, first: NDArray[Any], rest: Iterator[NDArray[Any]], n_rows: int) -> Iterator[NDArray[Any]]:
-    """All parts; a DataFileError if they have not as many rows as the file says."""
+    """Yield all parts; raise a DataFileError if their number of rows is not the one that the file declares."""
     there = 0
     for part in itertools.chain([first], rest):
         there += len(part)
@@ -246,11 +246,11 @@ def _counted(path: Path, first: NDArray[Any], rest: Iterator[NDArray[Any]], n_ro
             break
         yield part
     if there != n_rows:
-        raise DataFileError(f"{path} is damaged: it says that it has {n_rows:,} rows, and has {there:,}.")
+        raise DataFileError(f"{path} is damaged: it declares {n_rows:,} rows, and has {there:,}.")
 
 
 def _label_values(path: Path, parts: Sequence[Any]) -> NDArray[Any]:
-    """A column of labels in one type that sorts; missing ones as None."""
+    """Return a column of labels in one type that sorts; missing ones as None."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

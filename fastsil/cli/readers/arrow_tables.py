@@ -1,7 +1,7 @@
 """Parquet and Arrow files, one or a folder of them, as one table that is read in batches.
 
-A file of few bytes may unpack to any number of them, by compression or because repeats are counted and not kept. What
-a file says of its size is looked at before anything is unpacked.
+A file of few bytes may unpack to any number of them, by compression or because repeats are counted and not kept. The
+declared sizes are checked before anything is unpacked.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _BATCH_BYTES = 16 << 20
 
 
 def ending_in(folder: Path) -> str:
-    """The ending that all data files of a folder have.
+    """Return the ending that all data files of a folder have.
 
     Raises
     ------
@@ -52,11 +52,11 @@ class Table:
     types : dict of str to pyarrow.DataType
         Of each column.
     n_rows : int
-        Of all files, as they say.
+        Of all files, as they declare.
     lengths : dict of str to int
-        Numbers in a row of each column of vectors, on average, where a file tells without being unpacked.
+        Numbers in a row of each column of vectors, on average, where a file declares it without being unpacked.
     files : list of (Path, callable)
-        With ``read(columns, n_rows)``, which gives batches of at most about so many rows.
+        With ``read(columns, n_rows)``, which gives batches of at most about ``n_rows`` rows.
     """
 
     types: dict[str, Any]
@@ -69,7 +69,7 @@ class Table:
         return list(self.types)
 
     def batches(self, columns: Sequence[str], width: int) -> Iterator[Any]:
-        """Record batches of some columns, so many numbers a row."""
+        """Yield record batches of some columns, ``width`` numbers a row."""
         n_rows = max(1, _BATCH_BYTES // (8 * width))
         for path, read in self.files:
             if n_rows == 1:
@@ -99,7 +99,7 @@ def _in_one_sentence(path: Path) -> Iterator[None]:
 
 
 def open_table(path: Path) -> Table:
-    """The files of a path, of which no row has been read.
+    """Open the files of a path, without reading a row.
 
     Raises
     ------
@@ -144,7 +144,9 @@ def _open_parquet(path: Path) -> Table:
 
 
 def _find_lengths(path: Path) -> dict[str, int]:
-    """Return how many numbers a row of each column has: repeats take no bytes of a file, whose size says nothing."""
+    """Return the number of values in a row of each column: repeats take no bytes of a file, so its size does not show
+    it.
+    """
     lengths: dict[str, int] = {}
     for group in read_footer(path)[4]:
         for column in group[1]:
@@ -191,7 +193,7 @@ def _open_ipc(path: Path) -> Table:
 
 
 def _count_batch_rows(stream: Any) -> list[int]:
-    """Rows of each batch of an Arrow stream, of which nothing is unpacked."""
+    """Return the rows of each batch of an Arrow stream, without unpacking any."""
     import pyarrow as pa
 
     batches = (message for message in pa.ipc.MessageReader.open_stream(stream) if message.type == "record batch")
@@ -200,7 +202,7 @@ def _count_batch_rows(stream: Any) -> list[int]:
 
 
 def _check_batch(path: Path, schema: Any, n_rows: int) -> None:
-    """Raise a DataFileError if memory has no room for a batch of so many rows."""
+    """Raise a DataFileError if a batch of ``n_rows`` rows does not fit in memory."""
     batch_bytes = n_rows * sum(map(_bits_of, schema.types)) // 8
     if batch_bytes > path.stat().st_size:  # compressed: otherwise it is read where it lies
         check_room(path, batch_bytes)

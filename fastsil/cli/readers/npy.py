@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fastsil.cli.readers.records import LABEL_NAMES, DataFile, DataFileError, check_room, choose, refuse_names
 
-# What numpy says of an array, and what it means to a user.
+# NumPy's messages about an array, and their meaning for users.
 _NO_PICKLE = (
     "holds Python objects, which only a pickle can bring back, and a pickle can run any code; save numbers, "
     "for example numpy.save(path, numpy.asarray(X, dtype=float))."
@@ -21,7 +21,7 @@ _NO_PICKLE = (
 _REASONS = {
     "Python objects": _NO_PICKLE,
     "allow_pickle": _NO_PICKLE,
-    "mmap length": "is cut short: it has fewer bytes than its header says.",
+    "mmap length": "is cut short: it has fewer bytes than its header declares.",
     "EOF": "is cut short.",
     "No data left": "is empty (0 bytes).",
     "empty file": "is empty: its array has no entries.",

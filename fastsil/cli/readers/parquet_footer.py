@@ -1,6 +1,6 @@
-"""The footer of a Parquet file, which says how much there is of each column, as numbers, bytes, lists and dictionaries.
+"""The footer of a Parquet file, which declares the size of each column, as numbers, bytes, lists and dictionaries.
 
-pyarrow ends the process where a footer is damaged in certain places. This reads any bytes, or raises.
+pyarrow ends the process where a footer is damaged in certain places. This module reads any bytes, or raises.
 """
 
 from __future__ import annotations

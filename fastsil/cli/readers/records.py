@@ -1,4 +1,4 @@
-"""What is read from a file, and how it is said that it cannot be."""
+"""Records of files that were read, and the error for files that cannot be read."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ VECTOR_NAMES = ("embedding", "embeddings", "vector", "X")
 
 
 class DataFileError(ValueError):
-    """A file that cannot be read as what is wanted; the message names the file and says why."""
+    """A file that cannot be read as requested; the message names the file and the reason."""
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """What a file of samples holds.
+    """Contents of a file of samples.
 
     Attributes
     ----------
@@ -33,9 +33,9 @@ class DataFile:
     columns : tuple of str
         Names of the features, if the file has names.
     labels : ndarray of shape (n_samples,) or None
-        The column that was asked for as labels.
+        The requested column of labels.
     notes : tuple of str
-        What a user should know about the reading, such as columns left out.
+        Remarks on the reading for users, such as columns left out.
     """
 
     X: NDArray[Any]
@@ -45,7 +45,7 @@ class DataFile:
 
 
 def choose(path: Path, there: Sequence[str], key: str | None, names: Sequence[str], kind: str) -> str:
-    """The one asked for, else the only one, else the first of ``names`` that is there."""
+    """Return the requested name, else the only one, else the first of ``names`` that exists."""
     shown = ", ".join(there[:12]) + (", …" if len(there) > 12 else "") if there else "none"
     if key is not None:
         if key not in there:
@@ -70,7 +70,7 @@ def refuse_names(path: Path, **given: Any) -> None:
 
 
 def check_room(path: Path, n_bytes: int) -> None:
-    """Refuse before anything is read what is larger, unpacked, than the memory that is free."""
+    """Refuse, before anything is read, a file that is larger, unpacked, than the free memory."""
     available = available_bytes()
     if available is not None and n_bytes > available:
         raise DataFileError(

@@ -125,7 +125,7 @@ def _load_frame(path: Path) -> pd.DataFrame:
 
 
 def _choose_precision(pd: Any) -> dict[str, Any]:
-    """Before version 3, pandas reads numbers to the last digit only if asked to; later it objects to being asked."""
+    """Return pandas's keywords for exact numbers, which versions before 3 need and later ones reject."""
     return {"float_precision": "round_trip"} if int(pd.__version__.partition(".")[0]) < 3 else {}
 
 
@@ -143,7 +143,7 @@ def _lines(path: Path, file: IO[str]) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _unpacked(path: Path) -> Iterator[io.BufferedReader]:
-    """The bytes of a text, unpacked, as long as they fit the memory that is free."""
+    """Yield the bytes of a text, unpacked, as long as they fit the memory that is free."""
     check_room(path, path.stat().st_size)
     with gzip.open(path) if get_suffix(path) == ".csv.gz" else path.open("rb") as packed:
         limited = _Limited(packed, available_bytes())
@@ -182,7 +182,7 @@ class _Limited(io.RawIOBase):
 
 
 def _is_header(cells: Sequence[str]) -> bool:
-    """Whether a first line is names: any cell that is not a number."""
+    """Return whether a first line is names: any cell that is not a number."""
 
     def is_number(cell: str) -> bool:
         try:

@@ -1,7 +1,7 @@
-"""What speaks against a clustering or its scores: findings with a code, a severity, numbers and advice.
+"""Problems of a clustering or of its scores: findings with a code, a severity, numbers and advice.
 
-``checks`` look at the ``evidence``, arrays and what follows from them, and answer with ``findings``. Checks whose
-evidence is missing (data, a null reference) are listed as not made, so that silence is never taken for health.
+``checks`` examine the ``evidence``, arrays and their derived quantities, and return ``findings``. Checks whose evidence
+is missing (data, a null reference) are listed as not made, so that no finding is not taken for good health.
 """
 
 from fastsil.scoring.diagnosis.checks import diagnose

@@ -1,4 +1,4 @@
-"""The checks: each has a code, what evidence it needs, and a function that answers with a finding or nothing."""
+"""The checks: each has a code, a list of the evidence it needs, and a function that returns a finding or None."""
 
 from __future__ import annotations
 
@@ -100,9 +100,9 @@ def _look_for_unequal_spread(evidence: Evidence) -> Finding | None:
         f"The mean silhouette is {evidence.score:.3f} although {1 - misfit:.1%} of the samples are at their own "
         f"nearest center. That is no error: the radius of cluster {labels[0]} is {radius[tight]:.3g} and that "
         f"of {labels[1]} {radius[wide]:.3g}, and members of a wide cluster are, on average, farther from each other "
-        f"than from a tight cluster beside them. {len(negative)} of {len(evidence.classes)} clusters have a "
+        f"than from a neighboring tight cluster. {len(negative)} of {len(evidence.classes)} clusters have a "
         "negative mean.",
-        "Look at the clusters one by one, and try a mixture model, which knows spreads, or whitened or cosine data.",
+        "Look at the clusters one by one, and try a mixture model, which fits spreads, or whitened or cosine data.",
         {"mean_silhouette": evidence.score, "least_radius": radius[tight], "largest_radius": radius[wide]},
         negative,
     )
@@ -117,7 +117,7 @@ def _look_for_no_structure(evidence: Evidence) -> Finding | None:
         "warning",
         f"Data without any clusters score as high: {null.mean:.3f} ± {null.std:.3f}, and these data {null.score:.3f} "
         f"at the same number of samples (p = {null.p_value:.2f}).",
-        "Do not read these clusters as groups that exist; try other features, or say that there is no structure.",
+        "Do not read these clusters as groups that exist; try other features, or report that there is no structure.",
         {"score": null.score, "null_mean": null.mean, "null_std": null.std, "p_value": null.p_value},
     )
 
@@ -167,8 +167,8 @@ def _look_for_offset(evidence: Evidence) -> Finding | None:
         return Finding(
             "dominating_offset",
             "warning",
-            f"All rows point nearly the same way: the mean cosine similarity of two samples is {common:.3f}, so that "
-            "cosine distances are small differences of a large common part.",
+            f"All rows point in nearly one direction: the mean cosine similarity of two samples is {common:.3f}, so "
+            "that cosine distances are small differences of a large common part.",
             "Subtract the mean row before the cosine distance is taken: X - X.mean(axis=0).",
             {"mean_cosine": common},
         )
@@ -212,7 +212,7 @@ def _look_for_singletons(evidence: Evidence) -> Finding | None:
         "warning",
         f"{_clusters(len(alone), 'has', 'have')} one sample only ({_listed(alone)}); its silhouette is 0 by "
         "definition.",
-        "Look at these samples as outliers, drop them, or ask for fewer clusters.",
+        "Inspect these samples as outliers, drop them, or choose fewer clusters.",
         {"clusters": float(len(alone))},
         tuple(alone.tolist()),
     )
@@ -237,7 +237,7 @@ def _look_for_tiny_clusters(evidence: Evidence) -> Finding | None:
 
 def _look_for_noise_label(evidence: Evidence) -> Finding | None:
     labels = [str(label) for label in evidence.classes]
-    # Without a 0 beside it, -1 is one of two classes rather than the noise of DBSCAN.
+    # Without a 0 among the labels, -1 is one of two classes rather than the noise of DBSCAN.
     if not {"-1", "0"} <= set(labels):
         return None
     noise = labels.index("-1")
@@ -272,7 +272,7 @@ def _look_for_disagreeing_means(evidence: Evidence) -> Finding | None:
         "note",
         f"The mean over samples is {evidence.score:.3f}, the mean of the clusters' means {macro:.3f}; mostly because "
         f"of cluster {named}.",
-        "Say which of the two means you report, and look at the clusters named.",
+        "Name the mean that you report, and look at the clusters listed.",
         {"micro": evidence.score, "macro": macro},
         tuple(evidence.classes[causes].tolist()),
     )

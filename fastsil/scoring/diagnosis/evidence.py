@@ -1,4 +1,4 @@
-"""What the checks look at: arrays, and what follows from them, each computed once and only if asked for."""
+"""Evidence for the checks: arrays and derived quantities, each computed once and only on use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, issparse
 
 # Shuffled orders that labels are compared with; pairs within clusters, and samples outside the largest of them, that
-# it takes for that to say anything: where nearly all samples are of one cluster, every order is about the same.
+# for a meaningful comparison: where nearly all samples are of one cluster, every order is about the same.
 _SHUFFLES = 199
 _LEAST_PAIRS = 30
 _LEAST_OUTSIDE = 5
@@ -21,7 +21,7 @@ _CHUNK_BYTES = 8 << 20
 
 @dataclass(frozen=True)
 class NullReference:
-    """How data without clusters score when they are clustered in the same way.
+    """Scores of data without clusters, clustered as the data are.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class NullReference:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What the checks look at.
+    """Arrays and derived quantities that the checks examine.
 
     Attributes
     ----------
@@ -108,7 +108,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Centers:
-    """Where the samples lie about the clusters' means.
+    """Positions of the samples around the clusters' means.
 
     Attributes
     ----------
@@ -130,7 +130,9 @@ class Centers:
 
 
 def _find_centers(X: Any, codes: NDArray[Any], n_clusters: int) -> Centers:
-    """Two passes over the rows, a few at a time; everything relative to the first, so that offsets cost no digits."""
+    """Find the centers in two passes over the rows, a few at a time, relative to the first row, so that offsets cost no
+    digits.
+    """
     first = _dense(X[:1])[0]
     sums, squares = np.zeros((n_clusters, len(first))), np.zeros(len(first))
     members = codes >= 0
@@ -154,7 +156,8 @@ def _find_centers(X: Any, codes: NDArray[Any], n_clusters: int) -> Centers:
 
 
 def _shuffled_p(evidence: Evidence) -> float:
-    """P of the labels against shuffled ones, by the sum of squares within clusters; NaN if too few samples were drawn.
+    """Compute p of the labels against shuffled ones, by the sum of squares within clusters; NaN if too few samples were
+    drawn.
 
     References
     ----------
@@ -184,7 +187,7 @@ def _shuffled_p(evidence: Evidence) -> float:
 
 
 def row_hashes(X: Any) -> NDArray[np.uint64]:
-    """64 bits of each row, equal for equal rows; others agree by chance in about n² / 2**65 pairs."""
+    """Hash each row to 64 bits, equal for equal rows; others agree by chance in about n² / 2**65 pairs."""
     factors = np.random.default_rng(0).integers(1, 2**63, size=X.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(
         1
     )
@@ -198,7 +201,7 @@ def row_hashes(X: Any) -> NDArray[np.uint64]:
 
 
 def _chunks(X: Any, members: NDArray[np.bool_], origin: Any) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float64]]]:
-    """Indices of some members, and their rows in float64 less ``origin``."""
+    """Yield indices of some members, and their rows in float64 less ``origin``."""
     step = max(1, _CHUNK_BYTES // (8 * X.shape[1]))
     for start in range(0, X.shape[0], step):
         rows = start + np.flatnonzero(members[start : start + step])

@@ -1,4 +1,4 @@
-"""What a diagnosis says, as records, in words for a terminal, and as HTML in which everything given is escaped."""
+"""Findings of a diagnosis as records, as text for a terminal, and as HTML in which all text is escaped."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Finding:
     advice : str
         One sentence: what to do.
     numbers : mapping of str to float
-        The numbers by name, without units unless the message says one.
+        The numbers by name, without units unless the message names one.
     clusters : tuple
         Labels of the clusters that it is about; empty if it is about all.
     """

@@ -1,7 +1,7 @@
 """The mean silhouette with an interval, where the exact one would take long.
 
-``rounds`` draw samples that are computed exactly, and tell what they say of all; ``result`` is what comes of it. Here
-it is chosen whether that is less work than to compute all samples.
+``rounds`` draw samples, compute them exactly and narrow the intervals of all results; ``result`` is the record. This
+module chooses between an estimate and the computation of all samples, whichever is less work.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ def silhouette_estimate(
     progress: bool = False,
     **metric_params: Any,
 ) -> SilhouetteEstimate:
-    """Mean silhouette to within ``tol``, with an interval, in a small part of the time of the exact one.
+    """Estimate the mean silhouette to within ``tol``, with an interval, in a small part of the time of the exact one.
 
     For metrics that are Euclidean, or are after a linear map, moments of the clusters give a guess and a certain
-    interval of every silhouette in O(n · k · d + n · d²), and a few thousand random samples, computed exactly, say how
-    far off the guesses are on average. The interval is not asymptotic: it holds with the stated confidence for any data
-    and few draws too. Other metrics have no guesses, so that many more samples are drawn. Metrics that need no pairs
-    (squared Euclidean, cosine, correlation, Manhattan) and small data are computed exactly, and so are data where the
-    samples that ``tol`` would need are half of all; the intervals then have no width.
+    interval of every silhouette in O(n · k · d + n · d²), and a few thousand random samples, computed exactly, give the
+    average error of the guesses. The interval is not asymptotic: it holds with the stated confidence for any data and
+    few draws too. Other metrics have no guesses, so that many more samples are drawn. Metrics that need no pairs
+    (squared Euclidean, cosine, correlation, Manhattan) and small data are computed exactly, and so are data where
+    ``tol`` would need half of all samples; the intervals then have no width.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def silhouette_estimate(
     labels : array-like of shape (n_samples,)
         Label of every sample.
     tol : float, default=1e-3
-        Half-width of the intervals of the score and of the macro score that is asked for. Those of single clusters
+        Requested half-width of the intervals of the score and of the macro score. Those of single clusters
         and of the share of negative samples may be ten times as wide.
     confidence : float, default=0.99
         Probability with which each interval holds the exact value.
@@ -87,7 +87,7 @@ def silhouette_estimate(
     Raises
     ------
     ValueError
-        If an argument is not what it should be; the message says which and where.
+        If an argument is invalid; the message names it and the place.
 
     Examples
     --------
@@ -137,7 +137,7 @@ def _estimate(
 def _estimate_blocks(
     X: Any, labels: Any, metric: Metric, metric_params: dict[str, Any], ignore_label: Any, request: Request
 ) -> SilhouetteEstimate:
-    """The same of a Dask array. All labels and an interval for each sample are in memory, and nothing else."""
+    """Estimate a Dask array's silhouettes; only labels and an interval for each sample are held in memory."""
     check_metric(metric)
     blocks = import_on_first_use("fastsil.dask_arrays")
     if metric not in SQUARED_METRICS:
@@ -157,7 +157,7 @@ def _compute_exactly(
     request: Request,
     tick: ProgressCallback,
 ) -> SilhouetteEstimate:
-    """The exact values, as an estimate without doubt."""
+    """Return the exact values, as an estimate with intervals of no width."""
     terms = compute_terms(X, partition, metric, metric_params, n_jobs=request.n_jobs, tick=tick)
     return _without_doubt(terms, partition, request)
 

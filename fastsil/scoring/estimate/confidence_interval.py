@@ -56,7 +56,7 @@ class _Side:
         return (self.total - self.penalty - self.log_alpha) / self.weight
 
     def add(self, values: NDArray[np.float64], center: float, reach: float, n_planned: int) -> None:
-        """Draws that are no more than ``reach`` below a center that was known before them."""
+        """Add draws that are no more than ``reach`` below a center that was fixed before them."""
         chosen = int(np.argmin(self._half_widths(reach, n_planned)))
         scaled = (values - center) / reach
         squares = float((scaled**2).sum())
@@ -68,11 +68,11 @@ class _Side:
         self.n_draws += len(values)
 
     def half_widths(self, reach: float, n_more: NDArray[np.int64]) -> NDArray[np.float64]:
-        """How far below the mean the limit will probably be after so many draws more."""
+        """Predict the distance of the limit below the mean after ``n_more`` further draws."""
         return np.asarray(self._half_widths(reach, n_more[:, None]).min(axis=1))
 
     def _half_widths(self, reach: float, n_more: int | NDArray[np.int64]) -> NDArray[np.float64]:
-        """The same for each λ."""
+        """Predict the distance for each λ."""
         # In units of the reach, which is what stays alike where the variable changes from round to round.
         square = (self.spread + _SPREAD) / (self.n_draws + 1)
         penalty = self.penalty + self.log_alpha + n_more * square * _PSI
@@ -117,7 +117,7 @@ class MeanInterval:
         return min(max(mean, self.low), self.high)
 
     def narrow(self, low: float, high: float) -> None:
-        """Take in what is known for certain."""
+        """Narrow the interval to certain bounds."""
         # Rounding may put certain bounds an ulp past each other.
         self.low, self.high = min(max(self.low, low), self.high), max(min(self.high, high), self.low)
 
@@ -142,7 +142,9 @@ class MeanInterval:
         self.narrow(self._below.limit(), -self._above.limit())
 
     def draws_needed(self, half_width: float, least: float, most: float) -> int:
-        """How many draws of a variable with this range will probably narrow the interval to this half-width."""
+        """Return the number of draws of a variable with this range that will probably narrow the interval to this
+        half-width.
+        """
         if self.half_width <= half_width or most <= least:
             return 0
         below, above = self._reaches(min(max(self.mean, least), most), least, most)

@@ -1,4 +1,4 @@
-"""What an estimate tells: the score with its interval, and what was estimated beside it."""
+"""The record of an estimate: the score and further results, each with its interval."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class ClusterEstimates:
 
 @dataclass(frozen=True, eq=False)
 class SilhouetteEstimate:
-    """A mean silhouette with an interval, and what else was estimated on the way.
+    """A mean silhouette and other estimates, each with an interval.
 
     Made by :func:`fastsil.silhouette_estimate`. Each interval holds the exact value with probability ``confidence`` at
-    least, whatever the data are. Where everything was computed, intervals have no width.
+    least, for any data. Where everything was computed, intervals have no width.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class SilhouetteEstimate:
     negative_interval : tuple of float
         Interval of that.
     confidence, tol : float
-        As they were asked for.
+        As requested.
     metric : str
         Name of the metric.
     n_samples : int
@@ -100,7 +100,7 @@ class SilhouetteEstimate:
 
     @property
     def exact(self) -> bool:
-        """Whether every sample was computed, so that nothing is an estimate."""
+        """Return whether every sample was computed, so that nothing is an estimate."""
         return self.n_exact == self.n_samples
 
     def __repr__(self) -> str:
@@ -114,7 +114,7 @@ class SilhouetteEstimate:
         )
 
     def _repr_html_(self) -> str:
-        """The table of clusters under the score, for notebooks."""
+        """Return the table of clusters under the score, for notebooks."""
         from fastsil.report.tables import estimate_columns, html_table
 
         how = (
@@ -132,6 +132,6 @@ class SilhouetteEstimate:
 
 
 def _with_margin(value: float, interval: tuple[float, float]) -> str:
-    """A number with half the width of its interval."""
+    """Format a number with half the width of its interval."""
     half = (interval[1] - interval[0]) / 2
     return f"{value:.4f}" if half == 0 else f"{value:.4f} ± {half:.1g}"

@@ -1,16 +1,15 @@
-"""Rounds of random samples: which are drawn, how many, and what their exact silhouettes tell of all.
+"""Rounds of random samples: their choice, their number, and the intervals that follow from their exact silhouettes.
 
-Every sample has a silhouette that is guessed from moments, and an interval [l, u] that certainly holds it. What the
-guesses miss on average is found from random samples that are computed exactly. A draw i of a round, taken with
-probability p_i, gives
+Every sample has a silhouette that is guessed from moments, and an interval [l, u] that certainly holds it. The average
+error of the guesses is found from random samples that are computed exactly. A draw i of a round, taken with probability
+p_i, gives
 
     mean of the guesses + (s_i - g_i) / (n p_i),
-
-whose mean is the score, whatever p is; it cannot lie outside a range that is known before. From such draws,
+whose mean is the score for any p; it lies inside a range that is fixed before the draw. From such draws,
 :class:`~fastsil.scoring.estimate.confidence_interval.MeanInterval` makes an interval that holds with the stated
-confidence for any data, any number of rounds, and whenever one stops. Samples are drawn in proportion to u - l, for the
-score from all samples, for the other results from each cluster apart, as many as each of them needs. A sample that has
-been computed is known from then on: its interval is a point, and it is not drawn again.
+confidence for any data, any number of rounds, and any rule for stopping. Samples are drawn in proportion to u - l, for
+the score from all samples, for the other results from each cluster separately, in the number that each of them needs. A
+computed sample has a point for its interval, and is not drawn again.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class Request(NamedTuple):
 
 
 class _Needs(NamedTuple):
-    """Draws of a round, by what they are for."""
+    """Draws of a round, by purpose."""
 
     score: int
     macro: int
@@ -126,7 +125,7 @@ class Rounds:
         )
 
     def _narrow(self) -> None:
-        """Take in what is known for certain."""
+        """Narrow all intervals to certain bounds."""
         lower, upper = self._intervals[:, LOWER], self._intervals[:, UPPER]
         lows, highs = self._cluster_means(lower), self._cluster_means(upper)
         self._score.narrow(float(lower.mean()), float(upper.mean()))
@@ -136,7 +135,7 @@ class Rounds:
             interval.narrow(low, high)
 
     def _needs(self) -> _Needs:
-        """Draws that each interval probably needs: samples in proportion to what is not known of them."""
+        """Return the draws that each interval probably needs: samples in proportion to the width of their intervals."""
         tol = self._request.tol
         n_samples, n_clusters = self._partition.n_samples, self._partition.n_clusters
         lower, guess, upper = self._intervals.T
@@ -171,12 +170,12 @@ class Rounds:
         )
 
     def _small_clusters(self, needed: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Clusters that would be drawn so often that all of their samples are as soon computed."""
+        """Return the clusters whose draws would cost no less than all of their samples."""
         unknown = np.add.reduceat((~self._known).astype(np.int64), self._starts)
         return (unknown > 0) & (unknown <= needed)
 
     def _draw(self, needs: _Needs) -> None:
-        """One round: draw, compute, and tell every interval."""
+        """Run one round: draw, compute, and update every interval."""
         lower, guess, upper = self._intervals.T
         chances = self._chances(needs)
         drawn = self._draw_positions(chances, needs.total)
@@ -191,7 +190,7 @@ class Rounds:
         self._learn(chosen, silhouettes)
 
     def _chances(self, needs: _Needs) -> NDArray[np.float64]:
-        """Probability of each sample in a draw."""
+        """Return the probability of each sample in a draw."""
         widths = self._intervals[:, UPPER] - self._intervals[:, LOWER]
         sums = np.add.reduceat(widths, self._starts)
         of_clusters = needs.of_clusters + needs.macro / max(int(np.count_nonzero(sums)), 1)
@@ -213,7 +212,9 @@ class Rounds:
         above: NDArray[np.float64],
         chances: NDArray[np.float64],
     ) -> None:
-        """Tell the intervals of all means; ``missed`` is (s - g) / p of the draws, ``below`` to ``above`` its range."""
+        """Update the intervals of all means; ``missed`` is (s - g) / p of the draws, ``below`` to ``above`` its
+        range.
+        """
         n_samples, n_clusters = self._partition.n_samples, self._partition.n_clusters
         guess = self._intervals[:, GUESS]
         base = float(guess.mean())
@@ -239,7 +240,7 @@ class Rounds:
             self._means[cluster].add(values, mean + share * lows[cluster], mean + share * highs[cluster])
 
     def _tell_share(self, drawn: NDArray[np.intp], negative: NDArray[np.bool_], stands: NDArray[np.float64]) -> None:
-        """Tell the interval of the share of negative samples."""
+        """Update the interval of the share of negative samples."""
         n_samples = self._partition.n_samples
         guessed = self._intervals[:, GUESS] < 0
         doubtful = stands * self._doubtful()
@@ -251,14 +252,14 @@ class Rounds:
         )
 
     def _learn(self, positions: NDArray[np.intp], silhouettes: NDArray[np.float64] | None = None) -> None:
-        """Know the silhouettes of some samples from now on."""
+        """Set the silhouettes of some samples to exact values."""
         found = self._rows.exact(positions) if silhouettes is None else silhouettes
         self._intervals[positions] = found[:, None]
         self._known[positions] = True
         self._computed += len(positions)
 
     def _doubtful(self) -> NDArray[np.bool_]:
-        """Samples whose silhouette may be below 0 or not."""
+        """Return the samples whose interval contains 0."""
         return np.asarray((self._intervals[:, LOWER] < 0) & (self._intervals[:, UPPER] >= 0) & ~self._known)
 
     def _cluster_means(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
