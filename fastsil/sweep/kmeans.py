@@ -1,7 +1,7 @@
 """k-means for rising numbers of clusters, with work that the fits share.
 
 Separate fits seed and restart again for every k, and would take most of the time of a sweep, whose scores share one
-pass over the pairs of samples. Here the starts of a k compete on some of the rows, and only the best one goes on to all:
+pass over the pairs of samples. Here the starts of a k compete on some of the rows, and only the best goes on to all:
 
 * seedings, as by greedy k-means++: orders of points of which the first k seed every k;
 * the solution of the k before with a point added where that lowers the sum of squares most;
