@@ -68,7 +68,14 @@ def _free_in_machine() -> Iterator[int]:
             yield int(line.split()[1]) << 10
             return
     try:
-        # Of other systems, at least what they have.
+        import psutil
+    except ImportError:
+        pass
+    else:
+        yield int(psutil.virtual_memory().available)
+        return
+    try:
+        # Without psutil, all that other systems have.
         yield os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return

@@ -67,14 +67,21 @@ def resolve_n_jobs(n_jobs: int | None) -> int:
     if n_jobs == 0:
         raise ValueError("n_jobs == 0 has no meaning; pass None or -1 for all cores, or a positive number.")
     if n_jobs < 0:
-        return max(1, int(joblib.cpu_count()) + 1 + int(n_jobs))
+        return max(1, _count_cores() + 1 + int(n_jobs))
     return int(n_jobs)
 
 
 def _default_threads() -> int:
-    cores = int(joblib.cpu_count())
+    cores = _count_cores()
     limit = os.environ.get("OMP_NUM_THREADS", "")
     return max(1, min(cores, int(limit))) if limit.isdigit() and int(limit) > 0 else cores
+
+
+def _count_cores() -> int:
+    try:
+        return int(joblib.cpu_count())
+    except (OSError, ValueError):  # it finds files below /sys, and cannot read them
+        return os.cpu_count() or 1
 
 
 def enough_for_threads(n_jobs: int, work: float, least: float) -> int:
@@ -181,7 +188,7 @@ class _ThreadPool:
     def _start(self, n_threads: int) -> bool:
         n_free = n_threads
         if _at_work:
-            n_free = max(1, min(n_threads, max(n_threads, int(joblib.cpu_count())) - len(_at_work)))
+            n_free = max(1, min(n_threads, max(n_threads, _count_cores()) - len(_at_work)))
         # Only the main thread is interrupted, and has to be free for it.
         if not n_threads or (n_free == 1 and threading.current_thread() is not threading.main_thread()):
             return False
@@ -214,7 +221,7 @@ class _ThreadPool:
             sys.setprofile(threading.getprofile())
             _at_work.add(identifier)
             # Callers that started threads at the same moment may have started too many.
-            if number == 0 or len(_at_work) <= self._n_threads or len(_at_work) <= int(joblib.cpu_count()):
+            if number == 0 or len(_at_work) <= self._n_threads or len(_at_work) <= _count_cores():
                 self._take_tasks()
         except BaseException as error:
             self._errors.append(error)
