@@ -12,7 +12,7 @@ from typing import Any
 
 from numba.core import caching, dispatcher, event
 
-from fastsil.runtime.lazy_imports import undisturbed
+from fastsil.runtime.lazy_imports import delay_interrupts
 
 _PACKAGE = __name__.rpartition(".")[0]
 
@@ -22,7 +22,7 @@ class _FallbackCache(caching.FunctionCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
-            with undisturbed():
+            with delay_interrupts():
                 return super().load_overload(sig, target_context)
         except Exception:
             # Damaged, or out of reach. Emptied if possible, or it would be met again when the new code is saved.
@@ -45,14 +45,14 @@ def _make_cache(py_func: Any) -> Any:
         return caching.NullCache()
 
 
-class _Undisturbed(event.Listener):
-    """Kernels, and the functions that they call, are compiled undisturbed."""
+class _DelayInterrupts(event.Listener):
+    """Kernels, and the functions that they call, are compiled before Ctrl-C takes effect."""
 
     def on_start(self, event: Any) -> None:
         function = getattr(event.data.get("dispatcher"), "py_func", None)
         if getattr(function, "__module__", "").startswith(f"{_PACKAGE}."):
             block = contextlib.ExitStack()
-            block.enter_context(undisturbed())
+            block.enter_context(delay_interrupts())
             event.data[__name__] = block
 
     def on_end(self, event: Any) -> None:
@@ -62,7 +62,7 @@ class _Undisturbed(event.Listener):
             block.close()
 
 
-event.register("numba:compile", _Undisturbed())
+event.register("numba:compile", _DelayInterrupts())
 
 # numba has no setting for it: a decorated function takes its cache from this name of its module.
 _numbas_cache = dispatcher.FunctionCache

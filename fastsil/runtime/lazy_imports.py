@@ -15,7 +15,6 @@ from __future__ import annotations
 # that of this module: a thread that holds a lock of this module may need one of theirs.
 import concurrent.futures.thread  # noqa: F401
 import contextlib
-import gc
 import importlib
 import logging  # noqa: F401
 import os
@@ -71,19 +70,13 @@ def import_on_first_use(module: str) -> Any:
     with LOADING:
         if module in sys.modules:
             return sys.modules[module]
-        with undisturbed():
+        with delay_interrupts():
             return importlib.import_module(module)
 
 
 @contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Delay Ctrl-C until the block has ended, and collect no garbage within it."""
-    with _delay_interrupts(), _pause_collector():
-        yield
-
-
-@contextlib.contextmanager
-def _delay_interrupts() -> Iterator[None]:
+def delay_interrupts() -> Iterator[None]:
+    """Let Ctrl-C take effect after the block."""
     handler = signal.getsignal(signal.SIGINT)
     # Handlers run in the main thread, and only it may set them.
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
@@ -97,14 +90,3 @@ def _delay_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, handler)
         if came:
             handler(*came[0])
-
-
-@contextlib.contextmanager
-def _pause_collector() -> Iterator[None]:
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
