@@ -15,7 +15,7 @@ _MARKED = re.compile(r"<!-- ratios -->\n.*?<!-- /ratios -->", re.DOTALL)
 def ratios(results: str) -> str:
     """Two tables: against scikit-learn by size, and against everybody on the largest data that all can take."""
     lines = [
-        "Times on two cores beside the faster of scikit-learn's settings, float32: clusters that overlap, with a",
+        "Times on two cores, and those of scikit-learn in its faster setting, float32: clusters that overlap, with a",
         "power-law spectrum, and real word vectors. For scikit-learn, more than 20,000 samples are scaled from 10,000.",
         "",
         "| data | scikit-learn | fastsil | ratio | pairs computed |",
@@ -30,11 +30,11 @@ def ratios(results: str) -> str:
     if others:
         lines += [
             "",
-            f"Beside what else computes silhouettes, {others[-1]['data']}, each in its own environment. Apart: the",
-            "largest difference to fastsil's silhouettes; rounding, where a package is exact. A sample that is alone",
-            "in its cluster has the silhouette 0 by definition; where some other value is given, that is told apart.",
+            f"Other packages that compute silhouettes, {others[-1]['data']}, each in its own environment. Difference: the",
+            "largest to fastsil's silhouettes; rounding, where a package is exact. A sample that is alone",
+            "in its cluster has the silhouette 0 by definition; another value is reported separately.",
             "",
-            "| package | time | fastsil | ratio | memory | fastsil's | apart |",
+            "| package | time | fastsil | ratio | memory | fastsil's | difference |",
             "| --- | --- | --- | --- | --- | --- | --- |",
         ]
         for row in others:

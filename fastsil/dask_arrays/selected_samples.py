@@ -74,7 +74,7 @@ class BlockRows:
         self.pairs = 0
 
     def intervals(self, tick: ProgressCallback = ignore_progress) -> NDArray[np.float64]:
-        """Lower bound, guess and upper bound of every silhouette, (n_samples, 3), by position."""
+        """Return lower bound, guess and upper bound of every silhouette, (n_samples, 3), by position."""
         found = self._approximate()
         tick(1.0)
         return self._compute_intervals(found)[self.partition.order]

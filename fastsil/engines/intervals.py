@@ -34,7 +34,7 @@ class SilhouetteRows(Protocol):
         """Pairs of samples computed so far."""
 
     def intervals(self, tick: ProgressCallback = ignore_progress) -> NDArray[np.float64]:
-        """Lower bound, guess and upper bound of every silhouette, (n_samples, 3)."""
+        """Return lower bound, guess and upper bound of every silhouette, (n_samples, 3)."""
 
     def exact(self, positions: NDArray[np.intp], tick: ProgressCallback = ignore_progress) -> NDArray[np.float64]:
         """Compute the silhouettes of some samples, given by ascending positions."""

@@ -167,7 +167,7 @@ def _lower(
     mean,  # IN E Z or less
     spread,  # IN Var Z or more
 ):
-    """Lower bound on E √Z."""
+    """Return a lower bound on E √Z."""
     return np.sqrt(mean) / np.sqrt(1.0 + spread / (mean * mean)) if mean > _SMALLEST else 0.0
 
 

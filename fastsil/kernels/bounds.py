@@ -103,7 +103,7 @@ def bound_mean_distance(
     variance,  # IN E r²
     spread,  # IN V or more
 ):
-    """Lower and upper bound on a mean distance."""
+    """Return a lower and an upper bound on a mean distance."""
     low = max(square - slack, 0.0)
     center_distance = np.sqrt(low)
     low += variance

@@ -26,13 +26,13 @@ def is_dask_array(X: Any) -> bool:
     TypeError
         If it is another collection of Dask, which would silently be computed as a whole.
     """
-    room = type(X).__module__.split(".")
-    if room[0] not in ("dask", "dask_expr") or not hasattr(X, "__dask_graph__"):
+    package = type(X).__module__.split(".")
+    if package[0] not in ("dask", "dask_expr") or not hasattr(X, "__dask_graph__"):
         return False
     if type(X).__name__ == "Array":
         return True
     raise TypeError(
-        f"X is a {room[0]} {type(X).__name__}; pass a Dask array, for example frame.to_dask_array(lengths=True)."
+        f"X is a {package[0]} {type(X).__name__}; pass a Dask array, for example frame.to_dask_array(lengths=True)."
     )
 
 

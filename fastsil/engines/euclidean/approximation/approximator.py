@@ -145,7 +145,7 @@ class Approximator:
         return found.row[:n_found] + first, found.cluster[:n_found].copy()
 
     def _look_closely(self, rows: NDArray[np.intp], clusters: NDArray[np.int32], *, among: bool) -> NDArray[np.float64]:
-        """Lower bound, guess and upper bound for pairs of a row and a cluster, sorted by cluster; scaled."""
+        """Compute lower bound, guess and upper bound for pairs of a row and a cluster, sorted by cluster; scaled."""
         means = np.empty((len(rows), 3))
         cuts = np.searchsorted(clusters, np.arange(self._n_clusters + 1)).tolist()
         blocks = [
