@@ -30,8 +30,8 @@ def ratios(results: str) -> str:
     if others:
         lines += [
             "",
-            f"Other packages that compute silhouettes, {others[-1]['data']}, each in its own environment. Difference: the",
-            "largest to fastsil's silhouettes; rounding, where a package is exact. A sample that is alone",
+            f"Other packages that compute silhouettes, {others[-1]['data']}, each in its own environment. Difference:",
+            "the largest to fastsil's silhouettes; rounding, where a package is exact. A sample that is alone",
             "in its cluster has the silhouette 0 by definition; another value is reported separately.",
             "",
             "| package | time | fastsil | ratio | memory | fastsil's | difference |",
