@@ -19,7 +19,7 @@ LEVEL = 0.05
 
 @dataclass(frozen=True)
 class Study:
-    """Data sets of one kind, each clustered for k = 2 to 4 beside null sets.
+    """Data sets of one kind, each clustered for k = 2 to 4 and compared with null sets.
 
     Attributes
     ----------
@@ -47,16 +47,17 @@ class Study:
 
 
 def gaussian(n: int, spread: Any) -> Draw:
-    """No clusters: a Gaussian of these standard deviations."""
+    """Make the recipe of data without clusters: a Gaussian of these standard deviations."""
     return lambda random: random.normal(size=(n, len(spread))) * spread
 
 
 def blobs(
     n: int, d: int, n_blobs: int = 2, *, apart: float = 3.0, every: int | None = None, longest: float = 1.0
 ) -> Draw:
-    """Round blobs of standard deviation 1, all equally far apart; every so many samples in the second of two.
+    """Make the recipe of round blobs of standard deviation 1 at equal distances; every ``every``-th sample is in the
+    second of two.
 
-    Something without clusters may spread more than what tells them apart: the last feature, ``longest`` times.
+    The last feature, ``longest`` times as wide, may spread more than the distance between the blobs.
     """
 
     def draw(random: np.random.Generator) -> NDArray[np.float64]:
@@ -116,7 +117,7 @@ def run_study(study: Study, n_sets: int) -> dict[str, Any]:
 
 
 def total_of_alarms(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """All data without clusters as one row."""
+    """Sum all data without clusters into one row."""
     return {
         "case": "no clusters: all of these",
         "n_null": rows[0]["n_null"],

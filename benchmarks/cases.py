@@ -1,4 +1,4 @@
-"""Data recipes: what is measured, and the ratios that are asked of it."""
+"""Data recipes: the data of the measurements, and the ratios that are their goals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Data(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A workload: its name, what makes it at a size and dtype, and the ratio asked for in each dtype."""
+    """A workload: its name, its recipe by size and dtype, and the goal of the ratio in each dtype."""
 
     name: str
     n: int
@@ -26,7 +26,7 @@ class Case(NamedTuple):
     needs: tuple[str, ...] = ()
 
     def missing(self) -> list[str]:
-        """Packages that the data needs and that are not installed."""
+        """Return the packages that the data need and that are not installed."""
         return [name for name in self.needs if find_spec(name) is None]
 
 
@@ -36,7 +36,7 @@ _CHUNK = 1 << 16
 
 
 def overlapping_groups(n: int, d: int, n_groups: int, dtype: str, seed: int = 0, largest: float = 0.0) -> Data:
-    """Groups that overlap, with a power-law spectrum: feature i of centers and spread ~ i^(-1/2), then a rotation.
+    """Draw groups that overlap, with a power-law spectrum: feature i of centers and spread ~ i^(-1/2), then a rotation.
 
     The labels are the groups drawn, which costs nothing; :func:`embedding_like` clusters instead. The first group gets
     a share of ``largest`` of the samples besides its own.
@@ -56,7 +56,7 @@ def overlapping_groups(n: int, d: int, n_groups: int, dtype: str, seed: int = 0,
 
 
 def cluster(X: NDArray[Any], k: int) -> NDArray[Any]:
-    """Labels as a user gets them."""
+    """Cluster as a user does, and return the labels."""
     from sklearn.cluster import MiniBatchKMeans
 
     batch = min(4096, len(X))
@@ -85,7 +85,7 @@ def digits(k: int) -> Callable[[int, str], Data]:
 
 
 def word_vectors(k: int) -> Callable[[int, str], Data]:
-    """Russian word vectors, from the file that the package natasha carries."""
+    """Return the recipe of Russian word vectors, from the file in the package natasha."""
 
     def make(n: int, dtype: str) -> Data:
         from navec import Navec
@@ -103,7 +103,7 @@ def word_vectors(k: int) -> Callable[[int, str], Data]:
 
 
 def from_file(path: str, k: int) -> Case:
-    """The rows of a .npy file, at most all of them."""
+    """Make a case of the rows of a .npy file, at most all of them."""
     stored = np.load(path, mmap_mode="r")
 
     def make(n: int, dtype: str) -> Data:
@@ -148,9 +148,9 @@ def dtypes_of(case: Case) -> list[str]:
 
 
 def adversarial(dtype: str) -> dict[str, Data]:
-    """Data on which the digits of a distance are easily lost, by name; with few clusters and with many.
+    """Make data on which the digits of a distance are easily lost, by name; with few clusters and with many.
 
-    An engine may go different ways for 3 clusters and for 24, and has to keep its digits on each.
+    An engine may take different strategies for 3 clusters and for 24, and has to keep its digits on each.
     """
     data = {f"{name}, k={k}": made for k in (3, 24) for name, made in _adversarial(k, dtype).items()}
     rng = np.random.default_rng(1)

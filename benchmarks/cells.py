@@ -1,4 +1,4 @@
-"""Rows of results as the cells of a table: ``of_speed`` for what ``speed`` measures, and so on."""
+"""Rows of results as the cells of a table: ``of_speed`` for the results of ``speed``, and so on."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from fastsil import silhouette_estimate, silhouette_score
 
 
 def make_block(block, n_features, n_clusters, block_info=None):
-    """Overlapping clusters with a power-law spectrum; the labels are the first column, cut off later."""
+    """Make overlapping clusters with a power-law spectrum; the labels are the first column, cut off later."""
     place = block_info[0]["chunk-location"][0]
     rng = np.random.default_rng([place, 1])
     spectrum = np.arange(1, n_features + 1, dtype=np.float32) ** -0.5
@@ -36,7 +36,7 @@ def score_of(X, labels, metric):
 
 
 def warm_up(metric, n_features):
-    """Load what is compiled, in a worker of its own."""
+    """Load compiled code, in a worker of its own."""
     rng = np.random.default_rng(0)
     X = da.from_array(rng.normal(size=(3000, n_features)).astype(np.float32), chunks=(1000, -1))
     with dask.config.set(scheduler="synchronous"):
@@ -48,7 +48,7 @@ def peak_megabytes():
 
 
 def moved_bytes(dask_worker):
-    """Bytes that a worker fetched from others."""
+    """Count the bytes that a worker fetched from others."""
     return sum(entry["total"] for entry in dask_worker.transfer_incoming_log)
 
 

@@ -1,8 +1,8 @@
-"""Two commits beside each other, in interleaved runs: ``python -m benchmarks compare REV_A REV_B``.
+"""Comparison of two commits, in interleaved runs: ``python -m benchmarks compare REV_A REV_B``.
 
 asv and pytest-benchmark time one commit after the other. On a machine that others use too, or that changes its clock,
-minutes differ by more than the changes that are looked for; here each round has both commits, and ratios are taken
-within rounds.
+minutes differ by more than the changes of interest; here each round has both commits, and ratios are taken within
+rounds.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ _METRICS = ("euclidean", "cosine", "manhattan")
 
 
 def compare(before: str, after: str, rounds: int, *, full: bool) -> Iterator[dict[str, Any]]:
-    """A row for each workload: paired ratios of the times of ``before`` to ``after``, and how far answers lie apart."""
+    """Yield a row for each workload: paired ratios of the times of ``before`` to ``after``, and the difference of
+    answers.
+    """
     with _worktree(before) as old, _worktree(after) as new, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for n, d, k, dtype in _SHAPES if full else _SHAPES[:3]:
@@ -75,7 +77,7 @@ def _take_turns(
 
 @contextmanager
 def _worktree(revision: str) -> Iterator[Path]:
-    """The files of a commit, in a folder of their own that goes afterwards."""
+    """Check out a commit into a folder of its own, which is removed afterwards."""
     with tempfile.TemporaryDirectory() as name:
         place = Path(name) / "tree"
         _git("worktree", "add", "--quiet", "--detach", str(place), revision)

@@ -1,7 +1,7 @@
-"""fastsil beside what else computes silhouettes: the same data, cores and type, each contender in its own process.
+"""Other packages that compute silhouettes: equal data, cores and type, each contender in its own process.
 
-Each contender takes turns with fastsil; what is told is the paired ratios of their times, the peaks of their memory,
-and how far their answers lie apart. fastsil's own answers are held against plain sums.
+Each contender takes turns with fastsil; the results are the paired ratios of their times, the peaks of their memory,
+and the differences of their answers. fastsil's own answers are compared with plain sums.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _FASTSIL = Contender("fastsil", "fastsil", "")
 
 
 class Worker:
-    """A process that has the data and waits for its turn."""
+    """A process that holds the data and runs in turn."""
 
     def __init__(self, contender: Contender, folder: Path, *, root: Path = harness.ROOT, **environment: str) -> None:
         self.contender = contender
@@ -99,7 +99,7 @@ class Worker:
         self._read("ready")
 
     def run(self) -> None:
-        """One call."""
+        """Make one call."""
         print(file=self._process.stdin, flush=True)
         told = json.loads(self._read("{"))
         self.seconds.append(told["seconds"])
@@ -110,7 +110,7 @@ class Worker:
         self.seconds.clear()
 
     def answer(self) -> np.ndarray:
-        """Silhouettes of the first call, or their mean as an array without dimensions."""
+        """Return the silhouettes of the first call, or their mean as an array without dimensions."""
         return np.load(self._out)
 
     def _read(self, wanted: str) -> str:
@@ -124,18 +124,18 @@ class Worker:
 
 
 def missing(contenders: Iterable[Contender] = CONTENDERS) -> list[str]:
-    """Packages without an environment."""
+    """Return the packages without an environment."""
     packages = dict.fromkeys(contender.package for contender in contenders if contender.package)
     return [package for package in packages if environments.python_of(package) is None]
 
 
 def present(contenders: Iterable[Contender] = CONTENDERS) -> list[Contender]:
-    """Contenders that can be started."""
+    """Return the contenders that can be started."""
     return [each for each in contenders if not each.package or environments.python_of(each.package)]
 
 
 def hold(name: str, data: cases.Data, contenders: Sequence[Contender], *, rounds: int) -> Iterator[dict[str, Any]]:
-    """A row for each contender that is there; raises if fastsil is wrong.
+    """Yield a row for each contender that is installed; raise if fastsil is wrong.
 
     Each contender runs in turn with fastsil alone, so that a long one does not keep the others' memory.
     """
@@ -167,7 +167,7 @@ def hold(name: str, data: cases.Data, contenders: Sequence[Contender], *, rounds
 
 
 def write_data(folder: Path, data: cases.Data) -> None:
-    """What workers read."""
+    """Write the data for the workers."""
     np.save(folder / "X.npy", data.X)
     np.save(folder / "labels.npy", np.unique(data.labels, return_inverse=True)[1].astype(np.int64))
 
@@ -189,7 +189,9 @@ def _take_turns(fastsil: Worker, other: Worker, rounds: int) -> None:
 
 
 def _apart(silhouettes: np.ndarray, answer: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """Largest differences to fastsil: of the mean, if that is the answer; else of samples, with company and without."""
+    """Compute the largest differences to fastsil: of the mean, if that is the answer; else of samples, with company and
+    without.
+    """
     if answer.ndim == 0:
         error = abs(float(silhouettes.mean(dtype=np.float64)) - float(answer))
         return {"error": error, "of_mean": True, "error_alone": 0.0}
@@ -229,7 +231,7 @@ def check(silhouettes: np.ndarray, data: cases.Data, metric: str) -> None:
 
 
 def contest_cases(full: bool) -> Iterator[tuple[str, cases.Data]]:
-    """Names and data; the quick ones take two minutes with every environment, and seconds without."""
+    """Yield names and data; the quick ones take two minutes with every environment, and seconds without."""
     if not full:
         X = cases.overlapping_groups(4_000, 64, 10, "float32").X
         yield "n=4k d=64 k=10", cases.Data(X, cases.cluster(X, 10))

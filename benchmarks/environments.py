@@ -1,4 +1,4 @@
-"""An environment for each peer, since not all of them can be installed beside each other.
+"""An environment for each peer, since not all of them can be installed together.
 
 They are made once, under ``benchmarks/.environments``; removing that folder removes them. Nothing else here installs
 anything.
@@ -20,13 +20,15 @@ _SECONDS = 1200
 
 
 def python_of(package: str) -> Path | None:
-    """The interpreter of a peer's environment; None where there is none."""
+    """Return the interpreter of a peer's environment; None where there is none."""
     python = FOLDER / package / "bin" / "python"
     return python if python.exists() else None
 
 
 def make(packages: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Install each package into an environment of its own; yields it with ``"installed VERSION"`` or why not."""
+    """Install each package into an environment of its own; yield it with ``"installed VERSION"`` or the reason
+    why not.
+    """
     for package in packages:
         yield package, f"installed {version_of(package)}" if python_of(package) else _install(package)
 
@@ -58,7 +60,7 @@ def _interpreter(package: str) -> str | None:
 
 
 def version_of(package: str) -> str:
-    """Version of a peer in its environment, or of a package in this one."""
+    """Return the version of a peer in its environment, or of a package in this one."""
     command = [python_of(package) or sys.executable, "-c", _VERSION, package]
     return subprocess.run(command, capture_output=True, text=True).stdout.strip() or "unknown"
 

@@ -1,4 +1,4 @@
-"""Estimates: do their intervals hold, how far off are they beside other ways to the same number, are plans right."""
+"""Estimates: coverage of their intervals, errors compared with other methods, predictions of plans."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _covered(n: int) -> Iterator[tuple[str, Data, float]]:
 
 
 def coverage(repetitions: int, n: int) -> Iterator[dict[str, Any]]:
-    """How often the intervals of repeated draws hold the exact values."""
+    """Count how often the intervals of repeated draws hold the exact values."""
     for name, data, tol in _covered(n):
         for confidence in (0.8, 0.99):
             yield {"case": name, "n": len(data.X), **_repeat(data, tol, confidence, repetitions)}
@@ -114,7 +114,7 @@ def _compared(n: int) -> Iterator[tuple[str, Data]]:
 
 
 def comparison(n: int) -> Iterator[dict[str, Any]]:
-    """Error of the mean silhouette and of samples' own, and the time that it took, for each way."""
+    """Measure each method: the error of the mean silhouette and of single samples, and the time."""
     from fastsil import silhouette_samples
 
     for name, data in _compared(n):
@@ -136,7 +136,7 @@ _Call = Callable[[Data, int], Any]
 
 
 def _ways() -> dict[str, _Call]:
-    """Every way as a function of data and a seed; it gives a mean, or all silhouettes."""
+    """Return every method as a function of data and a seed that returns a mean, or all silhouettes."""
     from sklearn.metrics import silhouette_score
 
     from fastsil import silhouette_estimate, silhouette_profile
@@ -150,7 +150,7 @@ def _ways() -> dict[str, _Call]:
 
 
 def _measure_sampling(data: Data, exact: NDArray[np.float64], seconds: float) -> dict[str, float]:
-    """The published way, with a sample that grows until it takes as long as ours."""
+    """Measure the published method, with a sample that grows until it takes as long as an estimate."""
     import silhouette_scalable
 
     codes = np.unique(data.labels, return_inverse=True)[1]
@@ -167,7 +167,7 @@ def _measure_sampling(data: Data, exact: NDArray[np.float64], seconds: float) ->
 
 
 def root_mean_square(X: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float64]:
-    """Silhouettes from root mean square distances, the own cluster's over its other members."""
+    """Compute silhouettes from root mean square distances, the own cluster's over its other members."""
     codes = np.unique(labels, return_inverse=True)[1]
     sizes = np.bincount(codes).astype(np.float64)
     centers = np.stack([X[codes == code].mean(axis=0) for code in range(len(sizes))])
@@ -181,7 +181,9 @@ def root_mean_square(X: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float6
 
 
 def _measure(call: _Call, data: Data, exact: NDArray[np.float64]) -> dict[str, float]:
-    """Root mean square error of the mean over some seeds, largest error of a sample, median time."""
+    """Measure the root mean square error of the mean over some seeds, the largest error of a sample, and the median
+    time.
+    """
     errors, seconds, largest = [], [], float("nan")
     for seed in range(_SEEDS):
         time.sleep(harness.REST)
@@ -199,7 +201,7 @@ def _measure(call: _Call, data: Data, exact: NDArray[np.float64]) -> dict[str, f
 
 
 def _planned(full: bool) -> Iterator[tuple[str, str, Data]]:
-    """Metric, name and data of what is planned and then computed."""
+    """Yield metric, name and data of the calls that are planned and then made."""
     shapes = [(100_000, 128, 100), (50_000, 128, 10), (60_000, 16, 2), (50_000, 512, 30)]
     shapes += [(300_000, 128, 100), (200_000, 2, 20), (100_000, 64, 300)] if full else []
     for n, d, k in shapes:
@@ -210,7 +212,7 @@ def _planned(full: bool) -> Iterator[tuple[str, str, Data]]:
 
 
 def plans(full: bool) -> Iterator[dict[str, Any]]:
-    """Predicted and measured, for every shape."""
+    """Yield prediction and measurement, for every shape."""
     from fastsil import plan, silhouette_profile
 
     for metric, name, data in _planned(full):
@@ -234,7 +236,7 @@ def plans(full: bool) -> Iterator[dict[str, Any]]:
 
 
 def million(n: int, d: int, k: int) -> Iterator[dict[str, Any]]:
-    """One estimate of many samples."""
+    """Yield one estimate of many samples."""
     from fastsil import silhouette_estimate
 
     X, labels = cases.embedding_like(d, k)(n, "float32")

@@ -1,4 +1,4 @@
-"""What a user waits for at first: imports, a first call with and without compiled code on disk, small calls."""
+"""First use: imports, a first call with and without compiled code on disk, small calls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.harness import Entry, against_sklearn, paired_ratio, run_probe, 
 
 
 def measure(rounds: int) -> Iterator[dict[str, Any]]:
-    """Rows of what was measured, what was wanted, and whether it was met."""
+    """Yield rows of measurement and goal, and whether the goal was met."""
     yield from _imports(rounds)
     yield from _first_calls(rounds)
     yield _small_calls(rounds)

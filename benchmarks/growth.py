@@ -28,7 +28,7 @@ class Shape(NamedTuple):
 
 
 def shapes(full: bool) -> dict[str, list[Shape]]:
-    """By what grows; the rest stays."""
+    """Return shapes by the quantity that grows; the others stay."""
     if not full:
         return {
             "n": [Shape(n, 64, 20) for n in (1_000, 2_000, 4_000)],
@@ -43,7 +43,7 @@ def shapes(full: bool) -> dict[str, list[Shape]]:
 
 
 def measure(full: bool, rounds: int, growing: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """A row for each shape in which one of these grows: seconds of each contender."""
+    """Yield a row for each shape in which one of these grows: seconds of each contender."""
     contenders = [_FASTSIL, _ONE_THREAD, *contest.present(_RIVALS)]
     families = {grows: family for grows, family in shapes(full).items() if grows in growing}
     for grows, family in families.items():
@@ -55,7 +55,7 @@ def measure(full: bool, rounds: int, growing: Sequence[str]) -> Iterator[dict[st
 
 
 def time_each(data: cases.Data, contenders: Sequence[contest.Contender], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each contender, in turn, round after round."""
+    """Time each contender, in turn, round after round."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         contest.write_data(folder, data)
@@ -77,7 +77,9 @@ def time_each(data: cases.Data, contenders: Sequence[contest.Contender], rounds:
 
 
 def exponent(rows: Sequence[dict[str, Any]], contender: str) -> float:
-    """Slope of the logarithm of the time over that of what grows, from the upper half of the shapes."""
+    """Compute the slope of the logarithm of the time over that of the growing quantity, from the upper half of the
+    shapes.
+    """
     grows = rows[0]["grows"]
     known = [row for row in rows if contender in row["seconds"]]
     upper = known[len(known) // 2 - 1 :] if len(known) > 2 else known

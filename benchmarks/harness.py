@@ -29,7 +29,7 @@ _MOST_ROUNDS = 60
 
 
 class Entry(NamedTuple):
-    """A contender and what it runs on: all samples, or a subset whose time is scaled."""
+    """A contender and its data: all samples, or a subset whose time is scaled."""
 
     peer: Peer
     data: Data
@@ -41,7 +41,7 @@ class Timing(NamedTuple):
 
 
 def subset(data: Data, n: int, seed: int = 0) -> Data:
-    """Random samples, at most n."""
+    """Draw random samples, at most n."""
     if n >= len(data.X):
         return data
     rows = np.sort(np.random.default_rng(seed).permutation(len(data.X))[:n])
@@ -49,13 +49,13 @@ def subset(data: Data, n: int, seed: int = 0) -> Data:
 
 
 def scaled_entry(peer: Peer, data: Data, most: int) -> Entry:
-    """All samples, or a random subset with its time scaled by the number of pairs."""
+    """Make an entry of all samples, or of a random subset with its time scaled by the number of pairs."""
     part = subset(data, most)
     return Entry(peer, part, (len(data.X) / len(part.X)) ** 2)
 
 
 def check_agreement(peer: Peer, data: Data, silhouettes: Any) -> float:
-    """Largest error over some random rows; raises where it is beyond what the contender may be off."""
+    """Return the largest error over some random rows; raise where it exceeds the contender's tolerance."""
     n = len(data.X)
     rows = np.random.default_rng(1).permutation(n)[:_CHECKED_ROWS]
     expected = reference(data.X, data.labels, rows, np.float64)
@@ -74,13 +74,13 @@ REST = 0.2
 def time_in_turn(entries: Sequence[Entry], rounds: int, budget: float) -> Timing:
     """Run all contenders after one another, round after round, until the budget (s) is spent; at least one round.
 
-    Rounds that are over soon are followed by more of them than asked for.
+    Short rounds are followed by more rounds than requested.
     """
     for entry in entries:
         small = subset(entry.data, _WARM_UP_ROWS)
         check_agreement(entry.peer, small, entry.peer.samples(*small))
         if entry.peer is FASTSIL:
-            # So much data may go a way whose kernels are not compiled yet; what that costs is told by `start`.
+            # Large data may take a strategy whose kernels are not compiled yet; `start` measures the cost of that.
             entry.peer.samples(*entry.data)
     seconds: dict[str, list[float]] = {entry.peer.name: [] for entry in entries}
     begin = time.perf_counter()
@@ -100,13 +100,13 @@ def time_in_turn(entries: Sequence[Entry], rounds: int, budget: float) -> Timing
 
 
 def paired_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> dict[str, float]:
-    """Median and extremes of the ratios of the same round."""
+    """Compute median and extremes of the ratios within rounds."""
     ratios = np.array(numerators) / np.array(denominators)
     return {"ratio": float(np.median(ratios)), "low": float(ratios.min()), "high": float(ratios.max())}
 
 
 def against_sklearn(seconds: dict[str, list[float]]) -> dict[str, Any]:
-    """Median times by contender, and the paired ratios of the faster of scikit-learn's settings to fastsil."""
+    """Compute median times by contender, and the paired ratios of the faster of scikit-learn's settings to fastsil."""
     medians = {name: float(np.median(times)) for name, times in seconds.items()}
     fastest = min((peer.name for peer in SKLEARN), key=medians.__getitem__)
     ratio = paired_ratio(seconds[fastest], seconds["fastsil"])
@@ -121,7 +121,7 @@ def run_probe(name: str, arguments: dict[str, Any], **environment: str) -> dict[
 
 
 def describe_machine() -> dict[str, Any]:
-    """CPU, cores that may be used, versions, and which BLAS kernels run."""
+    """Describe CPU, cores that may be used, versions, and the BLAS kernels that run."""
     import joblib
     import numba
     import sklearn
@@ -157,7 +157,7 @@ def _cpu_model() -> str:
 
 
 def commit() -> str:
-    """The commit of the working tree, with a + where the library differs from it."""
+    """Return the commit of the working tree, with a + where the library differs from it."""
     try:
         name = _git("rev-parse", "--short", "HEAD")
         return name + ("+" if _git("status", "--porcelain", "--", "fastsil") else "")
@@ -188,14 +188,14 @@ class Recorder:
         return self._common["machine"]
 
     def add(self, key: str, **values: Any) -> None:
-        """Keep a result. A later one with the same key takes its place in the table."""
+        """Keep a result. A later one with an equal key replaces it in the table."""
         RESULTS.mkdir(exist_ok=True)
         with (RESULTS / f"{self.subject}.jsonl").open("a") as file:
             file.write(json.dumps({**self._common, "key": key, **values}) + "\n")
 
 
 def stored(subject: str) -> list[dict[str, Any]]:
-    """The latest result of each key, as far as it is from the machine of the last one."""
+    """Read the latest result of each key, as far as it is from the machine of the last one."""
     path = RESULTS / f"{subject}.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     latest = {line["key"]: line for line in lines if line["machine"] == lines[-1]["machine"]}

@@ -1,4 +1,4 @@
-"""Silhouettes of a whole sweep, k = 2 to 16, in one call, against scikit-learn called for each k on the same labels."""
+"""Silhouettes of a whole sweep, k = 2 to 16, in one call, against scikit-learn called for each k on equal labels."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from benchmarks import cases, harness, peers
 N_CLUSTERS = range(2, 17)
 # Labelings that scikit-learn is timed on; its time hardly depends on k.
 _TIMED = (0, 7, 14)
-# Ratios asked for, by features and dtype, at n = 20,000.
+# Goals of the ratios, by features and dtype, at n = 20,000.
 FLOORS = {(128, "float32"): 60.0, (512, "float32"): 80.0}
 
 
 def time_sweep(n: int, d: int, dtype: str, *, peer_samples: int, rounds: int) -> dict[str, Any]:
-    """Paired ratios of rounds in which all contenders run in turn."""
+    """Time rounds in which all contenders run in turn; return paired ratios."""
     from fastsil import silhouette_samples_many
 
     X = cases.overlapping_groups(n, d, 10, dtype).X

@@ -14,13 +14,13 @@ from scipy import sparse
 from benchmarks import cases, harness, peers
 from benchmarks.cases import Data
 
-# Silhouettes of both are compared on so many samples, before anything is timed.
+# Samples on which silhouettes of both are compared, before anything is timed.
 _COMPARED = 600
 _ALLOWED = {"float32": 2e-5, "float64": 1e-9}
 
 
 class Case(NamedTuple):
-    """A metric on some data: ratio asked for, and how many samples scikit-learn is timed on."""
+    """A metric on some data: the goal of its ratio, and the number of samples that scikit-learn is timed on."""
 
     name: str
     metric: str
@@ -58,7 +58,9 @@ def _distances(n: int, dtype: str) -> Data:
 
 
 def text_like(words: int, *, n_features: int = 20_000, n_topics: int = 20) -> Callable[[int, str], Data]:
-    """Rows of some words each, drawn with probabilities ~ 1 / rank, three of ten from the topic's own 300."""
+    """Make the recipe of rows of some words each, drawn with probabilities ~ 1 / rank, three of ten from the topic's
+    own 300.
+    """
 
     def make(n: int, dtype: str) -> Data:
         rng = np.random.default_rng(0)
@@ -126,7 +128,7 @@ CASES = (
 
 
 def subset(case: Case, data: Data, n: int) -> Data:
-    """Random samples, at most n; of distances, those between them."""
+    """Draw random samples, at most n; of distances, those between them."""
     if n >= data.X.shape[0]:
         return data
     rows = np.sort(np.random.default_rng(0).permutation(data.X.shape[0])[:n])
@@ -134,7 +136,7 @@ def subset(case: Case, data: Data, n: int) -> Data:
 
 
 def time_case(case: Case, n: int, *, rounds: int, budget: float) -> dict[str, Any]:
-    """Paired ratios of rounds in which all contenders run in turn; scikit-learn's times are scaled."""
+    """Time rounds in which all contenders run in turn; return paired ratios; scikit-learn's times are scaled."""
     from fastsil import silhouette_profile, silhouette_samples
 
     data = case.make(n, case.dtype)
@@ -142,7 +144,7 @@ def time_case(case: Case, n: int, *, rounds: int, budget: float) -> dict[str, An
     part = subset(case, data, case.peer_samples)
     scale = (n / part.X.shape[0]) ** 2
     seconds: dict[str, list[float]] = {peer.name: [] for peer in peers.PEERS}
-    # So many samples may go another way than the few above: its code is loaded, or compiled, before it is timed.
+    # All samples may take another strategy than the few above: its code is loaded, or compiled, before it is timed.
     case.call(silhouette_samples, data)
     begin = time.perf_counter()
     for _ in range(rounds):
@@ -164,7 +166,7 @@ def time_case(case: Case, n: int, *, rounds: int, budget: float) -> dict[str, An
 
 
 def check_agreement(case: Case, data: Data) -> None:
-    """Raise if the contenders do not answer the same."""
+    """Raise if the contenders' answers differ."""
     from fastsil import silhouette_samples
 
     expected = _call_peer(case, peers.SKLEARN[0], data)
@@ -185,7 +187,7 @@ def _seconds(call: Callable[[], Any]) -> float:
 
 
 def time_large(n: int, *, rounds: int) -> Iterator[dict[str, Any]]:
-    """Cosine silhouettes of d = 256, k = 100, float32, from memory and from a mapped file."""
+    """Time cosine silhouettes of d = 256, k = 100, float32, from memory and from a mapped file."""
     from fastsil import silhouette_samples
 
     data = cases.overlapping_groups(n, 256, 100, "float32")

@@ -1,4 +1,4 @@
-"""The contenders, and the naive reference that all of them are held against. Nothing is imported before it runs."""
+"""The contenders, and the naive reference that all of them are compared with. Nothing is imported before it runs."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def installed() -> list[Peer]:
 def reference(
     X: NDArray[Any], labels: NDArray[Any], rows: NDArray[np.intp] | None = None, kind: type = np.longdouble
 ) -> NDArray[Any]:
-    """Silhouettes of some rows (default all) by plain differences and sums, in a wide type."""
+    """Compute silhouettes of some rows (default all) by plain differences and sums, in a wide type."""
     rows = np.arange(len(X)) if rows is None else rows
     codes = np.unique(labels, return_inverse=True)[1]
     sizes = np.bincount(codes)

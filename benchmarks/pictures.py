@@ -22,7 +22,7 @@ _COLORS = {
 
 
 def draw(folder: Path = FOLDER) -> list[Path]:
-    """Draw what there are results for."""
+    """Draw the pictures that have results."""
     from matplotlib.figure import Figure
 
     drawn = []
@@ -39,7 +39,7 @@ def draw(folder: Path = FOLDER) -> list[Path]:
 
 
 def _draw_growth(figure: Any, rows: Sequence[dict[str, Any]]) -> None:
-    """Time against n, d and k, both logarithmic, with the exponent of the upper half."""
+    """Draw time against n, d and k, both logarithmic, with the exponent of the upper half."""
     for ax, grows in zip(figure.subplots(1, 3, sharey=True), _WORDS, strict=True):
         family = sorted((row for row in rows if row["grows"] == grows), key=lambda row: row[grows])
         for contender in dict.fromkeys(name for row in family for name in row["seconds"]):
@@ -60,7 +60,7 @@ def _draw_growth(figure: Any, rows: Sequence[dict[str, Any]]) -> None:
         ax.set(xscale="log", yscale="log", xlabel=f"{_WORDS[grows]} {grows}", title=rest)
         ax.title.set_fontsize("medium")
         ax.grid(alpha=0.25, which="both", linewidth=0.5)
-        # Room for the exponents at the right end of the curves.
+        # Space for the exponents at the right end of the curves.
         ax.set_xlim(right=ax.get_xlim()[1] * 3)
         if grows == "n":
             ax.set_ylabel("seconds")
@@ -68,7 +68,7 @@ def _draw_growth(figure: Any, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _draw_roofline(figure: Any, rows: Sequence[dict[str, Any]]) -> None:
-    """Rates of the kernels against the features, under what a matrix product reaches."""
+    """Draw rates of the kernels against the features, under the rate of a matrix product."""
     for ax, dtype in zip(figure.subplots(1, 2), ("float32", "float64"), strict=True):
         family = sorted((row for row in rows if row["dtype"] == dtype), key=lambda row: row["d"])
         features = [row["d"] for row in family]

@@ -1,4 +1,4 @@
-"""What has to be measured in a process of its own. ``python -m benchmarks.probes NAME JSON`` prints one JSON line."""
+"""Measurements that need a process of their own. ``python -m benchmarks.probes NAME JSON`` prints one JSON line."""
 
 import json
 import sys
@@ -8,10 +8,11 @@ import time
 
 
 def memory(n: int, d: int, k: int, dtype: str, limit: float) -> dict[str, int | float | None]:
-    """Peaks of resident memory (bytes) in two equal calls, beyond what was resident before, and what was planned.
+    """Measure peaks of resident memory (bytes) in two equal calls, beyond the memory resident before; return them and
+    the plan.
 
-    A first call that takes longer than the limit (seconds) is interrupted, and stands for itself with the peak until
-    then; so does one of half as long, since there is no time for a second.
+    A first call that takes longer than the limit (seconds) is interrupted, and counts alone with the peak until then;
+    so does one of half as long, since there is no time for a second.
     """
     import gc
 
@@ -39,7 +40,7 @@ def memory(n: int, d: int, k: int, dtype: str, limit: float) -> dict[str, int | 
 
 
 def _ends(function, arguments, limit: float) -> bool:  # type: ignore[no-untyped-def]
-    """Whether a call ended by itself, and was not interrupted after so many seconds."""
+    """Return whether a call ended by itself, and was not interrupted after ``limit`` seconds."""
     import signal
 
     # Not Ctrl-C itself, which a shell has its background processes ignore.
@@ -94,7 +95,7 @@ def _status(name: str) -> int:
 
 
 def _give_free_memory_back() -> None:
-    """What the allocator still holds would hide as much of the call's own memory."""
+    """Return the allocator's free memory to the system, where it would hide as much of the call's own memory."""
     import contextlib
     import ctypes
 
@@ -117,7 +118,9 @@ def threads(n: int, d: int, k: int, largest: float, dtype: str) -> None:
 
 
 def import_time(module: str, name: str | None = None) -> dict[str, float]:
-    """Seconds to import a module in a new process, or a name from it: fastsil loads a room when a name is asked for."""
+    """Time the import of a module in a new process, or of a name from it: fastsil loads a module when a name is
+    used.
+    """
     import importlib
 
     start = time.perf_counter()
@@ -128,7 +131,7 @@ def import_time(module: str, name: str | None = None) -> dict[str, float]:
 
 
 def first_call(n: int, d: int, k: int, dtype: str) -> dict[str, float]:
-    """Seconds of the first call in a process, and of the same call again."""
+    """Time the first call in a process, and a second call of it."""
     from benchmarks.cases import overlapping_groups
     from fastsil import silhouette_samples
 

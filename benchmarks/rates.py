@@ -16,10 +16,10 @@ from benchmarks.harness import ROOT, paired_ratio
 
 
 def kernel_rates(n: int, d: int, dtype: str, rounds: int = 7) -> dict[str, dict[str, float]]:
-    """GFLOP/s of each kernel and of BLAS, all on one thread: 2 d for a pair, each pair counted once.
+    """Measure GFLOP/s of each kernel and of BLAS, all on one thread: 2 d for a pair, each pair counted once.
 
-    Square roots, corrections and sums are the kernels' overhead: they count in the time only. The ratio to BLAS is
-    the median over rounds in which all were called in turn.
+    Square roots, corrections and sums are the kernels' overhead: they count in the time only. The ratio to BLAS is the
+    median over rounds in which all were called in turn.
     """
     from threadpoolctl import threadpool_limits
 
@@ -67,7 +67,7 @@ def _kernel_calls(X: np.ndarray) -> Iterator[tuple[str, float, Callable[[], Any]
 
 
 def thread_scaling(n: int, d: int, k: int, largest: float, dtype: str, rounds: int) -> dict[str, list[float]]:
-    """Seconds of a call on two threads, and of two processes that do the same call on one thread at once."""
+    """Time a call on two threads, and two processes that make the call on one thread at once."""
     arguments = json.dumps({"n": n, "d": d, "k": k, "largest": largest, "dtype": dtype})
     command = [sys.executable, "-m", "benchmarks.probes", "threads", arguments]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1, "cwd": ROOT}

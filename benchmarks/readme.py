@@ -1,4 +1,4 @@
-"""The README's table of ratios, made from RESULTS.md, so that it says nothing that is not measured there."""
+"""The README's table of ratios, made from RESULTS.md, so that every number in it was measured there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ _MARKED = re.compile(r"<!-- ratios -->\n.*?<!-- /ratios -->", re.DOTALL)
 
 
 def ratios(results: str) -> str:
-    """Two tables: against scikit-learn by size, and against everybody on the largest data that all can take."""
+    """Make two tables: against scikit-learn by size, and against other packages on the largest data that all
+    can take.
+    """
     lines = [
         "Times on two cores, and those of scikit-learn in its faster setting, float32: clusters that overlap, with a",
         "power-law spectrum, and real word vectors. For scikit-learn, more than 20,000 samples are scaled from 10,000.",
@@ -52,7 +54,7 @@ def write(readme: Path = README, results: Path = RESULTS) -> None:
 
 
 def is_current(readme: Path = README, results: Path = RESULTS) -> bool:
-    """Whether the README says what RESULTS.md says."""
+    """Return whether the README agrees with RESULTS.md."""
     found = _MARKED.search(readme.read_text("utf-8"))
     return found is not None and ratios(results.read_text("utf-8")) in found.group()
 

@@ -1,4 +1,4 @@
-"""The command line: ``python -m benchmarks [WHAT]``; ``--help`` says what there is."""
+"""The benchmarks: ``python -m benchmarks [SUBJECT]``; ``--help`` lists the subjects."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from benchmarks.harness import Recorder, paired_ratio, run_probe
 # More samples than the limit, and scikit-learn is timed on a random subset.
 _PEER_LIMIT = 100_000
 _PEER_SAMPLES = 20_000
-# A call whose memory is measured is interrupted after so many seconds.
+# Seconds after which a call whose memory is measured is interrupted.
 _MEMORY_SECONDS = 120.0
 
 
 def speed(options: argparse.Namespace) -> list[str]:
-    """Ratios to scikit-learn."""
+    """Measure ratios to scikit-learn."""
     return _collect("speed", options, _speed_rows(options))
 
 
@@ -87,7 +87,7 @@ def _time_case(case: cases.Case, dtype: str, options: argparse.Namespace) -> dic
 
 
 def many_labelings(options: argparse.Namespace) -> list[str]:
-    """Ratios to scikit-learn for a sweep's labelings in one call."""
+    """Measure ratios to scikit-learn for a sweep's labelings in one call."""
     return _collect("many", options, _many_rows(options))
 
 
@@ -99,7 +99,7 @@ def _many_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any
 
 
 def calibrate(options: argparse.Namespace) -> list[str]:
-    """False alarms and power of the comparison with null sets."""
+    """Measure false alarms and power of the comparison with null sets."""
     return _collect("calibration", options, _calibration_rows(options))
 
 
@@ -118,7 +118,7 @@ def _calibration_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[s
 
 
 def other_metrics(options: argparse.Namespace) -> list[str]:
-    """Ratios to scikit-learn for other metrics and for CSR, and a large example."""
+    """Measure ratios to scikit-learn for other metrics and for CSR, and a large example."""
     return [
         *_collect("metrics", options, _metric_rows(options)),
         *_collect("large", options, _large_rows(options)),
@@ -142,7 +142,7 @@ def _large_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, An
 
 
 def memory(options: argparse.Namespace) -> list[str]:
-    """Peak memory beyond X."""
+    """Measure peak memory beyond X."""
     return _collect("memory", options, _memory_rows(options))
 
 
@@ -163,7 +163,7 @@ def _memory_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, A
 
 
 def accuracy(options: argparse.Namespace) -> list[str]:
-    """Errors on data that is hard on digits."""
+    """Measure errors on data that are hard on digits."""
     from fastsil import silhouette_profile
 
     recorder = _recorder("accuracy", options)
@@ -186,7 +186,7 @@ def accuracy(options: argparse.Namespace) -> list[str]:
 
 
 def kernels(options: argparse.Namespace) -> list[str]:
-    """Rates of the tile kernels, and two threads against two processes."""
+    """Measure rates of the tile kernels, and two threads against two processes."""
     return [
         *_collect("kernels", options, _kernel_rows(options)),
         *_collect("threads", options, _thread_rows(options)),
@@ -214,7 +214,7 @@ def _thread_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, A
 
 
 def estimate(options: argparse.Namespace) -> list[str]:
-    """Coverage, errors beside other ways, plans against what was measured, and a million samples."""
+    """Measure coverage, errors compared with other methods, plans compared with calls, and a million samples."""
     n = options.samples or (50_000 if options.full else 20_000)
     repetitions = 1000 if options.full else 100
     shape = (1_000_000, 128, 100) if options.full else (100_000, 64, 50)
@@ -233,12 +233,12 @@ def estimate(options: argparse.Namespace) -> list[str]:
 
 
 def start(options: argparse.Namespace) -> list[str]:
-    """What a first call costs."""
+    """Measure the cost of a first call."""
     return _collect("start", options, ((row["what"], row) for row in first_use.measure(options.rounds)))
 
 
 def contest_of_peers(options: argparse.Namespace) -> list[str]:
-    """Beside what else computes silhouettes."""
+    """Measure other packages that compute silhouettes."""
     if missing := contest.missing():
         print(f"left out, not in an environment (see environments): {', '.join(missing)}\n", file=sys.stderr)
     return _collect("peers", options, _contest_rows(options))
@@ -252,7 +252,7 @@ def _contest_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, 
 
 
 def growth_of_time(options: argparse.Namespace) -> list[str]:
-    """How time grows with n, d and k."""
+    """Measure the growth of time with n, d and k."""
     return _collect("growth", options, _growth_rows(options))
 
 
@@ -262,7 +262,7 @@ def _growth_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, A
 
 
 def compare_commits(options: argparse.Namespace) -> list[str]:
-    """Two commits, in interleaved runs."""
+    """Compare two commits, in interleaved runs."""
     if len(options.revisions) != 2:
         raise SystemExit("compare needs two commits: python -m benchmarks compare REV_A REV_B")
     return _collect("compare", options, _compare_rows(options))
@@ -300,7 +300,7 @@ def _recorder(subject: str, options: argparse.Namespace) -> Recorder:
 
 
 def _collect(subject: str, options: argparse.Namespace, results: Iterable[tuple[str, dict[str, Any]]]) -> list[str]:
-    """Keep and tell every row as soon as it is there, then show the table."""
+    """Keep and print every row at once, then show the table."""
     recorder = _recorder(subject, options)
     rows = []
     for key, row in results:
@@ -352,12 +352,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--case", nargs="+", help="only what has one of these in its name; growth: n, d or k")
     parser.add_argument("--npy", metavar="FILE", help="speed: the rows of a .npy file instead")
     parser.add_argument("--k", type=int, nargs="+", default=[10, 100], help="speed: clusters for --npy")
-    parser.add_argument("--samples", type=int, help="speed, metrics, kernels: at most so many samples (a quick look)")
+    parser.add_argument(
+        "--samples", type=int, help="speed, metrics, kernels: at most this number of samples (a quick look)"
+    )
     scaled = "speed: for more samples than --peer-limit, scikit-learn's time is scaled from a subset of --peer-samples"
     parser.add_argument("--peer-limit", type=int, default=_PEER_LIMIT, help=scaled)
     parser.add_argument("--peer-samples", type=int, default=_PEER_SAMPLES, help="speed: see --peer-limit")
     options = parser.parse_args(arguments)
-    # Results are public: of a file they tell the name only.
+    # Results are public: of a file they contain the name only.
     told = [Path(word).name if word == options.npy else word for word in arguments]
     options.command = " ".join(["python -m benchmarks", *told])
     if options.budget is None:

@@ -103,7 +103,7 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
         cells.of_threads,
     ),
     "peers": (
-        "Beside what else computes silhouettes",
+        "Other packages that compute silhouettes",
         "Each contender in a process and an environment of its own, in turn with fastsil in the same metric, on the "
         "same float32 data and cores. The ratio is the median over rounds (with extremes) of the contender's time over "
         "fastsil's. Memory: peak beyond what was resident before the call, the data among it. Apart: the largest "
@@ -200,7 +200,7 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
 
 
 def markdown(subject: str, rows: Sequence[dict[str, Any]]) -> str:
-    """The table of some results."""
+    """Make the table of some results."""
     *_, columns, cells_of = SECTIONS[subject]
     lines = [list(columns), ["---"] * len(columns), *(cells_of(row) for row in rows)]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
@@ -212,7 +212,7 @@ def describe(machine: dict[str, Any]) -> str:
 
 
 def section(subject: str) -> str:
-    """Heading, note, table and origin of the latest results."""
+    """Make heading, note, table and origin of the latest results."""
     rows = stored(subject)
     heading, note, *_ = SECTIONS[subject]
     commands = sorted({f"`{row['command']}`" for row in rows})
@@ -227,7 +227,7 @@ def section(subject: str) -> str:
 
 
 def write(subjects: Sequence[str], path: Path = PATH) -> None:
-    """Put sections into RESULTS.md, in place of what stands between their markers; others stay."""
+    """Put sections into RESULTS.md, between their markers; others stay."""
     text = path.read_text() if path.exists() else _HEAD
     for subject in subjects:
         if not stored(subject):

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-# Beside this file: the packages on the path may be those of another commit.
+# In the folder of this file: the packages on the path may be those of another commit.
 from probes import PeakMemory
 
 # Samples of a call that only loads libraries, so that these do not count as a call's memory.
@@ -67,7 +67,7 @@ def torchdr(X, labels, metric):
 
 
 def kmedoids(X, labels, metric):
-    """It takes distances; making them is part of the time, all threads on both halves."""
+    """Compute the distances, as part of the time, and the silhouettes, with all threads in both halves."""
     from kmedoids import silhouette
 
     squares = (X**2).sum(axis=1)
@@ -119,7 +119,7 @@ def manhattan_silhouette(X, labels, metric):
 
 
 def pyspark(X, labels, metric):
-    """The data are handed over and the Java machine started before the clock runs: users have theirs there."""
+    """Convert the data and start the Java machine before the clock runs: users have both."""
     from pyspark.ml.evaluation import ClusteringEvaluator
 
     distance = {"sqeuclidean": "squaredEuclidean", "cosine": "cosine"}[metric]

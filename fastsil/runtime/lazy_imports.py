@@ -32,8 +32,9 @@ _HELD: list[Any] = []
 
 
 def make_fork_safe_lock() -> Any:
-    """Make a lock that is free in a forked child. A thread that holds one may only wait for locks that were made
-    earlier.
+    """Make a lock that is free in a forked child.
+
+    A thread that holds one may only wait for locks that were made earlier.
     """
     _LOCKS.append(threading.RLock())
     return _LOCKS[-1]
