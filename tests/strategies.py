@@ -4,7 +4,7 @@ Hypothesis draws the structure (how many rows, which clumps, which offset), and 
 numerical accidents quickly and still shrinks to something readable. `labeled_data` mixes
 
 * clumps of very different tightness that do not follow the labels (near-duplicates far from their cluster's center),
-* offsets large beside the spread, and overall scales,
+* offsets large compared with the spread, and overall scales,
 * exact duplicates, ties on a grid of integers, constant columns, rows of zeros,
 * singletons, and any number of clusters from 2 to n - 1.
 """

@@ -126,7 +126,7 @@ def test_geometries_are_shown_side_by_side(folder):
     assert json.loads((folder / "fastsil-iris" / "fastsil.json").read_text())["metric"] == ["euclidean", "cosine"]
 
 
-def test_a_folder_is_gone_on_with_or_the_reason_is_told(folder):
+def test_a_folder_is_gone_on_with_or_the_reason_is_printed(folder):
     result = run("sweep", "iris.npy", "--k", "2:4", "-q")
     assert not (folder / "fastsil-iris" / "checkpoint").exists()
     assert "is finished; there is nothing to go on with" in fails("sweep", "--resume", "fastsil-iris")
@@ -193,16 +193,16 @@ def test_score_of_given_labels(folder):
 
 
 def test_info_says_what_a_score_will_cost():
-    told = run("info", "iris.npy", "species.npy").stdout
-    assert "Exact silhouettes of 150 samples in 3 clusters (euclidean: symmetric)" in " ".join(told.split())
+    printed = run("info", "iris.npy", "species.npy").stdout
+    assert "Exact silhouettes of 150 samples in 3 clusters (euclidean: symmetric)" in " ".join(printed.split())
     assert "cosine" in " ".join(run("info", "iris.npy", "species.npy", "--metric", "cosine").stdout.split())
 
 
 def test_info():
-    told = run("info", "iris.csv").stdout
-    assert "150" in told
-    assert "float64" in told
-    assert "species" in told
+    printed = run("info", "iris.csv").stdout
+    assert "150" in printed
+    assert "float64" in printed
+    assert "species" in printed
     assert "scikit-learn" in run("info").stdout
     broken = IRIS.data.to_numpy().copy()
     broken[7, 2] = np.inf
@@ -216,9 +216,9 @@ def test_a_folder_of_parquet_files_is_a_file_of_samples(folder):
     features = IRIS.data.reset_index(drop=True)
     for place, rows in enumerate((features[:90], features[90:])):
         rows.reset_index(drop=True).to_parquet(folder / "parts" / f"{place}.parquet")
-    told = run("info", "parts").stdout
-    assert "150" in told
-    assert "KiB" in told
+    printed = run("info", "parts").stdout
+    assert "150" in printed
+    assert "KiB" in printed
     np.save("labels.npy", IRIS.target.to_numpy())
     assert "0.503" in run("score", "parts", "labels.npy").stdout
 
@@ -252,14 +252,14 @@ def test_help_and_version():
         (["info", "short.txt"], "ending .txt"),
     ],
 )
-def test_what_is_wrong_is_told_in_a_sentence(args, words, folder):
+def test_what_is_wrong_is_printed_in_a_sentence(args, words, folder):
     (folder / "short.txt").write_text("1\n2\n")
     before = sorted(path.name for path in folder.iterdir())
     assert words in fails(*args)
     assert sorted(path.name for path in folder.iterdir()) == before
 
 
-def test_nan_in_the_data_is_told_with_its_place(folder):
+def test_nan_in_the_data_is_printed_with_its_place(folder):
     broken = IRIS.data.to_numpy().copy()
     broken[7, 2] = np.nan
     np.save("broken.npy", broken)

@@ -112,7 +112,7 @@ resource.setrlimit(resource.RLIMIT_DATA, (held * 1024 + D.nbytes // 3,) * 2)
 try:
     np.ascontiguousarray(D[::-1])
 except MemoryError:
-    print("no room for a copy")
+    print("no memory for a copy")
 print(silhouette_samples(D, labels, metric="precomputed").shape)
 print(silhouette_samples_many(D, [labels, labels // 2], metric="precomputed").shape)
 """
@@ -127,7 +127,7 @@ def test_a_mapped_file_larger_than_memory(order, tmp_path):
         file.truncate(4 * 12_000**2)
     command = [sys.executable, "-c", BEYOND_MEMORY, str(tmp_path / "D"), order]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.stdout.split("\n")[:-1] == ["no room for a copy", "(12000,)", "(2, 12000)"], done.stderr
+    assert done.stdout.split("\n")[:-1] == ["no memory for a copy", "(12000,)", "(2, 12000)"], done.stderr
 
 
 @pytest.mark.parametrize("dtype", TYPES)

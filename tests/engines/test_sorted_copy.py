@@ -6,7 +6,7 @@ import mmap
 import numpy as np
 import pytest
 
-import fastsil.engines.euclidean.sorted_copy as room
+import fastsil.engines.euclidean.sorted_copy as module
 from assertions import assert_same_bits
 from fastsil import silhouette_profile
 from fastsil.validation.partition import partition_from_codes
@@ -21,10 +21,10 @@ def file(tmp_path):
 
 
 @pytest.fixture
-def no_room(monkeypatch):
+def little_memory(monkeypatch):
     """As if memory had next to none left; blocks so small that there are several."""
-    monkeypatch.setattr(room, "available_bytes", lambda: 10_000)
-    monkeypatch.setattr(room, "_PART_OF_MEMORY", 3)
+    monkeypatch.setattr(module, "available_bytes", lambda: 10_000)
+    monkeypatch.setattr(module, "_PART_OF_MEMORY", 3)
 
 
 def mapped(path, how):
@@ -38,7 +38,7 @@ def mapped(path, how):
 
 @pytest.mark.parametrize("how", ["by its name", "as an array", "without a name"])
 @pytest.mark.parametrize("metric", ["euclidean", "l2"])
-def test_the_copy_gives_the_same_bits_and_is_said_and_gone(file, how, metric, no_room, caplog, monkeypatch):
+def test_the_copy_gives_the_same_bits_is_logged_and_removed(file, how, metric, little_memory, caplog, monkeypatch):
     path, labels = file
     X = mapped(path, how)
     with caplog.at_level(logging.WARNING, "fastsil"):
@@ -53,32 +53,32 @@ def test_the_copy_gives_the_same_bits_and_is_said_and_gone(file, how, metric, no
     np.testing.assert_array_equal(found.neighbor, expected.neighbor)
 
 
-def test_rows_of_the_copy_are_those_of_the_partition(file, no_room):
+def test_rows_of_the_copy_are_those_of_the_partition(file, little_memory):
     X, labels = np.load(file[0], mmap_mode="r"), file[1]
     partition = partition_from_codes(np.arange(7), labels)
-    with room.sort_rows_to_file(X, partition) as (rows, of_rows):
+    with module.sort_rows_to_file(X, partition) as (rows, of_rows):
         np.testing.assert_array_equal(rows, X[partition.order])
         np.testing.assert_array_equal(of_rows.order, np.arange(len(X)))
         np.testing.assert_array_equal(of_rows.offsets, partition.offsets)
 
 
-def test_without_need_or_without_room_on_the_disk_there_is_no_copy(file, no_room, monkeypatch):
+def test_without_need_or_without_space_on_the_disk_there_is_no_copy(file, little_memory, monkeypatch):
     path, labels = file
     partition = partition_from_codes(np.arange(7), labels)
     in_memory, X = np.load(path), np.load(path, mmap_mode="r")
 
     def is_copied(X, partition=partition):
-        with room.sort_rows_to_file(X, partition) as (rows, of_rows):
+        with module.sort_rows_to_file(X, partition) as (rows, of_rows):
             assert (rows is X) == (of_rows is partition)
             return rows is not X
 
     assert is_copied(X)
     assert not is_copied(in_memory)
     assert not is_copied(X, partition_from_codes(np.arange(7), np.sort(labels)))
-    monkeypatch.setattr(room, "_SPARE_BYTES", 1 << 62)
+    monkeypatch.setattr(module, "_SPARE_BYTES", 1 << 62)
     assert not is_copied(X)
-    monkeypatch.setattr(room, "_SPARE_BYTES", 0)
-    monkeypatch.setattr(room, "_write_sorted", lambda *args: (_ for _ in ()).throw(OSError("no space left")))
+    monkeypatch.setattr(module, "_SPARE_BYTES", 0)
+    monkeypatch.setattr(module, "_write_sorted", lambda *args: (_ for _ in ()).throw(OSError("no space left")))
     assert not is_copied(X)
-    monkeypatch.setattr(room, "available_bytes", lambda: None)
+    monkeypatch.setattr(module, "available_bytes", lambda: None)
     assert not is_copied(X)

@@ -108,7 +108,7 @@ class Case:
 
 
 def shared_basis(moments, n_vectors, alpha, rng):
-    """A random basis of up to so many directions, filled up with 0, and the forms of each cluster in it."""
+    """Return a random basis of at most ``n_vectors`` directions, padded with 0, and the form of each cluster in it."""
     n_features = len(moments[0].center)
     basis = np.zeros((n_vectors, n_features))
     used = min(n_vectors, n_features)

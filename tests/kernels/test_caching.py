@@ -31,7 +31,7 @@ PACKAGE = Path(fastsil.__file__).parent
 
 def start(place: Path, *options: str, metric: str = "manhattan", **environment: str | None) -> subprocess.Popen[str]:
     """A process that scores with the package in ``place``, with changes of the environment (None: not there)."""
-    # Packages beside fastsil, but not the folder that fastsil is in.
+    # Packages next to fastsil, but not the folder that fastsil is in.
     others = [entry for entry in sys.path if entry and not (Path(entry) / "fastsil").exists()]
     others += [str(Path(np.__file__).parent.parent)]
     changed = {**os.environ, "PYTHONPATH": os.pathsep.join([str(place), *others]), **environment}

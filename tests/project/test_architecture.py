@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OPTIONAL = ["matplotlib", "pandas", "polars", "pyarrow", "typer", "rich", "tqdm", "jinja2", "dask", "distributed"]
 # scikit-learn loads some of them itself where they are installed; only what it does not load is our doing.
 SCIKIT_LEARN = "import sklearn.metrics, sklearn.cluster, sklearn.utils"
-ROOMS_OF_KERNELS = sorted(
+KERNEL_MODULES = sorted(
     {module.name for module in pkgutil.iter_modules(fastsil.kernels.__path__, "fastsil.kernels.")}
     - {"fastsil.kernels.caching"}
 )
@@ -66,12 +66,12 @@ def test_long_modules_have_a_reason():
 
 
 def dispatchers():
-    """(qualified name, dispatcher) of every compiled function that a room of kernels defines."""
-    for room in ROOMS_OF_KERNELS:
-        module = importlib.import_module(room)
+    """(qualified name, dispatcher) of every compiled function that a module of kernels defines."""
+    for path in KERNEL_MODULES:
+        module = importlib.import_module(path)
         for name, value in vars(module).items():
-            if isinstance(value, Dispatcher) and value.py_func.__module__ == room:
-                yield f"{room}.{name}", value
+            if isinstance(value, Dispatcher) and value.py_func.__module__ == path:
+                yield f"{path}.{name}", value
 
 
 COMPILED = dict(dispatchers())
@@ -80,17 +80,17 @@ compiled = pytest.mark.parametrize("name", COMPILED)
 kernels = pytest.mark.parametrize("name", KERNELS)
 
 
-def test_there_are_kernels_in_every_room_of_kernels():
+def test_there_are_kernels_in_every_module_of_kernels():
     """Otherwise the tests below would have nothing to look at, and pass."""
-    assert ROOMS_OF_KERNELS
-    for room in ROOMS_OF_KERNELS:
-        assert any(name.startswith(f"{room}.") for name in KERNELS), f"{room} has no public kernel"
+    assert KERNEL_MODULES
+    for path in KERNEL_MODULES:
+        assert any(name.startswith(f"{path}.") for name in KERNELS), f"{path} has no public kernel"
 
 
 def test_every_decorated_function_is_looked_at():
     """The source names as many functions under a numba decorator as were found compiled."""
-    for room in ROOMS_OF_KERNELS:
-        tree = ast.parse(inspect.getsource(importlib.import_module(room)))
+    for path in KERNEL_MODULES:
+        tree = ast.parse(inspect.getsource(importlib.import_module(path)))
         decorated = {
             node.name
             for node in tree.body
@@ -98,7 +98,7 @@ def test_every_decorated_function_is_looked_at():
             for decorator in node.decorator_list
             if any(isinstance(part, ast.Name) and "jit" in part.id for part in ast.walk(decorator))
         }
-        assert decorated == {name.removeprefix(f"{room}.") for name in COMPILED if name.startswith(f"{room}.")}
+        assert decorated == {name.removeprefix(f"{path}.") for name in COMPILED if name.startswith(f"{path}.")}
 
 
 @kernels
@@ -133,14 +133,14 @@ def test_compiled_code_is_cached(name):
     assert type(COMPILED[name]._cache).__name__ != "NullCache"
 
 
-@pytest.mark.parametrize("room", ROOMS_OF_KERNELS)
-def test_a_room_of_kernels_stands_alone(room):
+@pytest.mark.parametrize("path", KERNEL_MODULES)
+def test_a_module_of_kernels_stands_alone(path):
     """numba's cache does not see a change in another file, so that a kernel imports nothing of ours."""
-    tree = ast.parse(inspect.getsource(importlib.import_module(room)))
+    tree = ast.parse(inspect.getsource(importlib.import_module(path)))
     for node in ast.walk(tree):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{room} imports a neighbor"
+            assert node.level == 0, f"{path} imports a neighbor"
             names = [node.module]
         for imported in names:
             assert imported.partition(".")[0] in {"__future__", "typing", "math", "numpy", "numba", "llvmlite"}

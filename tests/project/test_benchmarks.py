@@ -177,8 +177,8 @@ def test_sections_of_results_keep_their_neighbors(tmp_path, monkeypatch):
         "promised": 2e-6,
         "met": True,
     }
-    told = ("cpu", "cores", "system", "fastsil", "numpy", "numba", "scikit-learn", "python", "blas")
-    origin = {"machine": dict.fromkeys(told, "x"), "command": "c", "commit": "abc", "date": "2000-01-01 00:00"}
+    names = ("cpu", "cores", "system", "fastsil", "numpy", "numba", "scikit-learn", "python", "blas")
+    origin = {"machine": dict.fromkeys(names, "x"), "command": "c", "commit": "abc", "date": "2000-01-01 00:00"}
     result = {**row, **origin, "key": "data"}
     monkeypatch.setattr(table, "stored", lambda subject: [result])
     path = tmp_path / "RESULTS.md"

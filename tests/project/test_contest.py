@@ -1,4 +1,4 @@
-"""Contenders in processes of their own: answers are compared, failures told, and the README says what was measured."""
+"""Contenders in processes of their own: answers are compared, failures reported, the README shows the measurements."""
 
 import sys
 from pathlib import Path

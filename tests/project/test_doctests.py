@@ -1,4 +1,4 @@
-"""The examples in the docstrings, run on the package that is installed (not on the folder beside the tests)."""
+"""The examples in the docstrings, run on the package that is installed (not on the folder next to the tests)."""
 
 import doctest
 import importlib
@@ -10,7 +10,7 @@ import fastsil
 
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 MODULES = sorted(module.name for module in pkgutil.walk_packages(fastsil.__path__, "fastsil.", onerror=lambda _: None))
-# Rooms that need an extra, with all that is in them; without it they are not looked at.
+# Packages that need an extra, with all their modules; without it they are skipped.
 NEEDS = {
     "fastsil.dask_arrays": ("dask.array",),
     "fastsil.cli": ("typer", "rich"),
@@ -21,7 +21,7 @@ NEEDS = {
 
 
 def needs_of(name):
-    return [package for room, packages in NEEDS.items() if f"{name}.".startswith(f"{room}.") for package in packages]
+    return [package for top, packages in NEEDS.items() if f"{name}.".startswith(f"{top}.") for package in packages]
 
 
 @pytest.mark.parametrize("name", ["fastsil", *MODULES])

@@ -138,7 +138,7 @@ print(json.dumps(peak_of(score)))
 
 @pytest.mark.slow
 def test_parquet_is_held_nowhere(folder):
-    """Twice as large as what is held at ease; read through a temporary file, and the labels beside it."""
+    """Read a file twice the size that is held in memory through a temporary file, with its labels."""
     pytest.importorskip("pyarrow")
     found = run(
         folder,

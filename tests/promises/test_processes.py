@@ -69,7 +69,7 @@ with ThreadPoolExecutor(8) as pool:
     assert set(pool.map(score, [None, 4] * 8)) == {alone}
 over.set()
 watcher.join()
-# Beside the callers, who compute too, no more than one of them alone may have.
+# On top of the callers, who compute too, no more threads than one of them alone may have.
 assert 1 <= most <= max(4, joblib.cpu_count()), most
 
 assert set(joblib.Parallel(n_jobs=4, backend="threading")(joblib.delayed(score)() for _ in range(4))) == {alone}

@@ -1,4 +1,4 @@
-"""Pictures show the data that they are given, draw where they are told, and need no display."""
+"""Pictures show their data, draw into the given axes, and need no display."""
 
 from __future__ import annotations
 

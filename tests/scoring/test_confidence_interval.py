@@ -76,7 +76,7 @@ def test_as_many_draws_as_were_forecast_are_enough(shape):
 
 
 def test_small_spread_needs_few_draws():
-    """The interval narrows like 1 / n where the spread is small beside the range, not like 1 / √n."""
+    """The interval narrows like 1 / n where the spread is small compared with the range, not like 1 / √n."""
     interval = MeanInterval(0.99, 0.0, 1.0, 0.3)
     interval.add(tiny_spread(np.random.default_rng(2), 3000), 0.0, 1.0)
     hoeffding = np.sqrt(np.log(200) / 6000)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import fastsil.scoring.estimate.rounds as room
+import fastsil.scoring.estimate.rounds as module
 import reference
 from assertions import tolerance_of
 from fastsil import silhouette_estimate, silhouette_profile, silhouette_score
@@ -160,8 +160,8 @@ def test_coverage(make, tol):
     repetitions, confidence = 150, 0.6
     missed = np.zeros(4)
     for seed in range(repetitions):
-        request = room.Request(tol, confidence, np.random.RandomState(seed), 1)
-        rounds = room.Rounds(known, partition, request, known.intervals())
+        request = module.Request(tol, confidence, np.random.RandomState(seed), 1)
+        rounds = module.Rounds(known, partition, request, known.intervals())
         assert rounds.run()
         estimate = rounds.finish()
         truths = [profile.score, profile.macro_score, profile.n_negative / 3000, profile.clusters.silhouette[2]]
@@ -204,8 +204,8 @@ def test_guesses_are_corrected_by_what_is_drawn(seed):
     truth = rng.uniform(-0.2, 0.6, n)
     intervals = np.stack([truth - rng.uniform(0.2, 0.4, n), truth - 0.15, truth + rng.uniform(0.0, 0.2, n)], axis=1)
     partition = partition_from_codes(np.arange(3), np.sort(np.arange(n) % 3))
-    rounds = room.Rounds(
-        Known(intervals, truth), partition, room.Request(0.03, 0.9999, np.random.RandomState(seed), 1), intervals
+    rounds = module.Rounds(
+        Known(intervals, truth), partition, module.Request(0.03, 0.9999, np.random.RandomState(seed), 1), intervals
     )
     if rounds.run():
         estimate = rounds.finish()

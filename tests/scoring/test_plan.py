@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-import fastsil.scoring.plan as room
+import fastsil.scoring.plan as module
 from assertions import with_peak
 from fastsil import Plan, plan, silhouette_profile, silhouette_score
 
@@ -20,9 +20,9 @@ def overlapping(n, d, k, seed=0):
 @pytest.fixture
 def small_probes(monkeypatch):
     """A run on few of the samples, so that something is predicted."""
-    monkeypatch.setattr(room, "_PROBE_SAMPLES", (4_000, 4_000))
-    monkeypatch.setattr(room, "_PROBE_LEAST_PRODUCTS", 1.0)
-    monkeypatch.setattr(room, "_PROBE_SLOW", 500)
+    monkeypatch.setattr(module, "_PROBE_SAMPLES", (4_000, 4_000))
+    monkeypatch.setattr(module, "_PROBE_LEAST_PRODUCTS", 1.0)
+    monkeypatch.setattr(module, "_PROBE_SLOW", 500)
 
 
 @pytest.mark.parametrize(("d", "k"), [(12, 3), (60, 12)])
@@ -70,7 +70,7 @@ def test_a_long_call_says_so_once(monkeypatch, caplog):
     with caplog.at_level(logging.WARNING, "fastsil"):
         silhouette_score(X, labels)
         assert not caplog.records
-        monkeypatch.setattr(room, "_LONG_SECONDS", 0.0)
+        monkeypatch.setattr(module, "_LONG_SECONDS", 0.0)
         for metric in ("cosine", "manhattan"):
             silhouette_score(X, labels, metric=metric)
         assert not caplog.records

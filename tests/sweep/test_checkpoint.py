@@ -41,7 +41,7 @@ def assert_same_bits(one, other):
 
 @pytest.fixture
 def stop_after(monkeypatch):
-    """Ends a sweep by force after it has kept so many pieces."""
+    """Ends a sweep by force after it has kept this number of pieces."""
     save = Checkpoint.save
 
     def arm(pieces):

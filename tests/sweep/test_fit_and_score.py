@@ -19,7 +19,7 @@ IRIS = load_iris().data
 
 @pytest.fixture
 def passes(monkeypatch):
-    """Numbers of labelings that were scored together; fits seem to be short beside a pass."""
+    """Numbers of labelings that were scored together; fits seem to be short compared with a pass."""
     seen: list[int] = []
     score = search.Space.score
 

@@ -22,7 +22,7 @@ DIGITS = load_digits().data[:600]
 
 
 def stretched(seed=0, n=150):
-    """Two groups along a narrow direction, beside which another feature spreads widely: whitening shows them."""
+    """Two groups along a narrow direction, while another feature spreads widely: whitening shows them."""
     random = np.random.default_rng(seed)
     X = random.normal(size=(n, 2)) * [0.15, 12.0]
     X[:, 0] += np.arange(n) % 2

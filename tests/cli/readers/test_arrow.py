@@ -104,7 +104,7 @@ def write_arrow(path, table, *, stream=False):
 
 
 def test_bombs_are_refused_before_they_unpack(tmp_path, monkeypatch):
-    """Repeats that take no room in a file, and more than the memory holds once they are unpacked."""
+    """Repeats that take no bytes of a file, and more than the memory holds once they are unpacked."""
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     zeros = pa.array(np.zeros(6_000_000))
     pq.write_table(pa.table({"x": pa.FixedSizeListArray.from_arrays(zeros, 2_000_000)}), tmp_path / "fixed.parquet")
@@ -145,7 +145,7 @@ def test_a_stream_that_ends_too_early_is_damage(tmp_path):
         assert_refused(lambda: read_data(path, labels_column="y"), r"x\.arrow")
 
 
-def test_what_the_disk_has_no_room_for_is_refused_before_it_is_written(tmp_path, monkeypatch):
+def test_files_larger_than_the_disk_are_refused_before_they_are_written(tmp_path, monkeypatch):
     FRAME.to_parquet(tmp_path / "x.parquet")
     monkeypatch.setattr(arrow, "_HELD_BYTES", 1)
     monkeypatch.setattr(arrow.shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=50))

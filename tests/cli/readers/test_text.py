@@ -183,8 +183,8 @@ def test_bombs_are_refused_before_they_unpack(tmp_path, monkeypatch):
         file.write(b"0," * 10_000_000)
     FRAME.to_parquet(tmp_path / "small.parquet")
     (tmp_path / "l.txt").write_text("0\n" * 6_000_000)
-    for room in (records, text):
-        monkeypatch.setattr(room, "available_bytes", lambda: 10_000_000)
+    for module in (records, text):
+        monkeypatch.setattr(module, "available_bytes", lambda: 10_000_000)
     for name in ("x.npz", "x.csv.gz", "line.csv.gz"):
         started = time.perf_counter()
         assert_refused(lambda name=name: read_data(tmp_path / name), name, "bytes of memory", "free")
@@ -192,6 +192,6 @@ def test_bombs_are_refused_before_they_unpack(tmp_path, monkeypatch):
     assert_refused(lambda: read_labels(tmp_path / "l.txt"), "12,000,000 bytes", "10,000,000")
     np.testing.assert_array_equal(read_data(tmp_path / "small.parquet").X, X)
     monkeypatch.setattr(text, "_LONGEST_LINE", 1000)
-    for room in (records, text):
-        monkeypatch.setattr(room, "available_bytes", lambda: None)
+    for module in (records, text):
+        monkeypatch.setattr(module, "available_bytes", lambda: None)
     assert_refused(lambda: read_data(tmp_path / "line.csv.gz"), "line of more than 1,000 letters")
