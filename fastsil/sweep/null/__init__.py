@@ -1,10 +1,10 @@
-"""What data without clusters score when they are clustered in the same way.
+"""The comparison with data without clusters, clustered and scored as the data are.
 
 k-means finds clusters in anything: in a single elongated Gaussian too it lowers the inertia and gets silhouettes above
-0. So the data are held against sets without clusters of the same mean and covariance, each clustered and scored alike.
+0. So the data are compared with sets without clusters of equal mean and covariance, each clustered and scored alike.
 
-``sets`` are drawn, ``clustered`` and scored as the data are, and looked at for a ``mixture``; the ``comparison`` says
-what follows.
+``samplers`` draw the sets; ``scores`` clusters and scores them as the data are, with the gain of a ``mixture``;
+``comparison`` holds the tests.
 """
 
 from fastsil.sweep.null.comparison import NullComparison, with_null_columns

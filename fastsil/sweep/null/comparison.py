@@ -1,4 +1,4 @@
-"""How the data stand beside data without clusters: scores of both, and the tests and choices that follow."""
+"""Comparison of the data with data without clusters: scores of both, and the tests and choices that follow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class NullComparison:
-    """Scores of the data beside those of data without clusters, at the same number of samples.
+    """Scores of the data and of data without clusters, at the same number of samples.
 
     Attributes
     ----------
@@ -81,14 +81,15 @@ class NullComparison:
 
     @property
     def z(self) -> NDArray[np.float64]:
-        """How many standard deviations the data's score lies above the null mean, for each k."""
+        """Return the standard deviations between the data's score and the null mean, for each k."""
         return _standardize(self.silhouette - self.mean, self.std)
 
     @property
     def p_values(self) -> NDArray[np.float64]:
-        """``(r + 1) / (n_null + 1)`` for each k, r the number of null sets that score as high; NaN where a fit failed.
+        """Return ``(r + 1) / (n_null + 1)`` for each k, r the number of null sets that score as high; NaN where a fit
+        failed.
 
-        Each is for who looks at that k alone; the lowest of several says less than it seems to.
+        Each is valid for its k alone; the lowest of several is too optimistic.
         """
         as_high = np.count_nonzero(self.null_silhouettes >= self.silhouette - _ROUNDING, axis=0)
         known = np.isfinite(self.mean) & np.isfinite(self.silhouette)
@@ -96,30 +97,30 @@ class NullComparison:
 
     @property
     def p_value(self) -> float:
-        """Of the test whether there is more structure than in the null sets at any k: one test for the whole sweep.
+        """P-value of one test for the whole sweep: more structure than in the null sets, at any k.
 
         Each set's mean silhouette at each k, and the share of its sum of squares that the clusters explain, are
         standardized by the mean and spread of all other sets, the data among them, and added. The highest sum over k is
-        half of the statistic; the other half is what a mixture of two Gaussians gains over one (its root, which is
-        about normal). Both are standardized alike. All sets are treated alike, so that the p-value
-        ``(r + 1) / (n_null + 1)`` is exact whatever the law of the scores. NaN where no k was scored in all sets.
+        half of the statistic; the other half is the gain of a mixture of two Gaussians over one (its root, which is
+        about normal). Both are standardized alike. All sets are treated alike, so that the p-value ``(r + 1) / (n_null
+        + 1)`` is exact for any law of the scores. NaN where no k was scored in all sets.
         """
         of_clusters = _beyond_others(_highest(self._silhouettes_beyond + self._explained_beyond))
         return self._compute_p(of_clusters + self._mixture_beyond)
 
     @property
     def p_silhouette(self) -> float:
-        """The same by the silhouettes alone."""
+        """P-value of the test by the silhouettes alone."""
         return self._compute_p(_highest(self._silhouettes_beyond))
 
     @property
     def p_inertia(self) -> float:
-        """The same by the inertia alone."""
+        """P-value of the test by the inertia alone."""
         return self._compute_p(_highest(self._explained_beyond))
 
     @property
     def p_mixture(self) -> float:
-        """The same by the mixture alone, whatever k is."""
+        """P-value of the test by the mixture alone, for all k."""
         return self._compute_p(self._mixture_beyond)
 
     @cached_property
@@ -138,7 +139,7 @@ class NullComparison:
         return _beyond_others(np.sqrt(np.concatenate([[self.mixture_gain], self.null_mixture_gains])))
 
     def _compute_p(self, statistic: NDArray[np.float64]) -> float:
-        """P-value of the first of the statistics of all sets."""
+        """Compute the p-value of the first of the statistics of all sets."""
         if np.isnan(statistic[0]):
             return float(np.nan)
         return float((np.count_nonzero(statistic[1:] >= statistic[0] - _ROUNDING) + 1) / (self.n_null + 1))
@@ -169,7 +170,9 @@ class NullComparison:
         return int(([1, *self.n_clusters])[good[0] if len(good) else -1])
 
     def reference_at(self, k: int) -> NullReference | None:
-        """What a diagnosis is told: the null sets at this k, and the p-value of the whole sweep, which chose the k."""
+        """Return the null sets' scores at this k, and the p-value of the whole sweep, which chose the k, for a
+        diagnosis.
+        """
         found = np.flatnonzero(self.n_clusters == k)
         if len(found) == 0:
             return None
@@ -177,7 +180,7 @@ class NullComparison:
         return NullReference(float(self.silhouette[at]), float(self.mean[at]), float(self.std[at]), self.p_value)
 
     def _gaps(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Gap and standard error, one cluster first."""
+        """Compute gap and standard error, one cluster first."""
         with np.errstate(divide="ignore", invalid="ignore"):
             of_data = np.log(np.concatenate([[self.total], self.inertia]))
             of_null = np.log(np.column_stack([self.null_totals, self.null_inertias]))
@@ -187,7 +190,7 @@ class NullComparison:
 
 
 def with_null_columns(rows: Sequence[SweepRow], null: NullComparison) -> list[SweepRow]:
-    """Rows of a sweep with what the comparison says of their k."""
+    """Extend rows of a sweep by the comparison at their k."""
     score_of = {row.n_clusters: row.silhouette for row in rows}
     scores = np.array([score_of[int(k)] for k in null.n_clusters])
     return with_columns(
@@ -207,13 +210,13 @@ def with_null_columns(rows: Sequence[SweepRow], null: NullComparison) -> list[Sw
 
 
 def _highest(beyond: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each set's highest value over the k that were scored in all sets; NaN if there is none."""
+    """Return each set's highest value over the k that were scored in all sets; NaN if there is none."""
     usable = np.isfinite(beyond).all(axis=0)
     return np.max(beyond, axis=1, where=usable, initial=-np.inf) if usable.any() else np.full(len(beyond), np.nan)
 
 
 def _beyond_others(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each set's (row's) values, in standard deviations of all other sets above their mean."""
+    """Return each set's (row's) values, in standard deviations of all other sets above their mean."""
     beyond = np.empty_like(values)
     for place in range(len(values)):
         others = np.delete(values, place, axis=0)
@@ -222,6 +225,6 @@ def _beyond_others(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _standardize(difference: NDArray[np.float64], spread: NDArray[np.float64]) -> NDArray[np.float64]:
-    """In units of the spread; what differs by rounding only does not differ."""
+    """Divide by the spread; differences of the size of rounding become 0."""
     difference = np.where(np.abs(difference) <= _ROUNDING, 0.0, difference)
     return np.asarray(difference / np.maximum(spread, _ROUNDING))

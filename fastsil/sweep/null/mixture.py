@@ -18,16 +18,16 @@ from fastsil.engines.scaling import near_one
 
 # Two clusters that lie apart spread along the first axis, and along the second where something else spreads more.
 _AXES = 2
-# Beside the largest magnitude, a spread of this size is rounding.
+# Compared with the largest magnitude, a spread of this size is rounding.
 _ROUNDING = 1e-12
 
 
 def mixture_gain(X: NDArray[Any]) -> float:
-    """Log-likelihood that a mixture of two Gaussians gains over one, along a principal axis.
+    """Compute the log-likelihood that a mixture of two Gaussians gains over one, along a principal axis.
 
-    The Gaussians have one variance and any weights; of the first two axes the one counts where they gain more. Sets of
-    the same mean and covariance can differ along a principal axis in their shape only, and few axes are looked at: in
-    clusters that k-means cuts from noise of many features chance shows through much more.
+    The Gaussians have one variance and any weights; of the first two axes the one with the larger gain counts. Sets of
+    equal mean and covariance can differ along a principal axis in their shape only, and few axes are examined: in
+    clusters that k-means cuts from noise of many features, chance shows through much more.
 
     Parameters
     ----------

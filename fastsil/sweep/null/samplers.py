@@ -12,10 +12,10 @@ REFERENCES = ("gaussian", "uniform")
 
 
 def draw_gaussian(X: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
-    """Gaussian samples whose mean and covariance are exactly those of X.
+    """Draw Gaussian samples whose mean and covariance are exactly those of X.
 
     The left singular vectors of the centered samples are replaced by random orthonormal ones. Given their mean and
-    covariance, Gaussian samples have just this law, whatever the covariance, so that a test against such sets is exact:
+    covariance, Gaussian samples have just this law, for any covariance, so that a test against such sets is exact:
     nothing is estimated.
 
     Parameters
@@ -48,7 +48,7 @@ def draw_gaussian(X: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
 
 
 def draw_uniform(X: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
-    """Samples uniform over the box around X along its principal axes, as the gap statistic has them.
+    """Draw samples uniform over the box around X along its principal axes, as the gap statistic has them.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def draw_uniform(X: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
 
 
 def drawer(X: NDArray[Any], reference: str) -> Callable[[np.random.Generator], NDArray[Any]]:
-    """Draws sets from a null reference; what all of them share is computed once."""
+    """Return a function that draws sets from a null reference; work common to all of them is done once."""
     mean = X.mean(axis=0, dtype=np.float64)
     left, singular, axes = np.linalg.svd(X - mean, full_matrices=False)
     # Centerd samples have one dimension less than there are samples, and what is left of it is rounding.
@@ -91,7 +91,7 @@ def drawer(X: NDArray[Any], reference: str) -> Callable[[np.random.Generator], N
 
 
 def _random_orthonormal(n_samples: int, n_columns: int, random: np.random.Generator) -> NDArray[np.float64]:
-    """Orthonormal columns that sum to 0, uniformly at random.
+    """Draw orthonormal columns that sum to 0, uniformly at random.
 
     References
     ----------

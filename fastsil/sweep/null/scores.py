@@ -55,7 +55,7 @@ def compare_with_null(
     tick: ProgressCallback = ignore_progress,
     recall: Recall = forget,
 ) -> NullComparison:
-    """Cluster and score null sets, and the data at the same number of samples.
+    """Cluster and score null sets, and the data at an equal number of samples.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def compare_with_null(
         One for each k from 2 on, rising; they are cloned.
     known : tuple of two sequences of float
         Mean silhouettes and inertias of the data for these clusterers: taken where X has at most ``null_size`` rows.
-        Otherwise so many rows are drawn, clustered and scored as well.
+        Otherwise this number of rows is drawn, clustered and scored as well.
     n_null : int
         Number of null sets, 2 at least.
     null_size : int
@@ -79,7 +79,7 @@ def compare_with_null(
     n_jobs : int
         Threads; the result does not depend on it.
     tick : callable
-        Told the share of the work that has been finished.
+        Called with the share of the work that has been finished.
     recall : callable
         Keeps what each set scores, and has it of an earlier run.
     """
@@ -138,7 +138,7 @@ def compare_with_null(
 def _scores(
     space: Space, clusterers: Sequence[Any], stop: NDArray[np.uint8] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean silhouette and inertia for each clusterer; NaN where it fails, or once ``stop`` is set."""
+    """Compute mean silhouette and inertia for each clusterer; NaN where it fails, or once ``stop`` is set."""
     silhouettes, inertias = np.full(len(clusterers), np.nan), np.full(len(clusterers), np.nan)
     partitions = {}
     for place, clusterer in enumerate(clusterers):
