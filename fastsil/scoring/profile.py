@@ -198,7 +198,7 @@ class SilhouetteProfile:
         <BLANKLINE>
         Not checked, for lack of data or of a null reference: no_structure.
         """
-        evidence = Evidence(self._scored(self.silhouettes), self._partition.codes, self._partition.classes, null=null)
+        evidence = Evidence(self._scored(self.silhouettes), self._partition, null=null)
         if X is not None:
             data = check_data(X, metric=self.metric)
             if data.shape[0] != len(self.ignored):

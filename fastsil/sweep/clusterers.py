@@ -20,7 +20,8 @@ from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score
 from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
-from fastsil.sweep.kmeans import KMeansPath, SharedKMeans, check_n_init, iterate_chunks, sum_squares_about
+from fastsil.sweep.kmeans import KMeansPath, SharedKMeans, check_n_init, sum_squares_about
+from fastsil.validation.arrays import iterate_chunks
 
 # Clusterers known to call BLAS in many small steps only (k-means++ seeds with products of a few rows), where
 # its threads cost more than they save: k = 8 of 20,000 x 128 took 2.5 s with them and 0.1 s without on a

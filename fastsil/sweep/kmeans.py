@@ -20,7 +20,6 @@ Applications 3, 358-369.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +29,8 @@ from sklearn.base import BaseEstimator
 from sklearn.cluster import KMeans
 from sklearn.metrics import pairwise_distances_argmin_min
 from sklearn.utils.extmath import row_norms
+
+from fastsil.validation.arrays import iterate_chunks
 
 # Rows that starts compete on: a base, and further ones for each cluster.
 _ROWS = 4096
@@ -51,9 +52,6 @@ _ITERATIONS_PER_RESTART = 10
 
 # Products of rows and centers held at a time.
 _PRODUCT_BYTES = 8 << 20
-
-# Rows of data looked at at a time where float64 copies are needed.
-_CHUNK_BYTES = 8 << 20
 
 
 class SharedKMeans(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -355,13 +353,3 @@ def sum_squares_about(X: Any, centers: NDArray[Any], codes: NDArray[Any]) -> flo
     2.0
     """
     return sum(float(np.square(chunk - centers[codes[rows]]).sum()) for rows, chunk in iterate_chunks(X))
-
-
-def iterate_chunks(X: Any) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    """Yield rows of samples, some at a time, as float64."""
-    sparse = bool(issparse(X))
-    step = max(1, _CHUNK_BYTES // (8 * X.shape[1]))
-    for start in range(0, X.shape[0], step):
-        rows = slice(start, min(start + step, X.shape[0]))
-        chunk = X[rows].toarray() if sparse else X[rows]
-        yield rows, chunk.astype(np.float64, copy=False)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import issparse
+
+# Rows looked at at a time where float64 copies are needed.
+_CHUNK_BYTES = 8 << 20
 
 
 def result_dtype(given: np.dtype[Any]) -> np.dtype[Any]:
@@ -17,3 +22,12 @@ def is_sparse(X: Any) -> bool:
     """Return whether X is a sparse matrix of SciPy."""
     # SciPy's own guard narrows X to a class that declares next to nothing.
     return bool(issparse(X))
+
+
+def iterate_chunks(X: Any) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """Yield rows of samples, some at a time, dense and in float64, and which they are."""
+    step = max(1, _CHUNK_BYTES // (8 * X.shape[1]))
+    for start in range(0, X.shape[0], step):
+        rows = slice(start, min(start + step, X.shape[0]))
+        chunk = X[rows].toarray() if is_sparse(X) else X[rows]
+        yield rows, np.asarray(chunk, dtype=np.float64)

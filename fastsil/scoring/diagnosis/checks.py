@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.scoring.diagnosis.evidence import Evidence, row_hashes
+from fastsil.scoring.diagnosis.evidence import Evidence, hash_rows
 from fastsil.scoring.diagnosis.findings import SEVERITIES, Diagnosis, Finding
 
 # Share of samples nearer to another cluster's center that k-means, stopped early or fitted in batches, does not reach.
@@ -123,7 +123,8 @@ def _look_for_no_structure(evidence: Evidence) -> Finding | None:
 
 
 def _look_for_alike_distances(evidence: Evidence) -> Finding | None:
-    distances = _between_drawn(evidence.distances)
+    assert evidence.distances is not None
+    distances = evidence.distances[np.triu_indices(len(evidence.distances), 1)]
     mean = float(distances.mean()) if len(distances) else 0.0
     spread = float(distances.std()) / mean if mean else 0.0
     if spread == 0 or spread >= _ALIKE:
@@ -188,7 +189,7 @@ def _look_for_offset(evidence: Evidence) -> Finding | None:
 
 
 def _look_for_duplicates(evidence: Evidence) -> Finding | None:
-    hashes = row_hashes(evidence.coordinates)
+    hashes = hash_rows(evidence.coordinates)
     repeats = len(hashes) - len(np.unique(hashes))
     share = repeats / len(hashes)
     if share < _REPEATED or repeats < 2:
@@ -210,7 +211,7 @@ def _look_for_singletons(evidence: Evidence) -> Finding | None:
     return Finding(
         "singletons",
         "warning",
-        f"{_clusters(len(alone), 'has', 'have')} one sample only ({_listed(alone)}); its silhouette is 0 by "
+        f"{_count_clusters(len(alone), 'has', 'have')} one sample only ({_list_labels(alone)}); its silhouette is 0 by "
         "definition.",
         "Inspect these samples as outliers, drop them, or choose fewer clusters.",
         {"clusters": float(len(alone))},
@@ -227,8 +228,8 @@ def _look_for_tiny_clusters(evidence: Evidence) -> Finding | None:
     return Finding(
         "tiny_clusters",
         "note",
-        f"{_clusters(len(tiny), 'has', 'have')} less than {limit / n_samples:.2%} of the samples "
-        f"({_listed(evidence.classes[tiny])}; the smallest {sizes[tiny].min():,} of {n_samples:,}).",
+        f"{_count_clusters(len(tiny), 'has', 'have')} less than {limit / n_samples:.2%} of the samples "
+        f"({_list_labels(evidence.classes[tiny])}; the smallest {sizes[tiny].min():,} of {n_samples:,}).",
         "Look at them as outliers; the macro mean counts each as much as the largest cluster.",
         {"clusters": float(len(tiny)), "least_size": float(sizes[tiny].min())},
         tuple(evidence.classes[tiny].tolist()),
@@ -300,19 +301,15 @@ _CHECKS = {
 }
 
 
-def _between_drawn(distances: NDArray[np.float64] | None) -> NDArray[np.float64]:
-    return np.empty(0) if distances is None else distances[np.triu_indices(len(distances), 1)]
-
-
 def _ratio_to_typical(variances: NDArray[np.float64], top: int) -> float:
     typical = float(np.median(np.delete(variances, top)))
     return float(variances[top] / typical) if typical > 0 else np.inf
 
 
-def _clusters(count: int, one: str, several: str) -> str:
+def _count_clusters(count: int, one: str, several: str) -> str:
     return f"1 cluster {one}" if count == 1 else f"{count} clusters {several}"
 
 
-def _listed(labels: Sequence[Any] | NDArray[Any], most: int = 8) -> str:
+def _list_labels(labels: Sequence[Any] | NDArray[Any], most: int = 8) -> str:
     shown = ", ".join(str(label) for label in labels[:most])
     return f"label {shown}" + (f" and {len(labels) - most} more" if len(labels) > most else "")

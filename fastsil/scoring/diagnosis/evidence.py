@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, issparse
+from scipy.sparse import csr_matrix
+
+from fastsil.validation.arrays import iterate_chunks
+from fastsil.validation.partition import Partition
 
 # Shuffled orders that labels are compared with; pairs within clusters, and samples outside the largest of them, that
 # for a meaningful comparison: where nearly all samples are of one cluster, every order is about the same.
 _SHUFFLES = 199
 _LEAST_PAIRS = 30
 _LEAST_OUTSIDE = 5
-_CHUNK_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,9 @@ class Evidence:
     Attributes
     ----------
     silhouettes : ndarray of shape (n_samples,)
-        Silhouettes; NaN where a sample belongs to no cluster.
-    codes : ndarray of shape (n_samples,), integer
-        Cluster of every sample as an index into ``classes``; negative where it belongs to none.
-    classes : ndarray of shape (n_clusters,)
-        Labels of the clusters.
+        Silhouettes.
+    partition : Partition
+        Samples grouped by cluster.
     coordinates : ndarray or CSR matrix of shape (n_samples, n_features), optional
         The samples where means and squared Euclidean distances belong to the metric: rows of length 1 for cosine.
     distances : ndarray of shape (n_drawn, n_drawn), optional
@@ -71,39 +70,36 @@ class Evidence:
     """
 
     silhouettes: NDArray[Any]
-    codes: NDArray[Any]
-    classes: NDArray[Any]
+    partition: Partition
     coordinates: Any = None
     distances: NDArray[np.float64] | None = None
     drawn: NDArray[np.intp] | None = None
     unit_rows: bool = False
     null: NullReference | None = None
 
-    @cached_property
-    def clustered(self) -> NDArray[np.bool_]:
-        return self.codes >= 0
+    @property
+    def classes(self) -> NDArray[Any]:
+        return self.partition.classes
 
     @cached_property
     def sizes(self) -> NDArray[np.intp]:
-        return np.bincount(self.codes[self.clustered], minlength=len(self.classes))
+        return self.partition.sizes
 
     @cached_property
     def score(self) -> float:
-        return float(np.mean(self.silhouettes[self.clustered], dtype=np.float64))
+        return float(np.mean(self.silhouettes, dtype=np.float64))
 
     @cached_property
     def cluster_scores(self) -> NDArray[np.float64]:
-        weights = self.silhouettes[self.clustered].astype(np.float64)
-        sums = np.bincount(self.codes[self.clustered], weights=weights, minlength=len(self.classes))
-        return np.asarray(sums / self.sizes)
+        return self.partition.means(self.silhouettes)
 
     @cached_property
     def centers(self) -> Centers:
-        return _find_centers(self.coordinates, self.codes, len(self.classes))
+        return _find_centers(self.coordinates, self.partition)
 
     @cached_property
     def shuffled_p(self) -> float:
-        return _shuffled_p(self)
+        return _compare_with_shuffled(self)
 
 
 @dataclass(frozen=True)
@@ -129,35 +125,33 @@ class Centers:
     mean: NDArray[np.float64]
 
 
-def _find_centers(X: Any, codes: NDArray[Any], n_clusters: int) -> Centers:
-    """Find the centers in two passes over the rows, a few at a time, relative to the first row, so that offsets cost no
-    digits.
-    """
-    first = _dense(X[:1])[0]
+def _find_centers(X: Any, partition: Partition) -> Centers:
+    """Read the rows twice, a few at a time, relative to the first row, so that offsets cost no digits."""
+    first = next(iterate_chunks(X[:1]))[1][0]
+    n_samples, n_clusters, sizes = partition.n_samples, partition.n_clusters, partition.sizes
     sums, squares = np.zeros((n_clusters, len(first))), np.zeros(len(first))
-    members = codes >= 0
-    for rows, chunk in _chunks(X, members, first):
-        one_hot = csr_matrix((np.ones(len(rows)), (codes[rows], np.arange(len(rows)))), shape=(n_clusters, len(rows)))
-        sums += np.asarray(one_hot @ chunk)
-    sizes = np.bincount(codes[members], minlength=n_clusters)
-    centers, mean, n_samples = sums / sizes[:, None], sums.sum(axis=0) / sizes.sum(), sizes.sum()
+    for rows, chunk in iterate_chunks(X):
+        codes = partition.codes[rows]
+        one_hot = csr_matrix((np.ones(len(codes)), (codes, np.arange(len(codes)))), shape=(n_clusters, len(codes)))
+        sums += np.asarray(one_hot @ (chunk - first))
+    centers, mean = sums / sizes[:, None], sums.sum(axis=0) / n_samples
     within, radius2, misfits = np.zeros(len(first)), np.zeros(n_clusters), 0
     norms = ((centers - mean) ** 2).sum(axis=1)
-    for rows, chunk in _chunks(X, members, first):
-        scores = norms - 2 * (chunk - mean) @ (centers - mean).T
-        own = scores[np.arange(len(rows)), codes[rows]]
+    for rows, chunk in iterate_chunks(X):
+        codes, shifted = partition.codes[rows], chunk - first
+        scores = norms - 2 * (shifted - mean) @ (centers - mean).T
+        own = scores[np.arange(len(codes)), codes]
         # What is equal but for rounding is no misfit.
         misfits += int(np.count_nonzero(scores.min(axis=1) < own - 1e-9 * norms.max()))
-        squares += ((chunk - mean) ** 2).sum(axis=0)
-        from_center = (chunk - centers[codes[rows]]) ** 2
+        squares += ((shifted - mean) ** 2).sum(axis=0)
+        from_center = (shifted - centers[codes]) ** 2
         within += from_center.sum(axis=0)
-        radius2 += np.bincount(codes[rows], weights=from_center.sum(axis=1), minlength=n_clusters)
+        radius2 += np.bincount(codes, weights=from_center.sum(axis=1), minlength=n_clusters)
     return Centers(misfits / n_samples, np.sqrt(radius2 / sizes), squares / n_samples, within / n_samples, first + mean)
 
 
-def _shuffled_p(evidence: Evidence) -> float:
-    """Compute p of the labels against shuffled ones, by the sum of squares within clusters; NaN if too few samples were
-    drawn.
+def _compare_with_shuffled(evidence: Evidence) -> float:
+    """Return the p-value of the labels against shuffled ones, by the sum of squares within clusters; NaN if too few samples were drawn.
 
     References
     ----------
@@ -167,9 +161,8 @@ def _shuffled_p(evidence: Evidence) -> float:
     drawn = evidence.drawn
     if drawn is None or evidence.distances is None:
         return np.nan
-    kept = np.flatnonzero(evidence.codes[drawn] >= 0)
-    squares = evidence.distances[np.ix_(kept, kept)] ** 2
-    codes = np.unique(evidence.codes[drawn[kept]], return_inverse=True)[1]
+    squares = evidence.distances**2
+    codes = np.unique(evidence.partition.codes[drawn], return_inverse=True)[1]
     sizes = np.bincount(codes)
     if (sizes * (sizes - 1)).sum() / 2 < _LEAST_PAIRS or len(codes) - sizes.max() < _LEAST_OUTSIDE:
         return np.nan
@@ -186,29 +179,14 @@ def _shuffled_p(evidence: Evidence) -> float:
     return (as_good + 1) / (_SHUFFLES + 1)
 
 
-def row_hashes(X: Any) -> NDArray[np.uint64]:
-    """Hash each row to 64 bits, equal for equal rows; others agree by chance in about n² / 2**65 pairs."""
-    factors = np.random.default_rng(0).integers(1, 2**63, size=X.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(
-        1
-    )
+def hash_rows(X: Any) -> NDArray[np.uint64]:
+    """Return 64 bits of each row, equal for equal rows; others agree by chance in about n² / 2**65 pairs."""
+    random = np.random.default_rng(0)
+    factors = random.integers(1, 2**63, size=X.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     hashes = np.empty(X.shape[0], dtype=np.uint64)
-    for rows, chunk in _chunks(X, np.ones(X.shape[0], dtype=bool), 0.0):
+    for rows, chunk in iterate_chunks(X):
         # Adding 0 turns -0.0 into 0.0. Small integers fill the high bits of a float only: these are spread first.
-        bits = (chunk + 0.0).view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        bits = np.ascontiguousarray(chunk + 0.0).view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         bits ^= bits >> np.uint64(32)
         hashes[rows] = (bits * factors).sum(axis=1, dtype=np.uint64)
     return hashes
-
-
-def _chunks(X: Any, members: NDArray[np.bool_], origin: Any) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float64]]]:
-    """Yield indices of some members, and their rows in float64 less ``origin``."""
-    step = max(1, _CHUNK_BYTES // (8 * X.shape[1]))
-    for start in range(0, X.shape[0], step):
-        rows = start + np.flatnonzero(members[start : start + step])
-        yield rows, np.ascontiguousarray(_dense(X[rows]) - origin)
-
-
-def _dense(rows: Any) -> NDArray[np.float64]:
-    # SciPy's own guard narrows to a class that declares next to nothing.
-    sparse = bool(issparse(rows))
-    return np.asarray(rows.toarray() if sparse else rows, dtype=np.float64)
