@@ -15,12 +15,12 @@ from matplotlib import pyplot as plt  # noqa: E402
 from fastsil import silhouette_profile  # noqa: E402
 from fastsil.report.plots import (  # noqa: E402
     draw_distribution,
-    draw_elbow,
     draw_map,
-    draw_scores,
     draw_silhouette_map,
     draw_silhouettes,
     draw_sweep,
+    draw_sweep_elbow,
+    draw_sweep_scores,
     new_figure,
     save_picture,
 )
@@ -28,6 +28,7 @@ from fastsil.report.plots import (  # noqa: E402
 KS = np.arange(2, 8)
 SCORES = np.array([0.1, 0.3, np.nan, 0.2, 0.15, 0.1])
 INERTIA = np.array([9e5, 5e5, np.nan, 3e5, 2e5, 1e5])
+RESULTS = {"n_clusters": KS, "inertia": INERTIA, "silhouette": SCORES, "macro_silhouette": SCORES + 0.1}
 
 
 @pytest.fixture(autouse=True)
@@ -87,24 +88,32 @@ def test_profile_draws_into_the_axes_given_and_makes_new_ones_otherwise():
 
 
 def test_curves_go_through_the_numbers_and_pass_over_gaps():
-    ax = draw_elbow(KS, INERTIA, best_k=3, ax=new_figure().subplots())
+    ax = draw_sweep_elbow(RESULTS, best_k=3, ax=new_figure().subplots())
     np.testing.assert_array_equal(ax.lines[0].get_xdata(), [2, 3, 5, 6, 7])
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), INERTIA[[0, 1, 3, 4, 5]])
-    ax = draw_scores(KS, SCORES, SCORES + 0.1, best_k=3, ax=new_figure().subplots())
+    ax = draw_sweep_scores(RESULTS, best_k=3, ax=new_figure().subplots())
     curves = {line.get_label(): line for line in ax.lines}
     np.testing.assert_array_equal(curves["mean over samples"].get_ydata(), SCORES[[0, 1, 3, 4, 5]])
     assert "highest silhouette: k = 3" in curves
 
 
-@pytest.mark.parametrize("draw", [draw_elbow, draw_scores])
-def test_null_band_is_two_standard_deviations_wide(draw):
+def test_null_band_of_scores_is_two_standard_deviations_wide():
     mean, std = np.linspace(0.3, 0.1, 6), np.full(6, 0.02)
-    ax = draw(KS, SCORES, null_mean=mean, null_std=std, ax=new_figure().subplots())
+    ax = draw_sweep_scores(RESULTS | {"null_mean": mean, "null_std": std}, ax=new_figure().subplots())
     curves = {line.get_label(): line for line in ax.lines}
     np.testing.assert_array_equal(curves["data without clusters (± 2 sd)"].get_ydata(), mean)
     corners = ax.collections[0].get_paths()[0].vertices
     assert corners[:, 1].min() == pytest.approx(mean.min() - 0.04)
     assert corners[:, 1].max() == pytest.approx(mean.max() + 0.04)
+
+
+def test_null_band_of_the_elbow_is_the_gap_above_the_inertia():
+    gap, error = np.full(6, np.log(2)), np.full(6, 0.1)
+    ax = draw_sweep_elbow(RESULTS | {"gap": gap, "gap_error": error}, ax=new_figure().subplots())
+    curves = {line.get_label(): line for line in ax.lines}
+    there = np.isfinite(INERTIA)
+    np.testing.assert_allclose(curves["data without clusters (± 2 sd)"].get_ydata(), 2 * INERTIA[there])
+    assert ax.collections[0].get_paths()[0].vertices[:, 1].max() == pytest.approx(2.4 * 9e5)
 
 
 def test_a_distribution_counts_every_sample_on_its_side_of_zero():
@@ -130,7 +139,7 @@ def test_one_k_alone_can_be_drawn(tmp_path):
 def test_without_matplotlib_the_error_names_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    for draw in (new_figure, lambda: draw_elbow(KS, INERTIA)):
+    for draw in (new_figure, lambda: draw_sweep_elbow(RESULTS)):
         with pytest.raises(ImportError, match=r"pip install 'fastsil\[plots\]'"):
             draw()
 

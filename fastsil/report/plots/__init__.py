@@ -7,8 +7,6 @@ and Ito's set, which color-blind readers can distinguish, and no meaning rests o
 
 from fastsil.report.plots.canvas import new_figure, save_picture
 from fastsil.report.plots.curves import (
-    draw_elbow,
-    draw_scores,
     draw_stability,
     draw_sweep,
     draw_sweep_elbow,
@@ -20,12 +18,10 @@ from fastsil.report.plots.silhouettes import draw_distribution, draw_silhouettes
 
 __all__ = [
     "draw_distribution",
-    "draw_elbow",
     "draw_geometries",
     "draw_geometry_excess",
     "draw_geometry_scores",
     "draw_map",
-    "draw_scores",
     "draw_silhouette_map",
     "draw_silhouettes",
     "draw_stability",

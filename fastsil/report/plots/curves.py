@@ -29,26 +29,19 @@ if TYPE_CHECKING:
 _LEGEND_ROOM = 0.3
 
 
-def draw_elbow(
-    n_clusters: NDArray[Any],
-    inertia: NDArray[Any],
+def draw_sweep_elbow(
+    results: Mapping[str, NDArray[Any]],
     *,
-    null_mean: NDArray[Any] | None = None,
-    null_std: NDArray[Any] | None = None,
     best_k: int | None = None,
     chosen_k: int | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the inertia against the number of clusters.
+    """Draw the inertia of a sweep against the number of clusters.
 
     Parameters
     ----------
-    n_clusters : ndarray of shape (n_tried,)
-        Numbers of clusters.
-    inertia : ndarray of shape (n_tried,)
-        Within-cluster sums of squares; NaN where there is none.
-    null_mean, null_std : ndarray of shape (n_tried,), optional
-        Mean and standard deviation of the same for data without clusters; drawn as a band of two of them to each side.
+    results : mapping of str to ndarray of shape (n_tried,)
+        ``sweep_results_`` of a sweep; of data without clusters only where they are known, as a band.
     best_k, chosen_k : int, optional
         The number of clusters of the highest silhouette, and the one that was chosen, to mark.
     ax : matplotlib Axes, optional
@@ -64,7 +57,11 @@ def draw_elbow(
         If matplotlib is not installed.
     """
     ax = axes_for(ax, figsize=(7, 4.2))
-    _draw_null_band(ax, n_clusters, null_mean, null_std)
+    n_clusters, inertia = results["n_clusters"], results["inertia"]
+    if "gap" in results:
+        # Null sets may have fewer samples than the data. The gap is the logarithm of a ratio at the same number.
+        null_mean = inertia * np.exp(results["gap"])
+        _draw_null_band(ax, n_clusters, null_mean, null_mean * results["gap_error"])
     _draw_curve(ax, n_clusters, inertia, "o-", color=BLUE, label="inertia")
     ax.set_ylim(bottom=0)
     if ax.get_ylim()[1] >= 1000:
@@ -75,29 +72,19 @@ def draw_elbow(
     return ax
 
 
-def draw_scores(
-    n_clusters: NDArray[Any],
-    silhouette: NDArray[Any],
-    macro_silhouette: NDArray[Any] | None = None,
+def draw_sweep_scores(
+    results: Mapping[str, NDArray[Any]],
     *,
-    null_mean: NDArray[Any] | None = None,
-    null_std: NDArray[Any] | None = None,
     best_k: int | None = None,
     chosen_k: int | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the mean silhouette against the number of clusters.
+    """Draw the mean silhouettes of a sweep against the number of clusters.
 
     Parameters
     ----------
-    n_clusters : ndarray of shape (n_tried,)
-        Numbers of clusters.
-    silhouette : ndarray of shape (n_tried,)
-        Mean over samples; NaN where there is none.
-    macro_silhouette : ndarray of shape (n_tried,), optional
-        Mean of the clusters' means.
-    null_mean, null_std : ndarray of shape (n_tried,), optional
-        Mean and standard deviation of the same for data without clusters; drawn as a band of two of them to each side.
+    results : mapping of str to ndarray of shape (n_tried,)
+        ``sweep_results_`` of a sweep; of data without clusters only where they are known, as a band.
     best_k, chosen_k : int, optional
         The number of clusters of the highest silhouette, and the one that was chosen, to mark.
     ax : matplotlib Axes, optional
@@ -113,10 +100,12 @@ def draw_scores(
         If matplotlib is not installed.
     """
     ax = axes_for(ax, figsize=(7, 4.2))
-    _draw_null_band(ax, n_clusters, null_mean, null_std)
-    _draw_curve(ax, n_clusters, silhouette, "o-", color=BLUE, zorder=3, label="mean over samples")
-    if macro_silhouette is not None:
-        _draw_curve(ax, n_clusters, macro_silhouette, "s--", color=GREY, markersize=4, label="mean of cluster means")
+    n_clusters = results["n_clusters"]
+    if "null_mean" in results:
+        _draw_null_band(ax, n_clusters, results["null_mean"], results["null_std"])
+    _draw_curve(ax, n_clusters, results["silhouette"], "o-", color=BLUE, zorder=3, label="mean over samples")
+    macro = results["macro_silhouette"]
+    _draw_curve(ax, n_clusters, macro, "s--", color=GREY, markersize=4, label="mean of cluster means")
     ax.axhline(0, color=INK, linewidth=0.8)
     # Space above the curves for the legend.
     low, high = ax.get_ylim()
@@ -204,56 +193,20 @@ def draw_sweep(
     return np.array([left, right], dtype=object)
 
 
-def draw_sweep_elbow(
-    results: Mapping[str, NDArray[Any]], *, best_k: int, chosen_k: int | None = None, ax: Axes | None = None
-) -> Axes:
-    """Draw the inertia of a sweep, as :func:`draw_elbow`, from the columns of its results."""
-    inertia, null_mean, null_std = results["inertia"], None, None
-    if "gap" in results:
-        # Null sets may have fewer samples than the data. The gap is the logarithm of a ratio at the same number.
-        null_mean = inertia * np.exp(results["gap"])
-        null_std = null_mean * results["gap_error"]
-    return draw_elbow(
-        results["n_clusters"],
-        inertia,
-        null_mean=null_mean,
-        null_std=null_std,
-        best_k=best_k,
-        chosen_k=chosen_k,
-        ax=ax,
-    )
-
-
-def draw_sweep_scores(
-    results: Mapping[str, NDArray[Any]], *, best_k: int, chosen_k: int | None = None, ax: Axes | None = None
-) -> Axes:
-    """Draw the mean silhouettes of a sweep, as :func:`draw_scores`, from the columns of its results."""
-    return draw_scores(
-        results["n_clusters"],
-        results["silhouette"],
-        results["macro_silhouette"],
-        null_mean=results.get("null_mean"),
-        null_std=results.get("null_std"),
-        best_k=best_k,
-        chosen_k=chosen_k,
-        ax=ax,
-    )
-
-
 def _draw_curve(ax: Axes, n_clusters: NDArray[Any], values: NDArray[Any], style: str, **look: Any) -> None:
     """Draw a line through the values that exist, across the gaps of those that do not."""
     there = np.isfinite(values)
     ax.plot(n_clusters[there], values[there], style, **look)
 
 
-def _draw_null_band(ax: Axes, n_clusters: NDArray[Any], mean: NDArray[Any] | None, std: NDArray[Any] | None) -> None:
-    if mean is None or not np.isfinite(mean).any():
+def _draw_null_band(ax: Axes, n_clusters: NDArray[Any], mean: NDArray[Any], std: NDArray[Any]) -> None:
+    """Draw what data without clusters give, where it is known, with two standard deviations to each side."""
+    if not np.isfinite(mean).any():
         return
     _draw_curve(ax, n_clusters, mean, "-", color=ORANGE, linewidth=1, label="data without clusters (± 2 sd)")
-    if std is not None:
-        there = np.isfinite(mean) & np.isfinite(std)
-        low, high = (mean - 2 * std)[there], (mean + 2 * std)[there]
-        ax.fill_between(n_clusters[there], low, high, color=ORANGE, alpha=0.25, linewidth=0)
+    there = np.isfinite(mean) & np.isfinite(std)
+    low, high = (mean - 2 * std)[there], (mean + 2 * std)[there]
+    ax.fill_between(n_clusters[there], low, high, color=ORANGE, alpha=0.25, linewidth=0)
 
 
 def _finish_with_choice(

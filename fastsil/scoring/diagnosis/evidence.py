@@ -151,7 +151,7 @@ def _find_centers(X: Any, partition: Partition) -> Centers:
 
 
 def _compare_with_shuffled(evidence: Evidence) -> float:
-    """Return the p-value of the labels against shuffled ones, by the sum of squares within clusters; NaN if too few samples were drawn.
+    """Return p of the labels against shuffled ones, by the squares within clusters; NaN if too few samples were drawn.
 
     References
     ----------
