@@ -37,7 +37,7 @@ app = typer.Typer(
 )
 
 # The fewest null sets that can establish structure. For 15 numbers of clusters and 64 features they take 7 s on
-# one core, whatever the number of samples; without them the question that brings people here stays open.
+# one core, whatever the number of samples; without them it stays open whether there is structure.
 _N_NULL = 19
 
 _Args = ParamSpec("_Args")

@@ -51,7 +51,7 @@ def run_program(arguments: Sequence[str]) -> None:
     SystemExit
         If there is no such program (2 for a script, 1 for a module, as Python does), or as the program ends itself.
     BaseException
-        Whatever the program raises.
+        Any exception of the program.
     """
     try:
         if arguments[0] == "-m":

@@ -178,12 +178,12 @@ def _show_geometries(sweep: KMeansSweep) -> None:
     sweeps = sweep.geometries_
     console.show_table(side_by_side({one.name: one.results for one in sweeps}))
     console.show_table(geometry_columns(sweeps), marked=sweeps.index(sweep.best_geometry_))
-    console.show_sentences([f"What follows is about {sweep.best_geometry_.name}."])
+    console.show_sentences([f"The rest is about {sweep.best_geometry_.name}."])
 
 
 def _print_how_to_resume(out: Path, asked: Asked | None) -> None:
     if asked is not None:
-        console.remark(f"What is finished is kept. Go on with: fastsil sweep --resume {out}", style="yellow")
+        console.remark(f"Finished work is kept. Go on with: fastsil sweep --resume {out}", style="yellow")
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
-"""Tasks of Euclidean distance: which clusters a sample needs distances to, and sums of distances between two blocks.
+"""Tasks of Euclidean distance: the clusters to which a sample needs distances, and sums of distances of two blocks.
 
-The order of things, each needing all blocks of what is before it: extents (sizes, centers, magnitude), shapes, then for
+Each step needs the step before it for all blocks: extents (sizes, centers, magnitude), covariance sketches, then for
 every block by itself the distances that its samples need: to the own cluster, and to those that bounds cannot exclude.
 A task on two blocks adds the distances to the second block's members to the sums of the first block's samples; their
 rows are grouped by cluster inside the task, a few thousand at a time.

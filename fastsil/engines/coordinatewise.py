@@ -1,6 +1,6 @@
 """Distances that run over features (Minkowski, Chebyshev, Hamming, Canberra, Bray-Curtis): all pairs, each once.
 
-Distances and sums are float64 whatever the data are.
+Distances and sums are float64 for all data.
 """
 
 from __future__ import annotations

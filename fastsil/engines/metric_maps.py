@@ -133,7 +133,7 @@ def make_weight_factors(w: NDArray[np.float64], power: float) -> NDArray[np.floa
     w : ndarray of shape (n_features,)
         Weights.
     power : float
-        Positive. For infinity, the largest difference, weights are what the installed SciPy takes them for: factors, or
+        Positive. For infinity, the largest difference, weights mean what they mean in the installed SciPy: factors, or
         a choice of the features whose weight is positive.
     """
     if math.isinf(power):

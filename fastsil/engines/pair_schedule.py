@@ -1,8 +1,8 @@
-"""Which pairs of pieces are computed, by which task, in which order.
+"""The schedule of all pairs of pieces: their tasks and their order.
 
 Ranges of samples are cut into pieces of a size that depends on the data alone. Each pair of pieces is computed once,
 for both sides, in a round-robin tournament: in each round every piece meets one other, so that tasks of a round write
-to disjoint places, and a task waits only for the earlier tasks of its own two pieces. There are no locks and no
+to disjoint places, and a task needs only the earlier tasks of its own two pieces. There are no locks and no
 atomics, and every sum is taken in the same order for any number of threads.
 """
 
@@ -20,7 +20,7 @@ from fastsil.runtime.progress import ProgressCallback
 from fastsil.runtime.threads import enough_for_threads, run_tasks
 
 # Products (pairs times features) of a task: 1 to 10 ms, long compared with the cost of scheduling it, short enough for
-# interrupts and progress. Small work is cut into fewer products a task, so that no thread waits for the last one.
+# interrupts and progress. Small work is cut into fewer products a task, so that no thread is idle at the end.
 TASK_PRODUCTS = (1e8, 1e9)
 N_TASKS = 64
 # A piece is a multiple of a tile; small enough for many more tasks than threads, large enough to pack rarely.

@@ -21,7 +21,7 @@ Where all clusters share Q, z comes with the distances to the centers. For any �
 
     uᵀΣu  <=  zᵀMz  +  (ρ + 1/α) |w|².
 
-Every bound is widened by the rounding of what it is computed from.
+Every bound is widened by the rounding of its terms.
 """
 
 from typing import NamedTuple

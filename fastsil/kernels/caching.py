@@ -1,8 +1,8 @@
 """The cache of compiled kernels.
 
-What is compiled is cached where numba finds a place, and a cache is a convenience: without a place (no home, a folder
-that cannot be written to), on a full disk, or with files in it that are damaged, numba raises; kernels are
-then compiled as if there were no cache.
+Compiled code is cached in the folder that numba finds. The cache is a convenience, but without a folder (no home, a
+folder that cannot be written to), on a full disk, or with damaged files in it, numba raises; kernels are then compiled
+without a cache.
 """
 
 from __future__ import annotations

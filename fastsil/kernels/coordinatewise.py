@@ -19,10 +19,10 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 _FLAGS = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
-# Where the order of additions is what rounds.
+# Where only the order of additions rounds.
 _FLAGS_POWER = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract"}}
 
-# Rows that are taken together: what is loaded of the columns serves both. More gain nothing.
+# Rows that are taken together: loaded columns serve both. More gain nothing.
 ROWS = 2
 # Columns of a strip: the partial distances of the rows, and four features of the columns, stay in the first cache.
 STRIP = 192

@@ -51,7 +51,7 @@ _MICRO_VECTORS = 2
 # multiples of every micro block.
 ROWS = 384
 COLUMNS = 192
-# Features that are packed at a time: bounds the workspace (5.3 MB in float64) whatever the number of features is.
+# Features that are packed at a time: bounds the workspace (5.3 MB in float64) for any number of features.
 SLAB = 1024
 # Distance between rows in memory: constant, so that the micro kernel addresses all rows from one register, and not a
 # power of two, which would put them all into one set of the first-level cache.

@@ -58,7 +58,7 @@ def add_covariance_products(
     products,  # OUT (n_vectors, n_features) sum of (basis · u) u, added to, for u = x · scale - its center
 ):
     """Multiply the vectors of a basis by the scatter matrix within clusters, which is never formed."""
-    # Four samples and two vectors at a time: what is loaded serves several products. Vectors that straddle two lines of
+    # Four samples and two vectors at a time: loaded numbers serve several products. Vectors that straddle two lines of
     # the cache halve the rate (float64, one core: 83 GFLOP/s, 13 to 45 where all of them do), so u begins with a line.
     n_features = X.shape[1]
     zero = basis.dtype.type(0.0)
@@ -121,7 +121,7 @@ def orthonormalize_rows(
         after = 0.0
         for f in range(n_features):
             after += row[f] * row[f]
-        # Where nearly all has cancelled, what is left is rounding.
+        # Where nearly all has cancelled, the rest is rounding.
         factor = 1.0 / np.sqrt(after) if after > 1e-20 * before else 0.0
         for f in range(n_features):
             row[f] *= factor

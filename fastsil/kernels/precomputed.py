@@ -1,9 +1,9 @@
 """Sums of given distances from every sample to every group, in the order in which the distances lie in memory.
 
 Each sum is taken over the members of a group one after the other, whatever the layout: a matrix gives the same bits in
-C order, in Fortran order and, where what is not stored is 0, as CSR.
+C order, in Fortran order and, where entries that are not stored are 0, as CSR.
 
-Sums are arrays of shape (n_groups, n_rows): samples side by side, which is the order that vectors want.
+Sums are arrays of shape (n_groups, n_rows): samples side by side, the order for vector instructions.
 """
 
 from __future__ import annotations

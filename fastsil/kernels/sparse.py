@@ -128,7 +128,7 @@ def _look_up(rows, i, slots, dense, begins, places, factors):
         k = slots[rows.features[at]]
         if k < 0:
             continue
-        # Without a branch, which would be guessed wrong half of the time; what is not counted is written over.
+        # Without a branch, which would be guessed wrong half of the time; entries that are not counted are overwritten.
         places[0, n_dense], factors[0, n_dense] = dense[k], rows.values[at]
         places[1, n_listed], factors[1, n_listed] = begins[k], rows.values[at]
         places[2, n_listed] = begins[k + 1]

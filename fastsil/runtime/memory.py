@@ -98,7 +98,7 @@ def _free_in_groups() -> Iterator[int]:
                 break
             limit, used = _number(place / names[0]), _number(place / names[1])
             if limit is not None and used is not None:
-                # The kernel gives back what files are kept in memory, before it ends anybody.
+                # The kernel drops cached files before it ends a process.
                 kept = [int(one.split()[1]) for one in _lines(place / "memory.stat") if one.startswith(names[2])]
                 yield limit - used + sum(kept[:1])
 

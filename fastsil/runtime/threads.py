@@ -34,7 +34,7 @@ Task = TypeVar("Task")
 CALLING_THREAD = 0
 """Number of threads for work that is over sooner than a thread starts: the calling thread does it."""
 
-# Seconds between two reports of progress; also how long Ctrl-C has to wait on Windows, where it ends no wait.
+# Seconds between two reports of progress; also the delay of Ctrl-C on Windows, where it ends no wait.
 _INTERVAL = 0.1
 # Waits within each other: each interrupt in the microsecond between two steps of a wait ends one of them.
 _ATTEMPTS = 16

@@ -65,7 +65,7 @@ def silhouette_samples_many(
     data, partitions = _check_many(X, labelings, metric)
     require(
         28.0 * len(partitions) * data.shape[0],
-        f"What is kept of {data.shape[0]:,} samples in {len(partitions):,} labelings",
+        f"The result of {data.shape[0]:,} samples in {len(partitions):,} labelings",
         "Score fewer labelings at once.",
     )
     terms = _compute_many(data, partitions, metric, metric_params, n_jobs=n_jobs, progress=progress)

@@ -51,7 +51,7 @@ def silhouette_samples(
     X : array-like or sparse matrix of shape (n_samples, n_features) or (n_samples, n_samples)
         Samples, or their distances for ``metric="precomputed"``. A C-contiguous float32 or float64 array
         or memmap is read in place, never copied as a whole; so are distances in Fortran order or of integers.
-        A Dask array of samples is scored block by block on Dask's scheduler (with one thread a task, whatever
+        A Dask array of samples is scored block by block on Dask's scheduler (with one thread a task, regardless of what
         ``n_jobs`` and ``progress`` request), and labels may be one too.
     labels : array-like of shape (n_samples,)
         Label of every sample: integers, strings, anything that sorts.

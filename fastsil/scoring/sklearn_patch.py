@@ -1,9 +1,9 @@
-"""fastsil in scikit-learn's place, for code that is not to be changed.
+"""fastsil in place of scikit-learn, for code that is not to be changed.
 
-What is replaced is not a name but what stands behind it. scikit-learn's functions check their parameters and then call
-a body; while the patch holds, that body is ours. So every reference follows, wherever and whenever it was made (``from
-sklearn.metrics import silhouette_score`` in another module, a table of scores, a ``functools.partial``, a scorer), and
-nothing of ours is left behind when it is taken back.
+The patch replaces the body behind a name, not the name. scikit-learn's functions check their parameters and then call
+a body; while the patch holds, that body is ours. So every reference follows (``from sklearn.metrics import
+silhouette_score`` in another module, a table of scores, a ``functools.partial``, a scorer), whenever it was made, and
+nothing of ours is left when the patch is undone.
 """
 
 from __future__ import annotations

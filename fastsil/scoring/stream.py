@@ -99,7 +99,7 @@ class SilhouetteStream:
         Parameters
         ----------
         other : SilhouetteStream
-            Of the same metric, of other samples with as many features. It stays as it is.
+            A stream of the same metric and number of features, over other samples. It stays unchanged.
 
         Returns
         -------
@@ -160,7 +160,7 @@ class SilhouetteStream:
         Raises
         ------
         ValueError
-            If a batch is not what :meth:`score_samples` takes, or if they are not as many samples as were taken in.
+            If :meth:`score_samples` refuses a batch, or if the number of samples is not that of the first pass.
         """
         check_average(average)
         totals = np.zeros(len(self.classes_))

@@ -28,7 +28,7 @@ from fastsil.validation.arrays import iterate_chunks
 # busy machine of two cores, 15 fits of digits (1,797 x 64) 7.6 s and 0.14 s.
 _K_MEANS = (KMeans, MiniBatchKMeans, BisectingKMeans, SharedKMeans)
 
-# Begins the names of arrays that a clusterer learned, in what is kept of it; stands for a value that cannot be kept.
+# Prefix of the names of fitted arrays in a clusterer's state; placeholder for a value that cannot be kept.
 _LEARNED = "learned."
 _NOT_PLAIN = object()
 

@@ -105,7 +105,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         Fits of a clusterer that learns more than arrays and numbers, such as ``BisectingKMeans``, are repeated.
     random_state : int, RandomState or None, default=None
         The same int gives the same sweep. An ``estimator`` that leaves its random state open is given it as it is, so
-        that a row is what ``KMeans(k, random_state=...)`` gives; of another state, one int is drawn.
+        that a row is the result of ``KMeans(k, random_state=...)``; of another state, one int is drawn.
     n_jobs : int, optional
         Threads. By default all cores that the process may use. Small fits use one.
     progress : bool or callable, default=False

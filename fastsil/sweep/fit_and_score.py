@@ -237,7 +237,7 @@ class _Run:
     def _scored(self, ks: list[int]) -> tuple[list[SilhouetteProfile], float]:
         """Return the scores of a pass, or those of an earlier run, and the seconds of the pass."""
         partitions = [self._waiting[k] for k in ks]
-        # A pass has one file, since its last digits depend on who shares it; the name is that of its labelings.
+        # A pass has one file, since its last digits depend on the labelings that share it, which name the file.
         name = f"scores-{ks[0]}-{ks[-1]}-{_digest(partitions)}"
         found: list[SilhouetteProfile] = []
 
@@ -322,7 +322,7 @@ class _Progress:
 
     def tell(self, n_clusters: int, stage: str, row: SweepRow | None = None, *, ahead: float = 0.0) -> None:
         """Report to the listener; ``ahead`` are scores that are being computed."""
-        # What is to come is known better from fit to fit; the bar never goes back.
+        # The estimate of the remaining time improves with each fit; the bar never goes back.
         self._shown = min(1.0, max(self._shown, self._share(ahead)))
         self._listen(SweepEvent(n_clusters, stage, self._shown, row))
 

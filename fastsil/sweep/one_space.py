@@ -49,7 +49,7 @@ class SweepSettings:
     n_null, null_size, null_reference, n_stability
         As :class:`fastsil.KMeansSweep` has them.
     seed : int
-        Of what is drawn.
+        Of all random draws.
     n_jobs : int
         Threads.
     """

@@ -68,7 +68,7 @@ def check_data(X: Any, *, metric: Metric = "euclidean", first_row: int = 0) -> A
     sparse = is_sparse(X)
     if not sparse and metric != "precomputed":
         _check_room(X)
-    # In the machine's byte order: NumPy's sums and numba's kernels want it, and >f4 is float32 all the same.
+    # In the machine's byte order, which NumPy's sums and numba's kernels need; >f4 is float32 all the same.
     X = X.astype(X.dtype.newbyteorder("="), copy=False)
     if metric == "precomputed":
         if X.shape[0] != X.shape[1]:
@@ -136,5 +136,5 @@ def take_samples(X: Any, rows: NDArray[np.intp], metric: Metric) -> Any:
         )
     if metric != "precomputed":
         return X[rows]
-    # At once where NumPy can, so that only what is left is copied.
+    # At once where NumPy can, so that only the kept rows are copied.
     return X[np.ix_(rows, rows)] if isinstance(X, np.ndarray) else X[rows][:, rows]

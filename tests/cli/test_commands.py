@@ -114,7 +114,7 @@ def test_geometries_are_shown_side_by_side(folder):
         "0",
     )
     assert "euclidean, pca 2" in result.stdout
-    assert "What follows is about euclidean." in result.stdout
+    assert "The rest is about euclidean." in result.stdout
     assert "cosine, pca 2: k = 3: inertia" in result.stderr
     table = pandas.read_csv(folder / "fastsil-iris" / "sweep.csv")
     assert list(table["metric"]) == ["euclidean"] * 4 + ["cosine"] * 4

@@ -1,4 +1,4 @@
-"""What is kept of clusters is held once: tables of clusters and features may be larger than all else of a call."""
+"""The tables of clusters are held once: they may be larger than all else of a call."""
 
 from __future__ import annotations
 

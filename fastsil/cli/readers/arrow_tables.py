@@ -76,7 +76,7 @@ class Table:
                 check_room(path, 8 * width)
             with _in_one_sentence(path):
                 for batch in read(list(columns), n_rows):
-                    # What is damaged may point anywhere: unchecked, it is read past the end of the memory.
+                    # Damaged offsets may point anywhere: unchecked, they are read past the end of the memory.
                     batch.validate(full=True)
                     yield batch
 

@@ -57,7 +57,7 @@ def _load_npy(path: Path) -> NDArray[Any]:
 
 def _load_npz(path: Path, key: str | None, names: Sequence[str]) -> NDArray[Any]:
     with path.open("rb") as file:
-        # numpy.load takes what is no .npz for something else.
+        # numpy.load takes a file that is no .npz for another format.
         if file.read(2) != b"PK" or not zipfile.is_zipfile(file):
             raise DataFileError(f"{path} is no .npz file, or is damaged or cut short; write it with numpy.savez.")
         file.seek(0)

@@ -90,7 +90,7 @@ def _check_gaps(path: Path, features: pd.DataFrame) -> None:
 
 def _label_values(column: Any) -> NDArray[Any]:
     values = column.to_numpy()
-    # pandas keeps text as objects; labels want one type that sorts.
+    # pandas keeps text as objects; labels need one type that sorts.
     return values if values.dtype.kind in "biuf" or column.isna().any() else np.asarray(values.astype(str))
 
 

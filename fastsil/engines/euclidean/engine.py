@@ -52,8 +52,8 @@ _SYMMETRIC_BYTES = 48 << 20
 _SYMMETRIC_CLUSTERS = (6, 32)
 # Both sides of a pair cost a little more than one.
 _SYMMETRIC_COST = 1.1
-# Candidate pairs of one round are kept, and sorted at this number of bytes each. Rounds of few samples share little
-# of what is read of a cluster; so a round has 256 at least, unless that leaves more candidates than twice as many and
+# Candidate pairs of one round are kept, and sorted at this number of bytes each. Rounds of few samples read
+# each cluster for little work; so a round has 256 at least, unless that leaves more candidates than twice as many and
 # one for every four samples, which are small compared with the arrays of samples.
 CANDIDATE_BYTES = 64
 ROUND_CANDIDATES = 1 << 18
@@ -111,7 +111,7 @@ def compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: P
 def _compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: ProgressCallback) -> SilhouetteTerms:
     require(
         5 * 8.0 * partition.n_clusters * X.shape[1],
-        f"What is kept of {partition.n_clusters:,} clusters in {X.shape[1]:,} features",
+        f"The table of {partition.n_clusters:,} clusters in {X.shape[1]:,} features",
         "Take fewer clusters, or reduce the features (by PCA).",
     )
     seconds: dict[str, float] = {}

@@ -6,7 +6,7 @@ partition, then by the others, so that neighbors mostly share all their clusters
 runs, and only those sums are added for each partition.
 
 The order also makes blocks of neighbors compact. The center of the columns' block is the origin of a tile; a pair
-that is much nearer than its distance to the origin is computed again by differences, whatever the labels are.
+that is much nearer than its distance to the origin is computed again by differences, for all labels.
 """
 
 from __future__ import annotations

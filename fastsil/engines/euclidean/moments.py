@@ -171,7 +171,7 @@ def shared_basis(
     for start in range(0, n_clusters, step):
         some = np.arange(start, min(start + step, n_clusters))
         products = _covariance_products(data, bounds.centers, some, basis, n_jobs)
-        # What is wanted of `spectral` here is that it bounds the Frobenius norm: it is that norm, or the trace.
+        # Here `spectral` must bound the Frobenius norm: it is that norm, or the trace.
         exact, rest[some] = _forms(basis, products, bounds.variance[some], bounds.spectral[some], n_jobs)
         form_norms[some] = np.sqrt((exact**2).sum(axis=(1, 2))) * (1 + 1e-6)
         forms[some] = exact
@@ -259,7 +259,7 @@ def _form(
     kernels.fill_inner_products(products, products, lengths)
     kernels.fill_inner_products(inner, inner, twice)
     length2, inner2 = np.trace(lengths), np.trace(twice)
-    # What is not quite symmetric, what cancels, and all other rounding, is less than these shares of the whole.
+    # Asymmetry, cancellation and all other rounding are less than these shares of the whole.
     identity = np.eye(len(basis))
     form = (inner + inner.T) / 2 + 1e-11 * np.sqrt(inner2) * identity
     crossing = lengths - twice + 1e-13 * length2 * identity

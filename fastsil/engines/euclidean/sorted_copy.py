@@ -27,7 +27,7 @@ from fastsil.validation.partition import Partition, partition_from_codes
 # of the file and the pages of the copy that are not yet on the disk.
 _BLOCK_BYTES = 64 << 20
 _PART_OF_MEMORY = 16
-# What is left free on the disk.
+# Bytes that are left free on the disk.
 _SPARE_BYTES = 256 << 20
 
 _WORDS = (

@@ -66,7 +66,7 @@ def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: ProgressCa
     """
     require(
         5 * 8.0 * partition.n_clusters * X.shape[1],
-        f"What is kept of {partition.n_clusters:,} clusters in {X.shape[1]:,} features",
+        f"The table of {partition.n_clusters:,} clusters in {X.shape[1]:,} features",
         "Take fewer clusters, or reduce the features (by PCA).",
     )
     view = normalize_lazily(X, metric)

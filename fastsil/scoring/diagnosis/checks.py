@@ -37,7 +37,7 @@ def diagnose(evidence: Evidence) -> Diagnosis:
     Parameters
     ----------
     evidence : Evidence
-        What is known; ``coordinates``, ``distances`` and ``null`` may be missing.
+        Evidence; ``coordinates``, ``distances`` and ``null`` may be missing.
 
     Returns
     -------

@@ -128,7 +128,7 @@ def _estimate(
     rows = open_rows(X, partition, metric, metric_params, n_jobs=n_jobs, tick=scale_progress(tick, 0.4))
     rounds = Rounds(rows, partition, request, rows.intervals(scale_progress(tick, 0.4)))
     if not rounds.run():
-        # What is left to compute is most of the work.
+        # The remaining samples are most of the work.
         return _compute_exactly(X, partition, metric, metric_params, request, scale_progress(tick, 0.2))
     tick(0.2)
     return rounds.finish()

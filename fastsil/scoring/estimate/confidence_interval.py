@@ -73,7 +73,7 @@ class _Side:
 
     def _half_widths(self, reach: float, n_more: int | NDArray[np.int64]) -> NDArray[np.float64]:
         """Predict the distance for each λ."""
-        # In units of the reach, which is what stays alike where the variable changes from round to round.
+        # In units of the reach, in which rounds with different variables compare.
         square = (self.spread + _SPREAD) / (self.n_draws + 1)
         penalty = self.penalty + self.log_alpha + n_more * square * _PSI
         return np.asarray(penalty / (self.weight + n_more * _LAMBDAS / reach))
@@ -88,7 +88,7 @@ class MeanInterval:
     confidence : float
         Probability with which the interval holds the mean, after all rounds at once.
     low, high : float
-        What is known of the mean without any draw.
+        Certain bounds on the mean, without any draw.
     guess : float
         What the mean probably is.
     """

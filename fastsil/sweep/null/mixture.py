@@ -51,7 +51,7 @@ def mixture_gain(X: NDArray[Any]) -> float:
     """
     values, _ = near_one(X)
     values -= values.mean(axis=0)
-    # Relative to the largest deviation, so that squares are of ordinary size whatever the data are.
+    # Relative to the largest deviation, so that squares are of ordinary size for all data.
     largest = np.abs(values).max()
     if largest <= _ROUNDING:
         return 0.0
@@ -68,7 +68,7 @@ def _gain_along(values: NDArray[np.float64]) -> float:
     of_one = -0.5 * (np.log(2 * np.pi) + 1)
     two = GaussianMixture(2, covariance_type="tied", tol=1e-4, random_state=0)
     with warnings.catch_warnings():
-        # A few iterations less do not change what is compared.
+        # A few iterations less do not change the comparison.
         warnings.simplefilter("ignore", ConvergenceWarning)
         of_two = two.fit(standardized).score(standardized)
     return float(max(0.0, len(values) * (of_two - of_one)))

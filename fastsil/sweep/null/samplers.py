@@ -73,7 +73,7 @@ def drawer(X: NDArray[Any], reference: str) -> Callable[[np.random.Generator], N
     """Return a function that draws sets from a null reference; work common to all of them is done once."""
     mean = X.mean(axis=0, dtype=np.float64)
     left, singular, axes = np.linalg.svd(X - mean, full_matrices=False)
-    # Centerd samples have one dimension less than there are samples, and what is left of it is rounding.
+    # Centered samples have one dimension less than there are samples; the last one is rounding.
     tiny = singular.max(initial=0.0) * max(X.shape) * np.finfo(X.dtype).eps
     kept = int(np.count_nonzero(singular > tiny))
     axes = axes[:kept]
