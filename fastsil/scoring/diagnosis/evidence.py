@@ -141,7 +141,7 @@ def _find_centers(X: Any, partition: Partition) -> Centers:
         codes, shifted = partition.codes[rows], chunk - first
         scores = norms - 2 * (shifted - mean) @ (centers - mean).T
         own = scores[np.arange(len(codes)), codes]
-        # What is equal but for rounding is no misfit.
+        # Distances that are equal but for rounding are no misfit.
         misfits += int(np.count_nonzero(scores.min(axis=1) < own - 1e-9 * norms.max()))
         squares += ((shifted - mean) ** 2).sum(axis=0)
         from_center = (shifted - centers[codes]) ** 2
