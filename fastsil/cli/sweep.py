@@ -86,7 +86,7 @@ def run_sweep(
     X : array of shape (n_samples, n_features)
         Samples.
     settings : Settings
-        What to do.
+        Settings of the sweep.
     out : Path
         Folder of the results. Finished pieces are kept in it while the sweep runs, and after it was cut short.
     n_jobs : int or None

@@ -41,7 +41,7 @@ class Survey(NamedTuple):
     Attributes
     ----------
     summaries : ClusterSummaries
-        Of all samples.
+        Summaries of all samples.
     centers : ndarray of shape (n_clusters, n_features)
         Mean of each cluster.
     origin : ndarray of shape (n_features,)
@@ -145,7 +145,7 @@ def add_block(
     Parameters
     ----------
     sums : ndarray of shape (n_sums,) or None
-        What other blocks gave; stays as it is. None for the first.
+        Sums of other blocks, which stay unchanged; None for the first.
     X : ndarray or CSR matrix of shape (n_rows, n_features)
         Samples.
     needed : Needed

@@ -17,11 +17,11 @@ class Blocks(NamedTuple):
     Attributes
     ----------
     X, labels : list of Delayed
-        Of each block.
+        Data and labels of each block.
     sizes, starts : ndarray of shape (n_blocks,)
         Number of rows of each block, and of rows before it.
     dtype : dtype
-        Of X.
+        Type of X.
     """
 
     X: list[Any]

@@ -37,9 +37,9 @@ class BlockRows:
     Attributes
     ----------
     labels : ndarray of shape (n_samples,)
-        Of all samples.
+        Labels of all samples.
     partition : Partition
-        Of the samples that are scored.
+        Partition of the samples that are scored.
     pairs : int
         Pairs of samples computed so far.
 

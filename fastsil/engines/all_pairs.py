@@ -43,7 +43,7 @@ def compute_all_pairs_terms(
     Parameters
     ----------
     add : callable
-        What computes the distances; see :data:`AddDistances`.
+        Function that computes the distances; see :data:`AddDistances`.
     partition : Partition
         Samples grouped by cluster.
     piece_rows : int
@@ -55,7 +55,7 @@ def compute_all_pairs_terms(
     tick : callable
         Called with shares of the work as they are finished.
     unit : float
-        What the sums are to be multiplied by.
+        Factor of the sums.
     """
     started = time.perf_counter()
     n_samples, n_clusters = partition.n_samples, partition.n_clusters

@@ -65,7 +65,7 @@ def retry_rescaled(
     partitions : sequence of Partition
         Several partitions of these samples.
     reach : ScaleBehavior
-        Of the metric.
+        Scale behavior of the metric.
 
     Raises
     ------

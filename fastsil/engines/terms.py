@@ -53,7 +53,7 @@ class SilhouetteTerms:
     neighbor : ndarray of shape (n_samples,), int32
         Code of the cluster that gives ``b``; of clusters that tie, the first.
     work : Work
-        What was computed.
+        Work that was done.
     exponent : int
         ``a`` and ``b`` are 2**exponent times the mean distances: not 0 only where these would leave the range of
         float64, or lose digits there.

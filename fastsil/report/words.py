@@ -20,7 +20,7 @@ class Reading:
     structure : str
         ``"strong"``, ``"reasonable"``, ``"weak"`` or ``"none"``.
     words : str
-        The same as part of a sentence.
+        The reading as part of a sentence.
     bounds : str
         The scores that are read so.
     """

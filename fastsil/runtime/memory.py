@@ -25,9 +25,9 @@ def require(n_bytes: float, what: str, advice: str) -> None:
     n_bytes : float
         Bytes that are about to be taken.
     what : str
-        What for, as the subject of a sentence.
+        Purpose, as the subject of a sentence.
     advice : str
-        What the user can do about it, as a sentence.
+        Remedy for the user, as a sentence.
 
     Raises
     ------

@@ -111,7 +111,7 @@ def run_tasks(
         Called as ``function(task, stop)``. ``stop`` is an array of one byte that turns from 0 to 1
         when the run is to end early; a kernel looks at it between tiles.
     tasks : sequence
-        What to run.
+        Tasks to run.
     costs : iterable of float
         Cost of each task in any common unit, for progress.
     n_jobs : int

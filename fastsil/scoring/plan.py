@@ -167,7 +167,7 @@ def plan(
     X, labels, metric, ignore_label, n_jobs, **metric_params
         As for :func:`fastsil.silhouette_samples`.
     tol : float, default=1e-3
-        Of the estimate (:func:`fastsil.silhouette_estimate`).
+        Half-width of the interval of the estimate (:func:`fastsil.silhouette_estimate`).
 
     Returns
     -------

@@ -174,7 +174,7 @@ class SilhouetteProfile:
             The samples (or distances) that were scored. Without them only sizes, labels and means are looked at, and
             the diagnosis lists the checks that were not made.
         null : NullReference, optional
-            How data without clusters score.
+            Scores of data without clusters.
         **metric_params
             Keywords of the metric that were given when it was scored.
 

@@ -48,7 +48,7 @@ class Checkpoint:
     data : str
         Digest of the data, by :func:`compute_digest`.
     parameters : mapping of str to str
-        What the results depend on besides.
+        Parameters on which the results depend, besides the data.
     seed : int
         Used if the folder has none yet; see ``seed``.
 

@@ -270,7 +270,7 @@ def fits_at_once(clusterers: Sequence[Any], n_jobs: int) -> Iterator[int]:
     Parameters
     ----------
     clusterers : sequence of clusterer
-        What will be fitted, each by a :class:`Fitter` of one thread.
+        Clusterers to be fitted, each by a :class:`Fitter` of one thread.
     n_jobs : int
         Threads that may be used.
     """

@@ -104,7 +104,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         of a run in one go, bit for bit with one thread or two. ``n_null``, ``n_stability`` and ``n_jobs`` may change.
         Fits of a clusterer that learns more than arrays and numbers, such as ``BisectingKMeans``, are repeated.
     random_state : int, RandomState or None, default=None
-        The same int gives the same sweep. An ``estimator`` that leaves its random state open is given it as it is, so
+        Equal ints give equal sweeps. An ``estimator`` that leaves its random state open is given it as it is, so
         that a row is the result of ``KMeans(k, random_state=...)``; of another state, one int is drawn.
     n_jobs : int, optional
         Threads. By default all cores that the process may use. Small fits use one.
@@ -130,7 +130,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
     null_ : NullComparison or None
         Scores of the data and of the null sets; None without.
     p_value_ : float
-        Of the test whether the data score higher than the null sets at any k, one test for all of them. NaN without.
+        P-value of one test for all k that the data score higher than the null sets at any k. NaN without null sets.
     stability_ : Stability or None
         Agreement of clusterings of random parts of the data; None without.
     diagnosis_ : Diagnosis or None
@@ -376,12 +376,12 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         X : array-like or CSR matrix of shape (n_samples, n_features), optional
             The samples of the fit, for a map of them; the sweep does not keep them.
         name : str, default=""
-            What the data are called.
+            Name of the data.
 
         Returns
         -------
         Path
-            Of the file.
+            Path of the file.
 
         Raises
         ------

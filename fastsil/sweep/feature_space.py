@@ -204,7 +204,7 @@ class LinearMap:
     Attributes
     ----------
     mean : ndarray of shape (n_features,)
-        Of the samples that were clustered.
+        Mean of the samples that were clustered.
     W : ndarray of shape (n_features, n_features) or (n_features,)
         As :func:`fastsil.engines.metric_maps.apply_map` takes it.
     """

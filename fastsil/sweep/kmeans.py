@@ -105,7 +105,7 @@ class KMeansPath:
     n_init : int
         Seedings that compete for every k.
     seed : int
-        Of all that is drawn: the same seed gives the same fits.
+        Seed of all random draws: equal seeds give equal fits.
 
     Examples
     --------

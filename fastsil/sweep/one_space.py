@@ -49,7 +49,7 @@ class SweepSettings:
     n_null, null_size, null_reference, n_stability
         As :class:`fastsil.KMeansSweep` has them.
     seed : int
-        Of all random draws.
+        Seed of all random draws.
     n_jobs : int
         Threads.
     """
@@ -70,7 +70,7 @@ class GeometrySweep:
     Attributes
     ----------
     name : str
-        Of the geometry, such as ``"cosine, pca 50"``.
+        Name of the geometry, such as ``"cosine, pca 50"``.
     metric : str
         Name of the metric.
     pca : int, float or None

@@ -33,7 +33,7 @@ class SweepRow:
         Mean and standard deviation of the null sets' mean silhouettes, how many of these ``null_score`` lies above,
         and ``(r + 1) / (n_null + 1)``, r of them being as high. NaN where no null sets were drawn.
     null_excess : float
-        How many of these standard deviations ``silhouette``, the score of all samples, lies above ``null_mean``. It
+        Number of these standard deviations that ``silhouette``, the score of all samples, lies above ``null_mean``. It
         depends less on which samples were drawn than ``null_z``, and is not tested.
     gap, gap_error : float
         Gap statistic (logarithm of the inertia, null less data) and its standard error.

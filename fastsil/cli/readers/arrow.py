@@ -72,7 +72,7 @@ class _Source:
     features : tuple of str
         Names of the features, if they have names.
     notes : tuple of str
-        What was chosen.
+        Remarks on the choices made.
     left_out : str
         Why other columns are not.
     """

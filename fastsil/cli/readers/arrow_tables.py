@@ -50,9 +50,9 @@ class Table:
     Attributes
     ----------
     types : dict of str to pyarrow.DataType
-        Of each column.
+        Type of each column.
     n_rows : int
-        Of all files, as they declare.
+        Rows of all files, as they declare.
     lengths : dict of str to int
         Numbers in a row of each column of vectors, on average, where a file declares it without being unpacked.
     files : list of (Path, callable)

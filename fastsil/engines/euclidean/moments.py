@@ -152,7 +152,7 @@ def shared_basis(
     data, bounds, skew, origin, n_jobs
         As for and from :func:`radial_bounds`.
     n_vectors : int
-        How many directions, a multiple of 16; those beyond n_features are 0.
+        Number of directions, a multiple of 16; those beyond n_features are 0.
     first : int
         Column of components where those of this basis begin.
 

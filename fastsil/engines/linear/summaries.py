@@ -103,7 +103,7 @@ class NormalizedRows:
     X : ndarray or CSR matrix of shape (n_samples, n_features)
         Samples.
     metric : SquaredMetric
-        How they are seen.
+        Metric that defines the view.
     shift, scale : ndarray of shape (n_samples,)
         A scale of 0 marks a row without a direction.
     """

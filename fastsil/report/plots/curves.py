@@ -200,7 +200,7 @@ def _draw_curve(ax: Axes, n_clusters: NDArray[Any], values: NDArray[Any], style:
 
 
 def _draw_null_band(ax: Axes, n_clusters: NDArray[Any], mean: NDArray[Any], std: NDArray[Any]) -> None:
-    """Draw what data without clusters give, where it is known, with two standard deviations to each side."""
+    """Draw the scores of data without clusters, where they exist, with two standard deviations to each side."""
     if not np.isfinite(mean).any():
         return
     _draw_curve(ax, n_clusters, mean, "-", color=ORANGE, linewidth=1, label="data without clusters (± 2 sd)")

@@ -113,7 +113,7 @@ class Centers:
     radius : ndarray of shape (n_clusters,)
         Root of the mean squared distance of the members to their mean.
     variance, variance_within : ndarray of shape (n_features,)
-        Of each feature about the mean of all samples, and about the clusters' means.
+        Variance of each feature about the mean of all samples, and about the clusters' means.
     mean : ndarray of shape (n_features,)
         Mean of all samples.
     """

@@ -24,7 +24,7 @@ class Finding:
         ``"fault"`` (something is broken), ``"warning"`` (the scores mean less than they seem to) or ``"note"``
         (how to read them).
     message : str
-        What was found, with its numbers.
+        The finding, with its numbers.
     advice : str
         One sentence: what to do.
     numbers : mapping of str to float
@@ -52,7 +52,7 @@ class Diagnosis:
     Attributes
     ----------
     findings : tuple of Finding
-        What was found.
+        The findings.
     checked, not_checked : tuple of str
         Codes that were looked for, and those for which the evidence was missing.
 

@@ -90,7 +90,7 @@ class MeanInterval:
     low, high : float
         Certain bounds on the mean, without any draw.
     guess : float
-        What the mean probably is.
+        Probable mean.
     """
 
     confidence: float

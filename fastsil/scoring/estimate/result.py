@@ -62,7 +62,7 @@ class SilhouetteEstimate:
     n_samples : int
         Number of samples that were scored.
     n_exact : int
-        How many of them were computed exactly.
+        Number of samples that were computed exactly.
     rounds : int
         Rounds of random samples; 0 where all samples were computed.
     pairs : int

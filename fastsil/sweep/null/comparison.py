@@ -29,7 +29,7 @@ class NullComparison:
     silhouette, inertia : ndarray of shape (n_tried,)
         Mean silhouette and inertia of the data, or of the rows of them that were drawn.
     null_silhouettes, null_inertias : ndarray of shape (n_null, n_tried)
-        The same of each null set; NaN where a fit failed.
+        Silhouettes and inertias of each null set; NaN where a fit failed.
     total, null_totals : float, ndarray of shape (n_null,)
         Sums of squares about the mean: the inertia of one cluster.
     mixture_gain, null_mixture_gains : float, ndarray of shape (n_null,)

@@ -73,7 +73,7 @@ def compare_with_null(
     null_size : int
         Samples of a set at most.
     reference : {"gaussian", "uniform"}
-        What the null sets are drawn from.
+        Law from which the null sets are drawn.
     random : numpy Generator
         Draws rows and null sets.
     n_jobs : int
