@@ -117,6 +117,8 @@ def bound_and_guess(
         slack = rounding * (
             32.0 * variance * square + 4.0 * np.sqrt(square) * moments.skew_norm[cluster]
         ) + 4.0 * _EXACT * (fourth + variance * square)
+        # The center may be off, and second and third moments with it.
+        slack += 4.0 * np.sqrt(square) * wander * (variance + np.sqrt(square) * wander)
         off = (rounding + _EXACT) * (square + variance) + 2.0 * np.sqrt(square) * wander + wander * wander
         mean = square + variance
         least, most = max(mean - off, 0.0), mean + off

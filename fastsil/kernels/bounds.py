@@ -114,6 +114,16 @@ def bound_mean_distance(
 
 
 @njit(**_FLAGS)
+def _widen_slack(
+    square,  # IN |u|², rounded
+    slack,  # IN how far it may be from the square of the distance to the center that is known
+    off,  # IN how far that center may be from the true one
+):
+    """Return how far |u|² may be from the truth."""
+    return slack + 2.0 * np.sqrt(square + slack) * off + off * off
+
+
+@njit(**_FLAGS)
 def select_by_centers(
     block,  # IN Block
     clusters,  # IN ClusterBounds
@@ -157,12 +167,11 @@ def _bound_by_spectral_norm(
 ):
     """Bound the mean distance from one sample to every cluster, from |u|² alone."""
     for c in range(squares.shape[0]):
-        square = max(np.float64(squares[c]), 0.0)
-        slack = rounding * (np.float64(norm) + clusters.center_norms[c])
+        square, off = max(np.float64(squares[c]), 0.0), clusters.center_rounding[c]
+        slack = _widen_slack(square, rounding * (np.float64(norm) + clusters.center_norms[c]), off)
         reach = square + slack
-        spread = (
-            4.0 * clusters.spectral[c] * reach + clusters.variance_r2[c] + 4.0 * clusters.skew_norm[c] * np.sqrt(reach)
-        )
+        skew = clusters.skew_norm[c] + off * clusters.variance[c]
+        spread = 4.0 * clusters.spectral[c] * reach + clusters.variance_r2[c] + 4.0 * skew * np.sqrt(reach)
         lower[c], upper[c] = bound_mean_distance(square, slack, clusters.variance[c], spread)
 
 
@@ -264,13 +273,15 @@ def _bound_by_forms(
     # All at once: roots and quotients of eight candidates take the time of one.
     for k in range(len(entries)):
         square, length = squares[k], np.sqrt(inside[k])
-        slack[k] = rounding * (norms[k] + center_norm) + 2.0 * np.sqrt(square) * center_off + center_off * center_off
+        slack[k] = _widen_slack(square, rounding * (norms[k] + center_norm), center_off)
         # Each component is off by rounding · |x - origin|, from its vector and from the product, and by the center's.
         wander = rounding * (2.0 * np.sqrt(n_vectors * norms[k]) + np.sqrt(center_norm)) + center_off
         certain = max(length - wander, 0.0)
         outside = max(square + slack[k] - certain * certain, 0.0)
         spread[k] = variance_r2 + 4.0 * (forms[k] + rest * outside - along[k])
         off[k] = 4.0 * (wander + rounding * length) * (form_norm * (2.0 * length + wander) + skew_norm)
+        # g is taken about the center that is known.
+        off[k] += 4.0 * np.sqrt(square + slack[k]) * center_off * variance
         beyond = 4.0 * skew_rest * np.sqrt(outside)
         lower[k], _ = bound_mean_distance(
             square, slack[k], variance * (1.0 + _EXACT), max(spread[k] + beyond, 0.0) + off[k]

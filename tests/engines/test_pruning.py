@@ -151,3 +151,19 @@ def test_pruned_equals_unpruned_hypothesis(clustering):
     X, codes = clustering
     with pytest.MonkeyPatch.context() as monkeypatch:
         assert_same_answer(X, codes, monkeypatch)
+
+
+@pytest.mark.parametrize("offset", [1e3, 1.7e9, 3e11])
+@pytest.mark.parametrize("nested", [True, False])
+def test_a_rounded_center_excludes_no_cluster(nested, offset, monkeypatch):
+    """Clusters of a few spacings of the type: their centers are off by a share of their radius."""
+    rng = np.random.default_rng(0)
+    n_clusters = 8 if nested else 24
+    codes = rng.integers(n_clusters, size=600)
+    unit = np.spacing(offset) * (16 if nested else 8)
+    noise = rng.normal(size=(600, 16))
+    if nested:
+        X = offset + unit * 2.0 ** (codes - 4)[:, None] * noise
+    else:
+        X = offset + unit * (rng.normal(size=(n_clusters, 16))[codes] + 0.1 * noise)
+    assert_same_answer(X, codes, monkeypatch)

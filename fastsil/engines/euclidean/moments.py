@@ -126,7 +126,7 @@ def cluster_bounds(
         skew_norm[some] = np.linalg.norm(skew[some], axis=1)
     return ClusterBounds(
         centers=centers,
-        center_rounding=2.0**-48 * lengths + 1e-12 * np.sqrt(variance),
+        center_rounding=2.0**-52 * lengths + 1e-12 * np.sqrt(variance),
         center_norms=center_norms,
         variance=variance,
         variance_r2=np.maximum(fourth - variance**2, 0.0) + 1e-12 * fourth,
