@@ -64,6 +64,8 @@ def check_data(X: Any, *, metric: Metric = "euclidean", first_row: int = 0) -> A
         )
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
         raise ValueError("X has masked entries; fill or drop them first (for example X.filled(0)).")
+    if is_sparse(X) and X.format in ("csr", "csc"):
+        _check_structure(X)
     X = cast(Any, check_array)(X, accept_sparse=["csr"], dtype="numeric", ensure_all_finite=False, input_name="X")
     sparse = is_sparse(X)
     if not sparse and metric != "precomputed":
@@ -86,6 +88,24 @@ def check_data(X: Any, *, metric: Metric = "euclidean", first_row: int = 0) -> A
     for start in range(0, len(X), step):
         converted[start : start + step] = X[start : start + step]
     return converted
+
+
+def _check_structure(X: Any) -> None:
+    """Raise a ValueError if a CSR or CSC matrix points outside of what it holds, which kernels would follow."""
+    n_lines, n_places = X.shape if X.format == "csr" else X.shape[::-1]
+    indptr, indices = X.indptr, X.indices
+    if len(indptr) != n_lines + 1 or indptr[0] != 0 or (np.diff(indptr) < 0).any():
+        raise ValueError(f"X.indptr must be {n_lines + 1} numbers that begin with 0 and do not decrease; X is damaged.")
+    if len(indices) != len(X.data) or indptr[-1] > len(indices):
+        raise ValueError(
+            f"X stores {len(X.data)} values and {len(indices)} indices, and X.indptr ends with {indptr[-1]}; "
+            "X is damaged."
+        )
+    stored = indices[: indptr[-1]]
+    if len(stored) and not 0 <= stored.min() <= stored.max() < n_places:
+        raise ValueError(
+            f"X.indices runs from {stored.min()} to {stored.max()} and must lie in 0 to {n_places - 1}; X is damaged."
+        )
 
 
 def _check_room(X: NDArray[Any]) -> None:

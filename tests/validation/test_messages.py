@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_array, csr_matrix
+from scipy.sparse import csc_matrix, csr_array, csr_matrix
 
 from fastsil import silhouette_profile, silhouette_samples, silhouette_score
 from fastsil.validation import check_data, check_labels, check_metric
@@ -176,3 +176,66 @@ def test_labels_become_a_partition_in_sorted_order():
     sparse_integers = check_labels([10**12, -5, 10**12, 7], 4)
     np.testing.assert_array_equal(sparse_integers.classes, [-5, 7, 10**12])
     np.testing.assert_array_equal(sparse_integers.codes, [2, 0, 2, 1])
+
+
+def _point_beyond_the_columns(X):
+    X.indices[5] = X.shape[1]
+
+
+def _point_before_the_columns(X):
+    X.indices[5] = -1
+
+
+def _let_a_row_end_before_it_begins(X):
+    X.indptr[5] = X.indptr[7] + 3
+
+
+def _let_the_last_row_end_beyond_the_data(X):
+    X.indptr[-1] += 100_000
+
+
+def _begin_late(X):
+    X.indptr[0] = 3
+
+
+def _leave_indices_out(X):
+    X.indices = X.indices[:-5]
+
+
+def _leave_a_row_out(X):
+    X.indptr = X.indptr[:-1]
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "manhattan", "precomputed"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _point_beyond_the_columns,
+        _point_before_the_columns,
+        _let_a_row_end_before_it_begins,
+        _let_the_last_row_end_beyond_the_data,
+        _begin_late,
+        _leave_indices_out,
+        _leave_a_row_out,
+    ],
+    ids=lambda damage: damage.__name__[1:],
+)
+@pytest.mark.parametrize("make", [csr_matrix, csc_matrix], ids=["csr", "csc"])
+def test_a_damaged_sparse_matrix_is_refused(make, damage, metric):
+    X = make(1.0 - np.eye(30))
+    damage(X)
+    with pytest.raises(ValueError, match="X is damaged"):
+        silhouette_samples(X, np.arange(30) % 3, metric=metric)
+
+
+@pytest.mark.parametrize("index_dtype", [np.int32, np.int64])
+def test_unsorted_and_repeated_entries_are_legal(index_dtype):
+    X = csr_matrix(np.random.default_rng(0).integers(1, 5, (20, 6)).astype(float))
+    indices = X.indices.reshape(20, 6)[:, ::-1].astype(index_dtype)
+    doubled = np.concatenate([indices, indices], axis=1).ravel()
+    values = np.repeat(X.data.reshape(20, 6)[:, ::-1] / 2, 2, axis=0).reshape(20, 12).ravel()
+    messy = csr_matrix((values, doubled, (np.arange(21) * 12).astype(index_dtype)), shape=X.shape)
+    labels = np.arange(20) % 3
+    for metric in ("euclidean", "cosine", "manhattan"):
+        expected = silhouette_samples(X, labels, metric=metric)
+        np.testing.assert_allclose(silhouette_samples(messy, labels, metric=metric), expected, atol=1e-12)
