@@ -12,7 +12,11 @@ Digits. The formula cancels where |x - y| is small compared with |x| and |y|. Th
 is the center μ of the columns' (or the rows') cluster, so that |x - μ| is never more than the mean distance from
 x to that cluster (Jensen's inequality) and errors are relative to the mean that is being computed; products are
 summed over ``DEPTH`` features at a time; and a pair with |x - y|² < ``NEAR`` · (|x|² + |y|²) is computed again by
-differences. With few features all pairs are computed by differences: there it is also faster.
+differences (from a larger share on where an origin serves several clusters, and Jensen's inequality says nothing).
+With few features all pairs are computed by differences: there it is also faster.
+
+Equal features would be summed in equal steps, all of which round the same way. So features are first turned in pairs,
+each pair by an angle of its own, which no distance sees: steps differ, and roundings cancel as random ones do.
 """
 
 from typing import NamedTuple
@@ -66,9 +70,18 @@ DEPTH = 256
 # Up to this number of features, differences are faster than packing, multiplying and correcting. Nanoseconds a pair in
 # float32 and float64: differences of 4 features 0.45 and 0.68, of 6 0.56 and 0.97; products of 6 0.48 and 0.62.
 DIRECT_FEATURES = 4
-# Relative rounding of a distance is about eps / NEAR^(1/2) at the threshold: 3e-7 and 1e-13.
+# Relative rounding of a squared distance is that of a product over NEAR. In float64 the worst case of the latter,
+# 6e-14, over 1e-3 leaves what is promised; in float32 typical rounding does, 3e-7.
 NEAR_SINGLE = 0.04
-NEAR_DOUBLE = 1e-6
+NEAR_SINGLE_SHARED = 0.25
+# Up to so many features NEAR_SINGLE serves shared origins too (8.6e-7); with more pairs near, 8 features take 1.7 times
+# as long.
+_SHARED_ALIKE = 12
+NEAR_DOUBLE = 1e-3
+# Features from which on pairs of them are turned; fewer add less than 1e-6 of a product where all round the same way.
+_TURNED_FEATURES = 64
+# Its multiples, modulo 1, repeat as late as those of any number: angles of pairs.
+_GOLDEN_RATIO = 0.6180339887498949
 
 
 class Samples(NamedTuple):
@@ -98,6 +111,7 @@ class Workspace(NamedTuple):
     tile: np.ndarray  # (ROWS, COLUMNS)
     row_norms: np.ndarray  # (ROWS,) |x|²
     column_norms: np.ndarray  # (COLUMNS,) |y|²
+    turns: np.ndarray  # (2, slab // 2) cosines and sines of the angles that pairs of features are turned by
 
 
 def make_workspace(dtype, n_features):
@@ -112,6 +126,7 @@ def make_workspace(dtype, n_features):
     """
     lanes = _VECTOR_BYTES // np.dtype(dtype).itemsize
     slab = min(SLAB, -(-n_features // lanes) * lanes)
+    angles = 2 * np.pi * (np.arange(slab // 2) * _GOLDEN_RATIO % 1.0)
     return Workspace(
         rows=np.empty((ROWS, _ROW_STRIDE), dtype),
         strip=np.empty((lanes, slab), dtype),
@@ -119,6 +134,7 @@ def make_workspace(dtype, n_features):
         tile=np.empty((ROWS, COLUMNS), dtype),
         row_norms=np.empty(ROWS, dtype),
         column_norms=np.empty(COLUMNS, dtype),
+        turns=np.stack([np.cos(angles), np.sin(angles)]).astype(dtype),
     )
 
 
@@ -152,7 +168,7 @@ def add_distances_within(
                 if samples.X.shape[1] > DIRECT_FEATURES:
                     squares[t] += 2.0 * _sum_squares(workspace.tile, 0, n_before, len(columns))
                     squares[t] += _sum_squares(workspace.tile, n_before, n_rows, len(columns))
-                _finish_tile(samples, rows, n_rows, columns, c - r, workspace)
+                _finish_tile(samples, rows, n_rows, columns, c - r, False, workspace)
                 _add_rows(workspace.tile, n_rows, len(columns), sums[0, r:])
                 _add_columns(workspace.tile, n_before, len(columns), sums[0, c:])
 
@@ -179,7 +195,7 @@ def add_distances_between(
                 _multiply_tile(samples, rows, len(rows), columns, tasks[t, 4], c > tasks[t, 2], workspace)
                 if samples.X.shape[1] > DIRECT_FEATURES:
                     squares[t] += 2.0 * _sum_squares(workspace.tile, 0, len(rows), len(columns))
-                _finish_tile(samples, rows, len(rows), columns, _APART, workspace)
+                _finish_tile(samples, rows, len(rows), columns, _APART, False, workspace)
                 _add_rows(workspace.tile, len(rows), len(columns), sums[tasks[t, 5], r:])
                 _add_columns(workspace.tile, len(rows), len(columns), sums[tasks[t, 6], c:])
 
@@ -202,7 +218,7 @@ def add_distances_to(
                     return
                 columns = samples.order[c : min(c + COLUMNS, tasks[t, 3])]
                 _multiply_tile(samples, block, len(block), columns, tasks[t, 4], c > tasks[t, 2], workspace)
-                _finish_tile(samples, block, len(block), columns, _APART, workspace)
+                _finish_tile(samples, block, len(block), columns, _APART, False, workspace)
                 _add_rows(workspace.tile, len(block), len(columns), sums[r:])
 
 
@@ -239,7 +255,7 @@ def add_distances_by_groups(
                 n_rows = min(len(rows), c - r + COLUMNS) if within else len(rows)
                 n_before = min(c - r, n_rows) if within else n_rows
                 _multiply_tile(samples, rows, n_rows, columns, tasks[t, 4], c > first, workspace)
-                _finish_tile(samples, rows, n_rows, columns, c - r if within else _APART, workspace)
+                _finish_tile(samples, rows, n_rows, columns, c - r if within else _APART, True, workspace)
                 for i in range(0, n_rows, width):
                     _turn_rows(tile, i, n_columns, turned)
                     used = min(width, n_rows - i)
@@ -285,7 +301,7 @@ def fill_nearest_cluster(
             columns = samples.order[first : min(first + COLUMNS, len(samples.order))]
             n_columns = len(columns)
             _multiply_tile(samples, rows, n_rows, columns, task[2], first > 0, workspace)
-            _finish_tile(samples, rows, n_rows, columns, _APART, workspace)
+            _finish_tile(samples, rows, n_rows, columns, _APART, True, workspace)
             following = c
             for i in range(0, n_rows, width):
                 _turn_rows(tile, i, n_columns, turned)
@@ -457,11 +473,15 @@ def _finish_tile(
     n_rows,  # IN how many of the rows are wanted
     columns,  # IN (<= COLUMNS,) samples
     diagonal,  # IN columns[j] is rows[diagonal + j]
+    shared,  # IN whether the origin is that of several clusters
     workspace,  # INOUT tile: products -> distances
 ):
     """Turn products into distances."""
+    near = NEAR_DOUBLE
+    if workspace.tile.itemsize == 4:
+        near = NEAR_SINGLE_SHARED if shared and samples.X.shape[1] > _SHARED_ALIKE else NEAR_SINGLE
     for i in range(n_rows):
-        _finish_row(samples, rows[i], i, columns, i - diagonal, workspace)
+        _finish_row(samples, rows[i], i, columns, i - diagonal, near, workspace)
 
 
 @njit(**_FLAGS)
@@ -470,9 +490,10 @@ def _gather(
     i,  # IN which of its vectors
     start,  # IN first feature
     end,  # IN one past the last feature
+    turns,  # IN (2, >= (end - start) // 2) cosines, sines
     gathered,  # OUT (>= end - start,)
 ):
-    """Copy a chunk of a vector, relative to the center; returns its squared length."""
+    """Copy a chunk of a vector, relative to the center and turned; returns its squared length."""
     # Slices, not offsets: LLVM can then infer that no index is negative, and vectorizes.
     row = side.data[side.indices[i], start:end]
     center = side.center[start:end]
@@ -482,6 +503,13 @@ def _gather(
         value = row[f] * scale - center[f]
         gathered[f] = value
         total += np.float64(value) * value
+    half = (end - start) // 2 if end - start >= _TURNED_FEATURES else 0
+    near, far = gathered[:half], gathered[half : 2 * half]
+    cosines, sines = turns[0], turns[1]
+    for f in range(half):
+        x, y = near[f], far[f]
+        near[f] = cosines[f] * x + sines[f] * y
+        far[f] = cosines[f] * y - sines[f] * x
     return total
 
 
@@ -512,7 +540,7 @@ def _pack_rows(
     for i in range(n_rows):
         if i % _AHEAD == 0:
             _prefetch_rows(side, i + _AHEAD, i + 2 * _AHEAD, start, end)
-        norm = _gather(side, i, start, end, workspace.rows[i])
+        norm = _gather(side, i, start, end, workspace.turns, workspace.rows[i])
         workspace.row_norms[i] = norm if start == 0 else workspace.row_norms[i] + norm
     for i in range(n_rows, -(-n_rows // _MICRO_ROWS) * _MICRO_ROWS):
         for f in range(end - start):
@@ -540,7 +568,7 @@ def _pack_panel(
             if k % _AHEAD == 0:
                 _prefetch_rows(side, first + k + _AHEAD, first + k + 2 * _AHEAD, start, end)
             if first + k < n_columns:
-                norm = _gather(side, first + k, start, end, strip[k])
+                norm = _gather(side, first + k, start, end, workspace.turns, strip[k])
                 old = workspace.column_norms[first + k]
                 workspace.column_norms[first + k] = norm if start == 0 else old + norm
             for f in range(end - start if first + k < n_columns else 0, depth):
@@ -632,13 +660,14 @@ def _finish_row(
     i,  # IN its row in the tile
     columns,  # IN (n_columns,) samples
     itself,  # IN its own column, if it is one
+    near,  # IN share of |x|² + |y|² below which a squared distance has lost digits
     workspace,  # INOUT tile: products -> distances
 ):
     """Turn a row of products into distances; pairs that lost digits are computed again."""
     strip = workspace.tile[i]
     n_columns = len(columns)
     zero, one, two = strip.dtype.type(0.0), strip.dtype.type(1.0), strip.dtype.type(2.0)
-    share = strip.dtype.type(NEAR_SINGLE if strip.itemsize == 4 else NEAR_DOUBLE)
+    share = strip.dtype.type(near)
     norm = workspace.row_norms[i]
     column_norms = workspace.column_norms
     is_column = 0 <= itself < n_columns
@@ -652,9 +681,13 @@ def _finish_row(
         n_near += one if square < share * norms else zero
         strip[j] = np.sqrt(square if square > zero else zero)
     if n_near > zero:
+        n_features = samples.X.shape[1]
         for j in range(n_columns):
             if strip[j] * strip[j] <= two * share * (norm + column_norms[j]):
-                strip[j] = _distance(samples.X, row, columns[j], samples.scale)
+                if n_features <= SLAB:
+                    strip[j] = _distance(samples.X, row, columns[j], samples.scale)
+                else:
+                    strip[j] = _distance_many_features(samples.X, row, columns[j], samples.scale)
     if is_column:
         strip[itself] = zero
 
@@ -670,6 +703,21 @@ def _distance(
     total = scale - scale  # a zero of the type to compute in
     for f in range(X.shape[1]):
         difference = X[i, f] * scale - X[j, f] * scale
+        total += difference * difference
+    return np.sqrt(total)
+
+
+@njit(**_FLAGS)
+def _distance_many_features(
+    X,  # IN (n_samples, n_features)
+    i,  # IN sample
+    j,  # IN sample
+    scale,  # IN scalar, of the type to compute in
+):
+    """Return |x_i - x_j| by differences, summed in float64: equal ones round the same way."""
+    total = 0.0
+    for f in range(X.shape[1]):
+        difference = np.float64(X[i, f] * scale - X[j, f] * scale)
         total += difference * difference
     return np.sqrt(total)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import reference
 from assertions import assert_same_bits, assert_silhouettes_close
-from fastsil import silhouette_samples
+from fastsil import silhouette_samples, silhouette_samples_many
 from fastsil.engines.euclidean import engine as euclidean
 from strategies import MAX_FEATURES, labeled_data
 
@@ -220,6 +220,35 @@ def test_promise_for_every_memory_layout(dtype, tmp_path):
 def test_promise_for_string_labels():
     rng = np.random.default_rng(5)
     assert_promise_kept(rng.normal(size=(40, 3)), rng.choice(["north", "south", "", "ünï"], size=40))
+
+
+@pytest.mark.parametrize("n_features", [40, 256])
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["floats", "integers", "gray values"]), st.booleans())
+def test_promise_for_equal_features(n_features, seed, kind, signed):
+    """Few samples of one direction: steps of a sum are equal, and all of them round the same way."""
+    rng = np.random.default_rng(seed)
+    t = {
+        "floats": rng.normal(size=6),
+        "integers": rng.integers(-5, 6, 6) + 0.1,
+        "gray values": rng.integers(0, 256, 6) / 255,
+    }
+    signs = rng.choice([-1.0, 1.0], n_features) if signed else np.ones(n_features)
+    assert_promise_kept(np.outer(t[kind], signs).astype(np.float32), np.array([0, 1, 0, 1, 0, 1]))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "apart"), [(np.float32, 8), (np.float32, 5.5), (np.float64, 400), (np.float64, 1000)]
+)
+@pytest.mark.parametrize("n_features", [24, 256])
+def test_promise_where_groups_far_apart_share_an_origin(n_features, dtype, apart):
+    """Labels cut across two groups: distances within one are small beside those to the center of all samples."""
+    rng = np.random.default_rng(0)
+    group = np.arange(1000) % 2
+    X = (rng.normal(size=(1000, n_features)) + apart * group[:, None]).astype(dtype)
+    labels = np.arange(1000) % 500
+    assert_promise_kept(X, labels)
+    together = silhouette_samples_many(X, [labels, group])
+    assert_silhouettes_close(together[0], reference.silhouette_samples(X, labels), dtype=dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
