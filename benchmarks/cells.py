@@ -75,6 +75,22 @@ def of_calibration(row: dict[str, Any]) -> list[str]:
     ]
 
 
+def list_gap_cells(row: dict[str, Any]) -> list[str]:
+    """Cells of a study of the test of gaps."""
+
+    def share(count: int | None) -> str:
+        return "" if count is None else f"{count / row['sets']:.0%}"
+
+    asked = row["asked"]
+    return [
+        row["case"],
+        str(row["sets"]),
+        *(share(row[name]) for name in ("found", "right", "cautioned", "dip")),
+        "" if asked is None else f"{asked[0]:.0%} to {asked[1]:.0%}",
+        verdict(None if asked is None else asked[0] <= row["found"] / row["sets"] <= asked[1]),
+    ]
+
+
 def of_accuracy(row: dict[str, Any]) -> list[str]:
     return [
         row["case"],

@@ -19,6 +19,7 @@ from benchmarks import (
     environments,
     estimates,
     first_use,
+    gap_studies,
     growth,
     harness,
     many,
@@ -99,8 +100,18 @@ def _many_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any
 
 
 def calibrate(options: argparse.Namespace) -> list[str]:
-    """Measure false alarms and power of the comparison with null sets."""
-    return _collect("calibration", options, _calibration_rows(options))
+    """Measure false alarms and power of the test of gaps, and of the comparison with null sets."""
+    return [
+        *_collect("gaps", options, _gap_rows(options)),
+        *_collect("calibration", options, _calibration_rows(options)),
+    ]
+
+
+def _gap_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
+    for study in gap_studies.STUDIES:
+        if not options.case or any(part in study.name for part in options.case):
+            row = gap_studies.run_study(study, gap_studies.N_SETS if options.full else 2)
+            yield row["case"], row
 
 
 def _calibration_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:

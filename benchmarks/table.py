@@ -53,6 +53,15 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
         ("data", "dtype", "fastsil"),
         cells.of_large,
     ),
+    "gaps": (
+        "Separate groups: false alarms and power",
+        "Share of drawn data sets that `KMeansSweep(range(2, 11))` calls separate groups, with the right number of "
+        "them, and with the caution that clusters touch or are arcs of a curve. Beside it the share that dip hunting "
+        "finds (Guo and Shah 2025: Hartigans' dip along the direction between two centers, which are computed from "
+        "other samples). Data without groups first.",
+        ("data", "data sets", "groups", "right k", "caution", "dip hunting", "asked for", "met"),
+        cells.list_gap_cells,
+    ),
     "calibration": (
         "Calibration of the comparison with data without clusters",
         "Share of drawn data sets in which `KMeansSweep(range(2, 5), n_null=...)` finds structure at 5 %: by the test "

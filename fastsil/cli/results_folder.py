@@ -137,7 +137,7 @@ def write_sweep(
     if not page_missing():
         sweep.report(folder / "report.html", X, name=settings["name"])
         files = {"report.html": "everything on one page, to open in a browser"} | files
-    verdict = {"structure": sweep.verdict_.structure, "k": sweep.verdict_.k, "tested": sweep.verdict_.tested}
+    verdict = {name: getattr(sweep.verdict_, name) for name in ("kind", "structure", "k", "good_k", "tested")}
     settings = {
         **settings,
         "geometry": sweep.best_geometry_.name,
@@ -174,7 +174,7 @@ def _sample_columns(profiles: Mapping[int, SilhouetteProfile]) -> dict[str, Any]
 
 
 def _draw_sweep(folder: Path, sweep: KMeansSweep) -> dict[str, str]:
-    results, best, chosen = sweep.best_geometry_.results, sweep.best_k_, sweep.verdict_.k
+    results, best, chosen = sweep.best_geometry_.results, sweep.best_geometry_.best_k, sweep.verdict_.k
     elbow, scores = new_figure(), new_figure()
     draw_sweep_elbow(results, best_k=best, chosen_k=chosen, ax=elbow.subplots())
     _save(folder / "elbow.png", elbow)

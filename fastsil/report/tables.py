@@ -103,8 +103,8 @@ def geometry_columns(sweeps: Sequence[Any]) -> list[Column]:
     """
     columns = [
         Column("geometry", tuple(sweep.name for sweep in sweeps)),
-        Column("best k", tuple(f"{sweep.best_k}" for sweep in sweeps)),
-        Column("mean silhouette", tuple(_score(sweep.best_score) for sweep in sweeps)),
+        Column("k", tuple(f"{sweep.chosen_k}" for sweep in sweeps)),
+        Column("mean silhouette", tuple(_score(sweep.score_of(sweep.chosen_k)) for sweep in sweeps)),
     ]
     if any(sweep.null is not None for sweep in sweeps):
         excess = tuple(f"{sweep.excess:+.1f}" if np.isfinite(sweep.excess) else "-" for sweep in sweeps)

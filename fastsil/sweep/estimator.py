@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GeometrySweep", "KMeansSweep", "SweepEvent", "SweepRow"]
 
+_REFIT = ("verdict", "silhouette")
 _DEFAULT_N_CLUSTERS = tuple(range(2, 17))
 
 
@@ -51,7 +52,7 @@ def _best_can_predict(sweep: KMeansSweep) -> bool:
 
 
 class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Cluster for every k, score each clustering exactly, and keep the k of the highest mean silhouette.
+    """Cluster for every k, score each clustering exactly, and keep the k whose clusters are separate and score highest.
 
     There is one fit for each k, and the labels that are scored are the labels of the inertia that is shown.
     Clustering happens in the geometry of the metric: rows of length 1 for cosine, whitened features for
@@ -98,6 +99,12 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
     n_stability : int, default=0
         Number of pairs of random parts (80 % of the samples each, 10,000 at most) that are clustered and compared
         where they overlap, for every k. Each pair costs two fits of every k on such a part.
+    gaps : bool, default=True
+        Whether to test if there are fewer samples between the clusters than inside them. Only then the verdict says
+        whether there are separate groups. It takes seconds at most, whatever the number of samples.
+    refit : {"verdict", "silhouette"}, default="verdict"
+        Which k ``best_k_``, ``labels_`` and ``predict`` are of: that of the verdict, or that of the highest mean
+        silhouette.
     checkpoint : str or Path, optional
         Folder that every fit, every pass of scores and every null set is written to as it is done, and taken from by
         another call with the same data and parameters, which then goes on where this one was ended. The result is that
@@ -114,7 +121,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
     Attributes
     ----------
     best_k_ : int
-        The k of the highest mean silhouette; of equal ones the smallest.
+        The k of the verdict; with ``refit="silhouette"`` that of the highest mean silhouette.
     best_score_ : float
         Its mean silhouette.
     best_estimator_ : clusterer
@@ -133,11 +140,13 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         P-value of one test for all k that the data score higher than the null sets at any k. NaN without null sets.
     stability_ : Stability or None
         Agreement of clusterings of random parts of the data; None without.
+    gaps_ : GapTest or None
+        Test of gaps between the clusters, and along the first principal axes; None without, or of too few samples.
     diagnosis_ : Diagnosis or None
         Problems of the clustering of the chosen k; None if nothing was scored.
     verdict_ : Verdict
-        Whether there is structure, the chosen k, the reasons and what to try next, in plain words by ``str()``. Its k
-        may differ from ``best_k_``: with null sets it is the k at which the data are furthest above them.
+        Whether the data are one cloud, a continuum or separate groups, the chosen k, the reasons and what to try next,
+        in plain words by ``str()``.
     interrupted_ : bool
         Whether Ctrl-C ended the sweep before every k was tried.
     n_features_in_ : int
@@ -177,7 +186,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
     >>> sweep.predict([[9.0, 0.0]]) == sweep.labels_[X[:, 0].argmax()]
     array([ True])
     >>> sweep.verdict_.structure, sweep.verdict_.k, sweep.verdict_.tested
-    ('strong', 3, False)
+    ('strong', 3, True)
     """
 
     def __init__(
@@ -194,6 +203,8 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         null_size: int = 1000,
         null_reference: str = "gaussian",
         n_stability: int = 0,
+        gaps: bool = True,
+        refit: str = "verdict",
         checkpoint: str | Path | None = None,
         random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,
@@ -210,6 +221,8 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         self.null_size = null_size
         self.null_reference = null_reference
         self.n_stability = n_stability
+        self.gaps = gaps
+        self.refit = refit
         self.checkpoint = checkpoint
         self.random_state = random_state
         self.n_jobs = n_jobs
@@ -245,6 +258,8 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         metrics, params_of = check_metrics(self.metric, self.metrics, self.metric_params)
         check_null(self.n_null, self.null_size, self.null_reference)
         check_n_stability(self.n_stability)
+        if self.refit not in _REFIT:
+            raise ValueError(f"refit={self.refit!r} is not known; choose one of: {', '.join(_REFIT)}.")
         data: Any = check_data(X)
         validate_data(self, X, skip_check_array=True)
         ks = check_n_clusters(self.n_clusters, data.shape[0])
@@ -254,12 +269,12 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         clusterers = make_clusterers(self.estimator, ks, seed, n_init=self.n_init)
         n_jobs = resolve_n_jobs(self.n_jobs)
         effort = SweepSettings(
-            len(ks), self.n_null, self.null_size, self.null_reference, self.n_stability, seed, n_jobs
+            len(ks), self.n_null, self.null_size, self.null_reference, self.n_stability, bool(self.gaps), seed, n_jobs
         )
         with make_listener(self.progress) as listen:
             sweeps = sweep_each(frames, data, clusterers, effort, listen, checkpoint)
         self._keep(sweeps, complete=len(sweeps) == len(frames))
-        self.diagnosis_, self.verdict_ = judge_space(self.best_geometry_, data, sweeps)
+        self.diagnosis_, self.verdict_ = judge_space(self.best_geometry_, data, sweeps, seed=seed)
         for words, kind in list_shortfalls(sweeps, frames, effort):
             warnings.warn(words, kind, stacklevel=2)
         return self
@@ -342,7 +357,9 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         check_is_fitted(self)
         from fastsil.report.plots import draw_sweep
 
-        return draw_sweep(self.best_geometry_.results, best_k=self.best_k_, chosen_k=self.verdict_.k, axes=axes)
+        return draw_sweep(
+            self.best_geometry_.results, best_k=self.best_geometry_.best_k, chosen_k=self.verdict_.k, axes=axes
+        )
 
     def plot_geometries(self, axes: Any = None) -> NDArray[Any]:
         """Draw all geometries side by side: mean silhouettes, and how far they lie above data without clusters.
@@ -408,13 +425,14 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
             name=name,
             n_features=self.n_features_in_,
             results=self.best_geometry_.results,
-            best_k=self.best_k_,
+            best_k=self.best_geometry_.best_k,
             verdict=self.verdict_,
             profiles=self.profiles_,
             coordinates=None if data is None else self.best_geometry_.frame.apply(data),
             diagnosis=self.diagnosis_,
             geometries=self.geometries_,
             geometry=self.best_geometry_.name,
+            gaps=None if self.gaps_ is None else self.gaps_.at(self.verdict_.k or self.best_k_),
         )
         write_sweep_page(Path(path), content)
         return Path(path)
@@ -435,9 +453,10 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         self.null_ = chosen.null
         self.p_value_ = chosen.p_value
         self.stability_ = chosen.stability
-        self.best_k_ = chosen.best_k
-        self.best_score_ = chosen.best_score
-        self.best_estimator_ = chosen.estimators[chosen.best_k]
+        self.gaps_ = chosen.gaps
+        self.best_k_ = chosen.chosen_k if self.refit == "verdict" else chosen.best_k
+        self.best_score_ = chosen.score_of(self.best_k_)
+        self.best_estimator_ = chosen.estimators[self.best_k_]
         self.labels_ = np.asarray(get_labels(self.best_estimator_))
         self.interrupted_ = not complete or any(sweep.interrupted for sweep in sweeps)
 

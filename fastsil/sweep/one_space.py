@@ -22,20 +22,26 @@ from fastsil.sweep.checkpoint import Checkpoint, Recall, forget
 from fastsil.sweep.clusterers import generator_for
 from fastsil.sweep.feature_space import Components, FeatureSpace
 from fastsil.sweep.fit_and_score import FittedK, Space, search
+from fastsil.sweep.gaps import MANY_SAMPLES, GapTest, find_gaps, measure_finer_depth
 from fastsil.sweep.null import NullComparison, compare_with_null, with_null_columns
 from fastsil.sweep.progress import Listener, Stages
 from fastsil.sweep.results import SweepRow, make_columns
 from fastsil.sweep.stability import Stability, choose_sample_share, measure_stability, with_stability_columns
 from fastsil.sweep.verdict import (
+    GapFindings,
     Verdict,
     choose_k,
     compare_geometries,
     find_furthest_space,
+    has_gaps,
     judge,
     k_with_largest_excess,
     lowest_k,
 )
 from fastsil.validation import get_metric_name
+
+# Gaps of two geometries are about as clear, if they differ by less than this (standard deviations).
+_ALIKE = 2.0
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ class SweepSettings:
     ----------
     n_tried : int
         Numbers of clusters.
-    n_null, null_size, null_reference, n_stability
+    n_null, null_size, null_reference, n_stability, gaps
         As :class:`fastsil.KMeansSweep` has them.
     seed : int
         Seed of all random draws.
@@ -59,6 +65,7 @@ class SweepSettings:
     null_size: int
     null_reference: str
     n_stability: int
+    gaps: bool
     seed: int
     n_jobs: int
 
@@ -87,6 +94,8 @@ class GeometrySweep:
         Comparison with data without clusters.
     stability : Stability or None
         Agreement of clusterings of parts of the data.
+    gaps : GapTest or None
+        Test of gaps between the clusters.
     interrupted : bool
         Whether Ctrl-C ended it before all was done.
     """
@@ -97,6 +106,7 @@ class GeometrySweep:
     profiles: dict[int, SilhouetteProfile]
     null: NullComparison | None
     stability: Stability | None
+    gaps: GapTest | None
     interrupted: bool
 
     @property
@@ -123,9 +133,23 @@ class GeometrySweep:
         found = [row for row in self.rows if not row.error]
         return max(found, key=lambda row: np.nan_to_num(row.silhouette, nan=-2.0)).n_clusters
 
+    @cached_property
+    def chosen_k(self) -> int:
+        """The k of the verdict."""
+        return choose_k(self.results, self.null, self.gaps)
+
+    @property
+    def clearest_gap(self) -> float:
+        """The largest statistic of the test of gaps, over all k; -inf where there are no gaps between clusters."""
+        return float(np.max(self.gaps.z)) if self.gaps is not None and has_gaps(self.gaps) else -np.inf
+
+    def score_of(self, k: int) -> float:
+        """Mean silhouette of k."""
+        return float(self.results["silhouette"][self.results["n_clusters"] == k][0])
+
     @property
     def best_score(self) -> float:
-        return float(self.results["silhouette"][self.results["n_clusters"] == self.best_k][0])
+        return self.score_of(self.best_k)
 
     @property
     def p_value(self) -> float:
@@ -191,9 +215,9 @@ def sweep_in(
 
     stages = Stages(listen, _work(effort, data.shape[0]))
     findings, interrupted = search(make_space(data, effort.n_jobs), clusterers, stages.listener("sweep"), recall)
-    null, stability = None, None
+    null, stability, gaps = None, None, None
     if not interrupted:
-        null, stability, interrupted = _compare(data, make_space, findings, effort, stages, recall)
+        null, stability, gaps, interrupted = _compare(data, frame, make_space, findings, effort, stages, recall)
     rows = [finding.row for finding in findings]
     rows = rows if null is None else with_null_columns(rows, null)
     rows = rows if stability is None else with_stability_columns(rows, stability)
@@ -205,11 +229,14 @@ def sweep_in(
         profiles={finding.row.n_clusters: finding.profile for finding in fitted if finding.profile is not None},
         null=null,
         stability=stability,
+        gaps=gaps,
         interrupted=interrupted,
     )
 
 
-def judge_space(sweep: GeometrySweep, X: Any, sweeps: Sequence[GeometrySweep]) -> tuple[Diagnosis | None, Verdict]:
+def judge_space(
+    sweep: GeometrySweep, X: Any, sweeps: Sequence[GeometrySweep], *, seed: int
+) -> tuple[Diagnosis | None, Verdict]:
     """Return the diagnosis of the chosen k, if it has scores, and the verdict on the sweep.
 
     Parameters
@@ -220,6 +247,8 @@ def judge_space(sweep: GeometrySweep, X: Any, sweeps: Sequence[GeometrySweep]) -
         The data as they were given.
     sweeps : sequence of GeometrySweep
         In all geometries.
+    seed : int
+        Of the closer look at separate clusters.
     """
     reduced = sweep.frame.reduce(X)
     # A profile holds only the name of a callable, with which nothing can be measured.
@@ -229,7 +258,7 @@ def judge_space(sweep: GeometrySweep, X: Any, sweeps: Sequence[GeometrySweep]) -
         reference = None if sweep.null is None else sweep.null.reference_at(k)
         return sweep.profiles[k].diagnose(looked_at, null=reference, **sweep.frame.params)
 
-    k, lowest = choose_k(sweep.results, sweep.null), lowest_k(sweep.results)
+    k, lowest = sweep.chosen_k, lowest_k(sweep.results)
     diagnoses = {each: diagnose(each) for each in sweep.profiles if each in (k, lowest)}
     found = {each: diagnosis.findings for each, diagnosis in diagnoses.items()}
     verdict = judge(
@@ -240,12 +269,32 @@ def judge_space(sweep: GeometrySweep, X: Any, sweeps: Sequence[GeometrySweep]) -
         findings=found.get(k, ()),
         lowest_findings=() if lowest is None else found[lowest],
         geometries=compare_geometries(sweeps, sweep),
+        gaps=_look_closer(sweep, reduced, k, seed),
     )
     return diagnoses.get(k), verdict
 
 
+def _look_closer(sweep: GeometrySweep, reduced: Any, k: int, seed: int) -> GapFindings | None:
+    """What the test of gaps found about the chosen k."""
+    if sweep.gaps is None or k not in sweep.profiles:
+        return None
+    labels, finer_depth = sweep.profiles[k].labels, float(np.nan)
+    if has_gaps(sweep.gaps):
+        random = generator_for("closer look", seed)
+        finer_depth = measure_finer_depth(reduced, sweep.frame.geometry.apply, labels, random)
+    return GapFindings(sweep.gaps, k, np.unique(labels).tolist(), finer_depth)
+
+
 def choose_geometry(sweeps: Sequence[GeometrySweep]) -> int:
-    """Place of the geometry in which the data rise furthest above data without clusters; the first without these."""
+    """Place of the geometry that shows most.
+
+    That of the clearest gaps, if there are gaps in any; the first one, if its gaps are about as clear. Without gaps,
+    the geometry in which the data rise furthest above data without clusters; the first one without such data.
+    """
+    clearest = [sweep.clearest_gap for sweep in sweeps]
+    if max(clearest) > -np.inf:
+        best = int(np.argmax(clearest))
+        return 0 if clearest[0] >= clearest[best] - _ALIKE else best
     if len(sweeps) == 1 or any(np.isnan(sweep.p_value) or np.isnan(sweep.excess) for sweep in sweeps):
         return 0
     return find_furthest_space(sweeps)
@@ -304,24 +353,40 @@ def _work(effort: SweepSettings, n_samples: int) -> dict[str, float]:
     """Return the work of the stages, in sweeps of all samples."""
     # The data are one more set among them.
     null = (effort.n_null + 1) * min(effort.null_size, n_samples) / n_samples if effort.n_null else 0.0
-    return {"sweep": 1.0, "null sets": null, "stability": 2 * effort.n_stability * choose_sample_share(n_samples)}
+    gaps = 0.2 * min(1.0, MANY_SAMPLES / n_samples) if effort.gaps else 0.0
+    return {
+        "sweep": 1.0,
+        "gaps": gaps,
+        "null sets": null,
+        "stability": 2 * effort.n_stability * choose_sample_share(n_samples),
+    }
 
 
 def _compare(
     data: Any,
+    frame: FeatureSpace,
     make_space: Callable[[Any], Space],
     findings: Sequence[FittedK],
     effort: SweepSettings,
     stages: Stages,
     recall: Recall,
-) -> tuple[NullComparison | None, Stability | None, bool]:
+) -> tuple[NullComparison | None, Stability | None, GapTest | None, bool]:
     """Run the comparisons requested beyond the sweep; return them, None if no k has a score, and whether Ctrl-C
     interrupted.
     """
     scored = [finding for finding in findings if finding.profile is not None]
     clusterers = [finding.asked for finding in scored]
-    null, stability = None, None
+    null, stability, gaps = None, None, None
     try:
+        if effort.gaps and scored:
+            gaps = find_gaps(
+                data,
+                frame.geometry.apply,
+                {finding.row.n_clusters: finding.profile.labels for finding in findings if finding.profile is not None},
+                random=generator_for("gaps", effort.seed),
+                n_jobs=effort.n_jobs,
+                tick=stages.tick("gaps"),
+            )
         if effort.n_null and scored:
             null = compare_with_null(
                 data,
@@ -348,5 +413,5 @@ def _compare(
                 recall=recall,
             )
     except KeyboardInterrupt:
-        return null, stability, True
-    return null, stability, False
+        return null, stability, gaps, True
+    return null, stability, gaps, False

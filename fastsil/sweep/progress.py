@@ -22,7 +22,8 @@ class SweepEvent:
     n_clusters : int
         The k at work; of several that are scored together the last. 0 where it is all of them.
     stage : str
-        ``"clustering"``, ``"scoring"``, ``"done"``, ``"null sets"`` or ``"stability"``.
+        ``"clustering"``, ``"scoring"``, ``"done"``, ``"gaps"``, ``"null sets"`` or
+        ``"stability"``.
     share : float
         Share of the whole sweep that is done, 0 to 1.
     row : SweepRow or None

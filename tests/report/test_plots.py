@@ -16,6 +16,7 @@ from fastsil import silhouette_profile  # noqa: E402
 from fastsil.report.plots import (  # noqa: E402
     draw_distribution,
     draw_map,
+    draw_profile_between,
     draw_silhouette_map,
     draw_silhouettes,
     draw_sweep,
@@ -170,3 +171,11 @@ def test_labels_are_no_formulas():
         np.array([0.5, 0.2]), np.array([0, 1]), np.array(["$\\x$", "b"]), score=0.3, ax=new_figure().subplots()
     )
     ax.figure.canvas.draw()
+
+
+def test_samples_between_two_clusters_are_drawn_bin_by_bin():
+    counts = np.arange(40)
+    ax = draw_profile_between(counts, "1 and 2", ax=new_figure().subplots())
+    assert [bar.get_height() for bar in ax.patches] == [counts[i : i + 2].sum() for i in range(0, 40, 2)]
+    assert [line.get_xdata()[0] for line in ax.lines] == [-0.5, 0.5]
+    assert ax.get_title(loc="left") == "Between clusters 1 and 2"

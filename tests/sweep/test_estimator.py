@@ -314,7 +314,7 @@ def test_progress_tells_every_stage_and_never_goes_back():
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1.0)
     assert [event.row.n_clusters for event in events if event.row is not None] == [2, 3, 4]
-    assert {event.stage for event in events} == {"clustering", "scoring", "done"}
+    assert {event.stage for event in events} == {"clustering", "scoring", "done", "gaps"}
 
 
 def test_progress_bar_goes_to_standard_error(capsys):

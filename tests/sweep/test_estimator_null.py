@@ -77,8 +77,8 @@ def test_the_seed_draws_the_null_sets():
 
 
 def test_null_sets_are_not_made_of_the_numbers_of_a_user_with_the_same_seed():
-    drawn = {generator_for(purpose, 0).normal() for purpose in ("null sets", "stability")}
-    assert len(drawn | {np.random.default_rng(0).normal()}) == 3
+    drawn = {generator_for(purpose, 0).normal() for purpose in ("null sets", "stability", "gaps", "closer look")}
+    assert len(drawn | {np.random.default_rng(0).normal()}) == 5
 
 
 def test_threads_do_not_change_a_bit():
@@ -117,10 +117,10 @@ def test_progress_reaches_the_end_with_null_sets():
     shares = [event.share for event in events]
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1.0)
-    assert {event.stage for event in events} == {"clustering", "scoring", "done", "null sets"}
+    assert {event.stage for event in events} == {"clustering", "scoring", "done", "gaps", "null sets"}
     done = next(event.share for event in events if event.stage == "null sets")
-    # The null sets and the data beside them cost as much as five sweeps with the data's own.
-    assert done == pytest.approx((1 + 1) / 5)
+    # The null sets and the data beside them cost as much as five sweeps with the data's own; the gaps a fifth of one.
+    assert done == pytest.approx((1 + 0.2 + 1) / 5.2)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_the_report_says_no_structure(tmp_path):
     pytest.importorskip("matplotlib")
     path = swept(NOISE).report(tmp_path / "report.html", NOISE)
     page = path.read_text(encoding="utf-8")
-    assert "No structure found: data without clusters score as high." in page
+    assert "No groups found: the data look like one random cloud." in page
     assert "Data without any clusters score as high" in page
 
 

@@ -14,7 +14,8 @@ from sklearn.datasets import make_blobs
 from fastsil import KMeansSweep
 from fastsil.report.words import read_score
 from fastsil.scoring.diagnosis import Finding
-from fastsil.sweep.verdict import Verdict, choose_k, compare_geometries, find_furthest_space, judge
+from fastsil.sweep.gaps import GapsAtK, GapTest
+from fastsil.sweep.verdict import GapFindings, Verdict, choose_k, compare_geometries, find_furthest_space, judge
 from fastsil.sweep.verdict.spaces import geometry_options
 
 STRUCTURES = ["none", "weak", "reasonable", "strong"]
@@ -81,7 +82,7 @@ def test_a_low_score_without_a_null_is_left_open():
 
 def test_a_null_that_scores_as_high_is_no_structure():
     verdict = judged([0.5, 0.6, 0.4], null=null_of(0.3), null_mean=0.5)
-    assert (verdict.structure, verdict.k, verdict.tested) == ("none", None, True)
+    assert (verdict.structure, verdict.k, verdict.tested) == ("none", 3, True)
     assert verdict.headline == "No structure found: data without clusters score as high."
     assert verdict.reading == read_score(0.6)
     text = told([0.5, 0.6, 0.4], null=null_of(0.3), null_mean=0.5)
@@ -148,7 +149,7 @@ def test_whatever_the_scores_the_verdict_holds_together(columns, p_value):
     verdict = judged(scores, null=null, null_mean=null_mean if null else np.nan)
     assert verdict.structure in STRUCTURES
     assert verdict.tested == (null is not None)
-    assert (verdict.k is None) == (verdict.tested and p_value > 0.05)
+    assert verdict.k is not None
     assert (verdict.structure == "none") == (
         p_value > 0.05 if verdict.tested else read_score(max(scores)).structure == "none"
     )
@@ -250,11 +251,12 @@ def test_a_sweep_has_one():
     sweep = KMeansSweep(range(2, 6), n_init=2, n_null=19, n_stability=2, random_state=0).fit(X)
     assert (sweep.verdict_.structure, sweep.verdict_.k, sweep.verdict_.tested) == ("strong", 3, True)
     assert sweep.diagnosis_.codes == ()
+    assert (sweep.verdict_.kind, sweep.verdict_.good_k) == ("groups", (3,))
+    assert sweep.verdict_.separate_pairs == ((0, 1), (0, 2), (1, 2))
     assert "adjusted Rand index 1.00" in " ".join(sweep.verdict_.reasons)
     noise = np.random.default_rng(3).normal(size=(120, 2)) * [5, 1]
     sweep = KMeansSweep(range(2, 6), n_init=2, n_null=19, random_state=0).fit(noise)
-    assert (sweep.verdict_.structure, sweep.verdict_.k) == ("none", None)
-    assert sweep.best_k_ in range(2, 6)
+    assert (sweep.verdict_.structure, sweep.verdict_.kind, sweep.verdict_.k) == ("none", "cloud", sweep.best_k_)
     assert "no_structure" in sweep.diagnosis_.codes
 
 
@@ -279,6 +281,7 @@ def make_feature_map(name, *, z=np.nan, p=np.nan, score=0.3, n_null=39):
         name=name,
         null=null_of(p, n_null),
         best_k=3,
+        clearest_gap=-np.inf,
         best_score=score,
         p_value=p,
         excess=z,
@@ -326,6 +329,15 @@ def test_geometries_without_enough_null_sets_are_not_told_apart():
     assert compare_geometries(sweeps[:1], sweeps[0]) == ()
 
 
+def test_gaps_say_which_geometry_helps():
+    plain, whitened = make_feature_map("euclidean"), make_feature_map("mahalanobis")
+    whitened.clearest_gap = 7.0
+    answer = "Yes: the gaps between the clusters are clearest in mahalanobis."
+    assert compare_geometries([plain, whitened], whitened) == (answer,)
+    plain.clearest_gap = 6.0
+    assert compare_geometries([plain, whitened], plain)[0].startswith("No: in no other the gaps")
+
+
 def test_advice_names_the_options_that_compare_geometries_unless_they_were_compared():
     text = told([0.1, 0.2], null=null_of(0.025), null_mean=0.0, n_features=64)
     assert "metric=['euclidean', 'cosine', 'mahalanobis'], pca=[None, 50]" in text
@@ -337,3 +349,92 @@ def test_advice_names_the_options_that_compare_geometries_unless_they_were_compa
     assert not any("metric=[" in sentence for sentence in verdict.advice)
     assert "Would another geometry help?\n- Yes: so." in str(verdict)
     assert "<li>Yes: so.</li>" in verdict._repr_html_()
+
+
+def make_gaps(z, *, depth=0.2, midway=2.0, axis_z=0.0):
+    """A test of gaps for k = 2 and so on, with these statistics; all pairs alike."""
+    clusters = []
+    for k, value in enumerate(z, start=2):
+        pairs = np.column_stack(np.triu_indices(k, 1))
+        near, between = np.full((len(pairs), 2), 10.0), np.full(len(pairs), midway)
+        clusters.append(GapsAtK(k, value, depth, pairs, near, between, np.zeros((len(pairs), 40))))
+    return GapTest(300, tuple(clusters), np.array([axis_z]), np.array([0.3]))
+
+
+def judge_gaps(scores, gaps, *, null=None, finer_depth=np.nan, macro=None, null_mean=np.nan):
+    table = results(scores, macro=macro, null_mean=null_mean)
+    k = choose_k(table, null, gaps)
+    found = GapFindings(gaps, k, list(range(k)), finer_depth)
+    return judge(table, k, n_features=2, null=null, gaps=found)
+
+
+def test_the_first_sentence_says_which_of_the_three_it_is():
+    none, some = make_gaps([0.0, 0.0], depth=1.04, midway=10), make_gaps([0.0, 9.0])
+    cloud = judge_gaps([0.8, 0.5], none, null=null_of(0.4), null_mean=0.8)
+    assert (cloud.kind, cloud.structure, cloud.k) == ("cloud", "none", 2)
+    assert cloud.headline == "No groups found: the data look like one random cloud."
+    assert "Random clouds of the same spread score as high (p = 0.40)." in cloud.reasons
+    assert any("less than about 3.5 standard deviations apart could not be seen in 300" in r for r in cloud.reasons)
+    continuum = judge_gaps([0.8, 0.5], none, null=null_of(0.02), null_mean=0.1)
+    assert (continuum.kind, continuum.structure) == ("continuum", "none")
+    assert continuum.headline.startswith("No separate groups found, though")
+    assert "Midway between neighboring centers samples are 104% as dense as near them." in continuum.reasons
+    groups = judge_gaps([0.5, 0.6], some, null=null_of(0.02), null_mean=0.1)
+    assert (groups.kind, groups.structure, groups.k) == ("groups", "reasonable", 3)
+    assert groups.headline == "Separate groups: k = 3."
+    assert "All 3 pairs of clusters are separate." in groups.reasons
+    assert groups.gap_p < 0.001
+    assert groups.gap_depth == 0.2
+    open_question = judge_gaps([0.8, 0.5], none)
+    assert (open_question.kind, open_question.headline) == (None, "No separate groups found.")
+
+
+def test_a_high_silhouette_without_gaps_is_no_strong_structure():
+    assert judge_gaps([0.9, 0.95], make_gaps([0.0, 0.0]), null=null_of(0.02), null_mean=0.1).structure == "none"
+
+
+def test_the_choice_is_among_the_k_of_clear_gaps():
+    gaps = make_gaps([4.0, 10.0, 9.5, 3.0])
+    assert judge_gaps([0.9, 0.5, 0.6, 0.9], gaps).k == 4
+    assert judge_gaps([0.9, 0.6, 0.5, 0.9], gaps).k == 3
+    assert judge_gaps([0.9, 0.6, 0.6, 0.9], gaps, macro=[0.9, 0.4, 0.5, 0.9]).k == 4
+    text = str(judge_gaps([0.9, 0.5, 0.6, 0.9], gaps))
+    assert "k = 2 scores higher (0.900), but its gaps are less clear." in text
+
+
+def test_k_that_do_equally_well_are_all_named():
+    verdict = judge_gaps([0.2, 0.5, 0.501], make_gaps([0.0, 10.0, 10.0]))
+    assert verdict.headline == "Separate groups: k = 3 or 4."
+    assert (verdict.good_k, verdict.k) == ((3, 4), 4)
+    assert "k = 3 and 4 do equally well." in str(verdict)
+
+
+def test_groups_that_touch_come_with_a_caution():
+    gaps = make_gaps([9.0])
+    assert "arcs of a ring" in " ".join(str(judge_gaps([0.5], gaps, finer_depth=0.8)).split())
+    assert "arcs of a ring" not in str(judge_gaps([0.5], gaps, finer_depth=0.2))
+
+
+def test_groups_that_k_means_cuts_across_are_told():
+    verdict = judge_gaps([0.5, 0.4], make_gaps([0.0, 0.0], axis_z=8.0))
+    assert (verdict.kind, verdict.k) == ("groups", 2)
+    assert verdict.headline == "There are separate groups, but k-means cuts across them."
+    assert "Along principal axis 1 there is a gap" in str(verdict)
+
+
+def test_one_k_everywhere_unless_the_highest_silhouette_is_asked_for():
+    random = np.random.default_rng(0)
+    centers = np.array([[0, 0], [5, 0], [2, 7], [60, 0], [60, 9], [74, 0]])
+    X = centers[np.repeat(np.arange(6), [100, 100, 100, 30, 30, 30])] + random.normal(size=(390, 2))
+    sweep = KMeansSweep(range(2, 9), n_init=3, random_state=0).fit(X)
+    assert sweep.verdict_.k == sweep.best_k_ == len(np.unique(sweep.labels_)) == 6
+    assert KMeansSweep(range(2, 9), n_init=3, random_state=0, refit="silhouette").fit(X).best_k_ == 2
+    with pytest.raises(ValueError, match="refit"):
+        KMeansSweep(refit="gap").fit(X)
+
+
+def test_without_the_test_of_gaps_nothing_is_said_of_groups():
+    X = make_blobs(90, centers=[[0, 0], [9, 0]], random_state=0)[0]
+    sweep = KMeansSweep([2, 3], n_init=1, random_state=0, gaps=False).fit(X)
+    assert sweep.gaps_ is None
+    assert (sweep.verdict_.kind, sweep.verdict_.tested) == (None, False)

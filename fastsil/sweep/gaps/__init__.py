@@ -15,7 +15,7 @@ A. Prékopa (1973), "On logarithmic concave measures and functions", Acta Scient
 from __future__ import annotations
 
 from fastsil.sweep.gaps.finer import measure_finer_depth
-from fastsil.sweep.gaps.gap_test import find_gaps
+from fastsil.sweep.gaps.gap_test import MANY_SAMPLES, find_gaps
 from fastsil.sweep.gaps.record import MAX_DEPTH, GapsAtK, GapTest
 
-__all__ = ["MAX_DEPTH", "GapTest", "GapsAtK", "find_gaps", "measure_finer_depth"]
+__all__ = ["MANY_SAMPLES", "MAX_DEPTH", "GapTest", "GapsAtK", "find_gaps", "measure_finer_depth"]

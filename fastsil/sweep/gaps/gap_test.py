@@ -19,7 +19,7 @@ from fastsil.sweep.gaps.samples import N_FOLDS, dither, draw_folds, draw_rows, d
 # Folds are drawn anew this many times, and z averaged: it then depends less on how the folds fell. One time is enough
 # for many samples.
 _N_REPEATS = 3
-_MANY_SAMPLES = 5_000
+MANY_SAMPLES = 5_000
 _N_AXES = 3
 # Fewer distinct samples than this show no gap of any depth.
 _MIN_SAMPLES = 20
@@ -77,7 +77,7 @@ def find_gaps(
     samples = transform(drawn)
     labels = {k: np.unique(labelings[k][rows], return_inverse=True)[1] for k in ks}
     ks = [k for k in ks if labels[k].max() == k - 1]
-    n_repeats = _N_REPEATS if len(rows) <= _MANY_SAMPLES else 1
+    n_repeats = _N_REPEATS if len(rows) <= MANY_SAMPLES else 1
     tasks = [(repeat, fold) for repeat in range(n_repeats) for fold in range(N_FOLDS)]
     folds_of = [draw_folds(copies, random) for _ in range(n_repeats)]
     generators = random.spawn(len(tasks))

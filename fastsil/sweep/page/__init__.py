@@ -23,6 +23,7 @@ from fastsil.report.plots import (
     draw_geometry_excess,
     draw_geometry_scores,
     draw_map,
+    draw_profile_between,
     draw_silhouette_map,
     draw_stability,
     draw_sweep_elbow,
@@ -34,12 +35,16 @@ from fastsil.report.plots import (
 from fastsil.report.tables import Column, cluster_columns, geometry_columns, side_by_side, sweep_columns
 from fastsil.report.words import read_score, readings
 from fastsil.runtime.atomic_files import replacing
+from fastsil.sweep.gaps import GapsAtK
 from fastsil.sweep.page.projection import Plane, principal_plane
 from fastsil.sweep.verdict import Verdict
 
 if TYPE_CHECKING:
     from jinja2 import Template
     from matplotlib.axes import Axes
+
+# Pairs of clusters whose profiles are shown.
+_MOST_PROFILES = 2
 
 # Inches. A phone shows a picture of this width at about 80 pixels an inch, so that its letters stay legible.
 _WIDTH, _HEIGHT = 4.8, 3.6
@@ -100,6 +105,8 @@ class SweepContent:
         All geometries that were tried; the rest is about the chosen one.
     geometry : str
         Name of that one.
+    gaps : GapsAtK, optional
+        Samples along the lines between the centers of k clusters.
     """
 
     name: str
@@ -112,6 +119,7 @@ class SweepContent:
     diagnosis: Any = None
     geometries: Sequence[Geometry] = ()
     geometry: str = ""
+    gaps: GapsAtK | None = None
 
     @property
     def k(self) -> int:
@@ -155,7 +163,7 @@ def write_sweep_page(path: Path, content: SweepContent) -> None:
         geometry=content.geometry,
         geometries=_geometries(content),
         k=content.k,
-        closer=[] if chosen is None else _close_pictures(chosen, content.k),
+        closer=[] if chosen is None else [*_close_pictures(chosen, content.k), *_gap_pictures(content, chosen)],
         maps=[] if chosen is None or plane is None else _maps(chosen, plane),
         plane=plane,
         gallery=_gallery(content),
@@ -191,7 +199,7 @@ def _facts(content: SweepContent) -> list[tuple[str, str]]:
     """The few numbers that matter, each under its name."""
     verdict, profile = content.verdict, content.profiles.get(content.k)
     row = int(np.flatnonzero(content.results["n_clusters"] == content.k)[0])
-    facts = [("number of clusters k" if verdict.k else "k of the highest score", f"{content.k}")]
+    facts = [("number of clusters k", " or ".join(map(str, verdict.good_k or (content.k,))))]
     if profile is not None:
         n_samples = len(profile.silhouettes)
         null = f"{content.results['null_mean'][row]:.3f}"
@@ -200,7 +208,11 @@ def _facts(content: SweepContent) -> list[tuple[str, str]]:
             if verdict.tested
             else ("structure, by the usual table", read_score(profile.score).structure),
             ("mean silhouette", f"{profile.score:.3f}"),
-            *([("mean silhouette of data without clusters", null)] if verdict.tested else []),
+            *(
+                [("mean silhouette of data without clusters", null)]
+                if np.isfinite(content.results["null_mean"][row])
+                else []
+            ),
             ("samples with a negative silhouette", f"{profile.n_negative / n_samples:.1%}"),
             ("metric", profile.metric) if content.geometry in ("", profile.metric) else ("geometry", content.geometry),
             ("samples", f"{n_samples:,}"),
@@ -309,6 +321,30 @@ def _close_pictures(profile: Profile, k: int) -> list[_Picture]:
             caption="How many samples have which silhouette. One hill near 0 means that most samples lie "
             "between clusters; a hill far to the right means that they lie well inside.",
         ),
+    ]
+
+
+def _gap_pictures(content: SweepContent, profile: Profile) -> list[_Picture]:
+    """Samples along the lines between the clusters that lie closest; none where nothing lies between them."""
+    gaps = content.gaps
+    if gaps is None or not len(gaps.closest):
+        return []
+    names = np.unique(profile.labels)
+    pairs = gaps.closest[:_MOST_PROFILES]
+    titles = [f"{names[i]} and {names[j]}" for i, j in gaps.pairs[pairs]]
+    return [
+        _picture(
+            functools.partial(draw_profile_between, gaps.profiles[pair], title),
+            height=_HEIGHT * 0.7,
+            alt=f"Histogram of the samples along the line between clusters {title}.",
+            caption=f"Samples along the line between the centers of clusters {title} (dashed lines). "
+            + (
+                "There is a gap between them."
+                if separate
+                else "There is no gap: as many samples lie midway as near the centers."
+            ),
+        )
+        for pair, title, separate in zip(pairs, titles, gaps.separate[pairs], strict=True)
     ]
 
 

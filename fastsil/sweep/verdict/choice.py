@@ -1,4 +1,4 @@
-"""Which k to look at, and whether data without clusters speak against any."""
+"""Which k to look at: the one whose clusters are separate, and score highest."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fastsil.sweep.gaps import GapTest
 
 LEVEL = 0.05
 """The usual level of a test."""
@@ -34,17 +36,26 @@ class NullTest(Protocol):
     def gap_k(self) -> int: ...
 
 
-def choose_k(results: Mapping[str, NDArray[Any]], null: NullTest | None) -> int:
-    """The k to look at: furthest above data without clusters where there is structure, else of the highest score.
+# A k whose gaps are clear to this share of the clearest one, or to one standard deviation, is separate as well.
+_AS_CLEAR = 0.9
 
-    Of several that are about as far above, the one of the highest mean silhouette.
+
+def choose_k(results: Mapping[str, NDArray[Any]], null: NullTest | None, gaps: GapTest | None = None) -> int:
+    """Choose the k to look at.
+
+    Where there are gaps: of the k whose gaps are about the clearest, the one of the highest silhouettes, micro and
+    macro mean alike. Where there are none: the k of the highest mean silhouette. Of k that score equally well, the one
+    that is furthest above data without clusters.
 
     Parameters
     ----------
     results : mapping of str to ndarray of shape (n_tried,)
         ``sweep_results_`` of a sweep.
     null : NullTest or None
-        The comparison, if there was one.
+        The comparison with data without clusters, if there was one.
+    gaps : GapTest or None
+        The test of gaps, if there was one. Without it, the k furthest above data without clusters is chosen, if they
+        are exceeded.
 
     Returns
     -------
@@ -54,9 +65,43 @@ def choose_k(results: Mapping[str, NDArray[Any]], null: NullTest | None) -> int:
     ks, scores = results["n_clusters"], results["silhouette"]
     if not np.isfinite(scores).any():
         return int(ks[0] if np.isnan(results["inertia"]).all() else ks[np.nanargmax(results["inertia"])])
-    if null is None or not is_test(null) or null.p_value > LEVEL:
+    if has_gaps(gaps):
+        good, ranks = list_good_k(results, gaps), rank_k(results, gaps)
+        excess = results.get("null_excess", np.full(len(ks), np.nan))
+        ranks = np.where(
+            np.isin(ks, good), np.nan_to_num(excess, nan=0.0) if np.isfinite(excess).any() else ranks, np.nan
+        )
+        return int(ks[np.nanargmax(ranks)])
+    if gaps is not None or null is None or not is_test(null) or null.p_value > LEVEL:
         return int(ks[np.nanargmax(scores)])
     return k_with_largest_excess(results)
+
+
+def has_gaps(gaps: GapTest | None) -> bool:
+    """Whether the clusters of some k are separated by gaps."""
+    return gaps is not None and gaps.p_clusters <= LEVEL
+
+
+def list_separate_k(results: Mapping[str, NDArray[Any]], gaps: GapTest) -> list[int]:
+    """List the k whose gaps are about the clearest."""
+    scored = results["n_clusters"][np.isfinite(results["silhouette"])]
+    z = {int(k): float(value) for k, value in zip(gaps.n_clusters, gaps.z, strict=True) if k in scored}
+    clearest = max(z.values())
+    return [k for k, value in z.items() if value >= min(_AS_CLEAR * clearest, clearest - 1)]
+
+
+def rank_k(results: Mapping[str, NDArray[Any]], gaps: GapTest | None) -> NDArray[np.float64]:
+    """Return what k are ranked by, one value for each; NaN for those that are out of the question."""
+    if gaps is None or not has_gaps(gaps):
+        return np.asarray(results["silhouette"], dtype=np.float64)
+    separate = np.isin(results["n_clusters"], list_separate_k(results, gaps))
+    return np.where(separate, (results["silhouette"] + results["macro_silhouette"]) / 2, np.nan)
+
+
+def list_good_k(results: Mapping[str, NDArray[Any]], gaps: GapTest | None) -> list[int]:
+    """List the k that are as good as the best, by what they are ranked by."""
+    ranks = rank_k(results, gaps)
+    return [int(k) for k in results["n_clusters"][ranks >= np.nanmax(ranks) - SCORE_TOLERANCE]]
 
 
 def k_with_largest_excess(results: Mapping[str, NDArray[Any]]) -> int:

@@ -6,6 +6,7 @@ import html
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from fastsil.report.words import Reading
 
@@ -17,14 +18,14 @@ class Verdict:
     Attributes
     ----------
     structure : str
-        ``"none"``, ``"weak"``, ``"reasonable"`` or ``"strong"``. If the data were compared with data without clusters:
-        ``"none"`` if they do not rise above them, else the usual reading of the mean silhouette of ``k``, ``"weak"`` at
-        least. Without a comparison it is that reading alone, and ``tested`` is False.
+        ``"none"``, ``"weak"``, ``"reasonable"`` or ``"strong"``. ``"none"`` if there are no separate groups, else the
+        usual reading of the mean silhouette of ``k``, ``"weak"`` at least. Without the test of gaps: ``"none"`` if the
+        data do not rise above data without clusters; without both that reading alone, and ``tested`` is False.
     k : int or None
-        The chosen number of clusters: where the data rise furthest above data without clusters, or, without a
-        comparison, where they score highest. None if the comparison found no structure, or if nothing was scored.
+        The chosen number of clusters. Where there are no separate groups, the one that scores highest: its clusters are
+        segments. None if nothing was scored.
     tested : bool
-        Whether the data were compared with enough sets without clusters for a test at 5 %.
+        Whether gaps were looked for, or the data compared with enough sets without clusters for a test at 5 %.
     headline : str
         The answer in a sentence.
     reasons : tuple of str
@@ -34,7 +35,18 @@ class Verdict:
     advice : tuple of str
         Sentences: what to try next.
     reading : Reading or None
-        The usual reading of the mean silhouette, whatever the comparison says; None if there is none.
+        The usual reading of the mean silhouette, whatever the tests say; None if there is none.
+    kind : str or None
+        ``"groups"``: separate groups. ``"cloud"``: like one Gaussian cloud. ``"continuum"``: not one Gaussian cloud,
+        but without gaps. None if gaps were not looked for, or if there are none and nothing was compared with a cloud.
+    good_k : tuple of int
+        The k that are as good as each other, where there are separate groups; a single one, if it is clear.
+    gap_p : float
+        P-value of the test of gaps, one test for every k; NaN without.
+    gap_depth : float
+        Density midway between neighboring centers of k, as a share of the density near them; NaN if unknown.
+    separate_pairs : tuple of pairs
+        Labels of the clusters of k that are separated by a gap, pair by pair.
 
     Examples
     --------
@@ -42,8 +54,8 @@ class Verdict:
     >>> from fastsil import KMeansSweep
     >>> noise = np.random.default_rng(3).normal(size=(120, 2)) * [5, 1]
     >>> verdict = KMeansSweep(range(2, 6), n_null=19, random_state=0).fit(noise).verdict_
-    >>> verdict.structure, verdict.k, verdict.headline
-    ('none', None, 'No structure found: data without clusters score as high.')
+    >>> verdict.structure, verdict.kind, verdict.headline
+    ('none', 'cloud', 'No groups found: the data look like one random cloud.')
     """
 
     structure: str
@@ -54,6 +66,11 @@ class Verdict:
     geometries: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
     reading: Reading | None = None
+    kind: str | None = None
+    good_k: tuple[int, ...] = ()
+    gap_p: float = float("nan")
+    gap_depth: float = float("nan")
+    separate_pairs: tuple[tuple[Any, Any], ...] = ()
 
     def __str__(self) -> str:
         lines = [self.headline, "", *_bullets(self.reasons)]

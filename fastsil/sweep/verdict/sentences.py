@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,15 @@ from fastsil.report.words import (
     warn_of_many_features,
 )
 from fastsil.scoring.diagnosis import Finding
-from fastsil.sweep.verdict.choice import LEVEL, SCORE_TOLERANCE, NullTest, is_test, lowest_k
+from fastsil.sweep.verdict.choice import LEVEL, SCORE_TOLERANCE, NullTest, is_test, list_good_k, lowest_k
+from fastsil.sweep.verdict.groups import (
+    GapFindings,
+    advise_on_kind,
+    explain_choice,
+    explain_kind,
+    name_kind,
+    write_headline,
+)
 from fastsil.sweep.verdict.record import Verdict
 from fastsil.sweep.verdict.spaces import geometry_options
 
@@ -41,6 +50,7 @@ def judge(
     findings: Sequence[Finding] = (),
     lowest_findings: Sequence[Finding] = (),
     geometries: Sequence[str] = (),
+    gaps: GapFindings | None = None,
 ) -> Verdict:
     """Put together what a sweep found.
 
@@ -61,6 +71,8 @@ def judge(
         What a diagnosis of :func:`lowest_k` found.
     geometries : sequence of str
         Sentences that compare the geometries, where several were tried.
+    gaps : GapFindings, optional
+        What the test of gaps found about that k.
     """
     at = int(np.flatnonzero(results["n_clusters"] == k)[0])
     score = float(results["silhouette"][at])
@@ -68,37 +80,60 @@ def judge(
         return Verdict(
             "none", None, False, f"Only k = {k} was clustered, which has no silhouette: nothing can be said."
         )
-    tested = null is not None and is_test(null)
     reading = read_score(score)
-    structure = _structure(reading, null.p_value if null is not None and tested else np.nan)
-    found = structure != "none" or not tested
+    compared = is_test(null)
+    kind = None if gaps is None else name_kind(gaps.test, null)
+    structure = _choose_structure(reading, kind, null if compared else None, gaps)
+    nothing = structure == "none" and (compared or gaps is not None)
+    if gaps is None:
+        headline = _headline(structure, k, reading, compared)
+        evidence = [*_comparison(results, at, null), *_choice(results, at, structure, compared)]
+    else:
+        good_k = list_good_k(results, gaps.test) if kind == "groups" else [k]
+        headline = write_headline(kind, gaps.test, k, good_k)
+        evidence = [*explain_kind(results, gaps, kind, null), *explain_choice(results, gaps, kind)]
     reasons = [
-        *_comparison(results, at, null),
-        *_choice(results, at, structure, tested),
-        format_score(score),
+        *evidence,
+        *([] if kind in ("cloud", "continuum") else [format_score(score)]),
         *_counts(results, at),
-        *_agreement(results, at, nothing=tested and structure == "none"),
+        *_agreement(results, at, nothing=nothing),
         *_negative_means(results, lowest_findings),
         *(f"{finding.severity.capitalize()}: {finding.message}" for finding in _told(findings)),
     ]
-    return Verdict(
+    advice = _advice(
+        results, at, structure, n_features, null, findings, compared=bool(geometries), gaps=gaps, kind=kind
+    )
+    verdict = Verdict(
         structure,
-        k if found else None,
-        tested,
-        _headline(structure, k, reading, tested),
-        tuple(reason for reason in reasons if reason),
+        k,
+        compared or gaps is not None,
+        headline,
+        tuple(filter(None, reasons)),
         tuple(geometries),
-        tuple(_advice(results, at, structure, n_features, null, findings, compared=bool(geometries))),
+        tuple(advice),
         reading,
+    )
+    if gaps is None:
+        return verdict
+    return replace(
+        verdict,
+        kind=kind,
+        good_k=tuple(good_k),
+        gap_p=gaps.test.p_value,
+        gap_depth=gaps.depth,
+        separate_pairs=gaps.separate_pairs,
     )
 
 
-def _structure(reading: Reading, p_value: float) -> str:
-    if np.isfinite(p_value) and p_value > LEVEL:
+def _choose_structure(reading: Reading, kind: str | None, null: NullTest | None, gaps: GapFindings | None) -> str:
+    """The reading where there is something to read, "weak" at least; "none" where a test finds nothing."""
+    if gaps is not None and kind != "groups":
         return "none"
-    if np.isfinite(p_value) and reading.structure == "none":
-        return "weak"
-    return reading.structure
+    if gaps is None and null is None:
+        return reading.structure
+    if gaps is None and null is not None and null.p_value > LEVEL:
+        return "none"
+    return "weak" if reading.structure == "none" else reading.structure
 
 
 def _headline(structure: str, k: int, reading: Reading, tested: bool) -> str:
@@ -221,22 +256,26 @@ def _advice(
     findings: Sequence[Finding],
     *,
     compared: bool,
+    gaps: GapFindings | None,
+    kind: str | None,
 ) -> list[str]:
     ks, tested = results["n_clusters"], is_test(null)
     advice = [finding.advice for finding in _told(findings)]
-    if tested and structure == "none":
+    if gaps is not None:
+        advice += advise_on_kind(kind, gaps, compared=compared)
+    elif tested and structure == "none":
         return [
             *advice,
             "Do not read these clusters as groups that exist: k-means divides anything.",
             ("Try " if compared else f"Try other geometries in one call ({geometry_options(n_features)}), ")
             + "other features, or a method for clusters that are not round (HDBSCAN).",
         ]
-    if not tested:
+    elif not tested:
         advice.append(
             "Compare with data without clusters (n_null=39; --n-null 39): a low score cannot tell a weak structure "
             "from none, and a high one can come from the shape of the data alone."
         )
-    if at == len(ks) - 1 and len(ks) > 1:
+    if at == len(ks) - 1 and len(ks) > 1 and kind not in ("cloud", "continuum"):
         advice.append(f"k = {ks[at]} is the largest that was tried: try larger ones.")
     if structure in ("none", "weak"):
         if not compared:

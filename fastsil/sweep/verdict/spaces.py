@@ -38,6 +38,8 @@ class Geometry(Protocol):
     def excess(self) -> float: ...
     @property
     def furthest(self) -> Furthest | None: ...
+    @property
+    def clearest_gap(self) -> float: ...
 
 
 class Furthest(Protocol):
@@ -85,11 +87,12 @@ def compare_geometries(sweeps: Sequence[Geometry], chosen: Geometry) -> tuple[st
     """
     if len(sweeps) < 2:
         return ()
-    if not all(sweep.furthest is not None and is_test(sweep.null) for sweep in sweeps):
-        return _without_null(sweeps)
     first = sweeps[0]
+    with_gaps = any(sweep.clearest_gap > -np.inf for sweep in sweeps)
+    if not all(sweep.furthest is not None and is_test(sweep.null) for sweep in sweeps):
+        return (_answer_by_gaps(first, chosen),) if with_gaps else _without_null(sweeps)
     return (
-        _answer(first, chosen),
+        _answer_by_gaps(first, chosen) if with_gaps else _answer(first, chosen),
         *(_beside(sweep, first) for sweep in sweeps),
         "Compare standard deviations and p, not the mean silhouettes, whose scale differs from geometry to geometry."
         + _describe_several(chosen.p_value, len(sweeps)),
@@ -105,6 +108,12 @@ def geometry_options(n_features: int) -> str:
         f"metric=['euclidean', 'cosine', 'mahalanobis']{pca}; on the command line --metric euclidean --metric cosine "
         f"--metric mahalanobis{option}"
     )
+
+
+def _answer_by_gaps(first: Geometry, chosen: Geometry) -> str:
+    if chosen is first:
+        return f"No: in no other the gaps between the clusters are clearly deeper than in {first.name}."
+    return f"Yes: the gaps between the clusters are clearest in {chosen.name}."
 
 
 def _answer(first: Geometry, chosen: Geometry) -> str:
