@@ -77,7 +77,7 @@ class NamedClusters(ClusterMixin, BaseEstimator):
 def test_every_k_is_there_and_what_was_found_about_it(sweep, tmp_path):
     page = page_of(sweep, tmp_path, X, name="three blobs")
     assert page.open == []
-    assert "k = 3 scores highest: a strong structure." in page.text
+    assert "Separate groups: k = 3." in page.text
     assert "three blobs" in page.text
     for k, profile in sweep.profiles_.items():
         assert f"k = {k}: mean {profile.score:.3f}, {profile.n_negative:,} negative" in page.text
