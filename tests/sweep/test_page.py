@@ -85,8 +85,9 @@ def test_every_k_is_there_and_what_was_found_about_it(sweep, tmp_path):
         assert f"{value:.4f}" in page.text
     assert "all 90 samples" in page.text
     assert "Nothing was found in" in page.text
-    # Two curves, two of the best k, two maps, and one for each k.
-    assert len(page.all("img")) == 6 + len(sweep.profiles_)
+    # Two curves, two of the best k, two lines between its clusters, two maps, and one for each k.
+    assert len(page.all("img")) == 8 + len(sweep.profiles_)
+    assert page.text.count("There is a gap between them.") == 2
     assert all(image["alt"] for image in page.all("img"))
 
 
@@ -125,7 +126,7 @@ def test_without_the_data_there_is_no_map(sweep, tmp_path):
     page = page_of(sweep, tmp_path)
     assert "A map of" not in page.text
     assert "Not checked, for lack of data" in page.text  # no null sets
-    assert len(page.all("img")) == 4 + len(sweep.profiles_)
+    assert len(page.all("img")) == 6 + len(sweep.profiles_)
 
 
 def test_a_finding_comes_with_its_advice(tmp_path):
