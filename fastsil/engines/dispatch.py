@@ -330,11 +330,13 @@ def _weighted_route(route: Route, power: float, w: Any, n_features: int) -> Rout
         return None
     if power == 0:
         return replace(route, fixed={**route.fixed, "w": weights})
-    return replace(route, prepare=partial(_scale_features, factors=factors))
+    # Sums of x and y, in a Bray-Curtis distance, are not those of samples that are shifted.
+    is_shifted = route.fixed.get("metric") != "braycurtis"
+    return replace(route, prepare=partial(apply_map if is_shifted else _scale_features, W=factors))
 
 
-def _scale_features(X: NDArray[Any], factors: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(np.multiply(X, factors, dtype=np.float64))
+def _scale_features(X: NDArray[Any], W: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.multiply(X, W, dtype=np.float64))
 
 
 def find_coordinates(X: Any, metric: str, metric_params: dict[str, Any]) -> Any:

@@ -63,6 +63,23 @@ def test_every_metric(metric, data, n_jobs):
     assert_same(DATA[data](np.random.default_rng(0)), metric=metric, n_jobs=n_jobs)
 
 
+@pytest.mark.parametrize("offset", [1e7, 1.7e9])
+@pytest.mark.parametrize(
+    "params",
+    [
+        *({"metric": metric} for metric in ("sqeuclidean", "chebyshev")),
+        *({"metric": "minkowski", "p": p} for p in (1, 1.5, 2, 3)),
+    ],
+    ids=lambda params: " ".join(map(str, params.values())),
+)
+def test_weights_keep_the_digits_of_samples_far_from_zero(params, offset):
+    """Weights multiply what is left after a typical sample is subtracted: to multiply first costs 1e-10 and more."""
+    steps = np.random.default_rng(0).integers(-64, 64, size=(60, 5)) / 8.0
+    near = fastsil.silhouette_samples(steps, np.arange(60) % 3, w=[0.1, 0.3, 1.7, 2.9, 0.7], **params)
+    far = fastsil.silhouette_samples(steps + offset, np.arange(60) % 3, w=[0.1, 0.3, 1.7, 2.9, 0.7], **params)
+    np.testing.assert_allclose(far, near, rtol=0, atol=1e-13)
+
+
 POWERS = [0.3, 0.5, 1, 1.5, 2, 2.7, 3, 2.0, 7, 40, True, np.inf, 0, -1, np.nan, None, "2"]
 WEIGHTINGS = {"none": None, "weights": WEIGHTS, "negative": -WEIGHTS, "short": WEIGHTS[:2]}
 # 0 to the power of -1, times a weight of 0, is NaN or 0, by which of SciPy's functions is called.
