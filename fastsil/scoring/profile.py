@@ -119,12 +119,12 @@ class SilhouetteProfile:
     @cached_property
     def exact(self) -> bool:
         """Return whether every silhouette was computed, and none guessed."""
-        return bool((self._scored(self.lower) == self._scored(self.upper)).all())
+        return bool((self._select_scored(self.lower) == self._select_scored(self.upper)).all())
 
     @cached_property
     def score(self) -> float:
         """Mean silhouette over samples ("micro")."""
-        return float(np.mean(self._scored(self.silhouettes), dtype=np.float64))
+        return float(np.mean(self._select_scored(self.silhouettes), dtype=np.float64))
 
     @cached_property
     def macro_score(self) -> float:
@@ -151,13 +151,13 @@ class SilhouetteProfile:
         """One row a cluster."""
         partition = self._partition
         sizes = partition.sizes
-        negative = np.bincount(partition.codes[self._scored(self.silhouettes) < 0], minlength=len(sizes))
+        negative = np.bincount(partition.codes[self._select_scored(self.silhouettes) < 0], minlength=len(sizes))
         return ClusterTable(
             label=partition.classes,
             size=sizes,
-            silhouette=partition.means(self._scored(self.silhouettes)),
-            a=partition.means(self._scored(self.a)),
-            b=partition.means(self._scored(self.b)),
+            silhouette=partition.means(self._select_scored(self.silhouettes)),
+            a=partition.means(self._select_scored(self.a)),
+            b=partition.means(self._select_scored(self.b)),
             negative=negative,
             neighbor=partition.classes[_most_common_per_cluster(partition, self._neighbor_codes)],
         )
@@ -198,7 +198,7 @@ class SilhouetteProfile:
         <BLANKLINE>
         Not checked, for lack of data or of a null reference: no_structure.
         """
-        evidence = Evidence(self._scored(self.silhouettes), self._partition, null=null)
+        evidence = Evidence(self._select_scored(self.silhouettes), self._partition, null=null)
         if X is not None:
             data = check_data(X, metric=self.metric)
             if data.shape[0] != len(self.ignored):
@@ -260,7 +260,11 @@ class SilhouetteProfile:
         from fastsil.report.plots import draw_silhouettes
 
         return draw_silhouettes(
-            self._scored(self.silhouettes), self._partition.codes, self._partition.classes, score=self.score, ax=ax
+            self._select_scored(self.silhouettes),
+            self._partition.codes,
+            self._partition.classes,
+            score=self.score,
+            ax=ax,
         )
 
     def plot_distribution(self, ax: Axes | None = None) -> Axes:
@@ -282,9 +286,9 @@ class SilhouetteProfile:
         """
         from fastsil.report.plots import draw_distribution
 
-        return draw_distribution(self._scored(self.silhouettes), score=self.score, ax=ax)
+        return draw_distribution(self._select_scored(self.silhouettes), score=self.score, ax=ax)
 
-    def _scored(self, values: NDArray[Any]) -> NDArray[Any]:
+    def _select_scored(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return the values of the samples that were scored, in the order of the partition's codes."""
         return values[~self.ignored] if self.n_ignored else values
 
@@ -331,8 +335,8 @@ def make_profile(
         b=_undo_scaling(terms.b, terms.exponent),
         labels=partition.classes[partition.codes],
         neighbor=partition.classes[terms.neighbor],
-        lower=silhouettes if intervals is None else _rounded(intervals, 0, dtype),
-        upper=silhouettes if intervals is None else _rounded(intervals, 2, dtype),
+        lower=silhouettes if intervals is None else _round_outwards(intervals, 0, dtype),
+        upper=silhouettes if intervals is None else _round_outwards(intervals, 2, dtype),
         ignored=np.zeros(partition.n_samples, dtype=bool),
         metric=metric,
         work=terms.work,
@@ -341,7 +345,7 @@ def make_profile(
     )
 
 
-def _rounded(intervals: NDArray[np.float64], column: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+def _round_outwards(intervals: NDArray[np.float64], column: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Round a bound to another type: outwards, except where the interval is a point."""
     bound = intervals[:, column].astype(dtype)
     outside = np.nextafter(bound, dtype.type(np.inf if column else -np.inf))
@@ -361,26 +365,26 @@ def _undo_scaling(means: NDArray[np.float64], exponent: int) -> NDArray[np.float
         return np.asarray(np.ldexp(means, -exponent))
 
 
-def with_ignored(profile: SilhouetteProfile, kept: NDArray[np.bool_], label: Any) -> SilhouetteProfile:
+def add_ignored(profile: SilhouetteProfile, kept: NDArray[np.bool_], label: Any) -> SilhouetteProfile:
     """Extend the profile of the samples in ``kept`` to all of them; the others have the label ``label``."""
     # All came out of one array of labels, whose type holds this one as well.
     classes = np.append(profile._partition.classes, np.array([label], dtype=profile._partition.classes.dtype))
-    codes = spread_out(profile._partition.codes, kept, len(classes) - 1)
-    neighbor_codes = spread_out(profile._neighbor_codes, kept, len(classes) - 1)
+    codes = scatter_to_all(profile._partition.codes, kept, len(classes) - 1)
+    neighbor_codes = scatter_to_all(profile._neighbor_codes, kept, len(classes) - 1)
     return replace(
         profile,
-        silhouettes=spread_out(profile.silhouettes, kept),
-        a=spread_out(profile.a, kept),
-        b=spread_out(profile.b, kept),
-        lower=spread_out(profile.lower, kept),
-        upper=spread_out(profile.upper, kept),
+        silhouettes=scatter_to_all(profile.silhouettes, kept),
+        a=scatter_to_all(profile.a, kept),
+        b=scatter_to_all(profile.b, kept),
+        lower=scatter_to_all(profile.lower, kept),
+        upper=scatter_to_all(profile.upper, kept),
         labels=classes[codes],
         neighbor=classes[neighbor_codes],
         ignored=~kept,
     )
 
 
-def spread_out(values: NDArray[Any], kept: NDArray[np.bool_], fill: float = np.nan) -> NDArray[Any]:
+def scatter_to_all(values: NDArray[Any], kept: NDArray[np.bool_], fill: float = np.nan) -> NDArray[Any]:
     """Scatter ``values`` to the places in ``kept``; the others are ``fill``."""
     spread = np.full(len(kept), fill, dtype=values.dtype)
     spread[kept] = values

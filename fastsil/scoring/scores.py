@@ -14,7 +14,7 @@ from fastsil.runtime.lazy_imports import import_on_first_use
 from fastsil.runtime.progress import progress_bar
 from fastsil.runtime.threads import resolve_n_jobs
 from fastsil.scoring.plan import log_if_long
-from fastsil.scoring.profile import SilhouetteProfile, make_profile, spread_out, with_ignored
+from fastsil.scoring.profile import SilhouetteProfile, add_ignored, make_profile, scatter_to_all
 from fastsil.scoring.result_cache import RESULT_CACHE
 from fastsil.validation import (
     Metric,
@@ -104,7 +104,7 @@ def silhouette_samples(
     data, partition, kept = check_scored(X, labels, metric, ignore_label)
     terms = _compute(data, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
     silhouettes = compute_silhouettes(terms, partition).astype(result_dtype(data.dtype), copy=False)
-    return silhouettes if kept is None else spread_out(silhouettes, kept)
+    return silhouettes if kept is None else scatter_to_all(silhouettes, kept)
 
 
 def silhouette_score(
@@ -275,7 +275,7 @@ def silhouette_profile(
     profile = make_profile(
         terms, partition, dtype=result_dtype(data.dtype), metric=get_metric_name(metric), intervals=intervals
     )
-    return profile if kept is None else with_ignored(profile, kept, ignore_label)
+    return profile if kept is None else add_ignored(profile, kept, ignore_label)
 
 
 def _blocks(metric: Metric) -> Any:

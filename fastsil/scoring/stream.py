@@ -184,13 +184,13 @@ class SilhouetteStream:
 
     @property
     def classes_(self) -> NDArray[Any]:
-        return self._seen().classes
+        return self._require_summaries().classes
 
     @property
     def cluster_sizes_(self) -> NDArray[np.intp]:
-        return self._seen().sizes
+        return self._require_summaries().sizes
 
-    def _seen(self) -> ClusterSummaries:
+    def _require_summaries(self) -> ClusterSummaries:
         if self._summaries is None:
             raise ValueError("the stream has taken nothing in; call partial_fit with every batch first.")
         return self._summaries
@@ -200,7 +200,7 @@ class SilhouetteStream:
 
     def _score_batch(self, X: Any, labels: Any) -> tuple[NDArray[Any], NDArray[np.int32]]:
         """Compute the silhouettes of a batch, and the place of each label among the classes."""
-        summaries = self._seen()
+        summaries = self._require_summaries()
         check_n_classes(len(summaries.classes), self.n_samples_seen_)
         data, partition = self._check_batch(X, labels)
         codes = self._encode_labels(partition)
@@ -220,7 +220,7 @@ class SilhouetteStream:
 
     def _encode_labels(self, partition: Partition) -> NDArray[np.int32]:
         """Return the places of a batch's labels among all classes."""
-        classes = self._seen().classes
+        classes = self._require_summaries().classes
         places = np.minimum(np.searchsorted(classes, partition.classes), len(classes) - 1)
         unknown = partition.classes[classes[places] != partition.classes]
         if len(unknown):

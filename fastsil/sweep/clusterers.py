@@ -172,7 +172,7 @@ class Fitter:
             else:
                 clusterer.fit(self._X)
         labels = get_labels(clusterer)
-        inertia = getattr(fitted_by(clusterer), "inertia_", None)
+        inertia = getattr(get_fitted(clusterer), "inertia_", None)
         return labels, float(sum_squares_within(self._X, labels) if inertia is None else inertia)
 
     def restore(self, clusterer: Any, state: Mapping[str, NDArray[Any]]) -> None:
@@ -180,7 +180,7 @@ class Fitter:
         if isinstance(clusterer, SharedKMeans):
             clusterer.kmeans_ = KMeans(clusterer.n_clusters, init=state["init"], n_init=1)
             self._make_path(clusterer).go_on_from(clusterer.kmeans_)
-        fitted = fitted_by(clusterer)
+        fitted = get_fitted(clusterer)
         vars(fitted).update(json.loads(str(state["plain"])))
         learned = {name: values for name, values in state.items() if name.startswith(_LEARNED)}
         vars(fitted).update({name.removeprefix(_LEARNED): values for name, values in learned.items()})
@@ -197,7 +197,7 @@ def extract_state(fitted: Any) -> dict[str, NDArray[Any]] | None:
     Parameters
     ----------
     fitted : clusterer
-        Fitted, as :func:`fitted_by` gives it.
+        Fitted, as :func:`get_fitted` gives it.
     """
     learned = {name: value for name, value in vars(fitted).items() if name not in fitted.get_params(deep=False)}
     arrays = {name: value for name, value in learned.items() if isinstance(value, np.ndarray) and value.dtype != object}
@@ -214,14 +214,14 @@ def _to_plain_value(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, float, str)) else _NOT_PLAIN
 
 
-def fitted_by(clusterer: Any) -> Any:
+def get_fitted(clusterer: Any) -> Any:
     """Return the fitted clusterer for users: the clusterer itself, or the k-means behind its description."""
     return clusterer.kmeans_ if isinstance(clusterer, SharedKMeans) else clusterer
 
 
 def get_labels(clusterer: Any) -> Any:
     """Return the labels of the samples that the clusterer was fitted to."""
-    fitted = fitted_by(clusterer)
+    fitted = get_fitted(clusterer)
     if not hasattr(fitted, "labels_"):
         raise TypeError(f"{type(fitted).__name__} has no labels_ after fit; a sweep needs a clusterer that has.")
     return fitted.labels_

@@ -86,7 +86,7 @@ def make_feature_spaces(
     """
     made = {}
     for pca in pcas:
-        reduction = _fitted_pca(X, pca)
+        reduction = _fit_pca(X, pca)
         reduced = X if reduction is None else reduction.transform(X)
         for metric in metrics:
             params = params_of(metric)
@@ -175,7 +175,7 @@ def check_metrics(metric: Any, metrics: Any, params: Any) -> tuple[list[Metric],
     return asked, lambda one: dict(given.get(one, {}))
 
 
-def _fitted_pca(X: Any, pca: Components) -> PCA | None:
+def _fit_pca(X: Any, pca: Components) -> PCA | None:
     return None if pca is None else PCA(pca, random_state=0).fit(X)
 
 

@@ -23,7 +23,7 @@ from fastsil.engines.terms import SilhouetteTerms, Work
 from fastsil.runtime.progress import ProgressCallback
 from fastsil.scoring.profile import SilhouetteProfile, get_terms, make_profile
 from fastsil.sweep.checkpoint import Arrays, Recall, forget
-from fastsil.sweep.clusterers import Fitter, center_indices, extract_state, fitted_by, get_labels
+from fastsil.sweep.clusterers import Fitter, center_indices, extract_state, get_fitted, get_labels
 from fastsil.sweep.feature_space import FeatureMap, LinearMap
 from fastsil.sweep.kmeans import SharedKMeans, estimate_seconds_of_products
 from fastsil.sweep.progress import Listener, SweepEvent
@@ -168,18 +168,18 @@ class _Run:
         self._asked[k] = asked
         self._progress.tell(k, "clustering")
         try:
-            clusterer, row = self._fitted(asked, k)
+            clusterer, row = self._fit_or_load(asked, k)
             if k > 1:
                 self._waiting[k] = self._space.partition(get_labels(clusterer))
-                self._waited += self._space.estimate_fit_seconds(asked, fitted_by(clusterer), row.fit_seconds)
-            self.findings[k] = FittedK(row, asked, fitted_by(clusterer))
+                self._waited += self._space.estimate_fit_seconds(asked, get_fitted(clusterer), row.fit_seconds)
+            self.findings[k] = FittedK(row, asked, get_fitted(clusterer))
         except Exception as error:
             self._fail(k, error)
         self._progress.add_fit(k, self.findings[k].row.fit_seconds)
         if k not in self._waiting:
             self._finish(k)
 
-    def _fitted(self, asked: Any, k: int) -> tuple[Any, SweepRow]:
+    def _fit_or_load(self, asked: Any, k: int) -> tuple[Any, SweepRow]:
         """Return the clusterer after its fit, or after that of an earlier run."""
         clusterer = clone(asked)
         numbers: NDArray[np.float64] | None = None
@@ -191,7 +191,7 @@ class _Run:
             seconds = time.perf_counter() - started
             indices = center_indices(self._space.clustered, labels) if k > 1 else (np.nan, np.nan)
             numbers = np.array([inertia, seconds, *indices])
-            state = extract_state(fitted_by(clusterer))
+            state = extract_state(get_fitted(clusterer))
             return None if state is None else state | {"numbers": numbers}
 
         kept = self._recall(f"fit-{k}", fit)
@@ -228,13 +228,13 @@ class _Run:
 
     def _score(self, ks: list[int]) -> None:
         self._progress.tell(ks[-1], "scoring")
-        profiles, seconds = self._scored(ks)
+        profiles, seconds = self._score_or_load(ks)
         for k, profile in zip(ks, profiles, strict=True):
             row = _with_scores(self.findings[k].row, profile, seconds / len(ks))
             self.findings[k] = replace(self.findings[k], row=row, profile=profile)
             self._finish(k)
 
-    def _scored(self, ks: list[int]) -> tuple[list[SilhouetteProfile], float]:
+    def _score_or_load(self, ks: list[int]) -> tuple[list[SilhouetteProfile], float]:
         """Return the scores of a pass, or those of an earlier run, and the seconds of the pass."""
         partitions = [self._waiting[k] for k in ks]
         # A pass has one file, since its last digits depend on the labelings that share it, which name the file.

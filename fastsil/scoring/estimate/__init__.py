@@ -146,7 +146,7 @@ def _estimate_blocks(
         if rounds.run():
             return rounds.finish()
     terms, _, in_memory = blocks.terms_by_blocks(X, labels, metric, metric_params, ignore_label)
-    return _without_doubt(terms, check_scored_labels(in_memory, len(in_memory), ignore_label)[0], request)
+    return _make_exact_estimate(terms, check_scored_labels(in_memory, len(in_memory), ignore_label)[0], request)
 
 
 def _compute_exactly(
@@ -159,10 +159,10 @@ def _compute_exactly(
 ) -> SilhouetteEstimate:
     """Return the exact values, as an estimate with intervals of no width."""
     terms = compute_terms(X, partition, metric, metric_params, n_jobs=request.n_jobs, tick=tick)
-    return _without_doubt(terms, partition, request)
+    return _make_exact_estimate(terms, partition, request)
 
 
-def _without_doubt(terms: SilhouetteTerms, partition: Partition, request: Request) -> SilhouetteEstimate:
+def _make_exact_estimate(terms: SilhouetteTerms, partition: Partition, request: Request) -> SilhouetteEstimate:
     silhouettes = compute_silhouettes(terms, partition)
     means = partition.means(silhouettes)
     score, macro, share = float(silhouettes.mean()), float(means.mean()), float((silhouettes < 0).mean())

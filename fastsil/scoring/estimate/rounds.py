@@ -52,7 +52,7 @@ class _Needs(NamedTuple):
     def total(self) -> int:
         return int(self.score + self.macro + self.share + self.of_clusters.sum())
 
-    def scaled(self, share: float) -> _Needs:
+    def scale(self, share: float) -> _Needs:
         score, macro, negative = (int(np.ceil(share * needed)) for needed in (self.score, self.macro, self.share))
         return _Needs(score, macro, negative, np.ceil(share * self.of_clusters).astype(np.int64))
 
@@ -98,7 +98,7 @@ class Rounds:
             if len(small):
                 self._learn(small)
                 continue
-            self._draw(needs if self._rounds else needs.scaled(_FIRST_ROUND))
+            self._draw(needs if self._rounds else needs.scale(_FIRST_ROUND))
             self._rounds += 1
 
     def finish(self) -> SilhouetteEstimate:
