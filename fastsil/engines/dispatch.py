@@ -54,7 +54,7 @@ class Route:
         None: there are no weights under this name.
     fixed : mapping of str to object
         Keywords with which the engine is always called.
-    shared : str
+    many_labelings : str
         Engine that serves several partitions in one pass, if there is one.
     reach : ScaleBehavior, optional
         Range of differences that the engine can resolve; None for engines that check it themselves.
@@ -66,7 +66,7 @@ class Route:
     sparse: str = ""
     power: float | None = None
     fixed: Mapping[str, Any] = field(default_factory=dict)
-    shared: str = ""
+    many_labelings: str = ""
     reach: ScaleBehavior | None = None
 
 
@@ -85,13 +85,13 @@ def _standardize(X: NDArray[Any], V: Any = None) -> NDArray[np.float64]:
 _SQUARES = ScaleBehavior(power=2, keeps_single=True)
 _ROUTES = {
     "mahalanobis": Route(
-        "euclidean", params=("V", "VI"), prepare=_whiten, shared="euclidean.many_labelings", reach=_SQUARES
+        "euclidean", params=("V", "VI"), prepare=_whiten, many_labelings="euclidean.many_labelings", reach=_SQUARES
     ),
     "seuclidean": Route(
-        "euclidean", params=("V",), prepare=_standardize, shared="euclidean.many_labelings", reach=_SQUARES
+        "euclidean", params=("V",), prepare=_standardize, many_labelings="euclidean.many_labelings", reach=_SQUARES
     ),
-    "euclidean": Route("euclidean", sparse="sparse", shared="euclidean.many_labelings", reach=_SQUARES),
-    "l2": Route("euclidean", sparse="sparse", shared="euclidean.many_labelings", reach=_SQUARES),
+    "euclidean": Route("euclidean", sparse="sparse", many_labelings="euclidean.many_labelings", reach=_SQUARES),
+    "l2": Route("euclidean", sparse="sparse", many_labelings="euclidean.many_labelings", reach=_SQUARES),
     "sqeuclidean": Route(
         "linear", sparse="linear", power=2, fixed={"metric": "sqeuclidean"}, reach=ScaleBehavior(2, 2)
     ),
@@ -100,7 +100,7 @@ _ROUTES = {
     "manhattan": Route("manhattan", sparse="manhattan", reach=ScaleBehavior()),
     "cityblock": Route("manhattan", sparse="manhattan", reach=ScaleBehavior()),
     "l1": Route("manhattan", sparse="manhattan", reach=ScaleBehavior()),
-    "precomputed": Route("precomputed", sparse="precomputed", shared="precomputed"),
+    "precomputed": Route("precomputed", sparse="precomputed", many_labelings="precomputed"),
     "chebyshev": Route("coordinatewise", power=math.inf, fixed={"metric": "chebyshev"}, reach=ScaleBehavior()),
     "hamming": Route("coordinatewise", power=0, fixed={"metric": "hamming"}),
     "canberra": Route("coordinatewise", power=0, fixed={"metric": "canberra"}),
@@ -224,13 +224,13 @@ def find_engine(X: Any, metric: Metric, metric_params: dict[str, Any]) -> str:
     return "reference" if route is None else _engine_on(route, sparse=sparse)
 
 
-def estimate_shared_pass_seconds(X: Any, metric: Metric, metric_params: dict[str, Any], *, n_jobs: int) -> float:
+def estimate_pass_seconds(X: Any, metric: Metric, metric_params: dict[str, Any], *, n_jobs: int) -> float:
     """Estimate the time of a pass that serves several partitions at once; 0 for a metric without an engine for it."""
     route = _find_route(X.shape[1], metric, metric_params, sparse=is_sparse(X))[1]
-    if route is None or not _is_shared(route, X):
+    if route is None or not _takes_many(route, X):
         return 0.0
-    shared = _engine(route.shared)
-    return float(shared.estimate_seconds(X.shape, n_jobs))
+    many_labelings = _engine(route.many_labelings)
+    return float(many_labelings.estimate_seconds(X.shape, n_jobs))
 
 
 def _find_route(
@@ -281,13 +281,15 @@ def _run_route(
     """Run the partitions that are worth one pass together, then the others one by one."""
     together: list[int] = []
     terms: dict[int, SilhouetteTerms] = {}
-    if len(partitions) > 1 and _is_shared(route, X):
-        shared = _engine(route.shared)
-        together = shared.choose_shared(partitions, X.shape[1])
+    if len(partitions) > 1 and _takes_many(route, X):
+        many_labelings = _engine(route.many_labelings)
+        together = many_labelings.choose_together(partitions, X.shape[1])
     alone = [place for place in range(len(partitions)) if place not in set(together)]
     part = scale_progress(tick, 1 / (len(alone) + bool(together)))
     if together:
-        found = shared.compute_terms_many(X, [partitions[place] for place in together], n_jobs=n_jobs, tick=part)
+        found = many_labelings.compute_terms_many(
+            X, [partitions[place] for place in together], n_jobs=n_jobs, tick=part
+        )
         terms.update(zip(together, found, strict=True))
     name = _engine_on(route, sparse=is_sparse(X))
     for place in alone:
@@ -299,8 +301,8 @@ def _engine_on(route: Route, *, sparse: bool) -> str:
     return route.sparse if sparse else route.engine
 
 
-def _is_shared(route: Route, X: Any) -> bool:
-    return bool(route.shared) and (not is_sparse(X) or route.shared == route.sparse)
+def _takes_many(route: Route, X: Any) -> bool:
+    return bool(route.many_labelings) and (not is_sparse(X) or route.many_labelings == route.sparse)
 
 
 def _engine(name: str) -> Any:

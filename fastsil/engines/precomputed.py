@@ -101,7 +101,7 @@ class _Check:
             raise self._error
 
 
-def choose_shared(partitions: Sequence[Partition], n_features: int) -> list[int]:
+def choose_together(partitions: Sequence[Partition], n_features: int) -> list[int]:
     """Return the places of the partitions that one reading serves better than one each: all of them, of any size."""
     return list(range(len(partitions)))
 

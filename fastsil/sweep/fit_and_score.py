@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from fastsil.engines.dispatch import compute_terms_many, estimate_shared_pass_seconds
+from fastsil.engines.dispatch import compute_terms_many, estimate_pass_seconds
 from fastsil.engines.terms import SilhouetteTerms, Work
 from fastsil.runtime.progress import ProgressCallback
 from fastsil.scoring.profile import SilhouetteProfile, get_terms, make_profile
@@ -72,7 +72,7 @@ class Space:
 
     def estimate_pass_seconds(self) -> float:
         """Estimate the time of a pass for several labelings on one core; 0 if there is no such pass."""
-        return estimate_shared_pass_seconds(self.scored, self._metric, self._metric_params, n_jobs=1)
+        return estimate_pass_seconds(self.scored, self._metric, self._metric_params, n_jobs=1)
 
     def estimate_fit_seconds(self, asked: Any, fitted: Any, measured: float) -> float:
         """Estimate the time of a fit on one core, by its iterations if these are reported, since clocks differ between

@@ -23,7 +23,7 @@ def way(request, monkeypatch):
     """Labelings in one pass, each alone, or as the cost model decides."""
     if request.param != "as chosen":
         together = request.param == "together"
-        monkeypatch.setattr(shared, "choose_shared", lambda partitions, n: [*range(len(partitions))] * together)
+        monkeypatch.setattr(shared, "choose_together", lambda partitions, n: [*range(len(partitions))] * together)
     return request.param
 
 
@@ -100,7 +100,7 @@ def test_promise_where_labels_do_not_follow_near_duplicates(dtype):
 def test_sums_stay_within_the_budget(budget):
     partitions = [partition_from_codes(np.arange(k), np.arange(4000) % k) for k in (2, 40, 41, 42)]
     with config_context(working_memory=budget):  # MiB
-        chosen = shared.choose_shared(partitions, 100_000)
+        chosen = shared.choose_together(partitions, 100_000)
     assert sum(8 * 4000 * partitions[place].n_clusters for place in chosen) <= budget * 2**20
     assert len(chosen) == {1: 0, 2: 2, 4: 4, 1024: 4}[budget]
 
@@ -114,7 +114,7 @@ def test_few_clusters_go_together_and_a_single_labeling_alone():
 
 def assert_promise_kept(X, labelings):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shared, "choose_shared", lambda partitions, n_features: [*range(len(partitions))])
+        patch.setattr(shared, "choose_together", lambda partitions, n_features: [*range(len(partitions))])
         together = silhouette_samples_many(X, labelings)
     for silhouettes, labels in zip(together, labelings, strict=True):
         assert_silhouettes_close(silhouettes, reference.silhouette_samples(X, labels), dtype=X.dtype)

@@ -28,7 +28,7 @@ def passes(monkeypatch):
         return score(self, partitions, tick)
 
     monkeypatch.setattr(search.Space, "score", note)
-    monkeypatch.setattr(search, "estimate_shared_pass_seconds", lambda *args, **kwargs: 1000.0)
+    monkeypatch.setattr(search, "estimate_pass_seconds", lambda *args, **kwargs: 1000.0)
     return seen
 
 
@@ -104,7 +104,7 @@ def test_if_a_pass_fails_each_is_scored_alone(monkeypatch):
         return score(self, partitions, tick)
 
     monkeypatch.setattr(search.Space, "score", fail)
-    monkeypatch.setattr(search, "estimate_shared_pass_seconds", lambda *args, **kwargs: 1000.0)
+    monkeypatch.setattr(search, "estimate_pass_seconds", lambda *args, **kwargs: 1000.0)
     with pytest.warns(FitFailedWarning, match="1 of 3 .* k=3: MemoryError: too much"):
         sweep = KMeansSweep(range(2, 5), random_state=0).fit(IRIS)
     assert sorted(sweep.profiles_) == [2, 4]
@@ -126,7 +126,7 @@ def test_indices_are_scikit_learns_in_the_geometry_that_was_clustered_in():
 def test_a_shared_pass_is_estimated_for_metrics_that_have_one():
     def seconds(metric, n_jobs=1):
         params = {} if metric != "minkowski" else {"p": 2}
-        return search.estimate_shared_pass_seconds(IRIS, metric, params, n_jobs=n_jobs)
+        return search.estimate_pass_seconds(IRIS, metric, params, n_jobs=n_jobs)
 
     assert seconds("euclidean") == seconds("minkowski") == seconds("mahalanobis") > 0
     assert seconds("euclidean", 2) == seconds("euclidean") / 2

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from fastsil.engines.euclidean.basis_cost import SHARED_DIRECTIONS, CandidateCount, choose_basis_size
 from fastsil.engines.euclidean.moments import cluster_centers, radial_bounds, shared_basis
 from fastsil.engines.euclidean.sorted_copy import sort_rows_to_file
-from fastsil.engines.euclidean.tiles import MARGIN, PairSums, bound_product_rounding
+from fastsil.engines.euclidean.tiles import PairSums, bound_product_rounding
 from fastsil.engines.pair_schedule import worthwhile_threads
 from fastsil.engines.scaling import ScaledData, scale_data
 from fastsil.engines.terms import SHARE_OF_OWN, SilhouetteTerms, Work, nearest_from_sums
@@ -214,7 +214,10 @@ class _Search:
                     self._pairs.nearest_clusters(partition.n_clusters, nearest.mean, nearest.cluster, tick)
                 return "complete", nearest
             with _timed(self._seconds, "other clusters"):
-                self._compute(found, nearest)
+                rows = partition.order[start:end]
+                nearest.mean[start:end], nearest.cluster[start:end] = self._pairs.nearest_candidates(
+                    rows, found.row, found.cluster, found.lower, found.best
+                )
             # One at a time: the arrays of two rounds are never held together.
             del found
             tick((end - start) / n_samples)
@@ -324,30 +327,6 @@ class _Search:
         n_rows = found.end - found.start
         left = CandidateCount(len(found.row) / n_rows, self._partition.sizes[found.cluster].sum() / n_rows)
         return left.in_pairs(self._data.X.shape[1]) > self._partition.n_samples
-
-    def _compute(self, found: _Round, nearest: _Nearest) -> None:
-        """Compute the exact means to the candidates of a round, and keep the smallest of them."""
-        means = np.full(len(found.row), np.inf)
-        promising = np.sort(found.best)
-        means[promising] = self._means(found, promising)
-        # A candidate whose bound is within the rounding of what was computed may yet be nearer.
-        limit = means[found.best] * (1.0 + MARGIN[self._data.dtype])
-        others = found.lower <= limit[found.row]
-        others[found.best] = False
-        left = np.flatnonzero(others)
-        means[left] = self._means(found, left)
-        # Candidates are sorted by cluster, so that of clusters that tie the first is found.
-        least = find_group_argmin(found.row, means, found.end - found.start)
-        nearest.mean[found.start : found.end] = means[least]
-        nearest.cluster[found.start : found.end] = found.cluster[least]
-
-    def _means(self, found: _Round, which: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Compute the mean distances of the candidates at some (sorted) indices."""
-        clusters = found.cluster[which]
-        rows = self._partition.order[found.start : found.end][found.row[which]]
-        means = self._pairs.to_clusters(rows, clusters)
-        means /= self._partition.sizes[clusters]
-        return means
 
 
 def round_samples(candidates_per_sample: float, n_samples: int) -> int:

@@ -42,7 +42,7 @@ _SYMMETRIC_SHARE = 0.5
 _PRUNED_CLUSTERS = 2.2
 
 
-def choose_shared(partitions: Sequence[Partition], n_features: int) -> list[int]:
+def choose_together(partitions: Sequence[Partition], n_features: int) -> list[int]:
     """Choose the partitions that one pass serves faster than one pass each; return their places, empty if there are
     none.
 

@@ -26,6 +26,7 @@ from fastsil.engines.scaling import ScaledData
 from fastsil.kernels import euclidean as kernels
 from fastsil.runtime.progress import ProgressCallback
 from fastsil.runtime.threads import run_tasks
+from fastsil.validation.partition import find_group_argmin
 
 # A mean distance from these sums is off by less than this share, by the type that distances are computed in.
 MARGIN = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-11}
@@ -219,6 +220,41 @@ class PairSums:
 
         run_tasks(add, batches, [costs[slice(*batch)].sum() for batch in batches], n_jobs=self._n_jobs)
         return sums
+
+    def nearest_candidates(
+        self,
+        rows: NDArray[np.intp],
+        row: NDArray[np.int32],
+        cluster: NDArray[np.int32],
+        lower: NDArray[np.float64],
+        best: NDArray[np.intp],
+    ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+        """Return the mean distance from each listed sample to the nearest of its candidates, scaled, and that cluster.
+
+        The most promising candidate is computed first; its mean excludes others.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n_rows,)
+            Samples, as rows of X.
+        row, cluster, lower : ndarray of shape (n_candidates,)
+            Place among the rows, cluster, and lower bound of the mean distance; sorted by cluster.
+        best : ndarray of shape (n_rows,)
+            Most promising candidate of each sample.
+        """
+        means = np.full(len(row), np.inf)
+
+        def compute(some: NDArray[np.intp]) -> None:
+            means[some] = self.to_clusters(rows[row[some]], cluster[some]) / self._partition.sizes[cluster[some]]
+
+        compute(np.sort(best))
+        # A candidate whose bound is within the rounding of what was computed may yet be nearer.
+        others = lower <= (means[best] * (1.0 + MARGIN[self.samples.origins.dtype]))[row]
+        others[best] = False
+        compute(np.flatnonzero(others))
+        # Candidates are sorted by cluster, so that of clusters that tie the first is found.
+        nearest = find_group_argmin(row, means, len(rows))
+        return means[nearest], cluster[nearest]
 
     def nearest_clusters(
         self, origin: int, mean: NDArray[np.float64], cluster: NDArray[np.int32], tick: ProgressCallback

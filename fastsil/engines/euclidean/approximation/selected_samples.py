@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.engines.euclidean.approximation.approximator import GUESS, LOWER, Approximation, Approximator, Candidates
+from fastsil.engines.euclidean.approximation.approximator import GUESS, LOWER, Approximation, Approximator
 from fastsil.engines.euclidean.approximation.moment_table import make_table, measure_clusters
-from fastsil.engines.euclidean.tiles import MARGIN, PairSums
+from fastsil.engines.euclidean.tiles import PairSums
 from fastsil.engines.scaling import scale_data
 from fastsil.runtime.progress import ProgressCallback, ignore_progress
 from fastsil.validation.partition import Partition, find_group_argmin
@@ -65,9 +65,10 @@ class EuclideanRows:
         for start, end, candidates in self._approximator.rounds(rows):
             chosen = rows[start:end]
             found.a[start:end] = self._own_means(chosen)[:, None]
-            nearest, cluster = self._nearest(chosen, candidates)
-            found.b[start:end] = nearest[:, None]
-            found.neighbor[start:end] = cluster
+            row, cluster, means = candidates
+            best = find_group_argmin(row, means[:, GUESS], end - start)
+            b, found.neighbor[start:end] = self._sums.nearest_candidates(chosen, row, cluster, means[:, LOWER], best)
+            found.b[start:end] = b[:, None] / self._data.scale
             tick((end - start) / n_rows)
         return found
 
@@ -76,21 +77,3 @@ class EuclideanRows:
         # A sample's distance to itself is computed as well; it is exactly 0.
         sums = self._sums.to_clusters(rows, codes)
         return np.asarray(sums / (np.maximum(self._partition.sizes[codes] - 1, 1) * self._data.scale))
-
-    def _nearest(self, rows: NDArray[np.intp], candidates: Candidates) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-        """Return the exact mean distance to the nearest other cluster, and that cluster."""
-        exact = np.full(len(candidates.row), np.inf)
-
-        def compute(which: NDArray[np.intp]) -> None:
-            clusters = candidates.cluster[which]
-            sums = self._sums.to_clusters(rows[candidates.row[which]], clusters)
-            exact[which] = sums / self._partition.sizes[clusters]
-
-        best = find_group_argmin(candidates.row, candidates.means[:, GUESS], len(rows))
-        compute(np.sort(best))
-        limit = exact[best] * (1.0 + MARGIN[self._data.dtype])
-        others = candidates.means[:, LOWER] <= limit[candidates.row]
-        others[best] = False
-        compute(np.flatnonzero(others))
-        nearest = find_group_argmin(candidates.row, exact, len(rows))
-        return exact[nearest] / self._data.scale, candidates.cluster[nearest]
