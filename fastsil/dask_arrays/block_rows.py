@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fastsil.engines.linear.summaries import ClusterSummaries
 from fastsil.validation import check_data, check_part_labels, have_another_label
-from fastsil.validation.arrays import is_sparse, result_dtype
+from fastsil.validation.arrays import is_sparse, result_dtype, scatter_to_all
 from fastsil.validation.partition import Partition, sorted_by_cluster
 
 
@@ -83,10 +83,7 @@ def members_by_cluster(codes: NDArray[np.int32], n_clusters: int) -> list[tuple[
 
 def encode_block(labels: Any, summaries: ClusterSummaries, ignored: Ignored) -> NDArray[np.int32]:
     """Cluster of each row of a checked block, by its place among all; -1 for a row that is not scored."""
-    kept = _scored(labels, ignored)[1]
-    codes = np.full(len(kept), -1, dtype=np.int32)
-    codes[kept] = encode_rows(labels, summaries, ignored)
-    return codes
+    return scatter_to_all(encode_rows(labels, summaries, ignored), _scored(labels, ignored)[1], -1)
 
 
 def encode_rows(labels: Any, summaries: ClusterSummaries, ignored: Ignored) -> NDArray[np.int32]:
@@ -96,11 +93,8 @@ def encode_rows(labels: Any, summaries: ClusterSummaries, ignored: Ignored) -> N
 
 
 def spread_rows(values: NDArray[Any], labels: Any, ignored: Ignored) -> NDArray[Any]:
-    """Scatter values of the scored rows to all rows of a block; NaN for the others."""
-    kept = _scored(labels, ignored)[1]
-    spread = np.full(len(kept), np.nan, dtype=values.dtype)
-    spread[kept] = values
-    return spread
+    """Scatter values of the scored rows to all of a block; NaN for the others."""
+    return scatter_to_all(values, _scored(labels, ignored)[1])
 
 
 def _scored(labels: Any, ignored: Ignored) -> tuple[NDArray[Any], NDArray[np.bool_]]:

@@ -13,6 +13,7 @@ from fastsil.engines.dispatch import distances_between_some, find_coordinates
 from fastsil.engines.terms import SilhouetteTerms, Work, compute_silhouettes
 from fastsil.scoring.diagnosis import Diagnosis, Evidence, NullReference, diagnose
 from fastsil.validation import check_data, take_samples
+from fastsil.validation.arrays import scatter_to_all
 from fastsil.validation.partition import Partition
 
 if TYPE_CHECKING:
@@ -382,13 +383,6 @@ def add_ignored(profile: SilhouetteProfile, kept: NDArray[np.bool_], label: Any)
         neighbor=classes[neighbor_codes],
         ignored=~kept,
     )
-
-
-def scatter_to_all(values: NDArray[Any], kept: NDArray[np.bool_], fill: float = np.nan) -> NDArray[Any]:
-    """Scatter ``values`` to the places in ``kept``; the others are ``fill``."""
-    spread = np.full(len(kept), fill, dtype=values.dtype)
-    spread[kept] = values
-    return spread
 
 
 def _most_common_per_cluster(partition: Partition, neighbors: NDArray[np.int32]) -> NDArray[np.intp]:

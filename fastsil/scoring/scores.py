@@ -14,7 +14,7 @@ from fastsil.runtime.lazy_imports import import_on_first_use
 from fastsil.runtime.progress import progress_bar
 from fastsil.runtime.threads import resolve_n_jobs
 from fastsil.scoring.plan import log_if_long
-from fastsil.scoring.profile import SilhouetteProfile, add_ignored, make_profile, scatter_to_all
+from fastsil.scoring.profile import SilhouetteProfile, add_ignored, make_profile
 from fastsil.scoring.result_cache import RESULT_CACHE
 from fastsil.validation import (
     Metric,
@@ -30,7 +30,7 @@ from fastsil.validation import (
     is_dask_array,
     take_samples,
 )
-from fastsil.validation.arrays import result_dtype
+from fastsil.validation.arrays import result_dtype, scatter_to_all
 from fastsil.validation.partition import Partition
 
 

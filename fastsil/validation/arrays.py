@@ -18,6 +18,13 @@ def result_dtype(given: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.float32 if given.newbyteorder("=") == np.float32 else np.float64)
 
 
+def scatter_to_all(values: NDArray[Any], kept: NDArray[np.bool_], fill: float = np.nan) -> NDArray[Any]:
+    """Scatter the values of some rows to all; the others are ``fill``."""
+    scattered = np.full((len(kept), *values.shape[1:]), fill, dtype=values.dtype)
+    scattered[kept] = values
+    return scattered
+
+
 def is_sparse(X: Any) -> bool:
     """Return whether X is a sparse matrix of SciPy."""
     # SciPy's own guard narrows X to a class that declares next to nothing.

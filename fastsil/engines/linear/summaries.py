@@ -31,7 +31,7 @@ from fastsil.engines.scaling import without_repeats
 from fastsil.kernels import linear as kernels
 from fastsil.runtime.progress import ProgressCallback, ignore_progress, scale_progress
 from fastsil.runtime.threads import run_tasks
-from fastsil.validation.arrays import is_sparse
+from fastsil.validation.arrays import is_sparse, scatter_to_all
 from fastsil.validation.partition import Partition, partition_from_codes
 
 Floats = NDArray[np.float64]
@@ -267,7 +267,7 @@ def merge(first: ClusterSummaries, second: ClusterSummaries) -> ClusterSummaries
         If one has numbers for labels and the other has strings.
     """
     classes = _all_classes(first.classes, second.classes)
-    first, second = _spread_over(classes, first), _spread_over(classes, second)
+    first, second = _among_all(classes, first), _among_all(classes, second)
     n, m = first.counts, second.counts
     share = m / np.maximum(n + m, 1)
     shift = (second.origins - first.origins) + (second.offsets - first.offsets)
@@ -292,19 +292,14 @@ def _all_classes(first: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
     return np.union1d(first, second)
 
 
-def _spread_over(classes: NDArray[Any], summaries: ClusterSummaries) -> ClusterSummaries:
+def _among_all(classes: NDArray[Any], summaries: ClusterSummaries) -> ClusterSummaries:
     """Extend summaries to more classes; the others have no members."""
     if len(classes) == len(summaries.classes):
         return summaries
-    places = np.searchsorted(classes, summaries.classes)
-
-    def spread(values: NDArray[Any]) -> NDArray[Any]:
-        spread = np.zeros((len(classes), *values.shape[1:]), values.dtype)
-        spread[places] = values
-        return spread
-
+    occurs = np.zeros(len(classes), dtype=bool)
+    occurs[np.searchsorted(classes, summaries.classes)] = True
     kept = (summaries.sizes, summaries.n_without, summaries.origins, summaries.offsets, summaries.squares)
-    return ClusterSummaries(classes, *(spread(values) for values in kept))
+    return ClusterSummaries(classes, *(scatter_to_all(values, occurs, 0) for values in kept))
 
 
 def _exact_sum(x: Floats, y: Floats) -> tuple[Floats, Floats]:
