@@ -144,7 +144,7 @@ class GeometrySweep:
         return float(np.max(self.gaps.z)) if self.gaps is not None and has_gaps(self.gaps) else -np.inf
 
     def score_of(self, k: int) -> float:
-        """Mean silhouette of k."""
+        """Return the mean silhouette of k."""
         return float(self.results["silhouette"][self.results["n_clusters"] == k][0])
 
     @property
@@ -275,7 +275,7 @@ def judge_space(
 
 
 def _look_closer(sweep: GeometrySweep, reduced: Any, k: int, seed: int) -> GapFindings | None:
-    """What the test of gaps found about the chosen k."""
+    """Apply the test of gaps to the chosen k."""
     if sweep.gaps is None or k not in sweep.profiles:
         return None
     labels, finer_depth = sweep.profiles[k].labels, float(np.nan)

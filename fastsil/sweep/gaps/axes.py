@@ -56,7 +56,7 @@ def _centered_products(rows: Any) -> NDArray[np.float64]:
 def _axes_from_products(
     products: NDArray[np.float64], rows: Any, mean: NDArray[np.float64], n_components: int
 ) -> NDArray[np.float64]:
-    """Return principal axes from the inner products of centered rows; ``mean`` is what is still to be taken off."""
+    """Return principal axes from the inner products of centered rows; ``mean`` has not been subtracted yet."""
     values, left = _leading(products, n_components)
     axes = rows.T @ left - np.outer(mean, left.sum(axis=0))
     return np.asarray(axes / np.sqrt(values))
@@ -94,7 +94,7 @@ def count_along_axis(
 
 
 def _choose_valley(places: NDArray[np.float64]) -> tuple[float, float]:
-    """Middles of the thinner side and of the deepest valley in sorted places."""
+    """Find the middles of the thinner side and of the deepest valley in sorted places."""
 
     def count(middles: NDArray[np.float64], width: float) -> NDArray[np.float64]:
         edges = np.searchsorted(places, np.stack([middles - width / 2, middles + width / 2]))

@@ -130,7 +130,9 @@ def squared_distances(X: NDArray[np.float64], Y: NDArray[np.float64]) -> NDArray
 
 
 def _match(labels: NDArray[np.intp], own: NDArray[np.int64], k: int) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """For each cluster of ``labels``: the cluster of ``own`` that stands for it, and whether it does so well enough."""
+    """Match each cluster of ``labels`` to the cluster of ``own`` that stands for it; return whether the match is good
+    enough.
+    """
     shared = np.zeros((k, k))
     np.add.at(shared, (labels, own), 1)
     union = shared.sum(axis=1)[:, None] + shared.sum(axis=0) - shared
@@ -158,7 +160,7 @@ def _windows(shift: int) -> NDArray[np.float64]:
 def choose_windows(
     counts: NDArray[np.int64], shifts: Sequence[int] = _SHIFTS
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Choose the windows of the deepest valley for each pair, and say whether the first side is the thinner one."""
+    """Choose the windows of the deepest valley for each pair; return also whether the first side is the thinner one."""
     chosen = np.empty((3, *counts.shape))
     thinner_first = np.zeros(len(counts), dtype=bool)
     deepest = np.full(len(counts), -np.inf)

@@ -28,7 +28,7 @@ _MIN_CLUSTER_SIZE = 2
 
 
 class _Fold(NamedTuple):
-    """What one fold contributes: rows, counts for each k, contributions for each axis."""
+    """Results of one fold: rows, counts for each k, contributions for each axis."""
 
     held_out: NDArray[np.intp]
     counts: list[FoldCounts]

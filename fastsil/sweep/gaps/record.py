@@ -22,7 +22,7 @@ _AXIS_SPREAD = 1.1
 
 @dataclass(frozen=True, eq=False)
 class GapsAtK:
-    """Counts of samples between and beside the centers of k clusters, in rows that the clusters were not made from.
+    """Counts of samples between and next to the centers of k clusters, in rows that the clusters were not made from.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class GapsAtK:
 
     @property
     def separate(self) -> NDArray[np.bool_]:
-        """Whether there is a gap between the clusters of each pair."""
+        """Return whether there is a gap between the clusters of each pair."""
         return np.asarray(self.depths <= MAX_DEPTH)
 
     @property
@@ -109,7 +109,7 @@ class GapTest:
 
     @property
     def p_value(self) -> float:
-        """Of one test for every k and axis."""
+        """P-value of one test for every k and axis."""
         return float(self.p_values.min())
 
     @property
@@ -124,9 +124,9 @@ class GapTest:
 
     @property
     def p_clusters(self) -> float:
-        """The same p-value without the axes: small only if the clusters of some k lie apart."""
+        """P-value without the axes: small only if the clusters of some k lie apart."""
         return float(self.p_values[: len(self.clusters)].min())
 
     def at(self, k: int) -> GapsAtK | None:
-        """What was found between the clusters of k; None if that k was not tested."""
+        """Return the counts between the clusters of k; None if that k was not tested."""
         return next((gaps for gaps in self.clusters if gaps.n_clusters == k), None)

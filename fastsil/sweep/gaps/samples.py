@@ -64,7 +64,7 @@ def _grid_step(column: NDArray[Any]) -> float:
 
 
 def find_copies(X: Any, *, look: bool) -> NDArray[np.intp]:
-    """Number the distinct rows: copies get the same number. Without ``look`` every row is one of its own."""
+    """Enumerate the distinct rows: copies get equal numbers. Without ``look`` every row is one of its own."""
     if not look:
         return np.arange(X.shape[0])
     rows = np.ascontiguousarray(X)

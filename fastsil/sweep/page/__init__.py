@@ -51,7 +51,9 @@ _WIDTH, _HEIGHT = 4.8, 3.6
 
 
 class Profile(Protocol):
-    """What the page asks of the scores of one clustering; :class:`fastsil.scoring.profile.SilhouetteProfile` has it."""
+    """Attributes of a clustering's scores that the page needs; :class:`fastsil.scoring.profile.SilhouetteProfile` has
+    them.
+    """
 
     @property
     def silhouettes(self) -> NDArray[Any]: ...
@@ -71,7 +73,9 @@ class Profile(Protocol):
 
 
 class Geometry(Protocol):
-    """What the page asks of a sweep in one geometry; :class:`fastsil.sweep.one_space.GeometrySweep` has it."""
+    """Attributes of a sweep in one geometry that the page needs; :class:`fastsil.sweep.one_space.GeometrySweep` has
+    them.
+    """
 
     @property
     def name(self) -> str: ...
@@ -81,7 +85,7 @@ class Geometry(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class SweepContent:
-    """What a page of a sweep is made from.
+    """Contents of a page of a sweep.
 
     Attributes
     ----------
@@ -129,7 +133,7 @@ class SweepContent:
 
 @dataclass(frozen=True)
 class _Picture:
-    """An image as an address that holds it, and what it shows for who cannot see it."""
+    """An image as an address that holds it, and its description for readers who cannot see it."""
 
     source: str
     alt: str
@@ -179,7 +183,7 @@ def write_sweep_page(path: Path, content: SweepContent) -> None:
 
 @functools.cache
 def load_template() -> Template:
-    """The template of the page.
+    """Load the template of the page.
 
     Raises
     ------
@@ -196,7 +200,7 @@ def load_template() -> Template:
 
 
 def _facts(content: SweepContent) -> list[tuple[str, str]]:
-    """The few numbers that matter, each under its name."""
+    """Return the few numbers that matter, each under its name."""
     verdict, profile = content.verdict, content.profiles.get(content.k)
     row = int(np.flatnonzero(content.results["n_clusters"] == content.k)[0])
     facts = [("number of clusters k", " or ".join(map(str, verdict.good_k or (content.k,))))]
@@ -275,7 +279,7 @@ def _curves(content: SweepContent) -> list[_Picture]:
 
 
 def _geometries(content: SweepContent) -> dict[str, Any] | None:
-    """Tables and pictures of several geometries side by side; None for a single one."""
+    """Make tables and pictures of several geometries side by side; None for a single one."""
     if len(content.geometries) < 2:
         return None
     tables = {one.name: one.results for one in content.geometries}
@@ -284,7 +288,7 @@ def _geometries(content: SweepContent) -> dict[str, Any] | None:
             lambda ax: draw_geometry_scores(tables, ax=ax),
             alt="Curves of the mean silhouette against k, one for each geometry.",
             caption="Mean silhouettes of each geometry. Their scales differ, so a higher curve is not a better one: "
-            "each counts only beside its own data without clusters.",
+            "each counts only against its own data without clusters.",
         )
     ]
     compared = any(np.isfinite(results["null_excess"]).any() for results in tables.values())
@@ -325,7 +329,7 @@ def _close_pictures(profile: Profile, k: int) -> list[_Picture]:
 
 
 def _gap_pictures(content: SweepContent, profile: Profile) -> list[_Picture]:
-    """Samples along the lines between the clusters that lie closest; none where nothing lies between them."""
+    """Draw samples along the lines between the clusters that lie closest; nothing if there is no gap."""
     gaps = content.gaps
     if gaps is None or not len(gaps.closest):
         return []
@@ -369,7 +373,7 @@ def _maps(profile: Profile, plane: Plane) -> list[_Picture]:
 
 
 def _gallery(content: SweepContent) -> list[_Picture]:
-    """The silhouette plot of each k, all on one scale."""
+    """Draw the silhouette plot of each k, all on one scale."""
     if not content.profiles:
         return []
     lowest = min(min(float(profile.silhouettes.min()), 0.0) for profile in content.profiles.values())
@@ -392,7 +396,7 @@ def _gallery(content: SweepContent) -> list[_Picture]:
 
 
 def _draw_bars(profile: Profile, ax: Axes) -> Axes:
-    """The silhouette plot without its legend, for which a narrow picture has no room; the page's text explains it."""
+    """Draw the silhouette plot without its legend, which does not fit a narrow picture; the page's text explains it."""
     profile.plot(ax).get_legend().remove()
     return ax
 

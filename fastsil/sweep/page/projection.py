@@ -39,7 +39,7 @@ class Plane:
 
 
 def principal_plane(X: Any) -> Plane:
-    """Project at most 3,000 samples, drawn at random and always the same, to their first two principal components.
+    """Project at most 3,000 samples, drawn with a fixed seed, to their first two principal components.
 
     Parameters
     ----------

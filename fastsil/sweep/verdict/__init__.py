@@ -1,11 +1,11 @@
-"""What a sweep amounts to: is there structure, which k shows it best, why, and what to try next.
+"""The verdict on a sweep: whether there is structure, the k that shows it best, the reasons, and what to try next.
 
-Three measures are kept apart. The test of gaps says whether there are separate groups. The comparison with data without
-clusters says whether data without groups are more than one random cloud. Kaufman and Rousseeuw's table reads the height
-of a mean silhouette; it was made for few features, and k-means reaches some height in anything.
+Three measures are separate. The test of gaps shows whether there are separate groups. The comparison with data without
+clusters shows whether data without groups are more than one random cloud. Kaufman and Rousseeuw's table reads the
+height of a mean silhouette; it was made for few features, and k-means reaches some height in anything.
 
-The ``choice`` is the k that is looked at, ``words`` say what there is and why, ``geometries`` compare what was tried
-side by side, and the ``record`` holds and prints all of it.
+``choice`` chooses k, ``groups`` and ``sentences`` write the reasons, ``spaces`` compares geometries, and ``record``
+holds and prints all of it.
 """
 
 from fastsil.sweep.verdict.choice import NullTest, choose_k, has_gaps, k_with_largest_excess, lowest_k

@@ -18,7 +18,7 @@ SCORE_TOLERANCE = 0.005
 
 
 class NullTest(Protocol):
-    """What is asked of a comparison with data without clusters; :class:`fastsil.sweep.null.NullComparison` has it."""
+    """Attributes of a comparison with data without clusters; :class:`fastsil.sweep.null.NullComparison` has them."""
 
     @property
     def n_null(self) -> int: ...
@@ -78,7 +78,7 @@ def choose_k(results: Mapping[str, NDArray[Any]], null: NullTest | None, gaps: G
 
 
 def has_gaps(gaps: GapTest | None) -> bool:
-    """Whether the clusters of some k are separated by gaps."""
+    """Return whether the clusters of some k are separated by gaps."""
     return gaps is not None and gaps.p_clusters <= LEVEL
 
 
@@ -91,7 +91,7 @@ def list_separate_k(results: Mapping[str, NDArray[Any]], gaps: GapTest) -> list[
 
 
 def rank_k(results: Mapping[str, NDArray[Any]], gaps: GapTest | None) -> NDArray[np.float64]:
-    """Return what k are ranked by, one value for each; NaN for those that are out of the question."""
+    """Return the values that rank k, one for each; NaN for k that are out of the question."""
     if gaps is None or not has_gaps(gaps):
         return np.asarray(results["silhouette"], dtype=np.float64)
     separate = np.isin(results["n_clusters"], list_separate_k(results, gaps))
@@ -99,13 +99,14 @@ def rank_k(results: Mapping[str, NDArray[Any]], gaps: GapTest | None) -> NDArray
 
 
 def list_good_k(results: Mapping[str, NDArray[Any]], gaps: GapTest | None) -> list[int]:
-    """List the k that are as good as the best, by what they are ranked by."""
+    """List the k that rank as high as the best."""
     ranks = rank_k(results, gaps)
     return [int(k) for k in results["n_clusters"][ranks >= np.nanmax(ranks) - SCORE_TOLERANCE]]
 
 
 def k_with_largest_excess(results: Mapping[str, NDArray[Any]]) -> int:
-    """The k whose mean silhouette is furthest above that of null sets; of several as far, the one that scores highest.
+    """Return the k whose mean silhouette is furthest above that of null sets; of several as far, the one that scores
+    highest.
 
     Parameters
     ----------
@@ -119,7 +120,7 @@ def k_with_largest_excess(results: Mapping[str, NDArray[Any]]) -> int:
 
 
 def lowest_k(results: Mapping[str, NDArray[Any]]) -> int | None:
-    """The k of the lowest mean silhouette, if that is negative: who sees it asks whether something is broken."""
+    """Return the k of the lowest mean silhouette, if that is negative: readers take it for an error."""
     scores = results["silhouette"]
     if not (scores < 0).any():
         return None
@@ -127,5 +128,5 @@ def lowest_k(results: Mapping[str, NDArray[Any]]) -> int | None:
 
 
 def is_test(null: NullTest | None) -> bool:
-    """Whether there were enough null sets for a test at 5 %."""
+    """Return whether there were enough null sets for a test at 5 %."""
     return null is not None and np.isfinite(null.p_value) and 1 / (null.n_null + 1) <= LEVEL

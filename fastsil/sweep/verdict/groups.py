@@ -16,8 +16,8 @@ from fastsil.sweep.verdict.choice import LEVEL, NullTest, has_gaps, is_test, lis
 # Finer clusters of different clusters are this dense between them where groups touch, or where clusters are arcs.
 _TOUCHING = 0.5
 
-# Two round groups of equal size that are this many standard deviations apart are found in 8 of 10 sets of so many
-# samples; measured in 2 and 20 dimensions.
+# Samples, and the distance in standard deviations at which two round groups of equal size are found in 8 of 10 sets of
+# up to as many; measured in 2 and 20 dimensions.
 _DETECTABLE = ((80, 6.0), (150, 5.0), (250, 4.0), (800, 3.5), (np.inf, 3.0))
 
 # Pairs that a sentence names at most.
@@ -26,7 +26,7 @@ _MOST_PAIRS = 3
 
 @dataclass(frozen=True)
 class GapFindings:
-    """What the test of gaps found about one k.
+    """Results of the test of gaps at one k.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class GapFindings:
 
 
 def name_kind(gaps: GapTest, null: NullTest | None) -> str | None:
-    """Return ``"groups"``, ``"cloud"`` or ``"continuum"``; None if the last two were not told apart."""
+    """Return ``"groups"``, ``"cloud"`` or ``"continuum"``; None if nothing distinguishes the last two."""
     if gaps.p_value <= LEVEL:
         return "groups"
     if null is None or not is_test(null):
@@ -111,7 +111,7 @@ def explain_kind(
 
 
 def explain_choice(results: Mapping[str, NDArray[Any]], found: GapFindings, kind: str | None) -> list[str]:
-    """Say why this k."""
+    """Explain the choice of k."""
     ks, scores = results["n_clusters"], results["silhouette"]
     at = int(np.flatnonzero(ks == found.k)[0])
     if kind != "groups" or not has_gaps(found.test):
@@ -134,7 +134,7 @@ def explain_choice(results: Mapping[str, NDArray[Any]], found: GapFindings, kind
 
 
 def advise_on_kind(kind: str | None, found: GapFindings, *, compared: bool) -> list[str]:
-    """Return what to try next."""
+    """Return advice on what to try next."""
     if kind == "groups":
         across = "Standardize the features, or try another geometry, so that the groups are what k-means sees first."
         return [] if has_gaps(found.test) else [across]
@@ -149,7 +149,7 @@ def _explain_groups(results: Mapping[str, NDArray[Any]], found: GapFindings) -> 
         axis = int(np.argmax(found.test.axis_z)) + 1
         return [
             f"Along principal axis {axis} there is a gap: samples in it are {found.test.axis_depth[axis - 1]:.0%} as "
-            f"dense as beside it ({_write_p(found.test.p_value)}).",
+            f"dense as next to it ({_write_p(found.test.p_value)}).",
             "The clusters of no k follow this gap, because the data spread more in another direction.",
         ]
     sentences = [_write_midway(found, found.test.p_value), _write_pairs(found, at_k)]

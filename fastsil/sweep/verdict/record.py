@@ -1,4 +1,4 @@
-"""What a sweep amounts to, as a record that prints itself."""
+"""The verdict on a sweep, as a record that prints itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastsil.report.words import Reading
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a sweep amounts to, in plain words; ``str()`` gives all of them.
+    """The verdict on a sweep, in plain words; ``str()`` gives all of them.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class Verdict:
         return f"<div><p><b>{html.escape(self.headline)}</b></p>{_html_list(self.reasons)}{more}</div>"
 
     def lists(self) -> list[tuple[str, tuple[str, ...]]]:
-        """What stands below the reasons: titles with their sentences."""
+        """Return the lists below the reasons: titles with their sentences."""
         lists = (("Would another geometry help?", self.geometries), ("What to try next:", self.advice))
         return [(title, sentences) for title, sentences in lists if sentences]
 

@@ -1,4 +1,4 @@
-"""The numbers of a sweep in plain words: what there is, which k and why, what to try next."""
+"""The verdict's sentences: the structure, the choice of k and its reasons, what to try next."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def judge(
     geometries: Sequence[str] = (),
     gaps: GapFindings | None = None,
 ) -> Verdict:
-    """Put together what a sweep found.
+    """Judge the results of a sweep.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def judge(
 
 
 def _choose_structure(reading: Reading, kind: str | None, null: NullTest | None, gaps: GapFindings | None) -> str:
-    """The reading where there is something to read, "weak" at least; "none" where a test finds nothing."""
+    """Choose the reading where there is structure, "weak" at least; "none" where a test finds nothing."""
     if gaps is not None and kind != "groups":
         return "none"
     if gaps is None and null is None:
@@ -149,7 +149,7 @@ def _headline(structure: str, k: int, reading: Reading, tested: bool) -> str:
 
 
 def _comparison(results: Mapping[str, NDArray[Any]], at: int, null: NullTest | None) -> list[str]:
-    """How high data without clusters score."""
+    """Describe the height of scores of data without clusters."""
     if null is None or not np.isfinite(null.p_value):
         return ["Whether data without clusters would score as high was not tested."]
     if not is_test(null):
@@ -169,7 +169,7 @@ def _comparison(results: Mapping[str, NDArray[Any]], at: int, null: NullTest | N
 
 
 def _which_shows(null: NullTest) -> str:
-    """By which of the measures the data stand out."""
+    """Name the measures by which the data stand out."""
     p_values = {"silhouette": null.p_silhouette, "inertia": null.p_inertia, "shape": null.p_mixture}
     showing = [f"the {name}" for name, p_value in p_values.items() if p_value <= LEVEL]
     if len(showing) == len(p_values):
@@ -185,7 +185,7 @@ def _which_shows(null: NullTest) -> str:
 
 
 def _choice(results: Mapping[str, NDArray[Any]], at: int, structure: str, tested: bool) -> list[str]:
-    """Why this k, and what speaks for others."""
+    """Explain the choice of k, and the case for others."""
     ks, scores, macro = results["n_clusters"], results["silhouette"], results["macro_silhouette"]
     score, best = float(scores[at]), int(np.nanargmax(scores))
     if tested and structure == "none":
@@ -214,7 +214,7 @@ def _counts(results: Mapping[str, NDArray[Any]], at: int) -> list[str]:
 
 
 def _agreement(results: Mapping[str, NDArray[Any]], at: int, *, nothing: bool) -> list[str]:
-    """How much the clusters depend on which samples there are, if that is known."""
+    """Describe how much the clusters depend on the sample, if that was measured."""
     mean = float(results["stability"][at]) if "stability" in results else np.nan
     if not np.isfinite(mean):
         return []
@@ -228,7 +228,7 @@ def _agreement(results: Mapping[str, NDArray[Any]], at: int, *, nothing: bool) -
 
 
 def _negative_means(results: Mapping[str, NDArray[Any]], findings: Sequence[Finding]) -> list[str]:
-    """Whether a negative mean is an error."""
+    """Explain whether a negative mean is an error."""
     lowest = lowest_k(results)
     if lowest is None:
         return []
@@ -272,16 +272,16 @@ def _advice(
         ]
     elif not tested:
         advice.append(
-            "Compare with data without clusters (n_null=39; --n-null 39): a low score cannot tell a weak structure "
-            "from none, and a high one can come from the shape of the data alone."
+            "Compare with data without clusters (n_null=39; --n-null 39): a low score may be a weak structure "
+            "or none, and a high one can come from the shape of the data alone."
         )
     if at == len(ks) - 1 and len(ks) > 1 and kind not in ("cloud", "continuum"):
         advice.append(f"k = {ks[at]} is the largest that was tried: try larger ones.")
     if structure in ("none", "weak"):
         if not compared:
             advice.append(
-                "See whether clusters stand out more in another geometry, each beside null sets of its own, in one "
-                f"call: {geometry_options(n_features)}."
+                "See whether clusters stand out more in another geometry, each compared with null sets of its own, in "
+                f"one call: {geometry_options(n_features)}."
             )
         advice.append(warn_of_many_features(float(results["silhouette"][at]), n_features))
     return [sentence for sentence in advice if sentence]

@@ -22,7 +22,7 @@ _COMPONENTS = (50, 10)
 
 
 class Geometry(Protocol):
-    """What is asked of a sweep in one geometry; :class:`fastsil.sweep.one_space.GeometrySweep` has it."""
+    """Attributes of a sweep in one geometry; :class:`fastsil.sweep.one_space.GeometrySweep` has them."""
 
     @property
     def name(self) -> str: ...
@@ -65,23 +65,23 @@ def find_furthest_space(sweeps: Sequence[Geometry]) -> int:
 
 
 def _beyond(one: Geometry, other: Geometry) -> int:
-    """1 if the data rise further in the one, -1 if in the other, 0 if that cannot be told."""
+    """Return 1 if the data rise further in the one, -1 if in the other, 0 if the difference is within its error."""
     if one.p_value != other.p_value:
         return 1 if one.p_value < other.p_value else -1
     assert one.null is not None
-    # Two standard errors of the logarithm of a ratio of standard deviations, each of so many normal values.
+    # Two standard errors of the logarithm of a ratio of standard deviations, each of n_null normal values.
     error = 2 / np.sqrt(one.null.n_null - 1) * max(abs(one.excess), abs(other.excess))
     difference = one.excess - other.excess
     return 0 if abs(difference) <= error else int(np.sign(difference))
 
 
 def compare_geometries(sweeps: Sequence[Geometry], chosen: Geometry) -> tuple[str, ...]:
-    """Sentences on what each geometry shows, beside the one that was given first; none for a single one.
+    """Describe the findings in each geometry, compared with the first one; nothing for a single one.
 
     Parameters
     ----------
     sweeps : sequence of Geometry
-        In the order in which they were asked for.
+        In the order in which they were requested.
     chosen : Geometry
         The one that the verdict is about.
     """
@@ -100,7 +100,7 @@ def compare_geometries(sweeps: Sequence[Geometry], chosen: Geometry) -> tuple[st
 
 
 def geometry_options(n_features: int) -> str:
-    """How to ask for several geometries in one call, in Python and on the command line."""
+    """Describe the arguments for several geometries in one call, in Python and on the command line."""
     components = next((number for number in _COMPONENTS if number < n_features), None)
     pca = "" if components is None else f", pca=[None, {components}]"
     option = "" if components is None else f" --pca none --pca {components}"
@@ -140,14 +140,14 @@ def _beside(sweep: Geometry, first: Geometry) -> str:
 
 
 def _less_clear(sweep: Geometry, first: Geometry) -> str:
-    """How a low p-value can go with no help: it tells whether there is structure, not how clear it is."""
+    """Explain a low p-value without help: it shows that there is structure, not how clear it is."""
     if sweep.p_value > LEVEL:
         return ""
     return f" There is structure here too, as p says, but clusters stand out less than in {first.name}."
 
 
 def _describe_several(p_value: float, n_sweeps: int) -> str:
-    """A warning where one low p-value among several may be chance."""
+    """Warn where one low p-value among several may be chance."""
     if p_value > LEVEL or n_sweeps * p_value <= LEVEL:
         return ""
     return (
@@ -160,6 +160,6 @@ def _without_null(sweeps: Sequence[Geometry]) -> tuple[str, ...]:
     scores = [f"{sweep.name} {sweep.best_score:.3f} (k = {sweep.best_k})" for sweep in sweeps]
     return (
         f"Highest mean silhouettes: {join_words(scores)}.",
-        "That does not tell: fewer dimensions or another metric raise or lower the scores of data without clusters "
-        "too. Null sets for each geometry do (n_null=39; --n-null 39).",
+        "That does not compare them: fewer dimensions or another metric raise or lower the scores of data without "
+        "clusters too. Null sets for each geometry do (n_null=39; --n-null 39).",
     )

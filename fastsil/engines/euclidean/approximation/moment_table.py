@@ -206,7 +206,7 @@ def _summarize_covariances(
 
 
 def _together(n_pieces: NDArray[np.intp], most: int) -> Iterator[list[int]]:
-    """Yield clusters in turn: at least one, and as many as have at most ``most`` pieces together."""
+    """Yield clusters in turn, as many together as have at most ``most`` pieces; one at least."""
     some: list[int] = []
     held = 0
     for cluster, count in enumerate(n_pieces.tolist()):
