@@ -74,8 +74,8 @@ DIRECT_FEATURES = 4
 # 6e-14, over 1e-3 leaves what is promised; in float32 typical rounding does, 3e-7.
 NEAR_SINGLE = 0.04
 NEAR_SINGLE_SHARED = 0.25
-# Up to this number of features NEAR_SINGLE serves shared origins too (8.6e-7); with more pairs near, 8 features take 1.7
-# times as long.
+# Up to this number of features NEAR_SINGLE serves shared origins too (8.6e-7); with more pairs near, 8 features take
+# 1.7 times as long.
 _SHARED_ALIKE = 12
 NEAR_DOUBLE = 1e-3
 # Features from which on pairs of them are turned; fewer add less than 1e-6 of a product where all round the same way.
