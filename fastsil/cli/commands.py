@@ -100,6 +100,7 @@ PcaOption = Annotated[
 OutOption = Annotated[
     Path | None, typer.Option("--out", "-o", help="Folder for the results (sweep, demo: fastsil-NAME if not given).")
 ]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace files in the folder that fastsil did not write.")]
 SeedOption = Annotated[int, typer.Option(help="Seed: the same seed gives the same clusters.")]
 RestartsOption = Annotated[int, typer.Option("--n-init", min=1, help="Restarts of k-means for each k.")]
 NullOption = Annotated[
@@ -136,6 +137,7 @@ def demo(
     metric: MetricsOption = ["euclidean"],  # noqa: B006 - typer copies it
     pca: PcaOption = None,
     out: OutOption = None,
+    force: ForceOption = False,
     clusterer: ClustererOption = "kmeans",
     n_init: RestartsOption = 10,
     n_null: NullOption = _N_NULL,
@@ -151,7 +153,7 @@ def demo(
     X, truth = getattr(datasets, dataset.loader)(return_X_y=True)
     settings = Settings(data, k, metric, pca or ["none"], clusterer, n_init, n_null, n_stability, seed)
     console.show_heading(data, f"{_shape(X)} ({dataset.what}, from scikit-learn)")
-    code = run_sweep(X, settings, out or Path(f"fastsil-{data}"), n_jobs=n_jobs, quiet=quiet)
+    code = run_sweep(X, settings, out or Path(f"fastsil-{data}"), n_jobs=n_jobs, quiet=quiet, force=force)
     if code == 0:
         _compare_with_truth(X, truth, metric[0], n_jobs)
         console.show_sentences(["", "Your own data: fastsil sweep FILE  (.npy, .npz, .csv or .parquet)"])
@@ -172,6 +174,7 @@ def sweep(
     metric: MetricsOption = ["euclidean"],  # noqa: B006 - typer copies it
     pca: PcaOption = None,
     out: OutOption = None,
+    force: ForceOption = False,
     clusterer: ClustererOption = "kmeans",
     n_init: RestartsOption = 10,
     n_null: NullOption = _N_NULL,
@@ -195,7 +198,9 @@ def sweep(
     found = read_data(asked.file, key=asked.key, drop=asked.drop)
     _show_data(asked.file, found)
     folder = resume or out or Path(f"fastsil-{asked.settings.name}")
-    raise typer.Exit(run_sweep(found.X, asked.settings, folder, asked=asked, n_jobs=n_jobs, quiet=quiet))
+    # A folder that is gone on with was looked at when the sweep began.
+    force = force or resume is not None
+    raise typer.Exit(run_sweep(found.X, asked.settings, folder, asked=asked, n_jobs=n_jobs, quiet=quiet, force=force))
 
 
 def _asked_before(context: typer.Context, folder: Path, file: str | None) -> Asked:
@@ -203,7 +208,7 @@ def _asked_before(context: typer.Context, folder: Path, file: str | None) -> Ask
     changed = [
         name
         for name in context.params
-        if name not in ("file", "resume", "n_jobs", "quiet")
+        if name not in ("file", "resume", "n_jobs", "quiet", "force")
         and getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
     ]
     if changed:
@@ -226,6 +231,7 @@ def score(
     ] = None,
     metric: MetricOption = "euclidean",
     out: OutOption = None,
+    force: ForceOption = False,
     labels_column: Annotated[str | None, typer.Option(help="Column of FILE that holds the labels.")] = None,
     key: KeyOption = None,
     drop: DropOption = None,
@@ -239,7 +245,7 @@ def score(
     found = read_data(file, key=key, labels_column=labels_column, drop=drop or ())
     given = found.labels if labels is None else read_labels(labels)
     _show_data(file, found)
-    with results_folder.prepare_folder(out):
+    with results_folder.prepare_folder(out, results_folder.SCORE_FILES, force=force):
         started = time.perf_counter()
         show_bar = not quiet and sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None
         profile = silhouette_profile(found.X, given, metric=metric, n_jobs=n_jobs, progress=show_bar)  # type: ignore[arg-type]

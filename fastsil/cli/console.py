@@ -16,12 +16,15 @@ from rich.table import Table
 from rich.text import Text
 
 from fastsil.report.tables import Column, sweep_columns
+from fastsil.report.words import show_text
 from fastsil.sweep.progress import SweepEvent
 from fastsil.sweep.results import SweepRow, make_columns
 from fastsil.sweep.verdict import Verdict
 
 # Wide enough for every table when the output is a file or a pipe, which have no width of their own.
 _FILE_WIDTH = 120
+# Letters of a sentence, in which names of files and columns may stand.
+_LONGEST = 4000
 
 
 def results_console() -> Console:
@@ -37,17 +40,17 @@ def remarks_console() -> Console:
 
 def remark(text: str, *, style: str = "dim") -> None:
     """Print a remark that is no result."""
-    remarks_console().print(Text(text, style=style))
+    remarks_console().print(Text(_escape(text), style=style))
 
 
 def complain(text: str) -> None:
     """Print an error, in one sentence."""
-    remarks_console().print(Text("Error: ", style="bold red") + Text(" ".join(text.split())))
+    remarks_console().print(Text("Error: ", style="bold red") + Text(_escape(" ".join(text.split()))))
 
 
 def show_heading(title: str, detail: str) -> None:
     """Print the name of the data."""
-    results_console().print(Text(title, style="bold") + Text(f"  {detail}"))
+    results_console().print(Text(_escape(title), style="bold") + Text(f"  {_escape(detail)}"))
 
 
 def show_table(columns: Sequence[Column], *, marked: int | None = None) -> None:
@@ -63,7 +66,8 @@ def show_sentences(sentences: Sequence[str]) -> None:
     """Print sentences, the first one as the answer."""
     console = results_console()
     for number, sentence in enumerate(sentences):
-        console.print(Text(sentence, style="bold" if number == 0 else ""), soft_wrap=not console.is_terminal)
+        lines = "\n".join(map(_escape, sentence.split("\n")))
+        console.print(Text(lines, style="bold" if number == 0 else ""), soft_wrap=not console.is_terminal)
 
 
 def show_verdict(verdict: Verdict) -> None:
@@ -78,13 +82,13 @@ def show_pairs(pairs: Mapping[str, str]) -> None:
     console = results_console()
     width = max(map(len, pairs))
     for name, value in pairs.items():
-        console.print(Text(f"{name:<{width}}  ", style="dim") + Text(value), soft_wrap=True)
+        console.print(Text(f"{name:<{width}}  ", style="dim") + Text(_escape(value)), soft_wrap=True)
 
 
 def show_written(folder: str, files: Mapping[str, str]) -> None:
     """Print the place of the results, and the meaning of each file."""
     console = results_console()
-    console.print(Text("\nWritten to ") + Text(folder, style="bold"), soft_wrap=True)
+    console.print(Text("\nWritten to ") + Text(_escape(folder), style="bold"), soft_wrap=True)
     width = max(map(len, files))
     for name, meaning in files.items():
         console.print(Text(f"  {name:<{width}}  ") + Text(meaning, style="dim"), soft_wrap=True)
@@ -122,7 +126,7 @@ class _Watch:
         self._rows: list[SweepRow] = []
         self._geometry = ""
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
             TimeElapsedColumn(),
@@ -146,7 +150,7 @@ class _Watch:
         first = event.stage == "scoring" and not self._rows
         hint = " (compiling, if it is the first time)" if first else ""
         what = _where(event) + (f"k = {event.n_clusters}: {event.stage}" if event.n_clusters else event.stage)
-        self._bar.update(self._task, completed=event.share, description=f"{what}{hint}")
+        self._bar.update(self._task, completed=event.share, description=_escape(f"{what}{hint}"))
         if event.row is not None:
             self._rows.append(event.row)
             self._live.update(Group(_table(sweep_columns(make_columns(self._rows))), self._bar))
@@ -156,10 +160,19 @@ def _table(columns: Sequence[Column], *, marked: int | None = None) -> Table:
     # Titles a word a line: eight columns of numbers then fit into 80 characters.
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column.title.replace(" ", "\n"), justify="right", no_wrap=True)
+        table.add_column(Text("\n".join(map(_escape, column.title.split(" ")))), justify="right", no_wrap=True)
     if marked is not None:
         table.add_column("", no_wrap=True)
     for number, cells in enumerate(zip(*(column.cells for column in columns), strict=True)):
         star = [] if marked is None else ["*" if number == marked else ""]
-        table.add_row(*cells, *star, style="bold green" if number == marked else "")
+        table.add_row(*map(_to_text, cells), *star, style="bold green" if number == marked else "")
     return table
+
+
+def _to_text(cell: str) -> Text:
+    """A cell as it is: a string would be read as markup."""
+    return Text(_escape(cell))
+
+
+def _escape(text: str) -> str:
+    return show_text(text, longest=_LONGEST)

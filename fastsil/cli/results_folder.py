@@ -1,20 +1,23 @@
 """The folder of results: its files, their contents and their meanings.
 
-Every folder has a record in JSON that lists the files written, so that a later run into the same folder removes those
-that it does not write itself (a picture of another k, say) and touches nothing else.
+Every folder has a record in JSON that lists the files written, each with a digest. What does not agree with it is not
+ours: it is never removed, and replaced only by ``--force``.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastsil import __version__
 from fastsil.report.plots import draw_sweep_elbow, draw_sweep_scores, height_for, new_figure, save_picture
-from fastsil.runtime.atomic_files import read_json, replacing, write_columns, write_csv, write_json
+from fastsil.runtime.atomic_files import read_record, write_columns, write_csv, write_record
+from fastsil.sweep.checkpoint import has_pieces, remove_pieces
 from fastsil.sweep.page import load_template
 
 if TYPE_CHECKING:
@@ -24,14 +27,15 @@ if TYPE_CHECKING:
     from fastsil.sweep.estimator import KMeansSweep
 
 _RECORD = "fastsil.json"
+SCORE_FILES = ("clusters.csv", "samples.parquet", "samples.npz", "silhouette.png")
 
-# Pieces of an interrupted sweep, and its settings.
-_CHECKPOINT = "checkpoint"
+# What is left of a sweep that was cut short, and what it was asked.
+_CHECKPOINT = "fastsil-checkpoint"
 _ASKED = "asked.json"
 
 
 @contextlib.contextmanager
-def prepare_folder(folder: Path | None) -> Iterator[None]:
+def prepare_folder(folder: Path | None, names: Iterable[str], *, force: bool = False) -> Iterator[None]:
     """Make the folder before any work, so that a place that cannot be written to is known at once.
 
     A folder that is still empty when the work fails goes again.
@@ -40,6 +44,8 @@ def prepare_folder(folder: Path | None) -> Iterator[None]:
     ------
     OSError
         If it cannot be made or written to.
+    ValueError
+        If it has files of these names that are not fastsil's, unless ``force`` allows to replace them.
     """
     if folder is None:
         yield
@@ -50,6 +56,15 @@ def prepare_folder(folder: Path | None) -> Iterator[None]:
             pass
     except OSError as error:
         raise OSError(f"the folder {folder} cannot be written to: {error.strerror or error}.") from error
+    index = _read_index(folder)
+    foreign = [
+        name for name in (*names, _RECORD) if os.path.lexists(folder / name) and not _is_own(folder, name, index)
+    ]
+    if foreign and not force:
+        raise ValueError(
+            f"{folder} has a file {foreign[0]} that fastsil did not write, or that was changed since; name another "
+            "folder with --out, or replace it with --force."
+        )
     try:
         yield
     except BaseException:
@@ -69,13 +84,18 @@ def open_resumable(folder: Path, asked: Mapping[str, Any] | None) -> Iterator[Pa
         return
     place = folder / _CHECKPOINT
     place.mkdir(exist_ok=True)
-    if not (place / _ASKED).exists():
-        write_json(place / _ASKED, asked, durable=True)
+    if not read_record(place / _ASKED):
+        write_record(place / _ASKED, asked, durable=True)
     try:
         yield place
     finally:
-        if not list(place.glob("*.npz")):
+        if not is_resumable(folder):
             drop_checkpoint(folder)
+
+
+def is_resumable(folder: Path) -> bool:
+    """Whether a sweep in this folder left something to go on from."""
+    return has_pieces(folder / _CHECKPOINT)
 
 
 def read_asked(folder: Path) -> dict[str, Any]:
@@ -86,10 +106,12 @@ def read_asked(folder: Path) -> dict[str, Any]:
     ValueError
         If there is none.
     """
-    asked = read_json(folder / _CHECKPOINT / _ASKED)
+    asked = read_record(folder / _CHECKPOINT / _ASKED)
     if asked:
         return asked
-    if read_json(folder / _RECORD).get("kind") == "sweep":
+    if asked is not None:
+        raise ValueError(f"the record of the sweep in {folder} is damaged; begin it again with FILE.")
+    if (read_record(folder / _RECORD) or {}).get("kind") == "sweep":
         raise ValueError(f"the sweep in {folder} is finished; there is nothing to go on with.")
     raise ValueError(f"there is no sweep in {folder} to go on with; name the folder of its results.")
 
@@ -97,8 +119,10 @@ def read_asked(folder: Path) -> dict[str, Any]:
 def drop_checkpoint(folder: Path) -> None:
     """Remove the pieces of a sweep; nothing else that may be there."""
     place = folder / _CHECKPOINT
-    for path in (*place.glob("*.npz"), *place.glob(".*.npz"), place / _ASKED, place / "checkpoint.json"):
-        path.unlink(missing_ok=True)
+    remove_pieces(place)
+    with contextlib.suppress(ValueError):
+        if read_record(place / _ASKED) is not None:
+            (place / _ASKED).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         place.rmdir()
 
@@ -124,44 +148,56 @@ def page_missing() -> str:
 def write_sweep(
     folder: Path, sweep: KMeansSweep, X: Any, settings: Mapping[str, Any], *, pictures: bool
 ) -> dict[str, str]:
-    """Write a sweep's results; return the meaning of each file, by name."""
-    results, best = sweep.best_geometry_.results, sweep.best_k_
-    write_csv(folder / "sweep.csv", sweep.sweep_results_)
+    """Write a sweep's results; return what each file is for, by name."""
+    with _draft_in(folder) as draft:
+        files = _write_sweep(draft, sweep, X, settings["name"], pictures=pictures)
+        verdict = {name: getattr(sweep.verdict_, name) for name in ("kind", "structure", "k", "good_k", "tested")}
+        settings = {
+            **settings,
+            "geometry": sweep.best_geometry_.name,
+            "best_k": sweep.best_k_,
+            "verdict": verdict,
+            "n_clusters": sweep.best_geometry_.results["n_clusters"].tolist(),
+        }
+        return _publish(draft, folder, "sweep", settings, files)
+
+
+def list_sweep_files(ks: Iterable[int]) -> list[str]:
+    """Return the names of all files that a sweep may write."""
+    pictures = ("elbow.png", "geometries.png", "silhouette.png", *(f"silhouette_k{k}.png" for k in ks))
+    return ["sweep.csv", "report.html", "samples.parquet", "samples.npz", *pictures]
+
+
+def _write_sweep(draft: Path, sweep: KMeansSweep, X: Any, name: str, *, pictures: bool) -> dict[str, str]:
+    write_csv(draft / "sweep.csv", sweep.sweep_results_)
     files = {"sweep.csv": "the table"}
     columns = _sample_columns(sweep.profiles_)
     if columns:
-        written = write_columns(folder / "samples", columns)
+        written = write_columns(draft / "samples", columns)
         files[written.name] = "each sample's label, silhouette and nearest other cluster, for each k"
     if pictures:
-        files |= _draw_sweep(folder, sweep)
+        files |= _draw_sweep(draft, sweep)
     if not page_missing():
-        sweep.report(folder / "report.html", X, name=settings["name"])
+        sweep.report(draft / "report.html", X, name=name)
         files = {"report.html": "everything on one page, to open in a browser"} | files
-    verdict = {name: getattr(sweep.verdict_, name) for name in ("kind", "structure", "k", "good_k", "tested")}
-    settings = {
-        **settings,
-        "geometry": sweep.best_geometry_.name,
-        "best_k": best,
-        "verdict": verdict,
-        "n_clusters": results["n_clusters"].tolist(),
-    }
-    return _finish(folder, "sweep", settings, files)
+    return files
 
 
 def write_score(
     folder: Path, profile: SilhouetteProfile, settings: Mapping[str, Any], *, pictures: bool
 ) -> dict[str, str]:
-    """Write the scores of given labels; return the meaning of each file, by name."""
-    write_csv(folder / "clusters.csv", vars(profile.clusters))
-    files = {"clusters.csv": "one row for each cluster"}
-    columns = {name: getattr(profile, name) for name in ("labels", "silhouettes", "a", "b", "neighbor")}
-    written = write_columns(folder / "samples", columns)
-    files[written.name] = "each sample's label, silhouette, a, b and nearest other cluster"
-    if pictures:
-        _save(folder / "silhouette.png", _silhouette_picture(profile))
-        files["silhouette.png"] = "the silhouette plot"
-    settings = {**settings, "score": profile.score, "macro_score": profile.macro_score}
-    return _finish(folder, "score", settings, files)
+    """Write the scores of given labels; return what each file is for, by name."""
+    with _draft_in(folder) as draft:
+        write_csv(draft / "clusters.csv", vars(profile.clusters))
+        files = {"clusters.csv": "one row for each cluster"}
+        columns = {name: getattr(profile, name) for name in ("labels", "silhouettes", "a", "b", "neighbor")}
+        written = write_columns(draft / "samples", columns)
+        files[written.name] = "each sample's label, silhouette, a, b and nearest other cluster"
+        if pictures:
+            save_picture(_silhouette_picture(profile), draft / "silhouette.png")
+            files["silhouette.png"] = "the silhouette plot"
+        settings = {**settings, "score": profile.score, "macro_score": profile.macro_score}
+        return _publish(draft, folder, "score", settings, files)
 
 
 def _sample_columns(profiles: Mapping[int, SilhouetteProfile]) -> dict[str, Any]:
@@ -177,19 +213,19 @@ def _draw_sweep(folder: Path, sweep: KMeansSweep) -> dict[str, str]:
     results, best, chosen = sweep.best_geometry_.results, sweep.best_geometry_.best_k, sweep.verdict_.k
     elbow, scores = new_figure(), new_figure()
     draw_sweep_elbow(results, best_k=best, chosen_k=chosen, ax=elbow.subplots())
-    _save(folder / "elbow.png", elbow)
+    save_picture(elbow, folder / "elbow.png")
     files = {"elbow.png": "inertia against k"}
     if len(sweep.geometries_) > 1:
         both = new_figure(13)
         sweep.plot_geometries(both.subplots(1, 2))
-        _save(folder / "geometries.png", both)
+        save_picture(both, folder / "geometries.png")
         files["geometries.png"] = "all geometries side by side"
     if not sweep.profiles_:
         return files
     draw_sweep_scores(results, best_k=best, chosen_k=chosen, ax=scores.subplots())
-    _save(folder / "silhouette.png", scores)
+    save_picture(scores, folder / "silhouette.png")
     closer = chosen or best
-    _save(folder / f"silhouette_k{closer}.png", _silhouette_picture(sweep.profiles_[closer]))
+    save_picture(_silhouette_picture(sweep.profiles_[closer]), folder / f"silhouette_k{closer}.png")
     return files | {
         "silhouette.png": "mean silhouette against k",
         f"silhouette_k{closer}.png": f"the silhouette plot of k = {closer}",
@@ -202,19 +238,50 @@ def _silhouette_picture(profile: SilhouetteProfile) -> Figure:
     return figure
 
 
-def _save(path: Path, figure: Figure) -> None:
-    with replacing(path) as draft:
-        save_picture(figure, draft)
+@contextlib.contextmanager
+def _draft_in(folder: Path) -> Iterator[Path]:
+    """A folder within, of a name that nobody knows before, for files that are not finished."""
+    with tempfile.TemporaryDirectory(prefix=".fastsil-", dir=folder) as draft:
+        yield Path(draft)
 
 
-def _finish(folder: Path, kind: str, settings: Mapping[str, Any], files: dict[str, str]) -> dict[str, str]:
-    """Write the record, and remove files that an earlier record lists and this run did not write."""
-    record = folder / _RECORD
-    files = {**files, _RECORD: "how this was made"}
-    earlier = read_json(record).get("files", [])
-    write_json(record, {"fastsil": __version__, "kind": kind, **settings, "files": sorted(files)})
+def _publish(
+    draft: Path, folder: Path, kind: str, settings: Mapping[str, Any], files: dict[str, str]
+) -> dict[str, str]:
+    """Move all files and their record to their places, and remove those of an earlier run that are not replaced."""
+    earlier = _read_index(folder)
+    index = {name: _compute_digest(draft / name) for name in files}
+    write_record(draft / _RECORD, {"fastsil": __version__, "kind": kind, **settings, "files": index})
+    for name in (*files, _RECORD):
+        os.replace(draft / name, folder / name)
     for name in earlier:
-        # A record could have been edited: only plain names, in this folder.
-        if isinstance(name, str) and name not in files and Path(name).name == name:
-            (folder / name).unlink(missing_ok=True)
-    return files
+        if name not in files and _is_own(folder, name, earlier):
+            (folder / name).unlink()
+    return {**files, _RECORD: "how this was made"}
+
+
+def _read_index(folder: Path) -> dict[str, str]:
+    """Return the digests of the files that the record lists, with the record's own."""
+    try:
+        record = read_record(folder / _RECORD)
+    except ValueError:
+        return {}
+    files = (record or {}).get("files")
+    return {**files, _RECORD: _compute_digest(folder / _RECORD)} if isinstance(files, dict) else {}
+
+
+def _is_own(folder: Path, name: str, index: Mapping[str, str]) -> bool:
+    """Whether a file is one that we wrote, and nobody changed since."""
+    path = folder / name
+    # Only plain names: an index could have been made to name anything.
+    return (
+        Path(name).name == name
+        and path.is_file()
+        and not path.is_symlink()
+        and _compute_digest(path) == index.get(name)
+    )
+
+
+def _compute_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

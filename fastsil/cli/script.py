@@ -35,7 +35,7 @@ def is_program(arguments: Sequence[str]) -> bool:
     if not arguments:
         return False
     first = arguments[0]
-    return first == "-m" or first.endswith(_ENDINGS) or (os.sep in first and Path(first).exists())
+    return first == "-m" or first.endswith(_ENDINGS) or (os.path.dirname(first) != "" and Path(first).exists())
 
 
 def run_program(arguments: Sequence[str]) -> None:

@@ -77,7 +77,14 @@ class _Terminated(BaseException):
 
 
 def run_sweep(
-    X: Any, settings: Settings, out: Path, *, n_jobs: int | None, quiet: bool, asked: Asked | None = None
+    X: Any,
+    settings: Settings,
+    out: Path,
+    *,
+    n_jobs: int | None,
+    quiet: bool,
+    asked: Asked | None = None,
+    force: bool = False,
 ) -> int:
     """Sweep, print and write; return the exit code.
 
@@ -94,7 +101,9 @@ def run_sweep(
     quiet : bool
         No progress.
     asked : Asked, optional
-        Settings that the folder keeps for a later ``--resume``.
+        What a later ``--resume`` reads in the folder.
+    force : bool
+        Replace files in it that are not fastsil's.
 
     Returns
     -------
@@ -107,7 +116,7 @@ def run_sweep(
     for metric in settings.metric:
         check_metric(metric)
     with (
-        results_folder.prepare_folder(out),
+        results_folder.prepare_folder(out, results_folder.list_sweep_files(ks), force=force),
         results_folder.open_resumable(out, asked and asked.as_record()) as checkpoint,
     ):
         try:
@@ -182,7 +191,7 @@ def _show_geometries(sweep: KMeansSweep) -> None:
 
 
 def _print_how_to_resume(out: Path, asked: Asked | None) -> None:
-    if asked is not None:
+    if asked is not None and results_folder.is_resumable(out):
         console.remark(f"Finished work is kept. Go on with: fastsil sweep --resume {out}", style="yellow")
 
 

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsil.report.words import show_text
+
 
 @dataclass(frozen=True)
 class Column:
@@ -119,20 +121,20 @@ def cluster_columns(clusters: Any) -> list[Column]:
     """
     everywhere = np.ones(len(clusters.size), dtype=bool)
     return [
-        Column("cluster", tuple(f"{label}" for label in clusters.label)),
+        Column("cluster", tuple(show_text(label) for label in clusters.label)),
         Column("samples", tuple(map(_count, clusters.size, everywhere))),
         Column("mean silhouette", tuple(map(_score, clusters.silhouette))),
         Column("negative", tuple(map(_count, clusters.negative, everywhere))),
         Column("mean a", tuple(map(_number, clusters.a))),
         Column("mean b", tuple(map(_number, clusters.b))),
-        Column("nearest other", tuple(f"{label}" for label in clusters.neighbor)),
+        Column("nearest other", tuple(show_text(label) for label in clusters.neighbor)),
     ]
 
 
 def estimate_columns(clusters: Any) -> list[Column]:
     """Return a table of estimates as columns for readers (attributes as ``ClusterEstimates`` has)."""
     return [
-        Column("cluster", tuple(f"{label}" for label in clusters.label)),
+        Column("cluster", tuple(show_text(label) for label in clusters.label)),
         Column("samples", tuple(map(_count, clusters.size, np.ones(len(clusters.size), dtype=bool)))),
         Column("mean silhouette", tuple(map(_score, clusters.silhouette))),
         Column("from", tuple(map(_score, clusters.low))),

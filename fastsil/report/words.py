@@ -111,3 +111,20 @@ def join_words(words: Sequence[str]) -> str:
     '2, 3 and 5'
     """
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def show_text(given: object, *, longest: int = 40) -> str:
+    r"""Return text of a user as one short line that is safe to print.
+
+    Characters that a terminal obeys (escapes, controls), marks that change the direction of text and halves of
+    surrogates are written as escapes of Python.
+
+    Examples
+    --------
+    >>> show_text("red \x1b[31m"), show_text("a" * 9, longest=5)
+    ('red \\x1b[31m', 'aaaa…')
+    """
+    text = str(given)
+    if len(text) > longest:
+        text = text[: longest - 1] + "…"
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

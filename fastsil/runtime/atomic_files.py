@@ -1,11 +1,13 @@
-"""Files of results, written under a temporary name and then moved into place: no reader finds half a file."""
+"""Files that appear whole or not at all: written under a random name of their own, then moved into their place."""
 
 from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import json
 import os
+import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,14 +15,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+# Of a record's other values, so that damage is seen.
+_DIGEST = "sha256"
+
 
 @contextlib.contextmanager
 def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
-    """Yield a path to write to; move it to ``path`` when the block ends well, else delete it.
+    """Yield an empty draft that becomes ``path`` when the block ends well, and is removed when it does not.
+
+    No two drafts have one name, and a link of a draft's name is never followed.
 
     ``durable``: on the disk before it becomes ``path``, so that no crash of the machine leaves an empty file there.
     """
-    draft = path.with_name(f".{os.getpid()}-{path.name}")
+    draft = path.with_name(f".fastsil-{secrets.token_hex(8)}")
+    draft.open("xb").close()
     try:
         yield draft
         if durable:
@@ -33,7 +41,7 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
 
 def write_csv(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
     """Write columns of equal length as a CSV with a header; NaN as an empty cell."""
-    with replacing(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as draft, draft.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
         for row in zip(*(column.tolist() for column in columns.values()), strict=True):
@@ -56,16 +64,32 @@ def write_columns(stem: Path, columns: Mapping[str, NDArray[Any]]) -> Path:
     return path
 
 
-def write_json(path: Path, record: Mapping[str, Any], *, durable: bool = False) -> None:
-    """Write a record of plain values."""
+def write_record(path: Path, record: Mapping[str, Any], *, durable: bool = False) -> None:
+    """Write a record of plain values, with a digest of them."""
+    text = json.dumps({**record, _DIGEST: _compute_digest(record)}, indent=2, ensure_ascii=False) + "\n"
     with replacing(path, durable=durable) as draft:
-        draft.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        draft.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a record written by :func:`write_json`; an empty one if there is none that can be read."""
+def read_record(path: Path) -> dict[str, Any] | None:
+    """Return a record written by :func:`write_record`; an empty one if it is damaged, None if there is none.
+
+    Raises
+    ------
+    ValueError
+        If there is something else of that name.
+    """
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, RecursionError):
         return {}
-    return record if isinstance(record, dict) else {}
+    if not isinstance(record, dict) or _DIGEST not in record:
+        raise ValueError(f"{path} is no record of fastsil; move it away, or choose another folder.")
+    digest = record.pop(_DIGEST)
+    return record if digest == _compute_digest(record) else {}
+
+
+def _compute_digest(record: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()

@@ -84,6 +84,7 @@ def check_ignored(labels: Any, n_samples: int, ignore_label: Any) -> tuple[NDArr
     if np.ndim(ignore_label) != 0:
         raise ValueError(f"ignore_label={ignore_label!r} must be one label (-1 for the noise of DBSCAN) or None.")
     labels = _check_label_array(labels, n_samples)
+    _check_kind(labels, ignore_label)
     kept = have_another_label(labels, ignore_label)
     left = np.count_nonzero(kept)
     if not left:
@@ -106,6 +107,15 @@ def have_another_label(labels: NDArray[Any], ignore_label: Any) -> NDArray[np.bo
     # As objects, since NumPy cannot order strings and numbers together.
     comparable = labels if labels.dtype.kind in "iuf" and not isinstance(ignore_label, str) else labels.astype(object)
     return np.asarray(comparable != ignore_label, dtype=bool)
+
+
+def _check_kind(labels: NDArray[Any], ignore_label: Any) -> None:
+    """Refuse text for numbers and numbers for text, which would leave nothing out."""
+    is_text = {isinstance(label, (str, bytes)) for label in (labels.tolist() if labels.dtype == object else labels[:1])}
+    if is_text == {not isinstance(ignore_label, (str, bytes))}:
+        what = "text" if True in is_text else "integers" if labels.dtype.kind in "iu" else "numbers"
+        shown = ", ".join(map(repr, np.unique(labels)[:2].tolist()))
+        raise ValueError(f"ignore_label={ignore_label!r} is no label; labels are {what} such as {shown}.")
 
 
 def check_scored_labels(labels: Any, n_samples: int, ignore_label: Any) -> tuple[Partition, NDArray[np.bool_] | None]:

@@ -25,6 +25,7 @@ from typer.testing import CliRunner  # noqa: E402
 
 from fastsil.cli.commands import app  # noqa: E402
 from fastsil.cli.sweep import Asked, Settings  # noqa: E402
+from fastsil.runtime.atomic_files import write_record  # noqa: E402
 
 IRIS = load_iris(as_frame=True)
 
@@ -128,23 +129,26 @@ def test_geometries_are_shown_side_by_side(folder):
 
 def test_a_folder_is_gone_on_with_or_the_reason_is_printed(folder):
     result = run("sweep", "iris.npy", "--k", "2:4", "-q")
-    assert not (folder / "fastsil-iris" / "checkpoint").exists()
+    assert not (folder / "fastsil-iris" / "fastsil-checkpoint").exists()
     assert "is finished; there is nothing to go on with" in fails("sweep", "--resume", "fastsil-iris")
     assert "no sweep in nowhere to go on with" in fails("sweep", "--resume", "nowhere")
     assert "sweep needs a FILE" in fails("sweep")
     asked = Asked(
         str(folder / "iris.npy"), None, [], Settings("iris", "2:4", ["euclidean"], ["none"], "kmeans", 10, 0, 0, 0)
     )
-    (folder / "there" / "checkpoint").mkdir(parents=True)
-    record = folder / "there" / "checkpoint" / "asked.json"
-    record.write_text(json.dumps(asked.as_record()))
+    (folder / "there" / "fastsil-checkpoint").mkdir(parents=True)
+    record = folder / "there" / "fastsil-checkpoint" / "asked.json"
+    write_record(record, asked.as_record())
     assert "leave out --n-init" in fails("sweep", "--resume", "there", "--n-init", "3")
     again = run("sweep", "--resume", "there", "-q")
     assert "The choice is k = 2" in again.stdout
     assert again.stdout.split("Written")[0].count("0.6810") == result.stdout.split("Written")[0].count("0.6810")
     record.parent.mkdir()
-    record.write_text('{"file": "iris.npy"}')
+    write_record(record, asked.as_record())
+    record.write_text(record.read_text().replace("kmeans", "kmeens"))
     assert "is damaged" in fails("sweep", "--resume", "there")
+    record.write_text('{"file": "iris.npy"}')
+    assert "asked.json is no record of fastsil" in fails("sweep", "--resume", "there")
 
 
 def test_numbers_go_to_stdout_and_progress_to_stderr():
@@ -164,6 +168,65 @@ def test_a_second_run_replaces_its_own_files_only(folder):
     assert {"mine.txt", "silhouette_k99.png", "silhouette_k3.png"} <= names
     assert "silhouette_k2.png" not in names
     assert json.loads((folder / "there" / "fastsil.json").read_text())["n_clusters"] == [3, 4]
+
+
+@pytest.mark.parametrize("name", ["sweep.csv", "silhouette.png", "fastsil.json"])
+def test_files_of_the_user_are_replaced_by_force_only(name, folder):
+    (folder / "there").mkdir()
+    (folder / "there" / name).write_text("mine")
+    assert f"there has a file {name} that fastsil did not write" in fails(
+        "sweep", "iris.npy", "--k", "2:3", "-o", "there"
+    )
+    assert (folder / "there" / name).read_text() == "mine"
+    run("sweep", "iris.npy", "--k", "2:3", "-o", "there", "-q", "--force")
+    run("sweep", "iris.npy", "--k", "2:3", "-o", "there", "-q")
+    with (folder / "there" / "sweep.csv").open("a") as file:
+        file.write("mine")
+    assert "or that was changed since" in fails("sweep", "iris.npy", "--k", "2:3", "-o", "there")
+
+
+def test_a_checkpoint_of_the_user_survives(folder):
+    for place in ("there/checkpoint", "there/fastsil-checkpoint"):
+        (folder / place).mkdir(parents=True)
+        for name in ("mine.npz", ".mine.npz"):
+            (folder / place / name).write_text("mine")
+    (folder / "target").mkdir()
+    (folder / "target" / "mine.npz").write_text("mine")
+    (folder / "linked").mkdir()
+    (folder / "linked" / "fastsil-checkpoint").symlink_to(folder / "target")
+    for out in ("there", "linked"):
+        run("sweep", "iris.npy", "--k", "2:3", "-q", "-o", out)
+    for place in ("there/checkpoint", "there/fastsil-checkpoint", "target"):
+        assert {path.name for path in (folder / place).iterdir()} <= {"mine.npz", ".mine.npz"}
+        assert (folder / place / "mine.npz").read_text() == "mine"
+
+
+HOSTILE = [
+    "[/red]",
+    "[unk]",
+    "[bold]x",
+    "\x1b[31mred",
+    "\x1b]0;title\x07",
+    "\u202egnol",
+    "a\nb",
+    "l" * 5000,
+    "$\\frac$",
+]
+
+
+def test_labels_and_names_are_printed_as_they_are(folder):
+    np.save("names.npy", np.repeat(HOSTILE, 150 // len(HOSTILE) + 1)[:150])
+    result = run("score", "iris.npy", "names.npy", "--out", "there")
+    for shown in ("[/red]", "[unk]", "[bold]x", "\\x1b[31mred", "\\x1b]0;title", "\\u202egnol", "a\\nb", "lll…"):
+        assert shown in result.stdout
+    assert not {"\x1b", "\x07", "\u202e"} & set(result.output)
+    assert "l" * 50 not in result.stdout
+    label = pandas.read_csv(folder / "there" / "clusters.csv")["label"]
+    assert set(label) == set(HOSTILE)
+    IRIS.data.set_axis(["[/red]", "\x1b[31m", "\u202e", "[b]"], axis=1).to_csv("[bold]\x1b.csv", index=False)
+    result = run("sweep", "[bold]\x1b.csv", "--k", "2:3")
+    assert "columns used: [/red], \\x1b[31m, \\u202e, [b]" in result.stderr
+    assert "\x1b" not in result.output
 
 
 @pytest.mark.parametrize("clusterer", ["minibatch", "bisecting", "agglomerative"])

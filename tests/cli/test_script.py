@@ -236,3 +236,15 @@ threading.Thread(target=work).start()
     write(folder / "script.py", code)
     result = python("-m", "fastsil", "script.py")
     assert result.stdout == "Thing\n", result.stderr
+
+
+def test_programs_are_known_by_the_separators_of_the_system(tmp_path, monkeypatch):
+    import ntpath
+
+    from fastsil.cli import script
+
+    monkeypatch.setattr(script.Path, "exists", lambda path: True)
+    monkeypatch.setattr(script.os, "path", ntpath)
+    assert script.is_program(["./program"])
+    assert script.is_program([".\\program"])
+    assert not script.is_program(["sweep"])

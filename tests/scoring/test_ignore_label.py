@@ -166,3 +166,18 @@ def test_what_is_no_distance_is_named_by_its_place_in_the_whole_matrix(wrong, ma
     D[wrong[:2]] = wrong[2]
     with pytest.raises(ValueError, match=match):
         silhouette_samples(container(D), labels, metric="precomputed", ignore_label=-1)
+
+
+@pytest.mark.parametrize(
+    ("labels", "ignored", "words"),
+    [
+        ([0, 1, 0, 1], "1", "ignore_label='1' is no label; labels are integers such as 0, 1"),
+        ([0.0, 1.0, 0.0, 1.0], "1", "labels are numbers such as 0.0, 1.0"),
+        (["0", "1", "0", "1"], 1, "ignore_label=1 is no label; labels are text such as '0', '1'"),
+        (np.array(["0", "1", "0", "1"], dtype=object), -1, "labels are text such as '0', '1'"),
+        (np.array([0, 1, 0, 1], dtype=object), "1", "labels are numbers such as 0, 1"),
+    ],
+)
+def test_text_among_numbers_is_refused(labels, ignored, words):
+    with pytest.raises(ValueError, match=words):
+        silhouette_samples(np.eye(4), labels, ignore_label=ignored)

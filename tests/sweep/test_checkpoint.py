@@ -68,7 +68,7 @@ def test_a_sweep_that_goes_on_gives_the_bits_of_one_in_one_go(pieces, tmp_path, 
     with pytest.raises(SystemExit):
         swept(tmp_path)
     monkeypatch.setattr(Checkpoint, "save", save)
-    assert len(list(tmp_path.glob("*.npz"))) == pieces
+    assert len(list(tmp_path.glob("*.piece"))) == pieces
     again = swept(tmp_path)
     assert_same_bits(again, whole)
     np.testing.assert_array_equal(again.predict(BLOBS), whole.predict(BLOBS))
@@ -133,7 +133,7 @@ def test_a_folder_of_another_sweep_is_refused(params, words, tmp_path):
 def test_damaged_pieces_are_told_and_computed_again(harm, tmp_path):
     first = swept(tmp_path, n_stability=0)
     for name in ("0-fit-4", "0-null-2"):
-        path = tmp_path / f"{name}.npz"
+        path = tmp_path / f"{name}.piece"
         path.write_bytes(harm(path.read_bytes()))
     with pytest.warns(UserWarning, match=r"damaged; what it held is computed again"):
         again = swept(tmp_path, n_stability=0)
@@ -144,7 +144,7 @@ def test_pieces_of_another_sweep_are_left_out(tmp_path):
     folders = tmp_path / "a", tmp_path / "b"
     first = swept(folders[0], n_null=0, n_stability=0)
     swept(folders[1], X=BLOBS + 1, n_null=0, n_stability=0)
-    os.replace(folders[1] / "0-fit-3.npz", folders[0] / "0-fit-3.npz")
+    os.replace(folders[1] / "0-fit-3.piece", folders[0] / "0-fit-3.piece")
     assert_same_bits(swept(folders[0], n_null=0, n_stability=0), first)
 
 
@@ -162,7 +162,7 @@ def test_a_piece_is_whole_or_not_there(tmp_path, monkeypatch):
 
 def test_objects_are_not_read(tmp_path):
     kept = Checkpoint(tmp_path, data="a", parameters={}, seed=0)
-    np.savez(tmp_path / "fit-2.npz", labels=np.array([object()]), identity=np.array("x"))
+    kept.save("fit-2", {"labels": np.array([object()])})
     with pytest.warns(UserWarning, match="damaged"):
         assert kept.load("fit-2") is None
 
@@ -176,6 +176,78 @@ def test_digests_are_of_contents(monkeypatch):
     assert compute_digest(csr_matrix(IRIS)) != compute_digest(csr_matrix(changed))
     assert described({"V": IRIS}) != described({"V": changed})
     assert described(KMeans(3)) != described(KMeans(4))
+
+
+def test_no_damage_of_a_piece_comes_through(tmp_path):
+    kept, arrays = Checkpoint(tmp_path, data="a", parameters={}, seed=0), {"labels": np.arange(40), "a": np.ones(3)}
+    kept.save("fit-2", arrays)
+    path = tmp_path / "fit-2.piece"
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 3):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.warns(UserWarning, match=r"fit-2\.piece is damaged"):
+            assert kept.load("fit-2") is None
+    path.write_bytes(whole)
+    loaded = kept.load("fit-2")
+    assert set(loaded) == set(arrays)
+
+
+@pytest.mark.parametrize("contents", ["{", '{"sha256": "0", "data": 1}', "[" * 100_000])
+def test_a_damaged_record_is_told_and_written_again(contents, tmp_path):
+    first = swept(tmp_path, n_null=0, n_stability=0)
+    (tmp_path / "checkpoint.json").write_text(contents)
+    with pytest.warns(UserWarning, match=r"checkpoint\.json is damaged"):
+        assert_same_bits(swept(tmp_path, n_null=0, n_stability=0), first)
+
+
+def test_a_record_of_somebody_else_is_left_alone(tmp_path):
+    (tmp_path / "checkpoint.json").write_text('{"step": 1}')
+    with pytest.raises(ValueError, match=r"checkpoint\.json is no record of fastsil"):
+        swept(tmp_path)
+    assert (tmp_path / "checkpoint.json").read_text() == '{"step": 1}'
+
+
+@pytest.mark.parametrize("n_written", [0, 1, 4])
+def test_a_full_disk_is_warned_of_and_changes_no_result(n_written, tmp_path, monkeypatch):
+    left, write = [n_written], checkpoint._write_piece
+
+    def fill(*args):
+        if not left[0]:
+            raise OSError(28, "No space left on device")
+        left[0] -= 1
+        write(*args)
+
+    monkeypatch.setattr(checkpoint, "_write_piece", fill)
+    with pytest.warns(UserWarning, match=r"cannot be written \(No space left on device\)") as caught:
+        sweep = swept(tmp_path)
+    assert len(caught) == 1
+    assert_same_bits(sweep, swept(None))
+    assert not list(tmp_path.glob(".fastsil-*"))
+
+
+def test_two_at_once_in_one_folder_both_end_well(tmp_path):
+    whole = swept(None)
+    other = Checkpoint(tmp_path, data="b", parameters={}, seed=0)
+    save = Checkpoint.save
+
+    def save_while_another_does(self, name, arrays):
+        save(other, name, {"x": np.zeros(2)})
+        save(self, name, arrays)
+        checkpoint.remove_pieces(tmp_path)  # the other one is finished
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpoint, "save", save_while_another_does)
+        assert_same_bits(swept(tmp_path), whole)
+
+
+def test_only_pieces_are_removed(tmp_path):
+    Checkpoint(tmp_path, data="a", parameters={}, seed=0).save("0-fit-2", {"x": np.zeros(2)})
+    mine = {"mine.npz": b"PK", ".mine.npz": b"PK", "mine.piece": b"mine", "asked.json": b"{}", ".fastsil-mine": b""}
+    for name, contents in mine.items():
+        (tmp_path / name).write_bytes(contents)
+    (tmp_path / "link.piece").symlink_to(tmp_path / "0-fit-2.piece")
+    checkpoint.remove_pieces(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {*mine, "link.piece"}
 
 
 CLOUD = np.random.default_rng(0).normal(size=(2500, 10))
@@ -206,9 +278,9 @@ def test_a_killed_command_goes_on(ending, tmp_path):
         )
 
     process = start(*asked, "-o", "there")
-    kept = tmp_path / "there" / "checkpoint"
+    kept = tmp_path / "there" / "fastsil-checkpoint"
     deadline = time.monotonic() + 60
-    while not list(kept.glob("0-null-*.npz")) and time.monotonic() < deadline:
+    while not list(kept.glob("0-null-*.piece")) and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(ending)
     _, err = process.communicate(timeout=60)

@@ -52,7 +52,7 @@ def read_label_npz(path: Path, key: str | None) -> NDArray[Any]:
 def _load_npy(path: Path) -> NDArray[Any]:
     with _in_one_sentence(str(path)):
         # Not numpy.load, which takes an .npz or a pickle of that name as well.
-        return np.lib.format.open_memmap(path, mode="r")  # type: ignore[no-any-return]
+        return np.lib.format.open_memmap(path, mode="r")
 
 
 def _load_npz(path: Path, key: str | None, names: Sequence[str]) -> NDArray[Any]:

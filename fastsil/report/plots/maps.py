@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.report.plots.canvas import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, YELLOW, axes_for
+from fastsil.report.words import show_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +49,7 @@ def draw_map(coordinates: NDArray[Any], codes: NDArray[Any], classes: NDArray[An
         color = _TURNS[cluster % len(_TURNS)]
         mark = _MARKS[cluster // len(_TURNS) % len(_MARKS)]
         ax.scatter(x, y, s=_dot_size(len(codes)), c=color, marker=mark, linewidths=0, alpha=0.7)
-        name = ax.annotate(str(label), (np.median(x), np.median(y)), parse_math=False, ha="center", va="center")
+        name = ax.annotate(show_text(label), (np.median(x), np.median(y)), parse_math=False, ha="center", va="center")
         name.set_bbox({"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": color, "alpha": 0.85})
         name.set_fontsize("small")
     _finish_map(ax)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.report.plots.canvas import BLUE, GREY, INK, SKY, VERMILION, axes_for
+from fastsil.report.words import show_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -168,7 +169,7 @@ def _name_clusters(
     """Write the label of each cluster on the left, its size and mean on the right; of many clusters, only some."""
     every = -(-len(classes) // _MAX_NAMED)
     shown = range(0, len(classes), every)
-    ax.set_yticks([middles[c] for c in shown], [str(classes[c]) for c in shown], parse_math=False)
+    ax.set_yticks([middles[c] for c in shown], [show_text(classes[c]) for c in shown], parse_math=False)
     ax.tick_params(axis="y", length=0)
     if every > 1:
         return

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsil.report.words import show_text
 from fastsil.scoring.diagnosis.evidence import Evidence, hash_rows
 from fastsil.scoring.diagnosis.findings import SEVERITIES, Diagnosis, Finding
 
@@ -311,5 +312,5 @@ def _count_clusters(count: int, one: str, several: str) -> str:
 
 
 def _list_labels(labels: Sequence[Any] | NDArray[Any], most: int = 8) -> str:
-    shown = ", ".join(str(label) for label in labels[:most])
+    shown = ", ".join(show_text(label) for label in labels[:most])
     return f"label {shown}" + (f" and {len(labels) - most} more" if len(labels) > most else "")

@@ -33,7 +33,7 @@ from fastsil.report.plots import (
     save_picture,
 )
 from fastsil.report.tables import Column, cluster_columns, geometry_columns, side_by_side, sweep_columns
-from fastsil.report.words import read_score, readings
+from fastsil.report.words import read_score, readings, show_text
 from fastsil.runtime.atomic_files import replacing
 from fastsil.sweep.gaps import GapsAtK
 from fastsil.sweep.page.projection import Plane, principal_plane
@@ -354,7 +354,7 @@ def _gap_pictures(content: SweepContent, profile: Profile) -> list[_Picture]:
 
 def _maps(profile: Profile, plane: Plane) -> list[_Picture]:
     classes, codes = np.unique(profile.labels[plane.rows], return_inverse=True)
-    missing = [str(label) for label in np.setdiff1d(profile.labels, classes)]
+    missing = [show_text(label) for label in np.setdiff1d(profile.labels, classes)]
     left_out = f" Too small to be among the samples drawn: {', '.join(missing)}." if missing else ""
     return [
         _picture(
