@@ -145,8 +145,20 @@ class KMeansPath:
         fitted = self._fit_all(rows.to_data(best.centers))
         if self._last is not None and fitted.inertia_ > self._last.inertia_:
             fitted = self._fit_all(_with_drawn_rows(self._X, self._last.cluster_centers_, k, random))
+            if fitted.inertia_ > self._last.inertia_:
+                self._take_start(fitted)
         self._keep(fitted)
         return fitted
+
+    def _take_start(self, fitted: KMeans) -> None:
+        """Put the centers that a fit began from in place of those that it ended at.
+
+        With fewer distinct samples than clusters, scikit-learn moves empty clusters to samples that are none of their
+        own, and a fit may end far above its start.
+        """
+        fitted.cluster_centers_ = np.array(fitted.init)
+        fitted.labels_ = pairwise_distances_argmin_min(self._X, fitted.init)[0].astype(np.int32)
+        fitted.inertia_ = sum_squares_about(self._X, fitted.init, fitted.labels_)
 
     def go_on_from(self, fitted: KMeans) -> None:
         """Take a fit of an earlier run as the last one, as if it had been made here."""

@@ -53,6 +53,16 @@ def test_inertia_never_rises_and_is_that_of_the_labels(drawn, n_init, seed):
         assert abs(fitted.inertia_ - own) <= rounding
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_inertia_never_rises_beyond_the_number_of_distinct_samples(seed):
+    random = np.random.default_rng(seed)
+    X = random.integers(0, 20, size=(7, 3)).astype(np.float32)[random.integers(0, 7, 26)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        inertias = [fitted.inertia_ for fitted in path_of(X, [9, 13, 15, 17, 22], n_init=2, seed=seed).values()]
+    assert (np.diff(inertias) <= 1e-5 * np.square(X).sum()).all(), inertias
+
+
 @pytest.mark.parametrize("X", [DIGITS, BLOBS, CLOUD], ids=["digits", "blobs", "cloud"])
 def test_inertia_is_that_of_separate_fits_with_ten_restarts(X):
     ks = range(2, 13)
@@ -68,8 +78,8 @@ def test_a_start_that_ends_worse_than_one_cluster_less_is_refused(monkeypatch):
         return kmeans._Solution(np.zeros_like(starts[0]) + 1e3 + np.arange(starts.shape[1])[:, None], np.inf)
 
     before = path_of(BLOBS, range(2, 9))
-    monkeypatch.setattr(kmeans._Rows, "winner", poor)
-    monkeypatch.setattr(kmeans._Rows, "settled", lambda self, solution: solution)
+    monkeypatch.setattr(kmeans._Rows, "find_best_start", poor)
+    monkeypatch.setattr(kmeans._Rows, "run_to_convergence", lambda self, solution: solution)
     path = KMeansPath(BLOBS, n_init=2, seed=0)
     path.go_on_from(before[8])
     assert path.fit(9).inertia_ < before[8].inertia_
