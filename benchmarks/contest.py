@@ -161,7 +161,7 @@ def hold(name: str, data: cases.Data, contenders: Sequence[Contender], *, rounds
                 "seconds": float(np.median(other.seconds)),
                 "fastsil": float(np.median(fastsil.seconds)),
                 "memory": other.memory,
-                "fastsil_memory": fastsil.runtime.memory,
+                "fastsil_memory": fastsil.memory,
                 **apart,
             }
 

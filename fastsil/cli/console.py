@@ -170,7 +170,7 @@ def _table(columns: Sequence[Column], *, marked: int | None = None) -> Table:
 
 
 def _to_text(cell: str) -> Text:
-    """A cell as it is: a string would be read as markup."""
+    """Return a cell as it is: a string would be read as markup."""
     return Text(_escape(cell))
 
 

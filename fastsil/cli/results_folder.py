@@ -94,7 +94,7 @@ def open_resumable(folder: Path, asked: Mapping[str, Any] | None) -> Iterator[Pa
 
 
 def is_resumable(folder: Path) -> bool:
-    """Whether a sweep in this folder left something to go on from."""
+    """Return whether a sweep in this folder left something to go on from."""
     return has_pieces(folder / _CHECKPOINT)
 
 
@@ -240,7 +240,7 @@ def _silhouette_picture(profile: SilhouetteProfile) -> Figure:
 
 @contextlib.contextmanager
 def _draft_in(folder: Path) -> Iterator[Path]:
-    """A folder within, of a name that nobody knows before, for files that are not finished."""
+    """Make a folder within, of a random name, for files that are not finished."""
     with tempfile.TemporaryDirectory(prefix=".fastsil-", dir=folder) as draft:
         yield Path(draft)
 
@@ -271,7 +271,7 @@ def _read_index(folder: Path) -> dict[str, str]:
 
 
 def _is_own(folder: Path, name: str, index: Mapping[str, str]) -> bool:
-    """Whether a file is one that we wrote, and nobody changed since."""
+    """Return whether a file is one that we wrote, and nobody changed since."""
     path = folder / name
     # Only plain names: an index could have been made to name anything.
     return (

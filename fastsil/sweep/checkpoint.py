@@ -143,7 +143,7 @@ class Checkpoint:
 
 
 def has_pieces(folder: Path) -> bool:
-    """Whether there is something to go on from."""
+    """Return whether there is something to go on from."""
     return any(_is_piece(path) for path in folder.glob(f"*{_ENDING}"))
 
 

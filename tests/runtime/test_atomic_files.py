@@ -208,8 +208,8 @@ folder = Path(sys.argv[1])
 write(folder)
 names = sorted(path.name for path in folder.iterdir())
 for name in names:
-    def write_for_ever():
-        while True:
+    def write_for_ever(parent=os.getpid()):
+        while os.getppid() == parent:  # a child whose parent is killed ends too
             write(folder)
 
     child = in_child(write_for_ever)

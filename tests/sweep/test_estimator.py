@@ -21,8 +21,8 @@ from threadpoolctl import threadpool_info
 
 from fastsil import KMeansSweep, silhouette_samples
 from fastsil.sweep import clusterers as clustering
-from fastsil.sweep import kmeans
 from fastsil.sweep.estimator import SweepEvent
+from fastsil.validation import arrays
 
 IRIS = load_iris().data
 
@@ -233,7 +233,7 @@ def test_small_fits_of_k_means_keep_to_one_thread():
 def test_sum_of_squares_is_the_same_chunk_by_chunk_and_sparse(monkeypatch):
     labels = np.arange(len(IRIS)) % 7
     expected = sum(((IRIS[labels == c] - IRIS[labels == c].mean(axis=0)) ** 2).sum() for c in range(7))
-    monkeypatch.setattr(kmeans, "_CHUNK_BYTES", 8 * IRIS.shape[1] * 11)
+    monkeypatch.setattr(arrays, "_CHUNK_BYTES", 8 * IRIS.shape[1] * 11)
     for X in (IRIS, csr_matrix(IRIS)):
         assert clustering.sum_squares_within(X, labels) == pytest.approx(expected, rel=1e-12)
 

@@ -74,7 +74,7 @@ def test_a_pass_runs_once_the_fits_took_as_long(passes, monkeypatch):
 def test_a_short_pass_waits_for_nobody():
     events = []
     KMeansSweep([2, 3], random_state=0, progress=events.append).fit(IRIS)
-    assert [event.stage for event in events if event.stage != "scoring"] == ["clustering", "done"] * 2
+    assert [event.stage for event in events if event.stage in ("clustering", "done")] == ["clustering", "done"] * 2
 
 
 def test_an_interrupt_keeps_fits_that_wait_for_their_scores(passes):
