@@ -16,6 +16,7 @@ from fastsil.dask_arrays.block_rows import gather
 from fastsil.dask_arrays.covariance_sketches import CovarianceSketch, find_directions
 from fastsil.dask_arrays.euclidean import Survey
 from fastsil.engines.euclidean.approximation import (
+    LEAST_VARIANCE,
     Approximation,
     Approximator,
     ClusterMoments,
@@ -57,7 +58,8 @@ def make_moment_table(shapes: CovarianceSketch, survey: Survey) -> MomentTable:
         radius=np.sqrt(shapes.reaches),
         covariances=covariances,
     )
-    return make_table(moments, survey.dtype)
+    vanishing = (moments.variance > 0) & (moments.variance < LEAST_VARIANCE)
+    return make_table(moments, np.dtype(np.float64) if vanishing.any() else survey.dtype)
 
 
 def approximate_block(X: Any, codes: NDArray[np.int32], survey: Survey, table: MomentTable) -> Approximation:

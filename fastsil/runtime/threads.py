@@ -154,7 +154,9 @@ class _ThreadPool:
         self._function = function
         self._tasks = tasks
         self._n_threads = 0
+        self._n_certain = 0
         self._started: list[int] = []
+        self._working: list[int] = []
         self._ended: list[int] = []
         self._finished: deque[int] = deque()
         self._errors: list[BaseException] = []
@@ -190,9 +192,11 @@ class _ThreadPool:
         if _at_work:
             n_free = max(1, min(n_threads, max(n_threads, _count_cores()) - len(_at_work)))
         # Only the main thread is interrupted, and has to be free for it.
-        if not n_threads or (n_free == 1 and threading.current_thread() is not threading.main_thread()):
+        is_main = threading.current_thread() is threading.main_thread()
+        if not n_threads or (n_free == 1 and not is_main):
             return False
         self._n_threads = n_threads
+        self._n_certain = int(is_main)
         first = [index for index in range(len(self._tasks)) if not self._earlier or not self._earlier[index][0]]
         deque(map(self._ready.put, first), maxlen=0)
         with contextlib.suppress(RuntimeError):  # the system gives no more, or the interpreter is about to end
@@ -201,7 +205,7 @@ class _ThreadPool:
         return bool(self._started)
 
     def _wait(self, report: Callable[[list[int]], None]) -> bool:
-        """Report tasks that are finished until all threads have ended."""
+        """Report tasks that are finished until all threads have ended; return False where none took a task."""
         while len(self._started) > len(self._ended):
             with contextlib.suppress(Empty):
                 self._messages.get(timeout=_INTERVAL)
@@ -209,19 +213,22 @@ class _ThreadPool:
                 report(done)
         if self._errors:
             raise self._errors.pop(0)
-        return True
+        return bool(self._working)
 
     def _work(self, number: int) -> None:
         """Run tasks, as a thread of its own, until none is left."""
         identifier = get_ident()
         try:
-            # What a thread of Python's own has: a name, and the hooks of debuggers.
-            threading.current_thread().name = f"fastsil-{number}"
-            sys.settrace(threading.gettrace())
-            sys.setprofile(threading.getprofile())
             _at_work.add(identifier)
-            # Callers that started threads at the same moment may have started too many.
-            if number == 0 or len(_at_work) <= self._n_threads or len(_at_work) <= _count_cores():
+            # Callers that start threads at the same moment start too many. Each adds itself before it counts, so that
+            # those who stay are never more than allowed; where all leave, the calling thread does the work.
+            n_at_work = len(_at_work)
+            if number < self._n_certain or n_at_work <= self._n_threads or n_at_work <= _count_cores():
+                self._working.append(number)
+                # What a thread of Python's own has: a name, and the hooks of debuggers.
+                threading.current_thread().name = f"fastsil-{number}"
+                sys.settrace(threading.gettrace())
+                sys.setprofile(threading.getprofile())
                 self._take_tasks()
         except BaseException as error:
             self._errors.append(error)

@@ -66,6 +66,38 @@ def test_intervals_hold_for_adversarial_data(X, codes, dtype):
     assert_intervals_hold(np.ascontiguousarray(X, dtype=dtype), codes)
 
 
+def small_beside_large(radius, n_features, seed):
+    """Draw skewed clusters of some radius around 0, beside others of radius 1; float32."""
+    rng = np.random.default_rng(seed)
+    codes = np.arange(400) % 4
+    X = rng.exponential(size=(400, n_features)) ** 3 + 10 * rng.normal(size=(4, n_features))[codes]
+    X[codes < 2] *= radius / 10
+    return X.astype(np.float32), codes
+
+
+@pytest.mark.parametrize("n_features", [3, 40])
+@pytest.mark.parametrize("radius", [1e-5, 1e-9, 1e-11, 1e-14, 1e-18, 1e-24, 1e-38])
+def test_intervals_hold_for_small_clusters_beside_large_ones(radius, n_features):
+    """Products of such a cluster with its skew, fourth powers, vanish in float32."""
+    for seed in range(3):
+        X, codes = small_beside_large(radius, n_features, seed)
+        assert_intervals_hold(X, codes)
+        rows, partition = rows_of(X, codes)
+        found = rows.compute(np.arange(400))
+        expected = reference.compute_terms(X, codes)
+        for name in ("a", "b"):
+            np.testing.assert_allclose(getattr(found, name)[:, 1], getattr(expected, name)[partition.order], rtol=2e-6)
+
+
+def test_distances_whose_squares_vanish_are_computed_in_float64():
+    """Clusters of equal samples have no variance that would tell."""
+    X = np.repeat(np.float32([[1e3, 1e-25], [1e3, 3e-25], [1e3, 7e-25], [2e3, 0]]), 5, axis=0)
+    rows, _ = rows_of(X, np.arange(20) // 5)
+    for found in (rows.approximate(), rows.compute(np.arange(20))):
+        np.testing.assert_allclose(found.b[:15, 1], np.repeat([2e-25, 2e-25, 4e-25], 5), rtol=1e-6)
+        assert (found.a[:, 1] == 0).all()
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n_features", [2, 30, 250])
 def test_exact_rows_equal_the_reference(dtype, n_features):

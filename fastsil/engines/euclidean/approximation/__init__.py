@@ -7,6 +7,7 @@ requested exactly (``selected_samples``) cost more than the number of samples.
 
 from fastsil.engines.euclidean.approximation.approximator import GUESS, LOWER, UPPER, Approximation, Approximator
 from fastsil.engines.euclidean.approximation.moment_table import (
+    LEAST_VARIANCE,
     ClusterMoments,
     CovarianceSummary,
     MomentTable,
@@ -16,6 +17,7 @@ from fastsil.engines.euclidean.approximation.selected_samples import EuclideanRo
 
 __all__ = [
     "GUESS",
+    "LEAST_VARIANCE",
     "LOWER",
     "UPPER",
     "Approximation",

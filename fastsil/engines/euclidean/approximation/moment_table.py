@@ -35,6 +35,13 @@ _FACTOR_FEATURES = tile_kernels.COLUMNS - 1
 _DIRECTIONS = 31
 _SEARCH_ROUNDS = 3
 
+LEAST_VARIANCE = 1e-13
+"""Variance below which fourth powers of distances, which moments are made of, vanish in float32.
+
+The intervals allow for an error of 4e-12 of the fourth moment, which is the square of the variance at least: 4e-38,
+more than the smallest float32 number, 1.4e-45, in each product over a million features.
+"""
+
 
 class CovarianceSummary(NamedTuple):
     """A covariance in few numbers; see :class:`fastsil.kernels.approximation.Moments`."""

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.engines.euclidean.approximation.approximator import GUESS, LOWER, Approximation, Approximator
-from fastsil.engines.euclidean.approximation.moment_table import make_table, measure_clusters
+from fastsil.engines.euclidean.approximation.moment_table import (
+    LEAST_VARIANCE,
+    ClusterMoments,
+    make_table,
+    measure_clusters,
+)
 from fastsil.engines.euclidean.tiles import PairSums
-from fastsil.engines.scaling import scale_data
+from fastsil.engines.scaling import ScaledData, scale_data
 from fastsil.runtime.progress import ProgressCallback, ignore_progress
 from fastsil.validation.partition import Partition, find_group_argmin
+
+# Mean distances below this have squares that float32 is about to lose.
+_LEAST_MEAN = 1e-15
 
 
 class EuclideanRows:
@@ -40,25 +50,49 @@ class EuclideanRows:
     def __init__(
         self, X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: ProgressCallback = ignore_progress
     ) -> None:
-        data = scale_data(X, partition)
-        self._data = data
         self._partition = partition
-        table = make_table(measure_clusters(data, n_jobs=n_jobs, tick=tick), data.dtype)
-        self._approximator = Approximator(table, data.X, partition.codes, scale=data.scale, n_jobs=n_jobs)
-        self._sums = PairSums(data, np.vstack([table.bounds.centers, table.origin]).astype(data.dtype), n_jobs)
+        self._n_jobs = n_jobs
+        self._pairs_before = 0
+        data = scale_data(X, partition)
+        moments = measure_clusters(data, n_jobs=n_jobs, tick=tick)
+        if ((moments.variance > 0) & (moments.variance < LEAST_VARIANCE)).any():
+            data = replace(data, dtype=np.dtype(np.float64))
+            moments = measure_clusters(data, n_jobs=n_jobs)
+        self._open(data, moments)
+
+    def _open(self, data: ScaledData, moments: ClusterMoments) -> None:
+        self._data = data
+        table = make_table(moments, data.dtype)
+        self._approximator = Approximator(table, data.X, self._partition.codes, scale=data.scale, n_jobs=self._n_jobs)
+        centers = np.vstack([table.bounds.centers, table.origin]).astype(data.dtype)
+        self._sums = PairSums(data, centers, self._n_jobs)
 
     @property
     def pairs(self) -> int:
-        return self._sums.pairs
+        return self._pairs_before + self._sums.pairs
 
     def approximate(self, tick: ProgressCallback = ignore_progress) -> Approximation:
         """Compute guesses and intervals of all samples, by position."""
-        return self._approximator.approximate(self._partition.order, tick)
+        return self._keep_digits(lambda: self._approximator.approximate(self._partition.order, tick))
 
     def compute(self, positions: NDArray[np.intp], tick: ProgressCallback = ignore_progress) -> Approximation:
         """Compute the exact mean distances of some samples, in all three columns, from all pairs with the candidate
         clusters.
         """
+        return self._keep_digits(lambda: self._compute(positions, tick))
+
+    def _keep_digits(self, approximate: Callable[[], Approximation]) -> Approximation:
+        """Return what a function gives; in float64 where squares in float32 have vanished."""
+        found = approximate()
+        means = np.maximum(found.a[:, GUESS], found.b[:, GUESS])
+        if self._data.dtype == np.float64 or means.min(initial=1.0) >= _LEAST_MEAN:
+            return found
+        self._pairs_before = self.pairs
+        data = replace(self._data, dtype=np.dtype(np.float64))
+        self._open(data, measure_clusters(data, n_jobs=self._n_jobs))
+        return approximate()
+
+    def _compute(self, positions: NDArray[np.intp], tick: ProgressCallback) -> Approximation:
         rows = self._partition.order[positions]
         n_rows = len(rows)
         found = Approximation(np.zeros((n_rows, 3)), np.zeros((n_rows, 3)), np.zeros(n_rows, dtype=np.int32))
