@@ -61,7 +61,7 @@ def compute_terms(
     p : float, default=2.0
         Power of a Minkowski distance, positive and finite.
     w : ndarray of shape (n_features,), float64, optional
-        Weights of the features, for Hamming and Canberra distances; not negative, not all 0.
+        Weights of the features, for Hamming, Canberra and Bray-Curtis distances; not negative, not all 0.
     """
     X = as_writable(np.asarray(X))
     unit = 1.0
@@ -72,6 +72,8 @@ def compute_terms(
         X, unit = (X if exponent == 0 else np.ldexp(X.astype(np.float64), exponent)), math.ldexp(1.0, -exponent)
     if metric in ("canberra", "braycurtis"):
         X = _without_overflow(X, 4.0 * (X.shape[1] if metric == "braycurtis" else 1))
+        # Only the ratios of weights matter there.
+        w = w if w is None or metric == "canberra" else w / w.max()
     loop = _choose_loop(metric, X, p, w)
     if loop == kernels.HAMMING_BYTES:
         X = (X - X.min()).astype(np.uint8)
@@ -104,6 +106,8 @@ def _choose_loop(metric: str, X: NDArray[Any], p: float, w: NDArray[np.float64] 
             return kernels.HAMMING_WEIGHTED
         return kernels.HAMMING_BYTES if _fits_bytes(X) else kernels.HAMMING
     if metric == "braycurtis":
+        if w is not None:
+            return kernels.BRAYCURTIS_WEIGHTED
         return kernels.BRAYCURTIS_POSITIVE if X.min() >= 0 else kernels.BRAYCURTIS
     if metric == "canberra":
         if w is not None:

@@ -24,7 +24,7 @@ from fastsil.engines.metric_maps import (
     scale_to_ordinary,
     seuclidean_map,
 )
-from fastsil.engines.rescaling import ScaleBehavior, retry_rescaled
+from fastsil.engines.rescaling import ScaleBehavior, find_far_rows, retry_rescaled
 from fastsil.engines.scaling import without_empty_columns
 from fastsil.engines.terms import SilhouetteTerms
 from fastsil.runtime.lazy_imports import import_on_first_use
@@ -58,6 +58,8 @@ class Route:
         Engine that serves several partitions in one pass, if there is one.
     reach : ScaleBehavior, optional
         Range of differences that the engine can resolve; None for engines that check it themselves.
+    has_weights : bool
+        Whether ``prepare`` multiplies by weights: samples far from 0 then lose digits of their differences.
     """
 
     engine: str
@@ -68,6 +70,7 @@ class Route:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     many_labelings: str = ""
     reach: ScaleBehavior | None = None
+    has_weights: bool = False
 
 
 def _whiten(X: NDArray[Any], V: Any = None, VI: Any = None) -> NDArray[np.float64]:
@@ -104,7 +107,7 @@ _ROUTES = {
     "chebyshev": Route("coordinatewise", power=math.inf, fixed={"metric": "chebyshev"}, reach=ScaleBehavior()),
     "hamming": Route("coordinatewise", power=0, fixed={"metric": "hamming"}),
     "canberra": Route("coordinatewise", power=0, fixed={"metric": "canberra"}),
-    "braycurtis": Route("coordinatewise", power=1, fixed={"metric": "braycurtis"}),
+    "braycurtis": Route("coordinatewise", power=0, fixed={"metric": "braycurtis"}),
 }
 
 # Engines whose exact results cost no more than a few readings of the data.
@@ -146,7 +149,7 @@ def compute_terms_many(
     tick: ProgressCallback,
 ) -> list[SilhouetteTerms]:
     """Compute the mean distances of every sample for several partitions; work that is common to them is done once."""
-    X = _compact(X, metric, metric_params)
+    given_X = X = _compact(X, metric, metric_params)
     given, route = _find_route(X.shape[1], metric, metric_params, sparse=is_sparse(X))
     tick = _only_once(tick)
     if route is None:
@@ -161,7 +164,16 @@ def compute_terms_many(
         def compute(data: Any) -> list[SilhouetteTerms]:
             return _run_route(route, data, partitions, n_jobs, tick)
 
-    return compute(X) if reach is None else retry_rescaled(compute, X, partitions, reach)
+    found = compute(X) if reach is None else retry_rescaled(compute, X, partitions, reach)
+    if route is None or route.power is None or not route.has_weights:
+        return found
+    degree = 1 if reach is None else reach.degree
+    for place, partition in enumerate(partitions):
+        rows = find_far_rows(X, found[place], route.power, degree)
+        if len(rows):
+            replace_rows = _engine("reference").replace_rows
+            found[place] = replace_rows(found[place], rows, given_X, partition, metric=metric, metric_params=metric_params)
+    return found
 
 
 def _only_once(tick: ProgressCallback) -> ProgressCallback:
@@ -332,13 +344,9 @@ def _weighted_route(route: Route, power: float, w: Any, n_features: int) -> Rout
         return None
     if power == 0:
         return replace(route, fixed={**route.fixed, "w": weights})
-    # Sums of x and y, in a Bray-Curtis distance, are not those of samples that are shifted.
-    is_shifted = route.fixed.get("metric") != "braycurtis"
-    return replace(route, prepare=partial(apply_map if is_shifted else _scale_features, W=factors))
-
-
-def _scale_features(X: NDArray[Any], W: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(np.multiply(X, W, dtype=np.float64))
+    if power < 1:
+        return None  # the roundings of a sample's features add up to more than that of their sum
+    return replace(route, prepare=partial(apply_map, W=factors), has_weights=True)
 
 
 def find_coordinates(X: Any, metric: str, metric_params: dict[str, Any]) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,27 @@ def compute_terms(
         seconds={"distances": time.perf_counter() - started},
     )
     return SilhouetteTerms(a=a, b=b, neighbor=neighbor, work=work)
+
+
+def replace_rows(
+    terms: SilhouetteTerms,
+    rows: NDArray[np.intp],
+    X: Any,
+    partition: Partition,
+    *,
+    metric: str | Callable[..., float],
+    metric_params: dict[str, Any],
+) -> SilhouetteTerms:
+    """Compute the mean distances of some samples again, by scikit-learn's ``pairwise_distances``."""
+    a, b, neighbor = terms.a.copy(), terms.b.copy(), terms.neighbor.copy()
+    step = max(_CHUNK_ROWS, int(_CHUNK_BYTES / 8 / partition.n_samples))
+    for start in range(0, len(rows), step):
+        some = rows[start : start + step]
+        distances = pairwise_distances(X[some], X, metric=metric, **metric_params)
+        found = nearest_from_distances(distances, partition, partition.codes[some])
+        a[some], b[some] = np.ldexp(found[0], terms.exponent), np.ldexp(found[1], terms.exponent)
+        neighbor[some] = found[2]
+    return replace(terms, a=a, b=b, neighbor=neighbor)
 
 
 def run_in_turn(

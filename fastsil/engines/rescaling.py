@@ -25,6 +25,8 @@ _SMALLEST_POWER = 1e-290
 # Squares in float32 likewise.
 _SMALLEST_SINGLE = 1e-30
 _CHUNK_BYTES = 4 << 20
+# Of a sample that is this number of its mean distances away from 0, distances are off by 4 roundings of that: 5e-11.
+_FAR = 1e5
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,27 @@ def retry_rescaled(
                 "are of one scale."
             )
     return [replace(one, exponent=one.exponent + exponent * reach.degree) for one in terms]
+
+
+def find_far_rows(X: NDArray[Any], terms: SilhouetteTerms, power: float, degree: int) -> NDArray[np.intp]:
+    """Find samples so far from 0 that the rounding of X is too much of their mean Minkowski distances.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features), float64
+        Samples, each value rounded once.
+    terms : SilhouetteTerms
+        Mean distances.
+    power : float
+        Power of the distances, 1 or more.
+    degree : int
+        1 for distances, 2 for their squares.
+    """
+    means = np.ldexp(np.maximum(terms.a, terms.b), -terms.exponent) ** (1.0 / degree)
+    step = max(1, _CHUNK_BYTES // (8 * X.shape[1]))
+    unit = largest_magnitude(X) or 1.0
+    lengths = [np.linalg.norm(X[start : start + step] / unit, power, axis=1) for start in range(0, len(X), step)]
+    return np.flatnonzero(np.concatenate(lengths) > _FAR * means / unit)
 
 
 def check_given(terms: SilhouetteTerms) -> None:

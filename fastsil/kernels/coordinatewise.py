@@ -41,8 +41,10 @@ BRAYCURTIS_POSITIVE = (0.0,) * 6
 HAMMING_WEIGHTED, CANBERRA_WEIGHTED = (0.0,) * 7, (0.0,) * 8
 # Of whole numbers that fit a byte: 64 of them are compared at once.
 HAMMING_BYTES = (0.0,) * 13
+# Weights multiply differences and sums of two values: multiplied before, these would lose digits far from 0.
+BRAYCURTIS_WEIGHTED = (0.0,) * 14
 # The lower half of a Bray-Curtis fraction.
-_SIZES = (0.0,) * 11
+_SIZES, _SIZES_WEIGHTED = (0.0,) * 11, (0.0,) * 15
 
 # Sums of powers below have lost digits or vanished.
 _VANISHING = 1e-280
@@ -87,7 +89,7 @@ def add_distances(
     for i in range(n_rows):
         _pack(samples, start + i, rows[i])
     panel = _strips(n_features + 1, samples.weights)
-    scratch = _strips(2 * ROWS if len(metric) == 3 else ROWS, samples.totals)
+    scratch = _strips(2 * ROWS if len(metric) == 3 or len(metric) == 14 else ROWS, samples.totals)
     carried = np.zeros(STRIP)
     cuts = np.empty(STRIP + 1, np.int64)
     for strip in range(low, high, STRIP):
@@ -182,15 +184,17 @@ def _distances(metric, rows, panel, weights, scratch):
         _add_features(metric, rows, panel, weights, scratch[:ROWS])
     if len(metric) == 3:
         _add_features(_SIZES, rows, panel, weights, scratch[ROWS:])
+    if len(metric) == 14:
+        _add_features(_SIZES_WEIGHTED, rows, panel, weights, scratch[ROWS:])
     last = len(panel) - 1
     for r in range(ROWS):
-        if len(metric) == 3:
+        if len(metric) == 3 or len(metric) == 14:
             for j in range(STRIP):
                 scratch[r, j] /= scratch[ROWS + r, j]
         if len(metric) == 6:
             for j in range(STRIP):
                 scratch[r, j] /= rows[r, last] + panel[last, j]
-        if len(metric) >= 9:
+        if 9 <= len(metric) <= 12:
             _take_root(metric[0], rows[r], panel, scratch[r])
 
 
@@ -259,6 +263,10 @@ def _step(metric, x0, x1, x2, x3, column, w, total):
         return total + ((_ratio(x0, a) * w[0] + _ratio(x1, b) * w[1]) + (_ratio(x2, c) * w[2] + _ratio(x3, d) * w[3]))
     if len(metric) == 11:
         return total + _size(x0 + a, x1 + b, x2 + c, x3 + d)
+    if len(metric) == 14:
+        return total + _size(w[0] * (x0 - a), w[1] * (x1 - b), w[2] * (x2 - c), w[3] * (x3 - d))
+    if len(metric) == 15:
+        return total + _size(w[0] * (x0 + a), w[1] * (x1 + b), w[2] * (x2 + c), w[3] * (x3 + d))
     powers = _power_of(metric, x0 - a) + _power_of(metric, x1 - b)
     return total + (powers + (_power_of(metric, x2 - c) + _power_of(metric, x3 - d)))
 

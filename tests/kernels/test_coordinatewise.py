@@ -14,6 +14,7 @@ METRICS = {
     "hamming with weights": (kernels.HAMMING_WEIGHTED, {"w": WEIGHTS}),
     "braycurtis": (kernels.BRAYCURTIS, {}),
     "braycurtis of positive numbers": (kernels.BRAYCURTIS_POSITIVE, {}),
+    "braycurtis with weights": (kernels.BRAYCURTIS_WEIGHTED, {"w": WEIGHTS}),
     "canberra": (kernels.CANBERRA, {}),
     "canberra of extremes": (kernels.CANBERRA_EXTREME, {}),
     "canberra with weights": (kernels.CANBERRA_WEIGHTED, {"w": WEIGHTS}),

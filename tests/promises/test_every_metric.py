@@ -80,6 +80,41 @@ def test_weights_keep_the_digits_of_samples_far_from_zero(params, offset):
     np.testing.assert_allclose(far, near, rtol=0, atol=1e-13)
 
 
+def compute_weighted(X, w, metric, p=2.0):
+    """Compute all distances in extended precision."""
+    X, w = X.astype(np.longdouble), np.asarray(w, dtype=np.longdouble)
+    gaps = np.abs(X[:, None] - X)
+    if metric == "braycurtis":
+        return (w * gaps).sum(axis=2) / (w * np.abs(X[:, None] + X)).sum(axis=2)
+    return (w * gaps**p).sum(axis=2) ** (1 if metric == "sqeuclidean" else 1 / np.longdouble(p))
+
+
+@pytest.mark.parametrize("place", ["all far", "one group far", "groups far apart", "one sample far"])
+@pytest.mark.parametrize("offset", [1e7, 1.7e9, 1e13])
+@pytest.mark.parametrize(
+    "params",
+    [
+        *({"metric": metric} for metric in ("sqeuclidean", "braycurtis")),
+        *({"metric": "minkowski", "p": p} for p in (0.5, 1, 1.5, 2, 3)),
+    ],
+    ids=lambda params: " ".join(map(str, params.values())),
+)
+def test_weights_cost_no_digits_wherever_groups_are(params, offset, place):
+    rng = np.random.default_rng(1)
+    labels = np.arange(60) % 4
+    far = {
+        "all far": np.ones(60),
+        "one group far": labels == 1,
+        "groups far apart": labels // 2 - 1.0,
+        "one sample far": np.arange(60) == 7,
+    }[place]
+    X = rng.integers(-64, 64, size=(60, 5)) / 8.0 + offset * far[:, None] + 0.5
+    w = [0.1, 0.3, 1.7, 2.9, 0.7]
+    expected = sklearn.metrics.silhouette_samples(compute_weighted(X, w, **params).astype(float), labels, metric="precomputed")
+    atol = 1e-8 if params.get("p") == 0.5 else 1e-10
+    np.testing.assert_allclose(fastsil.silhouette_samples(X, labels, w=w, **params), expected, rtol=0, atol=atol)
+
+
 POWERS = [0.3, 0.5, 1, 1.5, 2, 2.7, 3, 2.0, 7, 40, True, np.inf, 0, -1, np.nan, None, "2"]
 WEIGHTINGS = {"none": None, "weights": WEIGHTS, "negative": -WEIGHTS, "short": WEIGHTS[:2]}
 # 0 to the power of -1, times a weight of 0, is NaN or 0, by which of SciPy's functions is called.
