@@ -83,6 +83,7 @@ def test_demo_sweeps_digits_and_writes_a_folder(folder):
     assert {"label_k8", "silhouette_k10", "neighbor_k10"} <= set(samples)
 
 
+@pytest.mark.slow
 def test_null_sets_say_whether_there_is_structure(folder):
     result = run("sweep", "iris.npy", "--k", "2:3", "--n-null", "19", "--n-init", "2")
     assert "Separate groups: k = 2." in result.stdout
@@ -91,6 +92,7 @@ def test_null_sets_say_whether_there_is_structure(folder):
     assert "n_null=1" in fails("sweep", "iris.npy", "--n-null", "1")
 
 
+@pytest.mark.slow
 def test_parts_of_the_data_are_compared(folder):
     result = run("sweep", "iris.npy", "--k", "2:3", "--n-stability", "2", "--n-init", "2")
     assert "adjusted Rand index" in result.stdout
@@ -151,6 +153,7 @@ def test_a_folder_is_gone_on_with_or_the_reason_is_printed(folder):
     assert "asked.json is no record of fastsil" in fails("sweep", "--resume", "there")
 
 
+@pytest.mark.slow
 def test_numbers_go_to_stdout_and_progress_to_stderr():
     result = run("sweep", "iris.npy", "--k", "2:4")
     assert "Separate groups: k = 2" in result.stdout
@@ -159,6 +162,7 @@ def test_numbers_go_to_stdout_and_progress_to_stderr():
     assert run("sweep", "iris.npy", "--k", "2:4", "--quiet").stderr == ""
 
 
+@pytest.mark.slow
 def test_a_second_run_replaces_its_own_files_only(folder):
     run("sweep", "iris.npy", "--k", "2:4", "--out", "there", "-q")
     (folder / "there" / "mine.txt").write_text("keep")
@@ -170,7 +174,9 @@ def test_a_second_run_replaces_its_own_files_only(folder):
     assert json.loads((folder / "there" / "fastsil.json").read_text())["n_clusters"] == [3, 4]
 
 
-@pytest.mark.parametrize("name", ["sweep.csv", "silhouette.png", "fastsil.json"])
+@pytest.mark.parametrize(
+    "name", ["sweep.csv", *(pytest.param(name, marks=pytest.mark.slow) for name in ("silhouette.png", "fastsil.json"))]
+)
 def test_files_of_the_user_are_replaced_by_force_only(name, folder):
     (folder / "there").mkdir()
     (folder / "there" / name).write_text("mine")
@@ -229,7 +235,9 @@ def test_labels_and_names_are_printed_as_they_are(folder):
     assert "\x1b" not in result.output
 
 
-@pytest.mark.parametrize("clusterer", ["minibatch", "bisecting", "agglomerative"])
+@pytest.mark.parametrize(
+    "clusterer", ["bisecting", *(pytest.param(name, marks=pytest.mark.slow) for name in ("minibatch", "agglomerative"))]
+)
 def test_other_clusterers(clusterer):
     assert "Separate groups: k = 2" in run("sweep", "iris.npy", "--k", "2,4", "--clusterer", clusterer, "-q").stdout
 

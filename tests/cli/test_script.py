@@ -67,7 +67,7 @@ print(neighbor.__file__)
 """
 
 
-@pytest.mark.parametrize("script", ["inner/script.py", "./inner/script.py"])
+@pytest.mark.parametrize("script", ["inner/script.py", pytest.param("./inner/script.py", marks=pytest.mark.slow)])
 def test_surroundings_of_a_script_are_those_of_python(folder, script):
     write(folder / "inner" / "script.py", SURROUNDINGS)
     write(folder / "inner" / "neighbor.py", "")
@@ -94,7 +94,11 @@ def test_a_script_given_with_its_folder_needs_no_ending(folder):
 
 
 @pytest.mark.parametrize(
-    ("code", "status"), [("sys.exit(7)", 7), ("sys.exit('why')", 1), ("sys.exit()", 0), ("1/0", 1)]
+    ("code", "status"),
+    [
+        ("sys.exit('why')", 1),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in [("sys.exit(7)", 7), ("sys.exit()", 0), ("1/0", 1)]),
+    ],
 )
 def test_exit_codes_and_messages(folder, code, status):
     write(folder / "script.py", f"import sys\n{code}\n")
@@ -112,7 +116,9 @@ RAISED = {
 }
 
 
-@pytest.mark.parametrize("program", RAISED)
+@pytest.mark.parametrize(
+    "program", ["deep", *(pytest.param(name, marks=pytest.mark.slow) for name in RAISED if name != "deep")]
+)
 def test_a_traceback_is_that_of_python(folder, program):
     script = write(folder / "script.py", RAISED[program])
     plain, ours = python("script.py"), python("-m", "fastsil", "script.py")
@@ -138,6 +144,7 @@ def test_what_is_not_there():
     assert python("-m", "fastsil", "-m").returncode == 2
 
 
+@pytest.mark.slow
 def test_an_error_while_a_package_is_imported_is_shown_as_it_is(folder):
     write(folder / "broken" / "__init__.py", "import not_installed_at_all")
     result = python("-m", "fastsil", "-m", "broken.program")
@@ -201,6 +208,7 @@ for i in range(2, 6):
 """
 
 
+@pytest.mark.slow
 def test_a_script_of_the_classic_kind(folder):
     write(folder / "script.py", CLASSIC)
     plain = python("script.py")

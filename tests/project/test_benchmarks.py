@@ -148,6 +148,7 @@ def test_a_large_example_is_read_from_memory_and_from_a_file():
     assert ["mapped" in row["case"] for row in rows] == [False, True]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="tells memory as Linux does")
 def test_a_call_whose_memory_is_measured_is_interrupted_at_its_limit():
     shape = {"n": 4000, "d": 16, "k": 2, "dtype": "float32"}

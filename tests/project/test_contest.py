@@ -14,6 +14,7 @@ from benchmarks import cases, contest, growth, readme
 DATA = cases.overlapping_groups(200, 8, 3, "float32")
 
 
+@pytest.mark.slow
 def test_contenders_take_turns_and_agree():
     (row,) = contest.hold("data", DATA, contest.CONTENDERS[:1], rounds=2)
     assert (row["name"], row["rounds"], row["of_mean"]) == ("scikit-learn", 2, False)

@@ -110,7 +110,9 @@ def test_weights_cost_no_digits_wherever_groups_are(params, offset, place):
     }[place]
     X = rng.integers(-64, 64, size=(60, 5)) / 8.0 + offset * far[:, None] + 0.5
     w = [0.1, 0.3, 1.7, 2.9, 0.7]
-    expected = sklearn.metrics.silhouette_samples(compute_weighted(X, w, **params).astype(float), labels, metric="precomputed")
+    expected = sklearn.metrics.silhouette_samples(
+        compute_weighted(X, w, **params).astype(float), labels, metric="precomputed"
+    )
     atol = 1e-8 if params.get("p") == 0.5 else 1e-10
     np.testing.assert_allclose(fastsil.silhouette_samples(X, labels, w=w, **params), expected, rtol=0, atol=atol)
 

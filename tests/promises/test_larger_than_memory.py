@@ -74,7 +74,9 @@ def folder(tmp_path_factory):
 LIMIT = 100 * N_SAMPLES + 64 * MEBI
 
 
-@pytest.mark.parametrize("metric", ["cosine", "sqeuclidean", "correlation"])
+@pytest.mark.parametrize(
+    "metric", [*(pytest.param(name, marks=pytest.mark.slow) for name in ("cosine", "correlation")), "sqeuclidean"]
+)
 def test_a_mapped_file_is_not_held(folder, metric):
     found = run(
         folder,

@@ -182,5 +182,6 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_spawned_processes_and_joblibs_workers(tmp_path):
     assert run_script(tmp_path, PROCESSES) == "done\n"

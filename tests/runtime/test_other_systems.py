@@ -41,6 +41,7 @@ print(available_bytes())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="takes away what Linux has")
 def test_silhouettes_need_nothing_that_linux_alone_has():
     def run(script):

@@ -59,7 +59,7 @@ def stop_after(monkeypatch):
     monkeypatch.setattr(Checkpoint, "save", save)
 
 
-@pytest.mark.parametrize("pieces", [1, 4, 6, 9, 12])
+@pytest.mark.parametrize("pieces", [4, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 6, 9, 12))])
 def test_a_sweep_that_goes_on_gives_the_bits_of_one_in_one_go(pieces, tmp_path, stop_after, monkeypatch):
     monkeypatch.setattr(search.Space, "estimate_pass_seconds", lambda self: 0.06)  # so that scores wait for each other
     whole = swept(None)
@@ -93,17 +93,20 @@ def test_other_clusterers_go_on_too(estimator, tmp_path):
         np.testing.assert_array_equal(again.predict(BLOBS), first.predict(BLOBS))
 
 
+@pytest.mark.slow
 def test_several_geometries_go_on(tmp_path):
     params = {"metric": ["euclidean", "cosine"], "pca": [None, 2], "n_stability": 0}
     first, again = (swept(tmp_path, **params) for _ in range(2))
     assert_same_bits(again, first)
 
 
+@pytest.mark.slow
 def test_a_seed_that_was_drawn_is_kept(tmp_path):
     first, again = (swept(tmp_path, random_state=None) for _ in range(2))
     assert_same_bits(again, first)
 
 
+@pytest.mark.slow
 def test_more_null_sets_and_fewer_threads_go_on(tmp_path):
     swept(tmp_path, n_null=3, n_jobs=2)
     assert_same_bits(swept(tmp_path, n_null=6, n_jobs=1), swept(None, n_null=6))
@@ -207,7 +210,7 @@ def test_a_record_of_somebody_else_is_left_alone(tmp_path):
     assert (tmp_path / "checkpoint.json").read_text() == '{"step": 1}'
 
 
-@pytest.mark.parametrize("n_written", [0, 1, 4])
+@pytest.mark.parametrize("n_written", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (0, 4))])
 def test_a_full_disk_is_warned_of_and_changes_no_result(n_written, tmp_path, monkeypatch):
     left, write = [n_written], checkpoint._write_piece
 

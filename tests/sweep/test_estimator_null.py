@@ -55,6 +55,7 @@ def test_without_null_sets_there_is_no_comparison():
     assert "null mean" not in [column.title for column in sweep_columns(sweep.sweep_results_)]
 
 
+@pytest.mark.slow
 def test_large_data_are_compared_at_the_null_size():
     sweep = swept(BLOBS, null_size=60)
     assert sweep.null_.n_samples == 60
@@ -62,6 +63,7 @@ def test_large_data_are_compared_at_the_null_size():
     assert sweep.p_value_ == 0.05
 
 
+@pytest.mark.slow
 def test_the_uniform_reference():
     # Nothing keeps the total of uniform sets: the gap of one cluster is not 0.
     assert np.ptp(swept(BLOBS, null_reference="uniform").null_.null_totals) > 1
@@ -88,6 +90,7 @@ def test_threads_do_not_change_a_bit():
     np.testing.assert_array_equal(one.null_totals, three.null_totals)
 
 
+@pytest.mark.slow
 def test_limits_of_threads_are_given_back():
     before = [(pool["filepath"], pool["num_threads"]) for pool in threadpool_info()]
     swept(NOISE, n_jobs=3, n_stability=3)

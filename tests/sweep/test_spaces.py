@@ -33,6 +33,7 @@ def swept(X=IRIS, **params):
     return KMeansSweep(range(2, 5), **{"n_init": 2, "random_state": 0, **params}).fit(X)
 
 
+@pytest.mark.slow
 def test_each_geometry_is_as_if_it_were_the_only_one():
     together = swept(metric=["euclidean", "cosine", "mahalanobis"], pca=[None, 3], n_null=3)
     assert [sweep.name for sweep in together.geometries_] == [
