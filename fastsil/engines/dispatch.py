@@ -172,7 +172,9 @@ def compute_terms_many(
         rows = find_far_rows(X, found[place], route.power, degree)
         if len(rows):
             replace_rows = _engine("reference").replace_rows
-            found[place] = replace_rows(found[place], rows, given_X, partition, metric=metric, metric_params=metric_params)
+            found[place] = replace_rows(
+                found[place], rows, given_X, partition, metric=metric, metric_params=metric_params
+            )
     return found
 
 
