@@ -403,7 +403,7 @@ def test_ctrl_c_keeps_what_is_finished_and_exits_with_130(folder):
             break
     time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 130, err
     assert "The choice is k = " in out
     assert "interrupted: " in err

@@ -182,7 +182,7 @@ def test_ctrl_c_ends_a_script_as_python_ends_it(folder):
         assert process.stdout.readline() == "here\n"
         time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=60)
+        _, error = process.communicate(timeout=600)
     assert process.returncode == -signal.SIGINT
     assert error.rstrip().endswith("KeyboardInterrupt")
 

@@ -46,7 +46,7 @@ def start(place: Path, *options: str, metric: str = "manhattan", **environment: 
 
 
 def finish(process: subprocess.Popen[str], place: Path, metric: str = "manhattan") -> None:
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     file, score = out.split("\n")[:2]
     assert file.startswith(str(place)), file
@@ -144,7 +144,7 @@ while True:
         break
     except KeyboardInterrupt:
         waits.append(time.process_time() - sent[0])
-print(len(waits), max(waits), score)
+print(len(waits), max(waits) / time.process_time(), score)
 """
 
 
@@ -155,18 +155,18 @@ def test_ctrl_c_while_it_compiles(tmp_path):
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     environment["PYTHONPATH"] = os.pathsep.join(entry for entry in sys.path if entry)
     stopped = subprocess.run(
-        [sys.executable, "-c", STOPPED], capture_output=True, text=True, timeout=120, env=environment, cwd=tmp_path
+        [sys.executable, "-c", STOPPED], capture_output=True, text=True, timeout=600, env=environment, cwd=tmp_path
     )
     assert stopped.returncode == 0, stopped.stderr[-3000:]
     n_times, longest, score = stopped.stdout.split()
     assert int(n_times) >= 3
-    assert float(longest) < 10  # one kernel, with all that it calls
+    assert float(longest) < 0.5  # of all the time: one kernel, with all that it calls
     assert float(score) == pytest.approx(EXPECTED["euclidean"], abs=1e-12)
     again = subprocess.run(
         [sys.executable, "-c", SCORE.format(metric="euclidean")],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         env=environment,
         cwd=tmp_path,
     )

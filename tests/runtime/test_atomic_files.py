@@ -131,7 +131,7 @@ def test_a_full_disk_leaves_the_old_files(tmp_path):
     for name in ("a.csv", "b.json", "c.parquet"):
         (tmp_path / name).write_text("old")
     command = [sys.executable, "-c", WRITE, str(tmp_path), "full"]
-    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
     assert result.stdout == "3\n"
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(
         ("a.csv", "b.json", "c.parquet"), "old"
@@ -219,7 +219,8 @@ for name in names:
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    shutil.rmtree(next(folder.glob(".fastsil-*")))
+    for draft in folder.glob(".fastsil-*"):
+        shutil.rmtree(draft)
     assert count_whole(folder) == len(names)
 print(*names)
 """
@@ -254,7 +255,7 @@ def run_of_sweep(tmp_path, code):
     pytest.importorskip("jinja2")
     command = [sys.executable, "-W", "ignore", "-c", SWEEP + code, str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
     assert result.returncode == 0, result.stderr[-3000:]
     return result.stdout
 

@@ -142,7 +142,7 @@ def test_many_callers_at_once():
     for caller in callers:
         caller.start()
     for caller in callers:
-        caller.join(timeout=60)
+        caller.join(timeout=600)
     assert not failures
 
 

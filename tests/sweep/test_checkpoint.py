@@ -286,14 +286,14 @@ def test_a_killed_command_goes_on(ending, tmp_path):
     while not list(kept.glob("0-null-*.piece")) and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(ending)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=600)
     assert process.returncode == (143 if ending == signal.SIGTERM else -signal.SIGKILL), err
     assert ("Go on with: fastsil sweep --resume there" in err) == (ending == signal.SIGTERM)
     assert "Traceback" not in err
     assert not (tmp_path / "there" / "sweep.csv").exists()
 
     process = start("--resume", "there", "-q")
-    _, err = process.communicate(timeout=100)
+    _, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     assert not kept.exists()
     table = pandas.read_csv(tmp_path / "there" / "sweep.csv")
