@@ -53,7 +53,7 @@ _MODULE_OF = {
     "ClusterTable": "fastsil.scoring.profile",
     "Diagnosis": "fastsil.scoring.diagnosis",
     "Finding": "fastsil.scoring.diagnosis",
-    "GeometrySweep": "fastsil.sweep.one_space",
+    "GeometrySweep": "fastsil.sweep.geometry_sweep",
     "KMeansSweep": "fastsil.sweep.estimator",
     "NullComparison": "fastsil.sweep.null",
     "NullReference": "fastsil.scoring.diagnosis",
@@ -90,8 +90,8 @@ if TYPE_CHECKING:
     from fastsil.scoring.sklearn_scorer import SilhouetteScorer
     from fastsil.scoring.stream import SilhouetteStream
     from fastsil.sweep.estimator import KMeansSweep
+    from fastsil.sweep.geometry_sweep import GeometrySweep
     from fastsil.sweep.null import NullComparison
-    from fastsil.sweep.one_space import GeometrySweep
     from fastsil.sweep.progress import SweepEvent
     from fastsil.sweep.results import SweepRow
     from fastsil.sweep.stability import Stability

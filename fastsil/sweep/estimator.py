@@ -22,9 +22,9 @@ from fastsil.runtime.threads import resolve_n_jobs
 from fastsil.sweep.checkpoint import Checkpoint, compute_digest, described
 from fastsil.sweep.clusterers import check_n_clusters, draw_seed, get_labels, make_clusterers
 from fastsil.sweep.feature_space import Components, check_metrics, check_pca, make_feature_spaces
+from fastsil.sweep.geometry_sweep import GeometrySweep
 from fastsil.sweep.null import check_null
 from fastsil.sweep.one_space import (
-    GeometrySweep,
     SweepSettings,
     choose_geometry,
     judge_space,

@@ -15,8 +15,9 @@ from fastsil import KMeansSweep
 from fastsil.report.words import read_score
 from fastsil.scoring.diagnosis import Finding
 from fastsil.sweep.gaps import GapsAtK, GapTest
-from fastsil.sweep.verdict import GapFindings, Verdict, choose_k, compare_geometries, find_furthest_space, judge
-from fastsil.sweep.verdict.spaces import geometry_options
+from fastsil.sweep.space_comparison import compare_geometries, find_furthest_space
+from fastsil.sweep.verdict import GapFindings, Verdict, choose_k, judge
+from fastsil.sweep.verdict.sentences import geometry_options
 
 STRUCTURES = ["none", "weak", "reasonable", "strong"]
 

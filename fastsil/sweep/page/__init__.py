@@ -13,7 +13,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,9 @@ from fastsil.report.plots import (
 from fastsil.report.tables import Column, cluster_columns, geometry_columns, side_by_side, sweep_columns
 from fastsil.report.words import read_score, readings, show_text
 from fastsil.runtime.atomic_files import replacing
+from fastsil.scoring.profile import SilhouetteProfile
 from fastsil.sweep.gaps import GapsAtK
+from fastsil.sweep.geometry_sweep import GeometrySweep
 from fastsil.sweep.page.projection import Plane, principal_plane
 from fastsil.sweep.verdict import Verdict
 
@@ -48,39 +50,6 @@ _MOST_PROFILES = 2
 
 # Inches. A phone shows a picture of this width at about 80 pixels an inch, so that its letters stay legible.
 _WIDTH, _HEIGHT = 4.8, 3.6
-
-
-class Profile(Protocol):
-    """Attributes of a clustering's scores that the page needs; :class:`fastsil.scoring.profile.SilhouetteProfile` has
-    them.
-    """
-
-    @property
-    def silhouettes(self) -> NDArray[Any]: ...
-    @property
-    def labels(self) -> NDArray[Any]: ...
-    @property
-    def metric(self) -> str: ...
-    @property
-    def n_clusters(self) -> int: ...
-    @property
-    def n_negative(self) -> int: ...
-    @property
-    def score(self) -> float: ...
-    @property
-    def clusters(self) -> Any: ...
-    def plot(self, ax: Any = None) -> Any: ...
-
-
-class Geometry(Protocol):
-    """Attributes of a sweep in one geometry that the page needs; :class:`fastsil.sweep.one_space.GeometrySweep` has
-    them.
-    """
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def results(self) -> Mapping[str, NDArray[Any]]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +66,7 @@ class SweepContent:
         ``sweep_results_`` of a sweep.
     best_k : int
         The k of the highest mean silhouette.
-    profiles : mapping of int to Profile
+    profiles : mapping of int to SilhouetteProfile
         For each k that was scored.
     coordinates : ndarray or CSR matrix of shape (n_samples, n_features), optional
         The samples as they were clustered, for a map.
@@ -105,7 +74,7 @@ class SweepContent:
         What was found about that clustering.
     verdict : Verdict
         What the sweep amounts to; its k is looked at closely, or ``best_k`` if it has none.
-    geometries : sequence of Geometry
+    geometries : sequence of GeometrySweep
         All geometries that were tried; the rest is about the chosen one.
     geometry : str
         Name of that one.
@@ -118,10 +87,10 @@ class SweepContent:
     results: Mapping[str, NDArray[Any]]
     best_k: int
     verdict: Verdict
-    profiles: Mapping[int, Profile]
+    profiles: Mapping[int, SilhouetteProfile]
     coordinates: Any = None
     diagnosis: Any = None
-    geometries: Sequence[Geometry] = ()
+    geometries: Sequence[GeometrySweep] = ()
     geometry: str = ""
     gaps: GapsAtK | None = None
 
@@ -309,7 +278,7 @@ def _geometries(content: SweepContent) -> dict[str, Any] | None:
     }
 
 
-def _close_pictures(profile: Profile, k: int) -> list[_Picture]:
+def _close_pictures(profile: SilhouetteProfile, k: int) -> list[_Picture]:
     return [
         _picture(
             lambda ax: _draw_bars(profile, ax),
@@ -328,7 +297,7 @@ def _close_pictures(profile: Profile, k: int) -> list[_Picture]:
     ]
 
 
-def _gap_pictures(content: SweepContent, profile: Profile) -> list[_Picture]:
+def _gap_pictures(content: SweepContent, profile: SilhouetteProfile) -> list[_Picture]:
     """Draw samples along the lines between the clusters that lie closest; nothing if there is no gap."""
     gaps = content.gaps
     if gaps is None or not len(gaps.closest):
@@ -352,7 +321,7 @@ def _gap_pictures(content: SweepContent, profile: Profile) -> list[_Picture]:
     ]
 
 
-def _maps(profile: Profile, plane: Plane) -> list[_Picture]:
+def _maps(profile: SilhouetteProfile, plane: Plane) -> list[_Picture]:
     classes, codes = np.unique(profile.labels[plane.rows], return_inverse=True)
     missing = [show_text(label) for label in np.setdiff1d(profile.labels, classes)]
     left_out = f" Too small to be among the samples drawn: {', '.join(missing)}." if missing else ""
@@ -379,7 +348,7 @@ def _gallery(content: SweepContent) -> list[_Picture]:
     lowest = min(min(float(profile.silhouettes.min()), 0.0) for profile in content.profiles.values())
     highest = max(float(profile.silhouettes.max()) for profile in content.profiles.values())
 
-    def draw(profile: Profile, ax: Axes) -> None:
+    def draw(profile: SilhouetteProfile, ax: Axes) -> None:
         _draw_bars(profile, ax).set_xlim(max(-1.0, lowest - 0.05), min(1.0, highest + 0.05))
 
     return [
@@ -395,9 +364,10 @@ def _gallery(content: SweepContent) -> list[_Picture]:
     ]
 
 
-def _draw_bars(profile: Profile, ax: Axes) -> Axes:
+def _draw_bars(profile: SilhouetteProfile, ax: Axes) -> Axes:
     """Draw the silhouette plot without its legend, which does not fit a narrow picture; the page's text explains it."""
-    profile.plot(ax).get_legend().remove()
+    if legend := profile.plot(ax).get_legend():
+        legend.remove()
     return ax
 
 

@@ -4,23 +4,18 @@ Three measures are separate. The test of gaps shows whether there are separate g
 clusters shows whether data without groups are more than one random cloud. Kaufman and Rousseeuw's table reads the
 height of a mean silhouette; it was made for few features, and k-means reaches some height in anything.
 
-``choice`` chooses k, ``groups`` and ``sentences`` write the reasons, ``spaces`` compares geometries, and ``record``
-holds and prints all of it.
+``choice`` chooses k, ``groups`` and ``sentences`` write the reasons, and ``record`` holds and prints all of it.
 """
 
-from fastsil.sweep.verdict.choice import NullTest, choose_k, has_gaps, k_with_largest_excess, lowest_k
+from fastsil.sweep.verdict.choice import choose_k, has_gaps, k_with_largest_excess, lowest_k
 from fastsil.sweep.verdict.groups import GapFindings
 from fastsil.sweep.verdict.record import Verdict
 from fastsil.sweep.verdict.sentences import judge
-from fastsil.sweep.verdict.spaces import compare_geometries, find_furthest_space
 
 __all__ = [
     "GapFindings",
-    "NullTest",
     "Verdict",
     "choose_k",
-    "compare_geometries",
-    "find_furthest_space",
     "has_gaps",
     "judge",
     "k_with_largest_excess",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.sweep.gaps import GapTest
+from fastsil.sweep.null import NullComparison
 
 LEVEL = 0.05
 """The usual level of a test."""
@@ -17,30 +18,11 @@ SCORE_TOLERANCE = 0.005
 """Scores that differ by less are called equally good: restarts of k-means move a mean silhouette this much."""
 
 
-class NullTest(Protocol):
-    """Attributes of a comparison with data without clusters; :class:`fastsil.sweep.null.NullComparison` has them."""
-
-    @property
-    def n_null(self) -> int: ...
-    @property
-    def n_samples(self) -> int: ...
-    @property
-    def p_value(self) -> float: ...
-    @property
-    def p_silhouette(self) -> float: ...
-    @property
-    def p_inertia(self) -> float: ...
-    @property
-    def p_mixture(self) -> float: ...
-    @property
-    def gap_k(self) -> int: ...
-
-
 # A k whose gaps are clear to this share of the clearest one, or to one standard deviation, is separate as well.
 _AS_CLEAR = 0.9
 
 
-def choose_k(results: Mapping[str, NDArray[Any]], null: NullTest | None, gaps: GapTest | None = None) -> int:
+def choose_k(results: Mapping[str, NDArray[Any]], null: NullComparison | None, gaps: GapTest | None = None) -> int:
     """Choose the k to look at.
 
     Where there are gaps: of the k whose gaps are about the clearest, the one of the highest silhouettes, micro and
@@ -51,7 +33,7 @@ def choose_k(results: Mapping[str, NDArray[Any]], null: NullTest | None, gaps: G
     ----------
     results : mapping of str to ndarray of shape (n_tried,)
         ``sweep_results_`` of a sweep.
-    null : NullTest or None
+    null : NullComparison or None
         The comparison with data without clusters, if there was one.
     gaps : GapTest or None
         The test of gaps, if there was one. Without it, the k furthest above data without clusters is chosen, if they
@@ -127,6 +109,6 @@ def lowest_k(results: Mapping[str, NDArray[Any]]) -> int | None:
     return int(results["n_clusters"][np.nanargmin(scores)])
 
 
-def is_test(null: NullTest | None) -> bool:
+def is_test(null: NullComparison | None) -> bool:
     """Return whether there were enough null sets for a test at 5 %."""
     return null is not None and np.isfinite(null.p_value) and 1 / (null.n_null + 1) <= LEVEL

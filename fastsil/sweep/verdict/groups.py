@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from fastsil.report.words import join_words
 from fastsil.sweep.gaps import MAX_DEPTH, GapsAtK, GapTest
-from fastsil.sweep.verdict.choice import LEVEL, NullTest, has_gaps, is_test, list_good_k, list_separate_k
+from fastsil.sweep.null import NullComparison
+from fastsil.sweep.verdict.choice import LEVEL, has_gaps, is_test, list_good_k, list_separate_k
 
 # Finer clusters of different clusters are this dense between them where groups touch, or where clusters are arcs.
 _TOUCHING = 0.5
@@ -63,7 +64,7 @@ class GapFindings:
         return tuple((self.labels[i], self.labels[j]) for i, j in at_k.pairs[at_k.separate])
 
 
-def name_kind(gaps: GapTest, null: NullTest | None) -> str | None:
+def name_kind(gaps: GapTest, null: NullComparison | None) -> str | None:
     """Return ``"groups"``, ``"cloud"`` or ``"continuum"``; None if nothing distinguishes the last two."""
     if gaps.p_value <= LEVEL:
         return "groups"
@@ -86,7 +87,7 @@ def write_headline(kind: str | None, gaps: GapTest, k: int, good_k: Sequence[int
 
 
 def explain_kind(
-    results: Mapping[str, NDArray[Any]], found: GapFindings, kind: str | None, null: NullTest | None
+    results: Mapping[str, NDArray[Any]], found: GapFindings, kind: str | None, null: NullComparison | None
 ) -> list[str]:
     """Return the sentences behind the answer: the decision first, the statistics last."""
     if kind == "groups":

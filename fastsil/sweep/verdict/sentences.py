@@ -19,7 +19,8 @@ from fastsil.report.words import (
     warn_of_many_features,
 )
 from fastsil.scoring.diagnosis import Finding
-from fastsil.sweep.verdict.choice import LEVEL, SCORE_TOLERANCE, NullTest, is_test, list_good_k, lowest_k
+from fastsil.sweep.null import NullComparison
+from fastsil.sweep.verdict.choice import LEVEL, SCORE_TOLERANCE, is_test, list_good_k, lowest_k
 from fastsil.sweep.verdict.groups import (
     GapFindings,
     advise_on_kind,
@@ -29,13 +30,15 @@ from fastsil.sweep.verdict.groups import (
     write_headline,
 )
 from fastsil.sweep.verdict.record import Verdict
-from fastsil.sweep.verdict.spaces import geometry_options
 
 # Adjusted Rand index of two clusterings from which on they are much the same, and partly so.
 _SAME, _ALIKE = 0.8, 0.5
 
 # Findings that say why a mean silhouette is negative, or that it should not be.
 _CAUSES_OF_NEGATIVE_MEANS = {"labels_shuffled", "labels_do_not_fit", "unequal_spread"}
+
+# Principal components to suggest, where there are more features than that.
+_COMPONENTS = (50, 10)
 
 # Numbers of clusters that a sentence lists at most.
 _MOST_NAMED = 4
@@ -46,7 +49,7 @@ def judge(
     k: int,
     *,
     n_features: int,
-    null: NullTest | None = None,
+    null: NullComparison | None = None,
     findings: Sequence[Finding] = (),
     lowest_findings: Sequence[Finding] = (),
     geometries: Sequence[str] = (),
@@ -62,7 +65,7 @@ def judge(
         The k to judge, as :func:`fastsil.sweep.verdict.choose_k` gives it.
     n_features : int
         Number of features of the data.
-    null : NullTest, optional
+    null : NullComparison, optional
         The comparison with data without clusters.
     findings : sequence of Finding
         What a diagnosis of that k found; what merely says how to read the scores (severity ``"note"``), and what the
@@ -125,7 +128,7 @@ def judge(
     )
 
 
-def _choose_structure(reading: Reading, kind: str | None, null: NullTest | None, gaps: GapFindings | None) -> str:
+def _choose_structure(reading: Reading, kind: str | None, null: NullComparison | None, gaps: GapFindings | None) -> str:
     """Choose the reading where there is structure, "weak" at least; "none" where a test finds nothing."""
     if gaps is not None and kind != "groups":
         return "none"
@@ -148,7 +151,7 @@ def _headline(structure: str, k: int, reading: Reading, tested: bool) -> str:
     return f"There is {reading.words}: k = {k}."
 
 
-def _comparison(results: Mapping[str, NDArray[Any]], at: int, null: NullTest | None) -> list[str]:
+def _comparison(results: Mapping[str, NDArray[Any]], at: int, null: NullComparison | None) -> list[str]:
     """Describe the height of scores of data without clusters."""
     if null is None or not np.isfinite(null.p_value):
         return ["Whether data without clusters would score as high was not tested."]
@@ -168,7 +171,7 @@ def _comparison(results: Mapping[str, NDArray[Any]], at: int, null: NullTest | N
     ]
 
 
-def _which_shows(null: NullTest) -> str:
+def _which_shows(null: NullComparison) -> str:
     """Name the measures by which the data stand out."""
     p_values = {"silhouette": null.p_silhouette, "inertia": null.p_inertia, "shape": null.p_mixture}
     showing = [f"the {name}" for name, p_value in p_values.items() if p_value <= LEVEL]
@@ -252,7 +255,7 @@ def _advice(
     at: int,
     structure: str,
     n_features: int,
-    null: NullTest | None,
+    null: NullComparison | None,
     findings: Sequence[Finding],
     *,
     compared: bool,
@@ -285,3 +288,14 @@ def _advice(
             )
         advice.append(warn_of_many_features(float(results["silhouette"][at]), n_features))
     return [sentence for sentence in advice if sentence]
+
+
+def geometry_options(n_features: int) -> str:
+    """Describe the arguments for several geometries in one call, in Python and on the command line."""
+    components = next((number for number in _COMPONENTS if number < n_features), None)
+    pca = "" if components is None else f", pca=[None, {components}]"
+    option = "" if components is None else f" --pca none --pca {components}"
+    return (
+        f"metric=['euclidean', 'cosine', 'mahalanobis']{pca}; on the command line --metric euclidean --metric cosine "
+        f"--metric mahalanobis{option}"
+    )

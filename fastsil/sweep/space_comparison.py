@@ -10,52 +10,15 @@ that is called alike, and the geometry that was given first stays the main one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 
 from fastsil.report.words import format_distinguishable, join_words
-from fastsil.sweep.verdict.choice import LEVEL, NullTest, is_test
-
-# Components to suggest, where there are more features than that.
-_COMPONENTS = (50, 10)
+from fastsil.sweep.geometry_sweep import GeometrySweep
+from fastsil.sweep.verdict.choice import LEVEL, is_test
 
 
-class Geometry(Protocol):
-    """Attributes of a sweep in one geometry; :class:`fastsil.sweep.one_space.GeometrySweep` has them."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def null(self) -> NullTest | None: ...
-    @property
-    def best_k(self) -> int: ...
-    @property
-    def best_score(self) -> float: ...
-    @property
-    def p_value(self) -> float: ...
-    @property
-    def excess(self) -> float: ...
-    @property
-    def furthest(self) -> Furthest | None: ...
-    @property
-    def clearest_gap(self) -> float: ...
-
-
-class Furthest(Protocol):
-    """The k at which the data rise furthest above data without clusters."""
-
-    @property
-    def n_clusters(self) -> int: ...
-    @property
-    def silhouette(self) -> float: ...
-    @property
-    def null_mean(self) -> float: ...
-    @property
-    def null_excess(self) -> float: ...
-
-
-def find_furthest_space(sweeps: Sequence[Geometry]) -> int:
+def find_furthest_space(sweeps: Sequence[GeometrySweep]) -> int:
     """Place of the geometry in which the data rise furthest above data without clusters.
 
     Of those with the lowest p-value, the one of the highest excess; the first one, if it is much the same.
@@ -64,7 +27,7 @@ def find_furthest_space(sweeps: Sequence[Geometry]) -> int:
     return 0 if _beyond(sweeps[best], sweeps[0]) == 0 else best
 
 
-def _beyond(one: Geometry, other: Geometry) -> int:
+def _beyond(one: GeometrySweep, other: GeometrySweep) -> int:
     """Return 1 if the data rise further in the one, -1 if in the other, 0 if the difference is within its error."""
     if one.p_value != other.p_value:
         return 1 if one.p_value < other.p_value else -1
@@ -75,14 +38,14 @@ def _beyond(one: Geometry, other: Geometry) -> int:
     return 0 if abs(difference) <= error else int(np.sign(difference))
 
 
-def compare_geometries(sweeps: Sequence[Geometry], chosen: Geometry) -> tuple[str, ...]:
+def compare_geometries(sweeps: Sequence[GeometrySweep], chosen: GeometrySweep) -> tuple[str, ...]:
     """Describe the findings in each geometry, compared with the first one; nothing for a single one.
 
     Parameters
     ----------
-    sweeps : sequence of Geometry
+    sweeps : sequence of GeometrySweep
         In the order in which they were requested.
-    chosen : Geometry
+    chosen : GeometrySweep
         The one that the verdict is about.
     """
     if len(sweeps) < 2:
@@ -99,24 +62,13 @@ def compare_geometries(sweeps: Sequence[Geometry], chosen: Geometry) -> tuple[st
     )
 
 
-def geometry_options(n_features: int) -> str:
-    """Describe the arguments for several geometries in one call, in Python and on the command line."""
-    components = next((number for number in _COMPONENTS if number < n_features), None)
-    pca = "" if components is None else f", pca=[None, {components}]"
-    option = "" if components is None else f" --pca none --pca {components}"
-    return (
-        f"metric=['euclidean', 'cosine', 'mahalanobis']{pca}; on the command line --metric euclidean --metric cosine "
-        f"--metric mahalanobis{option}"
-    )
-
-
-def _answer_by_gaps(first: Geometry, chosen: Geometry) -> str:
+def _answer_by_gaps(first: GeometrySweep, chosen: GeometrySweep) -> str:
     if chosen is first:
         return f"No: in no other the gaps between the clusters are clearly deeper than in {first.name}."
     return f"Yes: the gaps between the clusters are clearest in {chosen.name}."
 
 
-def _answer(first: Geometry, chosen: Geometry) -> str:
+def _answer(first: GeometrySweep, chosen: GeometrySweep) -> str:
     if chosen is first and first.p_value > LEVEL:
         return f"No: in none of them do the data rise above data without clusters (p > {LEVEL})."
     if chosen is first:
@@ -124,7 +76,7 @@ def _answer(first: Geometry, chosen: Geometry) -> str:
     return f"Yes: the data rise further above data without clusters in {chosen.name} than in {first.name}."
 
 
-def _beside(sweep: Geometry, first: Geometry) -> str:
+def _beside(sweep: GeometrySweep, first: GeometrySweep) -> str:
     furthest = sweep.furthest
     assert furthest is not None
     data, null = format_distinguishable(furthest.silhouette, furthest.null_mean)
@@ -139,7 +91,7 @@ def _beside(sweep: Geometry, first: Geometry) -> str:
     return f"{sweep.name} {words}: {numbers}{_less_clear(sweep, first) if beyond < 0 else ''}"
 
 
-def _less_clear(sweep: Geometry, first: Geometry) -> str:
+def _less_clear(sweep: GeometrySweep, first: GeometrySweep) -> str:
     """Explain a low p-value without help: it shows that there is structure, not how clear it is."""
     if sweep.p_value > LEVEL:
         return ""
@@ -156,7 +108,7 @@ def _describe_several(p_value: float, n_sweeps: int) -> str:
     )
 
 
-def _without_null(sweeps: Sequence[Geometry]) -> tuple[str, ...]:
+def _without_null(sweeps: Sequence[GeometrySweep]) -> tuple[str, ...]:
     scores = [f"{sweep.name} {sweep.best_score:.3f} (k = {sweep.best_k})" for sweep in sweeps]
     return (
         f"Highest mean silhouettes: {join_words(scores)}.",
