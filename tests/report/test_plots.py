@@ -27,6 +27,8 @@ from fastsil.report.plots import (  # noqa: E402
 )
 
 KS = np.arange(2, 8)
+# As a formula, the first ends in an error and the second shows other letters.
+FORMULAS = np.array(["$\\frac{1$", "a$b$c", "_^"])
 SCORES = np.array([0.1, 0.3, np.nan, 0.2, 0.15, 0.1])
 INERTIA = np.array([9e5, 5e5, np.nan, 3e5, 2e5, 1e5])
 RESULTS = {"n_clusters": KS, "inertia": INERTIA, "silhouette": SCORES, "macro_silhouette": SCORES + 0.1}
@@ -179,3 +181,17 @@ def test_samples_between_two_clusters_are_drawn_bin_by_bin():
     assert [bar.get_height() for bar in ax.patches] == [counts[i : i + 2].sum() for i in range(0, 40, 2)]
     assert [line.get_xdata()[0] for line in ax.lines] == [-0.5, 0.5]
     assert ax.get_title(loc="left") == "Between clusters 1 and 2"
+
+
+def test_names_of_clusters_are_no_formulas():
+    rng = np.random.default_rng(0)
+    codes = np.arange(60) % 3
+    X = rng.normal(size=(60, 2)) + 9 * codes[:, None]
+    profile = silhouette_profile(X, FORMULAS[codes])
+    for draw in (profile.plot, lambda ax: draw_map(X, codes, FORMULAS, ax=ax)):
+        figure, ax = plt.subplots()
+        draw(ax=ax)
+        figure.canvas.draw()
+        texts = [text for text in figure.findobj(matplotlib.text.Text) if "$" in text.get_text()]
+        assert {text.get_text() for text in texts} >= set(FORMULAS[:2]), draw
+        assert not any(text.get_parse_math() for text in texts)

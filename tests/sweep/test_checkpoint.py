@@ -243,6 +243,32 @@ def test_two_at_once_in_one_folder_both_end_well(tmp_path):
         assert_same_bits(swept(tmp_path), whole)
 
 
+IN_ONE_FOLDER = """
+import sys
+import numpy as np
+from fastsil import KMeansSweep
+
+X = np.random.default_rng(0).normal(size=(400, 3))
+sweep = KMeansSweep(range(2, 9), n_init=1, n_null=19, random_state=0, checkpoint=sys.argv[1] or None).fit(X)
+print([x.hex() for x in sweep.sweep_results_["silhouette"]], [x.hex() for x in sweep.sweep_results_["null_mean"]])
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_in_one_folder_both_end_well(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+
+    def start(folder):
+        command = [sys.executable, "-W", "error", "-c", IN_ONE_FOLDER, folder]
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    expected, _ = start("").communicate(timeout=600)
+    for _ in range(3):
+        for process in [start(str(tmp_path / "kept")) for _ in range(2)]:
+            out, err = process.communicate(timeout=600)
+            assert out == expected, err
+
+
 def test_only_pieces_are_removed(tmp_path):
     Checkpoint(tmp_path, data="a", parameters={}, seed=0).save("0-fit-2", {"x": np.zeros(2)})
     mine = {"mine.npz": b"PK", ".mine.npz": b"PK", "mine.piece": b"mine", "asked.json": b"{}", ".fastsil-mine": b""}

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from scipy.sparse import csc_matrix, csr_array, csr_matrix
 
-from fastsil import silhouette_profile, silhouette_samples, silhouette_score
+from fastsil import (
+    KMeansSweep,
+    SilhouetteStream,
+    silhouette_estimate,
+    silhouette_profile,
+    silhouette_samples,
+    silhouette_samples_many,
+    silhouette_score,
+)
 from fastsil.validation import check_data, check_labels, check_metric
 
 GOOD_X = np.arange(12.0).reshape(6, 2)
@@ -226,6 +234,31 @@ def test_a_damaged_sparse_matrix_is_refused(make, damage, metric):
     damage(X)
     with pytest.raises(ValueError, match="X is damaged"):
         silhouette_samples(X, np.arange(30) % 3, metric=metric)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda X: SilhouetteStream("sqeuclidean").partial_fit(X, np.arange(30) % 3),
+        lambda X: silhouette_samples_many(X, [np.arange(30) % 3]),
+        lambda X: silhouette_estimate(X, np.arange(30) % 3),
+        lambda X: KMeansSweep([2, 3]).fit(X),
+    ],
+    ids=["stream", "many labelings", "estimate", "sweep"],
+)
+def test_every_function_refuses_a_damaged_sparse_matrix(use):
+    X = csr_matrix(1.0 - np.eye(30))
+    _point_beyond_the_columns(X)
+    with pytest.raises(ValueError, match="X is damaged"):
+        use(X)
+
+
+def test_a_stream_refuses_damage_in_its_second_pass_too():
+    X = csr_matrix(1.0 - np.eye(30))
+    stream = SilhouetteStream("sqeuclidean").partial_fit(X, np.arange(30) % 3)
+    _let_the_last_row_end_beyond_the_data(X)
+    with pytest.raises(ValueError, match="X is damaged"):
+        stream.score_samples(X, np.arange(30) % 3)
 
 
 @pytest.mark.parametrize("index_dtype", [np.int32, np.int64])
