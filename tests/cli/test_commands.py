@@ -99,6 +99,7 @@ def test_parts_of_the_data_are_compared(folder):
     assert pandas.read_csv(folder / "fastsil-iris" / "sweep.csv")["stability"].between(0, 1).all()
 
 
+@pytest.mark.slow
 def test_geometries_are_shown_side_by_side(folder):
     result = run(
         "sweep",
@@ -242,7 +243,9 @@ def test_other_clusterers(clusterer):
     assert "Separate groups: k = 2" in run("sweep", "iris.npy", "--k", "2,4", "--clusterer", clusterer, "-q").stdout
 
 
-@pytest.mark.parametrize("metric", ["cosine", "mahalanobis", "manhattan"])
+@pytest.mark.parametrize(
+    "metric", ["cosine", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mahalanobis", "manhattan"))]
+)
 def test_metrics(metric, folder):
     run("sweep", "iris.csv", "--k", "3", "--metric", metric, "-q")
     samples = pandas.read_parquet(folder / "fastsil-iris" / "samples.parquet")

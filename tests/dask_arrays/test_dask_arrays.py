@@ -356,7 +356,7 @@ def client():
         yield client
 
 
-@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize("metric", ["euclidean", pytest.param("cosine", marks=pytest.mark.slow)])
 def test_a_cluster_of_processes_gives_the_same(client, metric):
     X, labels = overlapping(1500)
     with dask.config.set(scheduler=client):

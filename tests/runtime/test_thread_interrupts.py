@@ -7,6 +7,7 @@ Python's library that it calls; then once more by a timer; then by a timer alone
 from __future__ import annotations
 
 import contextlib
+import gc
 import random
 import signal
 import sys
@@ -111,10 +112,15 @@ def count_instructions(function):
 
 
 @pytest.fixture(autouse=True)
-def _restored_hook():
-    hook = sys.gettrace()
+def _restored_hooks():
+    """Python swallows what is raised in a callback of its garbage collector, and pytest reports that."""
+    hooks = sys.gettrace(), sys.unraisablehook
+    sys.unraisablehook = lambda unraisable: None
+    gc.disable()
     yield
-    sys.settrace(hook)
+    gc.enable()
+    sys.settrace(hooks[0])
+    sys.unraisablehook = hooks[1]
 
 
 @pytest.mark.parametrize("function", [finish_at_once, finish_when_stopped])

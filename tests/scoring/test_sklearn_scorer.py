@@ -63,6 +63,7 @@ def test_a_search_on_all_samples():
     assert search.best_params_ == {"n_clusters": 3}
 
 
+@pytest.mark.slow
 def test_several_scores_side_by_side_random_search_and_processes():
     scoring = {"micro": SilhouetteScorer(), "macro": SilhouetteScorer(average="macro")}
     results = cross_validate(k_means(n_clusters=3), X, scoring=scoring, cv=3, n_jobs=2)

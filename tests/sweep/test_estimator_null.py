@@ -83,6 +83,7 @@ def test_null_sets_are_not_made_of_the_numbers_of_a_user_with_the_same_seed():
     assert len(drawn | {np.random.default_rng(0).normal()}) == 5
 
 
+@pytest.mark.slow
 def test_threads_do_not_change_a_bit():
     one, three = (swept(NOISE, n_jobs=n_jobs).null_ for n_jobs in (1, 3))
     np.testing.assert_array_equal(one.null_silhouettes, three.null_silhouettes)

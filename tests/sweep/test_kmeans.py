@@ -63,7 +63,14 @@ def test_inertia_never_rises_beyond_the_number_of_distinct_samples(seed):
     assert (np.diff(inertias) <= 1e-5 * np.square(X).sum()).all(), inertias
 
 
-@pytest.mark.parametrize("X", [DIGITS, BLOBS, CLOUD], ids=["digits", "blobs", "cloud"])
+@pytest.mark.parametrize(
+    "X",
+    [
+        pytest.param(DIGITS, id="digits", marks=pytest.mark.slow),
+        pytest.param(BLOBS, id="blobs"),
+        pytest.param(CLOUD, id="cloud", marks=pytest.mark.slow),
+    ],
+)
 def test_inertia_is_that_of_separate_fits_with_ten_restarts(X):
     ks = range(2, 13)
     ours = [fitted.inertia_ for fitted in path_of(X, ks).values()]

@@ -84,6 +84,7 @@ def test_without_null_sets_and_gaps_no_choice_is_claimed():
     assert choose_geometry(sweep.geometries_) == 0
 
 
+@pytest.mark.slow
 def test_the_report_and_the_pictures_show_all_geometries(tmp_path):
     pytest.importorskip("jinja2")
     matplotlib = pytest.importorskip("matplotlib")
