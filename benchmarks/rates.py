@@ -42,12 +42,13 @@ def kernel_rates(n: int, d: int, dtype: str, rounds: int = 7) -> dict[str, dict[
 def _kernel_calls(X: np.ndarray) -> Iterator[tuple[str, float, Callable[[], Any]]]:
     """Name, pairs computed and call of each kernel, with all samples in one cluster's origin."""
     from fastsil.kernels import euclidean as kernels
+    from fastsil.kernels.tiles import Samples, make_workspace
 
     n, d = X.shape
     half = n // 2
     origins = X.mean(axis=0, dtype=np.float64, keepdims=True).astype(X.dtype)
-    samples = kernels.Samples(X, np.arange(n), origins, X.dtype.type(1.0))
-    workspace = kernels.make_workspace(X.dtype, d)
+    samples = Samples(X, np.arange(n), origins, X.dtype.type(1.0))
+    workspace = make_workspace(X.dtype, d)
     sums, row_sums, squares, stop = np.zeros((1, n)), np.zeros(half), np.zeros(1), np.zeros(1, np.uint8)
     within = np.array([[0, n, 0]])
     between = np.array([[0, half, half, n, 0, 0, 0]])

@@ -21,6 +21,7 @@ from fastsil.engines.linear.summaries import ClusterSummaries
 from fastsil.engines.scaling import is_ordinary
 from fastsil.engines.terms import SilhouetteTerms, Work
 from fastsil.kernels import euclidean as tile_kernels
+from fastsil.kernels.tiles import Samples, make_workspace
 from fastsil.validation.arrays import result_dtype
 from fastsil.validation.partition import find_group_minima
 
@@ -158,7 +159,7 @@ def add_block(
         Centers and type.
     """
     sums = np.zeros(len(needed.rows)) if sums is None else sums.copy()
-    workspace = tile_kernels.make_workspace(survey.dtype, columns.shape[1])
+    workspace = make_workspace(survey.dtype, columns.shape[1])
     edges = np.searchsorted(needed.clusters, np.arange(len(survey.sizes) + 1))
     for cluster, members in members_by_cluster(codes_of_columns, len(survey.sizes)):
         center = survey.centers[cluster : cluster + 1].astype(survey.dtype)
@@ -198,6 +199,6 @@ def _add_distances(
     """Add to each row's sum its distances to all columns, which are of one cluster."""
     n_rows, n_both = len(rows), len(rows) + len(columns)
     one = center.dtype.type(1.0)
-    samples = tile_kernels.Samples(np.concatenate([rows, columns]), np.arange(n_both), center, one)
+    samples = Samples(np.concatenate([rows, columns]), np.arange(n_both), center, one)
     task = np.array([[0, n_rows, n_rows, n_both, 0]])
     tile_kernels.add_distances_to(samples, np.arange(n_rows), task, workspace, sums, np.zeros(1, dtype=np.uint8))

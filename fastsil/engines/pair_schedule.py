@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.kernels import euclidean as kernels
+from fastsil.kernels.micro import ROWS
 from fastsil.runtime.progress import ProgressCallback
 from fastsil.runtime.threads import enough_for_threads, run_tasks
 
@@ -24,7 +24,7 @@ from fastsil.runtime.threads import enough_for_threads, run_tasks
 TASK_PRODUCTS = (1e8, 1e9)
 N_TASKS = 64
 # A piece is a multiple of a tile; small enough for many more tasks than threads, large enough to pack rarely.
-_PIECE_ROWS = (kernels.ROWS, 4 * kernels.ROWS)
+_PIECE_ROWS = (ROWS, 4 * ROWS)
 _PIECES = 64
 # Products of all pairs below which starting threads costs more than it saves: digits, n = 1,797 with 2e8, take 5 ms on
 # one thread and 10 ms on two.
@@ -83,7 +83,7 @@ def run_piece_pairs(
     return int(sum(task.cost for task in tasks))
 
 
-def piece_rows(n_samples: int, unit: int = kernels.ROWS, n_pieces: int = _PIECES) -> int:
+def piece_rows(n_samples: int, unit: int = ROWS, n_pieces: int = _PIECES) -> int:
     """Return the largest size of a piece if there are about ``n_pieces``; a multiple of ``unit``, the kernel's
     block.
     """

@@ -23,9 +23,10 @@ f m and f (V - m² / (n - 1)), and their center is f |x - μ| away, for f = n / 
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-_FLAGS = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
+from fastsil.kernels.caching import jit
+
+_FLAGS = {"fastmath": {"contract", "reassoc", "nsz"}}
 
 
 class Moments(NamedTuple):
@@ -49,7 +50,7 @@ _EXACT = 1e-12
 _SMALLEST = 1e-140
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def largest_square(
     X,  # IN (n_samples, n_features)
     rows,  # IN (n_rows,) samples
@@ -68,7 +69,7 @@ def largest_square(
     return largest
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def factor_matrix(
     matrix,  # INOUT (n, n) symmetric, positive definite; becomes U with UᵀU = matrix, 0 below the diagonal
 ):
@@ -94,7 +95,7 @@ def factor_matrix(
     return True
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def bound_and_guess(
     components,  # IN (n_rows, n_vectors + 1) z, and u·g last
     squares,  # IN (n_rows,) |u|²
@@ -139,7 +140,7 @@ def bound_and_guess(
         means[i, 1] = min(max(value, means[i, 0]), means[i, 2])
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _spread(
     components,  # IN (n_vectors + 1,) z, and u·g last
     square,  # IN |u|²
@@ -164,7 +165,7 @@ def _spread(
     )
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _lower(
     mean,  # IN E Z or less
     spread,  # IN Var Z or more
@@ -173,7 +174,7 @@ def _lower(
     return np.sqrt(mean) / np.sqrt(1.0 + spread / (mean * mean)) if mean > _SMALLEST else 0.0
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _upper(
     mean,  # IN E Z or more
     spread,  # IN Var Z or less

@@ -27,9 +27,10 @@ Every bound is widened by the rounding of its terms.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-_FLAGS = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
+from fastsil.kernels.caching import jit
+
+_FLAGS = {"fastmath": {"contract", "reassoc", "nsz"}}
 
 
 class ClusterBounds(NamedTuple):
@@ -96,7 +97,7 @@ _EXACT = 1e-12
 _SKEW_ROUNDING = 1e-5
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def bound_mean_distance(
     square,  # IN |u|²
     slack,  # IN how far |u|² may be from the truth
@@ -113,7 +114,7 @@ def bound_mean_distance(
     return max(center_distance, below), np.sqrt(high)
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _widen_slack(
     square,  # IN |u|², rounded
     slack,  # IN how far it may be from the square of the distance to the center that is known
@@ -123,7 +124,7 @@ def _widen_slack(
     return slack + 2.0 * np.sqrt(square + slack) * off + off * off
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def select_by_centers(
     block,  # IN Block
     clusters,  # IN ClusterBounds
@@ -156,7 +157,7 @@ def select_by_centers(
     return n_found
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _bound_by_spectral_norm(
     squares,  # IN (n_clusters,) |u|², rounded
     norm,  # IN |x - origin|²
@@ -175,7 +176,7 @@ def _bound_by_spectral_norm(
         lower[c], upper[c] = bound_mean_distance(square, slack, clusters.variance[c], spread)
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def exclude_by_shared_basis(
     rows,  # IN BlockRows
     block,  # IN Block
@@ -208,7 +209,7 @@ def exclude_by_shared_basis(
     return n_left
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _by_cluster(
     cluster,  # IN (>= n_found,)
     n_found,  # IN scalar
@@ -227,7 +228,7 @@ def _by_cluster(
     return order
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _fill_quadratic_forms(
     matrix,  # IN (n_vectors, n_vectors); n_vectors is a multiple of 4
     z,  # IN (4, n_vectors)
@@ -251,7 +252,7 @@ def _fill_quadratic_forms(
     forms[0], forms[1], forms[2], forms[3] = a, b, c, d
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _bound_by_forms(
     rows,  # IN BlockRows
     block,  # IN Block
@@ -299,7 +300,7 @@ def _bound_by_forms(
         found.guess[e] = _guess(squares[k] + variance, max(spread[k], 0.0))
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _fill_form_terms(
     block,  # IN Block
     shared,  # IN SharedBasis
@@ -336,7 +337,7 @@ def _fill_form_terms(
             along[start + k], inside[start + k] = total, length2
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _guess(
     mean,  # IN E Z
     spread,  # IN Var Z
@@ -345,7 +346,7 @@ def _guess(
     return np.sqrt(mean) * (1.0 - spread / (8.0 * mean * mean)) if mean > _SMALLEST else 0.0
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _component(
     rows,  # IN BlockRows
     i,  # IN row of the block

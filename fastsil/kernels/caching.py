@@ -1,4 +1,4 @@
-"""The cache of compiled kernels.
+"""The compiler of kernels, and the cache of what it has compiled.
 
 Compiled code is cached in the folder that numba finds. The cache is a convenience, but without a folder (no home, a
 folder that cannot be written to), on a full disk, or with damaged files in it, numba raises; kernels are then compiled
@@ -8,17 +8,52 @@ without a cache.
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
+import importlib.resources
+from collections.abc import Callable
 from typing import Any
 
-from numba.core import caching, dispatcher, event
+from numba import config, njit
+from numba.core import caching, event
 
 from fastsil.runtime.lazy_imports import delay_interrupts
 
 _PACKAGE = __name__.rpartition(".")[0]
 
 
-class _FallbackCache(caching.FunctionCache):
-    """numba's cache of a function; where it cannot be used, the function is compiled without it."""
+def jit(**options: Any) -> Callable[[Any], Any]:
+    """Compile a function without the GIL, with NumPy's division by 0; its code is kept in the cache of kernels."""
+
+    def decorate(function: Any) -> Any:
+        compiled = njit(nogil=True, error_model="numpy", **options)(function)
+        if not config.DISABLE_JIT:
+            # As numba's cache=True sets it.
+            compiled._cache = _make_cache(function)
+        return compiled
+
+    return decorate
+
+
+def _make_cache(function: Any) -> Any:
+    try:
+        return _KernelCache(function)
+    except Exception:
+        return caching.NullCache()
+
+
+class _KernelCache(caching.FunctionCache):
+    """numba's cache of a function; where it cannot be used, the function is compiled without it.
+
+    numba compiles anew when the file of the function changes. Here it is any file of kernels, since they call each
+    other.
+    """
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(function)
+        self._cache_file = caching.IndexDataCacheFile(
+            cache_path=self._cache_path, filename_base=self._impl.filename_base, source_stamp=_digest_of_kernels()
+        )
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
@@ -35,14 +70,13 @@ class _FallbackCache(caching.FunctionCache):
             super().save_overload(sig, data)
 
 
-def _make_cache(py_func: Any) -> Any:
-    """Return a fallback cache for kernels, numba's own for all other functions."""
-    if not py_func.__module__.startswith(f"{_PACKAGE}."):
-        return _numbas_cache(py_func)
-    try:
-        return _FallbackCache(py_func)
-    except Exception:
-        return caching.NullCache()
+@functools.cache
+def _digest_of_kernels() -> str:
+    digest = hashlib.sha256()
+    for file in sorted(importlib.resources.files(_PACKAGE).iterdir(), key=lambda file: file.name):
+        if file.name.endswith(".py"):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 class _DelayInterrupts(event.Listener):
@@ -63,7 +97,3 @@ class _DelayInterrupts(event.Listener):
 
 
 event.register("numba:compile", _DelayInterrupts())
-
-# numba has no setting for it: a decorated function takes its cache from this name of its module.
-_numbas_cache = dispatcher.FunctionCache
-dispatcher.FunctionCache = _make_cache

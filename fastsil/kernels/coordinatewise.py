@@ -14,13 +14,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import config, njit, types
+from numba import config, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-_FLAGS = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
+from fastsil.kernels.caching import jit
+
+_FLAGS = {"fastmath": {"contract", "reassoc", "nsz"}}
 # Where only the order of additions rounds.
-_FLAGS_POWER = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract"}}
+_FLAGS_POWER = {"fastmath": {"contract"}}
 
 # Rows that are taken together: loaded columns serve both. More gain nothing.
 ROWS = 2
@@ -70,7 +72,7 @@ def minkowski(p: float) -> Metric:
     return (p, *digits) * 3 if doubled % 2 else (*(p, *digits) * 2, 0.0, 0.0)
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def add_distances(
     metric,  # IN one of the tuples above
     samples,  # IN Samples
@@ -117,7 +119,7 @@ def add_distances(
                     _flush(carried, codes[row] - first, strip, width, sums)
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _strips(n_strips, like):
     """Allocate strips of zeros, each at the start of a line of the cache: 1.1 times as fast."""
     size = n_strips * STRIP
@@ -126,7 +128,7 @@ def _strips(n_strips, like):
     return room[first : first + size].reshape(n_strips, STRIP)
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _pack(samples, position, target):
     """Copy the features of a sample, zeros up to a whole number of steps, and the sum of its row."""
     i = samples.order[position]
@@ -136,7 +138,7 @@ def _pack(samples, position, target):
     target[len(target) - 1] = samples.totals[i]
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _cut(codes, start, width, cuts):
     """Find where runs of one cluster begin and end; return their number."""
     n_runs = 0
@@ -148,7 +150,7 @@ def _cut(codes, start, width, cuts):
     return n_runs
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _add_runs(distances, codes, start, cuts, n_runs, first, row, sums):
     for run in range(n_runs):
         slot = codes[start + cuts[run]] - first
@@ -159,7 +161,7 @@ def _add_runs(distances, codes, start, cuts, n_runs, first, row, sums):
             sums[slot, row] += total
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _flush(carried, slot, start, width, sums):
     if 0 <= slot < len(sums):
         target = sums[slot, start : start + width]
@@ -169,7 +171,7 @@ def _flush(carried, slot, start, width, sums):
         carried[j] = 0.0
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _distances(metric, rows, panel, weights, scratch):
     """Compute the distances of two rows to a strip, in the first two rows of the scratch memory."""
     for r in range(len(scratch)):
@@ -198,7 +200,7 @@ def _distances(metric, rows, panel, weights, scratch):
             _take_root(metric[0], rows[r], panel, scratch[r])
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _add_features(metric, rows, panel, weights, totals):
     x, y, x_total, y_total = rows[0], rows[1], totals[0], totals[1]
     for f in range(0, len(panel) - 1, UNROLL):
@@ -212,7 +214,7 @@ def _add_features(metric, rows, panel, weights, totals):
             y_total[j] = _step(metric, y0, y1, y2, y3, column, w, y_total[j])
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _add_powers(p, rows, panel, totals):
     """Add one power in a loop: several are too much code to become vectors."""
     for f in range(len(panel) - 1):
@@ -223,7 +225,7 @@ def _add_powers(p, rows, panel, totals):
                 total[j] += _power(abs(x - a[j]), p)
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _count_unequal(rows, panel, totals):
     counts = np.empty((ROWS, STRIP), np.uint8)
     x, y, x_count, y_count = rows[0], rows[1], counts[0], counts[1]
@@ -243,7 +245,7 @@ def _count_unequal(rows, panel, totals):
                 totals[r, j] += counts[r, j]
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _step(metric, x0, x1, x2, x3, column, w, total):
     """Return a distance's share of four features."""
     a, b, c, d = column
@@ -271,7 +273,7 @@ def _step(metric, x0, x1, x2, x3, column, w, total):
     return total + (powers + (_power_of(metric, x2 - c) + _power_of(metric, x3 - d)))
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _largest(x0, x1, x2, x3, a, b, c, d, largest):
     p, q, r, t = abs(x0 - a), abs(x1 - b), abs(x2 - c), abs(x3 - d)
     largest = p if p > largest else largest
@@ -280,23 +282,23 @@ def _largest(x0, x1, x2, x3, a, b, c, d, largest):
     return t if t > largest else largest
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _unequal(x0, x1, x2, x3, a, b, c, d):
     near = (1.0 if x0 != a else 0.0) + (1.0 if x1 != b else 0.0)
     return near + ((1.0 if x2 != c else 0.0) + (1.0 if x3 != d else 0.0))
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _weigh_unequal(x, y, a, b, w, v):
     return (w if x != a else 0.0) + (v if y != b else 0.0)
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _size(a, b, c, d):
     return (abs(a) + abs(b)) + (abs(c) + abs(d))
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _ratios(x, y, a, b):
     """Return p / q + r / t = (p t + r q) / (q t), one division for two features."""
     q, t = abs(x) + abs(a), abs(y) + abs(b)
@@ -305,13 +307,13 @@ def _ratios(x, y, a, b):
     return (abs(x - a) * t + abs(y - b) * q) / (q * t)
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _ratio(x, y):
     size = abs(x) + abs(y)
     return abs(x - y) / (size if size > 0.0 else 1.0)
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _power_of(metric, difference):
     """Return |difference| to a whole or half power."""
     size = abs(difference)
@@ -323,7 +325,7 @@ def _power_of(metric, difference):
     return whole * np.sqrt(size) if len(metric) == 12 else whole
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _take_root(p, x, panel, sums):
     """Turn sums of powers into distances."""
     lowest = np.inf
@@ -338,7 +340,7 @@ def _take_root(p, x, panel, sums):
             sums[j] = _power(sums[j], inverse)
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _minkowski(p, x, panel, j):
     """Return one distance, computed relative to its largest difference."""
     largest = 0.0
@@ -363,7 +365,7 @@ _LOG2_E = 1.4426950408889634
 _LN_2 = 0.6931471805599453
 
 
-@njit(**_FLAGS_POWER)
+@jit(**_FLAGS_POWER)
 def _power(x, p):
     """Return x^p for x >= 0 and p > 0; values below the normal numbers are 0."""
     # x = 2^exponent m with m from sqrt(1/2) to sqrt(2), and log m = 2 artanh((m - 1) / (m + 1)).

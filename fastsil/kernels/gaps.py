@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-_FLAGS = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract"}}
+from fastsil.kernels.caching import jit
+
+_FLAGS = {"fastmath": {"contract"}}
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def bin_between_centers(
     squares,  # IN (n_rows, k) squared distances from rows to centers
     center_squares,  # IN (k, k) squared distances between centers
@@ -35,7 +36,7 @@ def bin_between_centers(
                 pair += 1
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _is_on_facet(own, center_squares, i, j, place):
     # Squared distances of the foot point, all less place² · |c_i - c_j|².
     nearest = own[i] - place * center_squares[i, j]
@@ -46,7 +47,7 @@ def _is_on_facet(own, center_squares, i, j, place):
     return True
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def count_bins(
     bins,  # IN (n_rows, n_pairs) int8, negative for rows that do not count
     counts,  # IN and OUT (n_pairs, n_bins) int64
@@ -58,7 +59,7 @@ def count_bins(
                 counts[pair, bins[row, pair]] += 1
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def sum_bin_weights(
     bins,  # IN (n_rows, n_pairs) int8, negative for rows that do not count
     weights,  # IN (n_pairs, n_bins)
@@ -73,7 +74,7 @@ def sum_bin_weights(
         sums[row] = total
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def run_lloyd(
     X,  # IN (n_rows, n_features)
     max_iter,  # IN iterations at most

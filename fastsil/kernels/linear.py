@@ -22,9 +22,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-_FLAGS = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract", "reassoc"}}
+from fastsil.kernels.caching import jit
+
+_FLAGS = {"fastmath": {"contract", "reassoc"}}
 _FLAGS_DIFFERENCE = {**_FLAGS, "fastmath": {"contract"}}
 
 # Sums of squares outside this range have lost digits to underflow or are about to overflow.
@@ -90,7 +91,7 @@ class Nearest(NamedTuple):
     neighbor: np.ndarray
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def measure_lengths(
     X,  # IN (n_rows, n_features)
     members,  # IN (n_members,) rows to look at
@@ -108,7 +109,7 @@ def measure_lengths(
             scale[i] = _careful_inverse_length(X[i], 0.0)
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def measure_spreads(
     X,  # IN (n_rows, n_features)
     members,  # IN (n_members,) rows to look at
@@ -138,7 +139,7 @@ def measure_spreads(
             scale[i] = _careful_inverse_length(X[i], shift[i])
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def sum_offsets_pieces(
     rows,  # IN ShiftedRows
     order,  # IN (n_members,) rows, piece by piece
@@ -160,7 +161,7 @@ def sum_offsets_pieces(
                 )
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def find_nearest_rows(
     rows,  # IN ShiftedRows
     groups,  # IN (n_rows,) own group of every row
@@ -184,7 +185,7 @@ def find_nearest_rows(
         choose_nearest(rows, first, groups[first:last], centers, screen, products, lengths, nearest)
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def pack_rows(
     rows,  # IN ShiftedRows
     first,  # IN first row of the block
@@ -204,7 +205,7 @@ def pack_rows(
         lengths[i - first] = total
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def multiply_rows(
     packed,  # IN (n_block, n_features), n_block a multiple of 4
     centers,  # IN (n_padded, n_features), n_padded a multiple of 4
@@ -237,7 +238,7 @@ def multiply_rows(
             _store4(products[r + 3], c, s30, s31, s32, s33)
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def bound_values(
     products,  # IN (n_padded,) dot products of a row with all centers
     length,  # IN squared length of the row
@@ -258,7 +259,7 @@ def bound_values(
         bounds[1, c] = value + doubt
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def choose_nearest(
     rows,  # IN ShiftedRows
     first,  # IN first row of the block
@@ -296,7 +297,7 @@ def choose_nearest(
         nearest.neighbor[i] = neighbor
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _squared_distance(row, shift, scale, origin, offset):
     total = 0.0
     for j in range(len(origin)):
@@ -305,7 +306,7 @@ def _squared_distance(row, shift, scale, origin, offset):
     return total
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _add_offset(row, shift, scale, origin, total):
     squares = 0.0
     for j in range(len(origin)):
@@ -315,12 +316,12 @@ def _add_offset(row, shift, scale, origin, total):
     return squares
 
 
-@njit(**_FLAGS_DIFFERENCE)
+@jit(**_FLAGS_DIFFERENCE)
 def _difference(x, shift, scale, origin):
     return (np.float64(x) - shift) * scale - origin
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _careful_inverse_length(row, shift):
     """Return 1 / length of ``row - shift`` where squares overflow or vanish; 0 if the length is 0."""
     largest = 0.0
@@ -335,7 +336,7 @@ def _careful_inverse_length(row, shift):
     return 1.0 / largest / np.sqrt(squares)
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _store4(target, c, s0, s1, s2, s3):
     target[c] = s0
     target[c + 1] = s1

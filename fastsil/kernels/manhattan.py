@@ -13,16 +13,17 @@ of values would lose them).
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-_FLAGS = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract"}}
+from fastsil.kernels.caching import jit
+
+_FLAGS = {"fastmath": {"contract"}}
 
 # Steps of a walk that are summed from zero before they are added to the sum of earlier ones: rounding then grows with
 # n / 1024 + 1024 instead of n.
 _STRETCH = 1024
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def gather_column_sparse(
     data,  # IN (n_stored,) values of a CSR matrix
     indices,  # IN (n_stored,) their columns, sorted within a row
@@ -43,7 +44,7 @@ def gather_column_sparse(
         column[i] = data[low] if low < end and indices[low] == feature else 0.0
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def add_differences_sorted(
     values,  # IN (n_features, n_samples) sorted values of some features
     order,  # IN (n_features, n_samples) int32, the sample that each belongs to

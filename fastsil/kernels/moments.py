@@ -5,12 +5,13 @@ All sums run in float64. Differences from a center are taken before anything is 
 """
 
 import numpy as np
-from numba import njit
 
-_FLAGS = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
+from fastsil.kernels.caching import jit
+
+_FLAGS = {"fastmath": {"contract", "reassoc", "nsz"}}
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def add_differences(
     X,  # IN (n_samples, n_features)
     rows,  # IN (n_rows,) samples
@@ -25,7 +26,7 @@ def add_differences(
             sums[f] += row[f] * scale - origin[f]
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def add_radial_moments(
     X,  # IN (n_samples, n_features)
     rows,  # IN (n_rows,) samples
@@ -47,7 +48,7 @@ def add_radial_moments(
         radial[1] += square * square
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def add_covariance_products(
     X,  # IN (n_samples, n_features)
     rows,  # IN (n_rows,) samples
@@ -96,7 +97,7 @@ def add_covariance_products(
                 of_b[f] += b0 * u0[f] + b1 * u1[f] + b2 * u2[f] + b3 * u3[f]
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def orthonormalize_rows(
     vectors,  # INOUT (n_vectors, n_features)
 ):
@@ -127,7 +128,7 @@ def orthonormalize_rows(
             row[f] *= factor
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def fill_inner_products(
     left,  # IN (n_left, n_features)
     right,  # IN (n_right, n_features)
@@ -142,7 +143,7 @@ def fill_inner_products(
             products[v, w] = total
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def combine_rows(
     weights,  # IN (n_combinations, n_vectors)
     vectors,  # IN (n_vectors, n_features)
@@ -157,7 +158,7 @@ def combine_rows(
                 combinations[c, f] += weights[c, v] * vectors[v, f]
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def diagonalize(
     matrix,  # INOUT (n, n) symmetric; becomes diagonal to 1e-12 of its norm
     vectors,  # OUT (n, n) eigenvectors as rows, in the order of the diagonal
@@ -188,7 +189,7 @@ def diagonalize(
 _MOST_SWEEPS = 60
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _rotate(
     matrix,  # INOUT (n, n) symmetric
     vectors,  # INOUT (n, n)

@@ -5,12 +5,12 @@ A mean that is no number is kept once it is met, as a minimum keeps it.
 
 from __future__ import annotations
 
-from numba import njit
+from fastsil.kernels.caching import jit
 
-_FLAGS = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract"}}
+_FLAGS = {"fastmath": {"contract"}}
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def keep_nearest(
     sums,  # IN (n_groups, n_rows) sums over the members of each group of a range
     groups,  # IN (n_rows,) own group of every row
@@ -33,6 +33,6 @@ def keep_nearest(
             neighbor[i] = group if nearer else neighbor[i]
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _is_nearer(mean, b):
     return mean < b or (mean != mean and b == b)

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import numpy as np
 from llvmlite import ir
-from numba import config, njit, types
+from numba import config, types
 from numba.extending import intrinsic
 
-_FLAGS = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract"}}
+from fastsil.kernels.caching import jit
+
+_FLAGS = {"fastmath": {"contract"}}
 
 # Rows (and columns) of a square that is transposed in registers.
 ROWS = 8
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def sum_rows(
     distances,  # IN (n_rows, n_samples) C order, any integers or floats
     groups,  # IN (n_samples,) int32, group of every column
@@ -60,7 +62,7 @@ def sum_rows(
             sums[c, i] = alone[c]
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def sum_columns(
     columns,  # IN (n_samples, n_samples) C order: column j of the distances is row j
     first_row,  # IN first sample whose distances are summed
@@ -115,7 +117,7 @@ def sum_columns(
             place += 1
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def sum_columns_many(
     columns,  # IN (n_samples, n_samples) C order: column j of the distances is row j
     first_row,  # IN first sample whose distances are summed
@@ -141,7 +143,7 @@ def sum_columns_many(
                 total[i] += x[i]
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def sum_rows_sparse(
     data,  # IN (n_stored,) distances of a CSR matrix, any integers or floats
     indices,  # IN (n_stored,) their columns

@@ -11,10 +11,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-_FLAGS = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
+from fastsil.kernels.caching import jit
+
+_FLAGS = {"fastmath": {"contract", "reassoc", "nsz"}}
 
 # Samples of a strip: its products stay in the first cache, and looking a feature up is shared by many samples.
 STRIP = 4096
@@ -36,7 +37,7 @@ class SparseRows(NamedTuple):
     codes: NDArray[np.int32]  # (n_samples,) cluster, sorted
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def add_distances_sparse(
     rows,  # IN SparseRows
     ranges,  # IN (4,) start and end of rows, of columns; equal ranges: each pair of them is met from both sides
@@ -79,7 +80,7 @@ def add_distances_sparse(
             slots[touched[k]] = -1
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _turn(rows, strip, width, slots):
     """Transpose a strip: from sparse rows to features.
 
@@ -120,7 +121,7 @@ def _turn(rows, strip, width, slots):
     return touched[:n_touched], dense, begins, members, values, panel
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _look_up(rows, i, slots, dense, begins, places, factors):
     """Sort the features of a row into those with a dense row and those with a list; the number of either."""
     n_dense, n_listed = 0, 0
@@ -137,7 +138,7 @@ def _look_up(rows, i, slots, dense, begins, places, factors):
     return n_dense, n_listed
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _multiply_dense(panel, places, factors, n_dense, width, products):
     """Overwrite the products with those of the dense rows, four rows at a time."""
     for j in range(width):
@@ -154,7 +155,7 @@ def _multiply_dense(panel, places, factors, n_dense, width, products):
             products[j] += x * a[j]
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _add_lists(members, values, places, factors, n_lists, products):
     """Add the products with the lists."""
     for k in range(n_lists):
@@ -169,7 +170,7 @@ def _add_lists(members, values, places, factors, n_lists, products):
             at += _PADDED
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _take_roots(rows, i, strip, width, products):
     """Turn products into distances, in place."""
     square = rows.squares[i]
@@ -188,7 +189,7 @@ def _take_roots(rows, i, strip, width, products):
             products[j] = _distance(rows, i, strip + j)
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _distance(rows, i, j):
     """Return the distance of two rows from the differences of their entries."""
     at, end = rows.bounds[i], rows.bounds[i + 1]
@@ -208,7 +209,7 @@ def _distance(rows, i, j):
     return np.sqrt(total)
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _cut(codes, start, width, cuts):
     """Find where runs of one cluster begin and end; return their number."""
     n_runs = 0
@@ -220,7 +221,7 @@ def _cut(codes, start, width, cuts):
     return n_runs
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _add_runs(distances, codes, start, cuts, n_runs, first, row, sums):
     for run in range(n_runs):
         slot = codes[start + cuts[run]] - first
@@ -231,7 +232,7 @@ def _add_runs(distances, codes, start, cuts, n_runs, first, row, sums):
             sums[slot, row] += total
 
 
-@njit(**_FLAGS)
+@jit(**_FLAGS)
 def _flush(carried, slot, start, width, sums):
     if 0 <= slot < len(sums):
         target = sums[slot, start : start + width]

@@ -173,11 +173,20 @@ def test_ctrl_c_while_it_compiles(tmp_path):
     assert float(again.stdout.split("\n")[1]) == float(score), again.stderr[-3000:]
 
 
-def test_caches_of_others_stay_as_they_are():
-    from numba import njit
+@pytest.mark.slow
+def test_a_change_in_any_file_of_kernels_compiles_anew(tmp_path):
+    place = copied(tmp_path / "place")
+    cache = tmp_path / "cache"
 
-    @njit(cache=True)
-    def add(x):
-        return x + 1
+    def stamps():
+        return {path.name: path.read_bytes() for path in cache.rglob("*.nbi")}
 
-    assert type(add._cache).__module__ == "numba.core.caching"
+    for change in ("", "", "\n# Another file than that of the kernel.\n"):
+        before = stamps()
+        with (place / "fastsil" / "kernels" / "nearest.py").open("a") as file:
+            file.write(change)
+        finish(start(place, NUMBA_CACHE_DIR=str(cache)), place)
+        after = stamps()
+        manhattan = [name for name in after if name.startswith("manhattan.")]
+        assert manhattan
+        assert all((before.get(name) == after[name]) == (bool(before) and not change) for name in manhattan)

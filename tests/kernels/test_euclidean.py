@@ -8,6 +8,8 @@ import reference
 from assertions import tolerance_of
 from fastsil.kernels import euclidean as kernels
 from fastsil.kernels.bounds import Block
+from fastsil.kernels.micro import COLUMNS, ROWS, SLAB
+from fastsil.kernels.tiles import DEPTH, DIRECT_FEATURES, Samples, make_workspace
 
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 interpreted = pytest.mark.skipif(config.DISABLE_JIT, reason="whole tiles are slow without compilation")
@@ -15,12 +17,12 @@ interpreted = pytest.mark.skipif(config.DISABLE_JIT, reason="whole tiles are slo
 TINY = [1, 2, 5, 13]
 SIZES = [
     *(pytest.param(size) for size in TINY),
-    *(pytest.param(size, marks=interpreted) for size in (kernels.COLUMNS, kernels.COLUMNS + 1, kernels.ROWS + 3)),
+    *(pytest.param(size, marks=interpreted) for size in (COLUMNS, COLUMNS + 1, ROWS + 3)),
 ]
-FEATURES = [1, kernels.DIRECT_FEATURES, kernels.DIRECT_FEATURES + 1, 33]
+FEATURES = [1, DIRECT_FEATURES, DIRECT_FEATURES + 1, 33]
 MANY_FEATURES = [
-    pytest.param(kernels.DEPTH + 1, marks=interpreted),
-    pytest.param(kernels.SLAB + 7, marks=interpreted),
+    pytest.param(DEPTH + 1, marks=interpreted),
+    pytest.param(SLAB + 7, marks=interpreted),
 ]
 GO = np.zeros(1, dtype=np.uint8)
 
@@ -34,8 +36,8 @@ class Tiles:
         self.order = rng.permutation(n_samples)
         self.sorted = self.X[self.order] * dtype(scale)
         self.origins = np.stack([np.zeros(n_features), self.sorted.mean(axis=0)]).astype(dtype)
-        self.samples = kernels.Samples(self.X, self.order, self.origins, dtype(scale))
-        self.workspace = kernels.make_workspace(dtype, n_features)
+        self.samples = Samples(self.X, self.order, self.origins, dtype(scale))
+        self.workspace = make_workspace(dtype, n_features)
         # What an earlier tile left must not matter.
         for name, array in self.workspace._asdict().items():
             if name != "turns":
@@ -48,7 +50,7 @@ def assert_sums_close(actual, expected, dtype):
 
 def assert_squares_close(actual, expected, n_features, dtype):
     # With few features there are no products to be squared.
-    wanted = float(expected) if n_features > kernels.DIRECT_FEATURES else 0.0
+    wanted = float(expected) if n_features > DIRECT_FEATURES else 0.0
     np.testing.assert_allclose(actual, wanted, rtol=1e-4 if dtype == np.float32 else 1e-9)
 
 
@@ -107,9 +109,9 @@ def test_add_distances_between(n_rows, n_columns, n_features, dtype):
 
 @interpreted
 @dtypes
-@pytest.mark.parametrize("n_features", [3, kernels.SLAB + 7])
+@pytest.mark.parametrize("n_features", [3, SLAB + 7])
 def test_add_distances_between_many_columns(n_features, dtype):
-    test_add_distances_between(15, kernels.COLUMNS + 9, n_features, dtype)
+    test_add_distances_between(15, COLUMNS + 9, n_features, dtype)
 
 
 @dtypes
@@ -165,7 +167,7 @@ def test_add_distances_by_groups_between(n_rows, n_columns, n_features, dtype):
 @interpreted
 @dtypes
 def test_add_distances_by_groups_between_many_columns(dtype):
-    test_add_distances_by_groups_between(15, kernels.COLUMNS + 9, 20, dtype)
+    test_add_distances_by_groups_between(15, COLUMNS + 9, 20, dtype)
 
 
 @dtypes
@@ -175,9 +177,7 @@ def test_add_distances_by_groups_between_many_columns(dtype):
     [
         pytest.param((5, 9), id="two clusters"),
         pytest.param((1, 1, 12, 2, 1, 3), id="some of one sample"),
-        pytest.param(
-            (3, kernels.COLUMNS - 3, 1, 2 * kernels.COLUMNS + 1, 7), marks=interpreted, id="ends at edges of tiles"
-        ),
+        pytest.param((3, COLUMNS - 3, 1, 2 * COLUMNS + 1, 7), marks=interpreted, id="ends at edges of tiles"),
         pytest.param((2,) * 230, marks=interpreted, id="many"),
     ],
 )
@@ -204,7 +204,7 @@ def test_fill_nearest_cluster(sizes, n_features, dtype):
 
 
 @dtypes
-@pytest.mark.parametrize("n_centers", [1, 2, 33, pytest.param(kernels.COLUMNS + 5, marks=interpreted)])
+@pytest.mark.parametrize("n_centers", [1, 2, 33, pytest.param(COLUMNS + 5, marks=interpreted)])
 @pytest.mark.parametrize("n_features", [*FEATURES, *MANY_FEATURES])
 def test_fill_squares_to_centers(n_features, n_centers, dtype):
     tiles = Tiles(9, n_features, dtype, scale=0.5)
@@ -218,7 +218,7 @@ def test_fill_squares_to_centers(n_features, n_centers, dtype):
     )
     kernels.fill_squares_to_centers(tiles.samples, tiles.order, centers, vectors, 1, tiles.workspace, block)
     squares, norms, components = reference.fill_squares_to_centers(tiles.sorted, centers, vectors, tiles.origins[1])
-    rounding = np.finfo(dtype).eps * (kernels.DEPTH + 16)
+    rounding = np.finfo(dtype).eps * (DEPTH + 16)
     reach = norms[:, None] + ((centers - tiles.origins[1]) ** 2).sum(axis=1)
     assert (np.abs(block.squares - squares) <= rounding * reach).all()
     np.testing.assert_allclose(block.norms, norms.astype(float), rtol=rounding)
@@ -235,7 +235,7 @@ def test_fill_components(n_features, n_vectors, dtype):
     components, squares = np.empty((9, n_vectors), dtype), np.empty(9, dtype)
     kernels.fill_components(tiles.samples, tiles.order, center, vectors, tiles.workspace, components, squares)
     expected_components, expected_squares = reference.fill_components(tiles.sorted, center, vectors)
-    rounding = np.finfo(dtype).eps * (kernels.DEPTH + 16)
+    rounding = np.finfo(dtype).eps * (DEPTH + 16)
     reach = np.sqrt(expected_squares[:, None] * (vectors.astype(float) ** 2).sum(axis=1))
     assert (np.abs(components - expected_components) <= rounding * reach).all()
     np.testing.assert_allclose(squares, expected_squares.astype(float), rtol=rounding)

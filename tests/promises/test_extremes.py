@@ -12,6 +12,7 @@ from fastsil.engines import manhattan
 from fastsil.engines.linear.summaries import _cut_pieces
 from fastsil.engines.scaling import as_writable
 from fastsil.kernels import euclidean as kernels
+from fastsil.kernels.tiles import Samples, make_workspace
 from fastsil.runtime.threads import in_batches
 from fastsil.validation import check_labels
 from fastsil.validation.partition import partition_from_codes
@@ -190,9 +191,9 @@ def test_rows_beyond_two_to_the_31(tmp_path):
     X = np.memmap(tmp_path / "X", np.float32, "w+", shape=(BEYOND + 2, 1))
     order = np.array([0, 1, BEYOND, BEYOND + 1])
     X[order, 0] = [1, 2, 4, 8]
-    samples = kernels.Samples(as_writable(np.asarray(X)), order, np.zeros((1, 1), np.float32), np.float32(1))
+    samples = Samples(as_writable(np.asarray(X)), order, np.zeros((1, 1), np.float32), np.float32(1))
     sums = np.zeros((1, 4))
-    workspace, stop = kernels.make_workspace(np.float32, 1), np.zeros(1, np.uint8)
+    workspace, stop = make_workspace(np.float32, 1), np.zeros(1, np.uint8)
     kernels.add_distances_within(samples, np.array([[0, 4, 0]]), workspace, sums, np.zeros(1), stop)
     np.testing.assert_array_equal(sums[0], [1 + 3 + 7, 1 + 2 + 6, 3 + 2 + 4, 7 + 6 + 4])
 

@@ -35,6 +35,7 @@ from fastsil.engines.scaling import ScaledData, scale_data
 from fastsil.engines.terms import SHARE_OF_OWN, SilhouetteTerms, Work, nearest_from_sums
 from fastsil.kernels import bounds as bound_kernels
 from fastsil.kernels import euclidean as tile_kernels
+from fastsil.kernels.micro import ROWS
 from fastsil.runtime.memory import require
 from fastsil.runtime.progress import ProgressCallback, scale_progress
 from fastsil.runtime.threads import run_tasks
@@ -238,7 +239,7 @@ class _Search:
 
     def _block_rows(self) -> int:
         least = int(np.clip(self._data.X.shape[1] // _BLOCK_FEATURES, 1, _BLOCK_LEAST))
-        return int(np.clip(_BLOCK_ENTRIES // self._partition.n_clusters, least, tile_kernels.ROWS))
+        return int(np.clip(_BLOCK_ENTRIES // self._partition.n_clusters, least, ROWS))
 
     def _select(self, rows: NDArray[np.intp]) -> bound_kernels.Candidates:
         """Find the candidates of a block of samples."""

@@ -24,6 +24,8 @@ from fastsil.engines.pair_schedule import (
 )
 from fastsil.engines.scaling import ScaledData
 from fastsil.kernels import euclidean as kernels
+from fastsil.kernels.micro import ROWS
+from fastsil.kernels.tiles import DEPTH, Samples, make_workspace
 from fastsil.runtime.progress import ProgressCallback
 from fastsil.runtime.threads import run_tasks
 from fastsil.validation.partition import find_group_argmin
@@ -38,7 +40,7 @@ class Workspaces:
     def __init__(self, dtype: np.dtype[Any], n_features: int, n_threads: int) -> None:
         self._free: SimpleQueue[Any] = SimpleQueue()
         for _ in range(max(1, n_threads)):
-            self._free.put(kernels.make_workspace(dtype, n_features))
+            self._free.put(make_workspace(dtype, n_features))
 
     @contextmanager
     def lend(self) -> Iterator[Any]:
@@ -73,7 +75,7 @@ class PairSums:
     """
 
     def __init__(self, data: ScaledData, origins: NDArray[Any], n_jobs: int) -> None:
-        self.samples = kernels.Samples(data.X, data.partition.order, origins, data.dtype.type(data.scale))
+        self.samples = Samples(data.X, data.partition.order, origins, data.dtype.type(data.scale))
         self.pairs = 0
         self._partition = data.partition
         self._n_features: int = data.X.shape[1]
@@ -294,8 +296,8 @@ class PairSums:
         task_pairs = self._task_pairs(float(counts @ self._partition.sizes[used]))
         for cluster, low, high in zip(used, ends - counts, ends, strict=True):
             start, end = offsets[cluster], offsets[cluster + 1]
-            tiles = int(task_pairs / (kernels.ROWS * (end - start)))
-            step = max(1, tiles) * kernels.ROWS
+            tiles = int(task_pairs / (ROWS * (end - start)))
+            step = max(1, tiles) * ROWS
             for entry in range(low, high, step):
                 yield entry, min(entry + step, high), start, end, cluster
 
@@ -340,4 +342,4 @@ class PairSums:
 
 def bound_product_rounding(dtype: np.dtype[Any], length: int) -> float:
     """Bound the error of inner products in a tile, relative to the product of the norms: sums of DEPTH at a time."""
-    return float(np.finfo(dtype).eps) * (kernels.DEPTH + length / kernels.DEPTH + 16)
+    return float(np.finfo(dtype).eps) * (DEPTH + length / DEPTH + 16)

@@ -18,6 +18,8 @@ from fastsil.engines.scaling import as_writable
 from fastsil.kernels import approximation as kernels
 from fastsil.kernels import bounds as bound_kernels
 from fastsil.kernels import euclidean as tile_kernels
+from fastsil.kernels.micro import ROWS
+from fastsil.kernels.tiles import Samples
 from fastsil.runtime.progress import ProgressCallback, ignore_progress
 from fastsil.runtime.threads import in_batches, run_tasks
 from fastsil.validation.partition import find_group_argmin, find_group_minima, sorted_by_cluster
@@ -72,7 +74,7 @@ class Approximator:
         self._dtype = table.vectors.dtype
         self._n_clusters = len(table.moments.sizes)
         self._n_jobs = n_jobs
-        self._samples = tile_kernels.Samples(as_writable(X), np.arange(0), table.origin[None], self._dtype.type(scale))
+        self._samples = Samples(as_writable(X), np.arange(0), table.origin[None], self._dtype.type(scale))
         self._workspaces = Workspaces(self._dtype, X.shape[1], n_jobs)
 
     def approximate(self, rows: NDArray[np.intp], tick: ProgressCallback = ignore_progress) -> Approximation:
@@ -116,7 +118,7 @@ class Approximator:
 
     def _select_all(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Return the pairs of a row and a cluster that the first bounds leave, sorted by cluster."""
-        step = int(np.clip(_BLOCK_ENTRIES // self._n_clusters, 16, tile_kernels.ROWS))
+        step = int(np.clip(_BLOCK_ENTRIES // self._n_clusters, 16, ROWS))
         starts = range(0, len(rows), step)
         found: list[Any] = [None] * len(starts)
 
@@ -149,9 +151,9 @@ class Approximator:
         means = np.empty((len(rows), 3))
         cuts = np.searchsorted(clusters, np.arange(self._n_clusters + 1)).tolist()
         blocks = [
-            (cluster, low, min(low + tile_kernels.ROWS, cuts[cluster + 1]))
+            (cluster, low, min(low + ROWS, cuts[cluster + 1]))
             for cluster in range(self._n_clusters)
-            for low in range(cuts[cluster], cuts[cluster + 1], tile_kernels.ROWS)
+            for low in range(cuts[cluster], cuts[cluster + 1], ROWS)
         ]
 
         def look(batch: range, stop: NDArray[np.uint8]) -> None:

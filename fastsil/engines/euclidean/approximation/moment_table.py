@@ -19,19 +19,21 @@ from fastsil.kernels import approximation as kernels
 from fastsil.kernels import bounds as bound_kernels
 from fastsil.kernels import euclidean as tile_kernels
 from fastsil.kernels import moments as moment_kernels
+from fastsil.kernels.micro import COLUMNS, ROWS, SLAB
+from fastsil.kernels.tiles import Samples, make_workspace
 from fastsil.runtime.progress import ProgressCallback, ignore_progress, scale_progress
 from fastsil.runtime.threads import run_tasks
 from fastsil.validation.partition import Partition
 
 # Members that a tile sums over at a time, and members of a task.
-_BLOCK = tile_kernels.SLAB
+_BLOCK = SLAB
 _PIECE = 8 * _BLOCK
 # Budget of the covariances that are being summed, and of the factors of all of them.
 _SUMS_BYTES = 64 << 20
 _FACTORS_BYTES = 64 << 20
 # Up to this number of features, all of a covariance is used: with g, its factor is one panel of a tile. Beyond, this
 # number of leading directions, and the norm of the residual.
-_FACTOR_FEATURES = tile_kernels.COLUMNS - 1
+_FACTOR_FEATURES = COLUMNS - 1
 _DIRECTIONS = 31
 _SEARCH_ROUNDS = 3
 
@@ -228,17 +230,17 @@ def _together(n_pieces: NDArray[np.intp], most: int) -> Iterator[list[int]]:
 def _scatter(data: ScaledData, rows: NDArray[np.intp], center: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sum of (y - center)(y - center)ᵀ over some members, by the tiles of the exact engine, turned on their side."""
     n_features = len(center)
-    workspace = tile_kernels.make_workspace(data.dtype, min(_BLOCK, len(rows)))
+    workspace = make_workspace(data.dtype, min(_BLOCK, len(rows)))
     total = np.zeros((n_features, n_features))
     for start in range(0, len(rows), _BLOCK):
         members = data.X[rows[start : start + _BLOCK]]
         turned = np.ascontiguousarray((members * data.scale - center).T, dtype=data.dtype)
         zero = np.zeros(turned.shape[1])
-        side = tile_kernels.Samples(turned, rows[:0], zero[None].astype(data.dtype), data.dtype.type(1.0))
-        for low in range(0, n_features, tile_kernels.ROWS):
-            features = np.arange(low, min(low + tile_kernels.ROWS, n_features))
-            for first in range(low, n_features, tile_kernels.COLUMNS):
-                columns = turned[first : first + tile_kernels.COLUMNS]
+        side = Samples(turned, rows[:0], zero[None].astype(data.dtype), data.dtype.type(1.0))
+        for low in range(0, n_features, ROWS):
+            features = np.arange(low, min(low + ROWS, n_features))
+            for first in range(low, n_features, COLUMNS):
+                columns = turned[first : first + COLUMNS]
                 products = np.empty((len(features), len(columns)), data.dtype)
                 norms = np.empty(len(features), data.dtype)
                 tile_kernels.fill_components(side, features, zero, columns, workspace, products, norms)
