@@ -1,6 +1,6 @@
-"""Silhouettes of Dask arrays without pairs: intervals of all, from shapes of clusters, and exact ones of chosen rows.
+"""Silhouettes of Dask arrays without pairs: intervals of all, from sketch of clusters, and exact ones of chosen rows.
 
-The shapes that exclude clusters (:mod:`fastsil.dask_arrays.covariance_sketches`) give guesses and intervals too, by
+The sketch that exclude clusters (:mod:`fastsil.dask_arrays.covariance_sketches`) give guesses and intervals too, by
 the kernels of :mod:`fastsil.engines.euclidean.approximation`. The exact silhouettes of some rows are sums over blocks:
 the rows go to every block.
 """
@@ -31,12 +31,12 @@ _SHORT = 2.0**-17
 _ROOM = 1 + 1e-9
 
 
-def make_moment_table(shapes: CovarianceSketch, survey: Survey) -> MomentTable:
+def make_moment_table(sketch: CovarianceSketch, survey: Survey) -> MomentTable:
     """Make the moments of clusters that guesses need."""
     sizes = survey.sizes
-    directions, theta, rest = find_directions(shapes, sizes)
+    directions, theta, rest = find_directions(sketch, sizes)
     n_features, n_vectors = directions.shape[2], directions.shape[1]
-    left = np.maximum(shapes.squares / sizes - theta.sum(axis=1), 0.0)
+    left = np.maximum(sketch.squares / sizes - theta.sum(axis=1), 0.0)
     rest_mean = np.minimum(rest, left / max(n_features - n_vectors, 1))
     covariances = [
         CovarianceSummary(
@@ -52,10 +52,10 @@ def make_moment_table(shapes: CovarianceSketch, survey: Survey) -> MomentTable:
     moments = ClusterMoments(
         sizes=sizes,
         centers=survey.centers,
-        variance=shapes.squares / sizes,
-        fourth=shapes.fourths / sizes,
-        skew=shapes.skews / sizes[:, None],
-        radius=np.sqrt(shapes.reaches),
+        variance=sketch.squares / sizes,
+        fourth=sketch.fourths / sizes,
+        skew=sketch.skews / sizes[:, None],
+        radius=np.sqrt(sketch.max_squared_radius),
         covariances=covariances,
     )
     vanishing = (moments.variance > 0) & (moments.variance < LEAST_VARIANCE)

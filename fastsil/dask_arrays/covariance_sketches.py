@@ -48,22 +48,22 @@ class CovarianceSketch(NamedTuple):
     ----------
     squares, fourths : ndarray of shape (n_clusters,)
         Sums of r² and r⁴.
-    reaches : ndarray of shape (n_clusters,)
+    max_squared_radius : ndarray of shape (n_clusters,)
         Largest r².
     skews : ndarray of shape (n_clusters, n_features)
         Sums of r² u.
     rows : ndarray of shape (n_clusters, n_rows, n_features)
         B.
-    missed : ndarray of shape (n_clusters,)
+    residual_bound : ndarray of shape (n_clusters,)
         m.
     """
 
     squares: Floats
     fourths: Floats
-    reaches: Floats
+    max_squared_radius: Floats
     skews: Floats
     rows: Floats
-    missed: Floats
+    residual_bound: Floats
 
 
 def sketch_rows(X: Any, codes: NDArray[np.int32], centers: Floats) -> CovarianceSketch:
@@ -80,21 +80,21 @@ def sketch_rows(X: Any, codes: NDArray[np.int32], centers: Floats) -> Covariance
     """
     n_clusters, n_features = centers.shape
     n_rows = int(np.clip(_ROW_BYTES // (8 * n_clusters * n_features), 1, min(_MOST_ROWS, n_features)))
-    shapes = CovarianceSketch(
+    sketch = CovarianceSketch(
         squares=np.zeros(n_clusters),
         fourths=np.zeros(n_clusters),
-        reaches=np.zeros(n_clusters),
+        max_squared_radius=np.zeros(n_clusters),
         skews=np.zeros((n_clusters, n_features)),
         rows=np.zeros((n_clusters, n_rows, n_features)),
-        missed=np.zeros(n_clusters),
+        residual_bound=np.zeros(n_clusters),
     )
     for cluster, members in members_by_cluster(codes, n_clusters):
         u = gather(X, members, np.float64) - centers[cluster]
         r2 = np.einsum("ij,ij->i", u, u)
-        shapes.squares[cluster], shapes.fourths[cluster] = r2.sum(), r2 @ r2
-        shapes.reaches[cluster], shapes.skews[cluster] = r2.max(), r2 @ u
-        shapes.rows[cluster], shapes.missed[cluster] = _leading_rows(u, n_rows)
-    return shapes
+        sketch.squares[cluster], sketch.fourths[cluster] = r2.sum(), r2 @ r2
+        sketch.max_squared_radius[cluster], sketch.skews[cluster] = r2.max(), r2 @ u
+        sketch.rows[cluster], sketch.residual_bound[cluster] = _leading_rows(u, n_rows)
+    return sketch
 
 
 def merge_shapes(parts: list[CovarianceSketch | None]) -> CovarianceSketch | None:
@@ -106,26 +106,26 @@ def merge_shapes(parts: list[CovarianceSketch | None]) -> CovarianceSketch | Non
     return merged
 
 
-def find_directions(shapes: CovarianceSketch, sizes: NDArray[np.intp]) -> tuple[Floats, Floats, Floats]:
+def find_directions(sketch: CovarianceSketch, sizes: NDArray[np.intp]) -> tuple[Floats, Floats, Floats]:
     """Compute unit vectors along B, (n_clusters, n_rows, n_features), and θ and m for covariances instead of
     scatters.
     """
-    lengths2 = np.einsum("kvf,kvf->kv", shapes.rows, shapes.rows)
-    missed = np.minimum(shapes.missed, np.maximum(shapes.squares - lengths2.sum(axis=1), 0.0))
-    missed = missed + _EXACT * shapes.squares
-    directions = shapes.rows / np.sqrt(np.where(lengths2 > 0, lengths2, 1.0))[:, :, None]
-    return directions, lengths2 / sizes[:, None], missed / sizes
+    lengths2 = np.einsum("kvf,kvf->kv", sketch.rows, sketch.rows)
+    residual_bound = np.minimum(sketch.residual_bound, np.maximum(sketch.squares - lengths2.sum(axis=1), 0.0))
+    residual_bound = residual_bound + _EXACT * sketch.squares
+    directions = sketch.rows / np.sqrt(np.where(lengths2 > 0, lengths2, 1.0))[:, :, None]
+    return directions, lengths2 / sizes[:, None], residual_bound / sizes
 
 
 def _leading_rows(u: Floats, n_rows: int) -> tuple[Floats, float]:
     """Compute rows B and number m for the scatter of some vectors."""
     if u.shape[1] <= _PIECE_MEMBERS:
         return _find_leading_of_scatter(u.T @ u, n_rows)
-    rows, missed = np.zeros((n_rows, u.shape[1])), 0.0
+    rows, residual_bound = np.zeros((n_rows, u.shape[1])), 0.0
     for start in range(0, len(u), _PIECE_MEMBERS):
         rows, dropped = _find_leading_of_rows(np.concatenate([rows, u[start : start + _PIECE_MEMBERS]]), n_rows)
-        missed += float(dropped)
-    return rows, missed
+        residual_bound += float(dropped)
+    return rows, residual_bound
 
 
 def _find_leading_of_scatter(scatter: Floats, n_rows: int) -> tuple[Floats, float]:
@@ -152,8 +152,8 @@ def _merge_two(first: CovarianceSketch, second: CovarianceSketch) -> CovarianceS
     return CovarianceSketch(
         squares=first.squares + second.squares,
         fourths=first.fourths + second.fourths,
-        reaches=np.maximum(first.reaches, second.reaches),
+        max_squared_radius=np.maximum(first.max_squared_radius, second.max_squared_radius),
         skews=first.skews + second.skews,
         rows=rows,
-        missed=first.missed + second.missed + dropped,
+        residual_bound=first.residual_bound + second.residual_bound + dropped,
     )

@@ -56,7 +56,7 @@ class Route:
         Keywords with which the engine is always called.
     many_labelings : str
         Engine that serves several partitions in one pass, if there is one.
-    reach : ScaleBehavior, optional
+    scale_behavior : ScaleBehavior, optional
         Range of differences that the engine can resolve; None for engines that check it themselves.
     has_weights : bool
         Whether ``prepare`` multiplies by weights: samples far from 0 then lose digits of their differences.
@@ -69,7 +69,7 @@ class Route:
     power: float | None = None
     fixed: Mapping[str, Any] = field(default_factory=dict)
     many_labelings: str = ""
-    reach: ScaleBehavior | None = None
+    scale_behavior: ScaleBehavior | None = None
     has_weights: bool = False
 
 
@@ -88,23 +88,33 @@ def _standardize(X: NDArray[Any], V: Any = None) -> NDArray[np.float64]:
 _SQUARES = ScaleBehavior(power=2, keeps_single=True)
 _ROUTES = {
     "mahalanobis": Route(
-        "euclidean", params=("V", "VI"), prepare=_whiten, many_labelings="euclidean.many_labelings", reach=_SQUARES
+        "euclidean",
+        params=("V", "VI"),
+        prepare=_whiten,
+        many_labelings="euclidean.many_labelings",
+        scale_behavior=_SQUARES,
     ),
     "seuclidean": Route(
-        "euclidean", params=("V",), prepare=_standardize, many_labelings="euclidean.many_labelings", reach=_SQUARES
+        "euclidean",
+        params=("V",),
+        prepare=_standardize,
+        many_labelings="euclidean.many_labelings",
+        scale_behavior=_SQUARES,
     ),
-    "euclidean": Route("euclidean", sparse="sparse", many_labelings="euclidean.many_labelings", reach=_SQUARES),
-    "l2": Route("euclidean", sparse="sparse", many_labelings="euclidean.many_labelings", reach=_SQUARES),
+    "euclidean": Route(
+        "euclidean", sparse="sparse", many_labelings="euclidean.many_labelings", scale_behavior=_SQUARES
+    ),
+    "l2": Route("euclidean", sparse="sparse", many_labelings="euclidean.many_labelings", scale_behavior=_SQUARES),
     "sqeuclidean": Route(
-        "linear", sparse="linear", power=2, fixed={"metric": "sqeuclidean"}, reach=ScaleBehavior(2, 2)
+        "linear", sparse="linear", power=2, fixed={"metric": "sqeuclidean"}, scale_behavior=ScaleBehavior(2, 2)
     ),
-    "cosine": Route("linear", sparse="linear", fixed={"metric": "cosine"}, reach=ScaleBehavior(0)),
-    "correlation": Route("linear", sparse="linear", fixed={"metric": "correlation"}, reach=ScaleBehavior(0)),
-    "manhattan": Route("manhattan", sparse="manhattan", reach=ScaleBehavior()),
-    "cityblock": Route("manhattan", sparse="manhattan", reach=ScaleBehavior()),
-    "l1": Route("manhattan", sparse="manhattan", reach=ScaleBehavior()),
+    "cosine": Route("linear", sparse="linear", fixed={"metric": "cosine"}, scale_behavior=ScaleBehavior(0)),
+    "correlation": Route("linear", sparse="linear", fixed={"metric": "correlation"}, scale_behavior=ScaleBehavior(0)),
+    "manhattan": Route("manhattan", sparse="manhattan", scale_behavior=ScaleBehavior()),
+    "cityblock": Route("manhattan", sparse="manhattan", scale_behavior=ScaleBehavior()),
+    "l1": Route("manhattan", sparse="manhattan", scale_behavior=ScaleBehavior()),
     "precomputed": Route("precomputed", sparse="precomputed", many_labelings="precomputed"),
-    "chebyshev": Route("coordinatewise", power=math.inf, fixed={"metric": "chebyshev"}, reach=ScaleBehavior()),
+    "chebyshev": Route("coordinatewise", power=math.inf, fixed={"metric": "chebyshev"}, scale_behavior=ScaleBehavior()),
     "hamming": Route("coordinatewise", power=0, fixed={"metric": "hamming"}),
     "canberra": Route("coordinatewise", power=0, fixed={"metric": "canberra"}),
     "braycurtis": Route("coordinatewise", power=0, fixed={"metric": "braycurtis"}),
@@ -153,21 +163,21 @@ def compute_terms_many(
     given, route = _find_route(X.shape[1], metric, metric_params, sparse=is_sparse(X))
     tick = _only_once(tick)
     if route is None:
-        reach = _find_reference_behavior(metric, metric_params)
+        behavior = _find_reference_behavior(metric, metric_params)
 
         def compute(data: Any) -> list[SilhouetteTerms]:
             return _run_reference(data, partitions, metric, metric_params, n_jobs, tick)
     else:
-        reach = route.reach
+        behavior = route.scale_behavior
         X = X if route.prepare is None else route.prepare(X, **given)
 
         def compute(data: Any) -> list[SilhouetteTerms]:
             return _run_route(route, data, partitions, n_jobs, tick)
 
-    found = compute(X) if reach is None else retry_rescaled(compute, X, partitions, reach)
+    found = compute(X) if behavior is None else retry_rescaled(compute, X, partitions, behavior)
     if route is None or route.power is None or not route.has_weights:
         return found
-    degree = 1 if reach is None else reach.degree
+    degree = 1 if behavior is None else behavior.degree
     for place, partition in enumerate(partitions):
         rows = find_far_rows(X, found[place], route.power, degree)
         if len(rows):
@@ -330,7 +340,7 @@ def _minkowski_route(p: Any) -> Route | None:
     if float(p) in _NAMED_POWERS:
         return replace(_ROUTES[_NAMED_POWERS[float(p)]], power=float(p))
     fixed = {"metric": "minkowski", "p": float(p)}
-    return Route("coordinatewise", power=float(p), fixed=fixed, reach=_make_power_behavior(float(p)))
+    return Route("coordinatewise", power=float(p), fixed=fixed, scale_behavior=_make_power_behavior(float(p)))
 
 
 def _weighted_route(route: Route, power: float, w: Any, n_features: int) -> Route | None:

@@ -54,7 +54,7 @@ class ScaleBehavior:
 
 
 def retry_rescaled(
-    compute: Callable[[Any], list[SilhouetteTerms]], X: Any, partitions: Sequence[Partition], reach: ScaleBehavior
+    compute: Callable[[Any], list[SilhouetteTerms]], X: Any, partitions: Sequence[Partition], behavior: ScaleBehavior
 ) -> list[SilhouetteTerms]:
     """Return ``compute(X)``, or where digits were lost, the result for X in another type and scale.
 
@@ -66,7 +66,7 @@ def retry_rescaled(
         Samples.
     partitions : sequence of Partition
         Several partitions of these samples.
-    reach : ScaleBehavior
+    behavior : ScaleBehavior
         Scale behavior of the metric.
 
     Raises
@@ -76,21 +76,21 @@ def retry_rescaled(
     """
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         terms = compute(X)
-        if all(_first_lost(X, *one, reach) is None for one in zip(terms, partitions, strict=True)):
+        if all(_first_lost(X, *one, behavior) is None for one in zip(terms, partitions, strict=True)):
             return terms
         if not math.isfinite(largest_magnitude(X)):
             raise ValueError("X leaves the range of float64 under V or VI; give X and V or VI in other units.")
         X, exponent = near_one(X)
         terms = compute(X)
     for one in zip(terms, partitions, strict=True):
-        row = _first_lost(X, *one, reach)
+        row = _first_lost(X, *one, behavior)
         if row is not None:
             raise ValueError(
                 f"distances of row {row} have no digits left in float64: the largest value of X is about "
                 f"{_format_power_of_ten(largest_magnitude(X), -exponent)}. Take outliers out, or score parts of X that "
                 "are of one scale."
             )
-    return [replace(one, exponent=one.exponent + exponent * reach.degree) for one in terms]
+    return [replace(one, exponent=one.exponent + exponent * behavior.degree) for one in terms]
 
 
 def find_far_rows(X: NDArray[Any], terms: SilhouetteTerms, power: float, degree: int) -> NDArray[np.intp]:
@@ -131,19 +131,19 @@ def check_lengths(X: Any, without: NDArray[np.intp]) -> None:
             raise ValueError(f"row {row} of X is too short to have a direction in {X.dtype}; multiply X by 2.0**500.")
 
 
-def _first_lost(X: Any, terms: SilhouetteTerms, partition: Partition, reach: ScaleBehavior) -> int | None:
+def _first_lost(X: Any, terms: SilhouetteTerms, partition: Partition, behavior: ScaleBehavior) -> int | None:
     """Return a sample whose mean distances have overflowed or vanished, or None."""
     means = np.maximum(terms.a, terms.b)
     smallest, largest = float(means.min()), float(means.max())
     # A NaN fails both.
-    if smallest >= reach.least(X.dtype) and largest < math.inf:
+    if smallest >= behavior.least(X.dtype) and largest < math.inf:
         return None
     overflowed = np.flatnonzero(~np.isfinite(means))
     if len(overflowed):
         return int(overflowed[0])
-    if reach.degree == 0:
+    if behavior.degree == 0:
         return None
-    small = np.flatnonzero(means < reach.least(X.dtype))
+    small = np.flatnonzero(means < behavior.least(X.dtype))
     return _first_without_company(X, small, terms.neighbor, partition)
 
 

@@ -34,11 +34,11 @@ _DRAFT = re.compile(r"\.fastsil-[0-9a-f]{16}")
 _CHUNK = 64 << 20
 
 Arrays = dict[str, NDArray[Any]]
-Recall = Callable[[str, Callable[[], Arrays | None]], Arrays | None]
-"""``recall(name, compute)``: the arrays of that name from an earlier run, or else computed and kept (None is not)."""
+CachedCall = Callable[[str, Callable[[], Arrays | None]], Arrays | None]
+"""``cached(name, compute)``: the arrays of that name from an earlier run, or else computed and kept (None is not)."""
 
 
-def forget(name: str, compute: Callable[[], Arrays | None]) -> Arrays | None:
+def no_cache(name: str, compute: Callable[[], Arrays | None]) -> Arrays | None:
     """Compute, where nothing is kept."""
     return compute()
 
@@ -128,10 +128,10 @@ class Checkpoint:
                     stacklevel=2,
                 )
 
-    def recall(self, prefix: str) -> Recall:
-        """Return a :data:`Recall` whose names begin with ``prefix``."""
+    def cached(self, prefix: str) -> CachedCall:
+        """Return a :data:`CachedCall` whose names begin with ``prefix``."""
 
-        def recall(name: str, compute: Callable[[], Arrays | None]) -> Arrays | None:
+        def cached(name: str, compute: Callable[[], Arrays | None]) -> Arrays | None:
             kept = self.load(prefix + name)
             if kept is None:
                 kept = compute()
@@ -139,7 +139,7 @@ class Checkpoint:
                     self.save(prefix + name, kept)
             return kept
 
-        return recall
+        return cached
 
 
 def has_pieces(folder: Path) -> bool:

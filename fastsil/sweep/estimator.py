@@ -268,14 +268,14 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         checkpoint, seed = self._open_checkpoint(data, ks)
         clusterers = make_clusterers(self.estimator, ks, seed, n_init=self.n_init)
         n_jobs = resolve_n_jobs(self.n_jobs)
-        effort = SweepSettings(
+        settings = SweepSettings(
             len(ks), self.n_null, self.null_size, self.null_reference, self.n_stability, bool(self.gaps), seed, n_jobs
         )
         with make_listener(self.progress) as listen:
-            sweeps = sweep_each(frames, data, clusterers, effort, listen, checkpoint)
+            sweeps = sweep_each(frames, data, clusterers, settings, listen, checkpoint)
         self._keep(sweeps, complete=len(sweeps) == len(frames))
         self.diagnosis_, self.verdict_ = judge_space(self.best_geometry_, data, sweeps, seed=seed)
-        for words, kind in list_shortfalls(sweeps, frames, effort):
+        for words, kind in list_shortfalls(sweeps, frames, settings):
             warnings.warn(words, kind, stacklevel=2)
         return self
 

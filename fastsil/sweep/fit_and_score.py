@@ -22,7 +22,7 @@ from fastsil.engines.dispatch import compute_terms_many, estimate_pass_seconds
 from fastsil.engines.terms import SilhouetteTerms, Work
 from fastsil.runtime.progress import ProgressCallback
 from fastsil.scoring.profile import SilhouetteProfile, get_terms, make_profile
-from fastsil.sweep.checkpoint import Arrays, Recall, forget
+from fastsil.sweep.checkpoint import Arrays, CachedCall, no_cache
 from fastsil.sweep.clusterers import Fitter, center_indices, extract_state, get_fitted, get_labels
 from fastsil.sweep.feature_space import FeatureMap, LinearMap
 from fastsil.sweep.kmeans import SharedKMeans, estimate_seconds_of_products
@@ -35,7 +35,7 @@ from fastsil.validation.partition import Partition
 _SHORT_PASS = 0.05
 
 
-class Space:
+class PreparedData:
     """The data in both forms, made once: as they are clustered and as they are scored.
 
     Silhouettes after a linear map are Euclidean ones of the mapped data, which are there already; after any
@@ -74,12 +74,12 @@ class Space:
         """Estimate the time of a pass for several labelings on one core; 0 if there is no such pass."""
         return estimate_pass_seconds(self.scored, self._metric, self._metric_params, n_jobs=1)
 
-    def estimate_fit_seconds(self, asked: Any, fitted: Any, measured: float) -> float:
+    def estimate_fit_seconds(self, unfitted: Any, fitted: Any, measured: float) -> float:
         """Estimate the time of a fit on one core, by its iterations if these are reported, since clocks differ between
         runs.
         """
-        if isinstance(asked, SharedKMeans):
-            return estimate_seconds_of_products(fitted, self.clustered.shape[0], asked.n_init)
+        if isinstance(unfitted, SharedKMeans):
+            return estimate_seconds_of_products(fitted, self.clustered.shape[0], unfitted.n_init)
         return measured * self._n_jobs
 
     def score(self, partitions: Sequence[Partition], tick: ProgressCallback) -> list[SilhouetteProfile]:
@@ -99,28 +99,28 @@ class Space:
 
 @dataclass(frozen=True)
 class FittedK:
-    """A row, and the objects behind it (None if it failed, or has no score); ``asked`` is the clusterer, unfitted."""
+    """A row, and the objects behind it (None if it failed, or has no score); ``unfitted`` is the clusterer before."""
 
     row: SweepRow
-    asked: Any
+    unfitted: Any
     clusterer: Any = None
     profile: SilhouetteProfile | None = None
 
 
 def search(
-    space: Space, clusterers: Sequence[Any], listen: Listener, recall: Recall = forget
+    space: PreparedData, clusterers: Sequence[Any], listen: Listener, cached: CachedCall = no_cache
 ) -> tuple[list[FittedK], bool]:
-    """Search all clusterers; return the findings of each, and whether Ctrl-C interrupted the search.
+    """Search all clusterers; return the fits of each, and whether Ctrl-C interrupted the search.
 
     Parameters
     ----------
-    space : Space
+    space : PreparedData
         The samples.
     clusterers : sequence of clusterer
         One for each k, rising; they are cloned.
     listen : callable
         Called with every event.
-    recall : callable
+    cached : callable
         Keeps fits and scores, and has those of an earlier run.
 
     Raises
@@ -130,7 +130,7 @@ def search(
     KeyboardInterrupt
         If it comes before anything is found.
     """
-    run = _Run(space, [clusterer.get_params()["n_clusters"] for clusterer in clusterers], listen, recall)
+    run = _Run(space, [clusterer.get_params()["n_clusters"] for clusterer in clusterers], listen, cached)
     interrupted = False
     try:
         for clusterer in clusterers:
@@ -139,49 +139,49 @@ def search(
                 run.score_waiting()
         run.score_waiting()
     except KeyboardInterrupt:
-        if len(run.findings) == len(run.failures):
+        if len(run.fits) == len(run.failures):
             raise
         interrupted = True
-    findings = [run.findings[k] for k in sorted(run.findings)]
-    if len(findings) == len(run.failures):
-        first, cause = findings[0].row, run.failures[0]
+    fits = [run.fits[k] for k in sorted(run.fits)]
+    if len(fits) == len(run.failures):
+        first, cause = fits[0].row, run.failures[0]
         raise ValueError(f"every k failed; k={first.n_clusters}: {first.error}") from cause
-    return findings, interrupted
+    return fits, interrupted
 
 
 class _Run:
     """Findings of a search in progress, and the fits that are not scored yet."""
 
-    def __init__(self, space: Space, ks: Sequence[int], listen: Listener, recall: Recall) -> None:
-        self.findings: dict[int, FittedK] = {}
+    def __init__(self, space: PreparedData, ks: Sequence[int], listen: Listener, cached: CachedCall) -> None:
+        self.fits: dict[int, FittedK] = {}
         self.failures: list[Exception] = []
         self._space = space
-        self._recall = recall
-        self._asked: dict[int, Any] = {}
+        self._cached = cached
+        self._unfitted: dict[int, Any] = {}
         self._waiting: dict[int, Partition] = {}
         self._waited = 0.0
         self._pass_seconds = space.estimate_pass_seconds()
         self._progress = _Progress(ks, self._pass_seconds, listen)
 
-    def fit(self, asked: Any) -> None:
-        k = asked.get_params()["n_clusters"]
-        self._asked[k] = asked
-        self._progress.tell(k, "clustering")
+    def fit(self, unfitted: Any) -> None:
+        k = unfitted.get_params()["n_clusters"]
+        self._unfitted[k] = unfitted
+        self._progress.report(k, "clustering")
         try:
-            clusterer, row = self._fit_or_load(asked, k)
+            clusterer, row = self._fit_or_load(unfitted, k)
             if k > 1:
                 self._waiting[k] = self._space.partition(get_labels(clusterer))
-                self._waited += self._space.estimate_fit_seconds(asked, get_fitted(clusterer), row.fit_seconds)
-            self.findings[k] = FittedK(row, asked, get_fitted(clusterer))
+                self._waited += self._space.estimate_fit_seconds(unfitted, get_fitted(clusterer), row.fit_seconds)
+            self.fits[k] = FittedK(row, unfitted, get_fitted(clusterer))
         except Exception as error:
             self._fail(k, error)
-        self._progress.add_fit(k, self.findings[k].row.fit_seconds)
+        self._progress.add_fit(k, self.fits[k].row.fit_seconds)
         if k not in self._waiting:
             self._finish(k)
 
-    def _fit_or_load(self, asked: Any, k: int) -> tuple[Any, SweepRow]:
+    def _fit_or_load(self, unfitted: Any, k: int) -> tuple[Any, SweepRow]:
         """Return the clusterer after its fit, or after that of an earlier run."""
-        clusterer = clone(asked)
+        clusterer = clone(unfitted)
         numbers: NDArray[np.float64] | None = None
 
         def fit() -> Arrays | None:
@@ -194,7 +194,7 @@ class _Run:
             state = extract_state(get_fitted(clusterer))
             return None if state is None else state | {"numbers": numbers}
 
-        kept = self._recall(f"fit-{k}", fit)
+        kept = self._cached(f"fit-{k}", fit)
         if numbers is None:
             assert kept is not None
             self._space.restore(clusterer, kept)
@@ -227,11 +227,11 @@ class _Run:
                     self._finish(k)
 
     def _score(self, ks: list[int]) -> None:
-        self._progress.tell(ks[-1], "scoring")
+        self._progress.report(ks[-1], "scoring")
         profiles, seconds = self._score_or_load(ks)
         for k, profile in zip(ks, profiles, strict=True):
-            row = _with_scores(self.findings[k].row, profile, seconds / len(ks))
-            self.findings[k] = replace(self.findings[k], row=row, profile=profile)
+            row = _with_scores(self.fits[k].row, profile, seconds / len(ks))
+            self.fits[k] = replace(self.fits[k], row=row, profile=profile)
             self._finish(k)
 
     def _score_or_load(self, ks: list[int]) -> tuple[list[SilhouetteProfile], float]:
@@ -246,20 +246,20 @@ class _Run:
             found.extend(self._space.score(partitions, self._progress.part(ks[-1], "scoring", len(ks))))
             return _as_arrays(ks, found) | {"seconds": np.array(time.perf_counter() - started)}
 
-        kept = self._recall(name, score)
+        kept = self._cached(name, score)
         assert kept is not None
         return found or self._space.profiles(_from_arrays(ks, kept), partitions), float(kept["seconds"])
 
     def _fail(self, k: int, error: Exception) -> None:
         self.failures.append(error)
-        self.findings[k] = FittedK(SweepRow(k, error=f"{type(error).__name__}: {error}"), self._asked[k])
+        self.fits[k] = FittedK(SweepRow(k, error=f"{type(error).__name__}: {error}"), self._unfitted[k])
 
     def _finish(self, k: int) -> None:
         self._waiting.pop(k, None)
         self._waited = self._waited if self._waiting else 0.0
         if k > 1:
-            self._progress.add_score(self.findings[k].row.score_seconds)
-        self._progress.tell(k, "done", self.findings[k].row)
+            self._progress.add_score(self.fits[k].row.score_seconds)
+        self._progress.report(k, "done", self.fits[k].row)
 
 
 def _digest(partitions: Sequence[Partition]) -> str:
@@ -320,7 +320,7 @@ class _Progress:
         self._scored += 1
         self._score_seconds += np.nan_to_num(seconds)
 
-    def tell(self, n_clusters: int, stage: str, row: SweepRow | None = None, *, ahead: float = 0.0) -> None:
+    def report(self, n_clusters: int, stage: str, row: SweepRow | None = None, *, ahead: float = 0.0) -> None:
         """Report to the listener; ``ahead`` are scores that are being computed."""
         # The estimate of the remaining time improves with each fit; the bar never goes back.
         self._shown = min(1.0, max(self._shown, self._share(ahead)))
@@ -333,7 +333,7 @@ class _Progress:
         def tick(share: float) -> None:
             nonlocal ahead
             ahead += share * n_scores
-            self.tell(n_clusters, stage, ahead=ahead)
+            self.report(n_clusters, stage, ahead=ahead)
 
         return tick
 

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from sklearn.exceptions import FitFailedWarning
 
 from fastsil.scoring.diagnosis import Diagnosis
-from fastsil.sweep.checkpoint import Checkpoint, Recall, forget
+from fastsil.sweep.checkpoint import CachedCall, Checkpoint, no_cache
 from fastsil.sweep.clusterers import generator_for
 from fastsil.sweep.feature_space import FeatureSpace
-from fastsil.sweep.fit_and_score import FittedK, Space, search
+from fastsil.sweep.fit_and_score import FittedK, PreparedData, search
 from fastsil.sweep.gaps import MANY_SAMPLES, GapTest, find_gaps, measure_finer_depth
 from fastsil.sweep.geometry_sweep import GeometrySweep
 from fastsil.sweep.null import NullComparison, compare_with_null, with_null_columns
@@ -69,18 +69,18 @@ def sweep_each(
     frames: Sequence[FeatureSpace],
     X: Any,
     clusterers: Sequence[Any],
-    effort: SweepSettings,
+    settings: SweepSettings,
     listen: Listener,
     checkpoint: Checkpoint | None,
 ) -> list[GeometrySweep]:
     """Sweep in each geometry; return fewer sweeps if Ctrl-C came between."""
     sweeps: list[GeometrySweep] = []
     for place, frame in enumerate(frames):
-        recall: Recall = forget if checkpoint is None else checkpoint.recall(f"{place}-")
+        cached: CachedCall = no_cache if checkpoint is None else checkpoint.cached(f"{place}-")
         name = frame.name if len(frames) > 1 else ""
         try:
             sweeps.append(
-                sweep_in(frame, X, clusterers, effort, _scale_listener(listen, place, len(frames), name), recall)
+                sweep_in(frame, X, clusterers, settings, _scale_listener(listen, place, len(frames), name), cached)
             )
         except KeyboardInterrupt:
             if not sweeps:
@@ -92,7 +92,12 @@ def sweep_each(
 
 
 def sweep_in(
-    frame: FeatureSpace, X: Any, clusterers: Sequence[Any], effort: SweepSettings, listen: Listener, recall: Recall
+    frame: FeatureSpace,
+    X: Any,
+    clusterers: Sequence[Any],
+    settings: SweepSettings,
+    listen: Listener,
+    cached: CachedCall,
 ) -> GeometrySweep:
     """Cluster, score and compare in one geometry.
 
@@ -105,14 +110,14 @@ def sweep_in(
     """
     data = frame.reduce(X)
 
-    def make_space(samples: Any, n_jobs: int = 1) -> Space:
-        return Space(samples, frame.geometry, frame.metric, frame.params, n_jobs)
+    def prepare(samples: Any, n_jobs: int = 1) -> PreparedData:
+        return PreparedData(samples, frame.geometry, frame.metric, frame.params, n_jobs)
 
-    stages = Stages(listen, _work(effort, data.shape[0]))
-    findings, interrupted = search(make_space(data, effort.n_jobs), clusterers, stages.listener("sweep"), recall)
+    stages = Stages(listen, _work(settings, data.shape[0]))
+    findings, interrupted = search(prepare(data, settings.n_jobs), clusterers, stages.listener("sweep"), cached)
     null, stability, gaps = None, None, None
     if not interrupted:
-        null, stability, gaps, interrupted = _compare(data, frame, make_space, findings, effort, stages, recall)
+        null, stability, gaps, interrupted = _compare(data, frame, prepare, findings, settings, stages, cached)
     rows = [finding.row for finding in findings]
     rows = rows if null is None else with_null_columns(rows, null)
     rows = rows if stability is None else with_stability_columns(rows, stability)
@@ -207,7 +212,7 @@ def long_table(sweeps: Sequence[GeometrySweep]) -> dict[str, NDArray[Any]]:
 
 
 def list_shortfalls(
-    sweeps: Sequence[GeometrySweep], frames: Sequence[FeatureSpace], effort: SweepSettings
+    sweeps: Sequence[GeometrySweep], frames: Sequence[FeatureSpace], settings: SweepSettings
 ) -> Iterator[tuple[str, type[Warning]]]:
     """Yield the failed k and the stages missing after an interruption: text of a warning, and its category."""
     several = len(frames) > 1
@@ -216,17 +221,17 @@ def list_shortfalls(
         failed = [row for row in sweep.rows if row.error]
         if failed:
             what = "; ".join(f"k={row.n_clusters}: {row.error}" for row in failed)
-            yield f"{where}{len(failed)} of {effort.n_tried} clusterings failed. {what}", FitFailedWarning
+            yield f"{where}{len(failed)} of {settings.n_tried} clusterings failed. {what}", FitFailedWarning
     last = sweeps[-1]
     where = f" in {last.name}" if several else ""
     never = ", ".join(frame.name for frame in frames[len(sweeps) :])
     if last.interrupted or never:
         kept = [row for row in last.rows if not row.error]
         waiting = [row for row in kept if row.n_clusters > 1 and np.isnan(row.silhouette)]
-        wanted = {"null sets": (effort.n_null, last.null), "stability": (effort.n_stability, last.stability)}
+        wanted = {"null sets": (settings.n_null, last.null), "stability": (settings.n_stability, last.stability)}
         missing = [name for name, (n, found) in wanted.items() if n and found is None]
         yield (
-            f"interrupted: {len(last.rows)} of {effort.n_tried} clusterings{where} are finished and kept "
+            f"interrupted: {len(last.rows)} of {settings.n_tried} clusterings{where} are finished and kept "
             f"(k = {_listed(kept)})"
             + (f", those of k = {_listed(waiting)} without a score" if waiting else "")
             + (f", without {' and '.join(missing)}." if missing else ".")
@@ -244,68 +249,68 @@ def _scale_listener(listen: Listener, place: int, count: int, geometry: str) -> 
     return lambda event: listen(replace(event, share=(place + event.share) / count, geometry=geometry))
 
 
-def _work(effort: SweepSettings, n_samples: int) -> dict[str, float]:
+def _work(settings: SweepSettings, n_samples: int) -> dict[str, float]:
     """Return the work of the stages, in sweeps of all samples."""
     # The data are one more set among them.
-    null = (effort.n_null + 1) * min(effort.null_size, n_samples) / n_samples if effort.n_null else 0.0
-    gaps = 0.2 * min(1.0, MANY_SAMPLES / n_samples) if effort.gaps else 0.0
+    null = (settings.n_null + 1) * min(settings.null_size, n_samples) / n_samples if settings.n_null else 0.0
+    gaps = 0.2 * min(1.0, MANY_SAMPLES / n_samples) if settings.gaps else 0.0
     return {
         "sweep": 1.0,
         "gaps": gaps,
         "null sets": null,
-        "stability": 2 * effort.n_stability * choose_sample_share(n_samples),
+        "stability": 2 * settings.n_stability * choose_sample_share(n_samples),
     }
 
 
 def _compare(
     data: Any,
     frame: FeatureSpace,
-    make_space: Callable[[Any], Space],
+    prepare: Callable[[Any], PreparedData],
     findings: Sequence[FittedK],
-    effort: SweepSettings,
+    settings: SweepSettings,
     stages: Stages,
-    recall: Recall,
+    cached: CachedCall,
 ) -> tuple[NullComparison | None, Stability | None, GapTest | None, bool]:
     """Run the comparisons requested beyond the sweep; return them, None if no k has a score, and whether Ctrl-C
     interrupted.
     """
     scored = [finding for finding in findings if finding.profile is not None]
-    clusterers = [finding.asked for finding in scored]
+    clusterers = [finding.unfitted for finding in scored]
     null, stability, gaps = None, None, None
     try:
-        if effort.gaps and scored:
+        if settings.gaps and scored:
             gaps = find_gaps(
                 data,
                 frame.geometry.apply,
                 {finding.row.n_clusters: finding.profile.labels for finding in findings if finding.profile is not None},
-                random=generator_for("gaps", effort.seed),
-                n_jobs=effort.n_jobs,
+                random=generator_for("gaps", settings.seed),
+                n_jobs=settings.n_jobs,
                 tick=stages.tick("gaps"),
             )
-        if effort.n_null and scored:
+        if settings.n_null and scored:
             null = compare_with_null(
                 data,
-                make_space,
+                prepare,
                 clusterers,
                 ([finding.row.silhouette for finding in scored], [finding.row.inertia for finding in scored]),
-                n_null=effort.n_null,
-                null_size=effort.null_size,
-                reference=effort.null_reference,
-                random=generator_for("null sets", effort.seed),
-                n_jobs=effort.n_jobs,
+                n_null=settings.n_null,
+                null_size=settings.null_size,
+                reference=settings.null_reference,
+                random=generator_for("null sets", settings.seed),
+                n_jobs=settings.n_jobs,
                 tick=stages.tick("null sets"),
-                recall=recall,
+                cached=cached,
             )
-        if effort.n_stability and scored:
+        if settings.n_stability and scored:
             stability = measure_stability(
                 data,
-                make_space,
+                prepare,
                 clusterers,
-                n_stability=effort.n_stability,
-                random=generator_for("stability", effort.seed),
-                n_jobs=effort.n_jobs,
+                n_stability=settings.n_stability,
+                random=generator_for("stability", settings.seed),
+                n_jobs=settings.n_jobs,
                 tick=stages.tick("stability"),
-                recall=recall,
+                cached=cached,
             )
     except KeyboardInterrupt:
         return null, stability, gaps, True

@@ -18,9 +18,9 @@ from sklearn.metrics import adjusted_rand_score
 
 from fastsil.runtime.progress import ProgressCallback, ignore_progress
 from fastsil.runtime.threads import run_tasks
-from fastsil.sweep.checkpoint import Arrays, Recall, forget
+from fastsil.sweep.checkpoint import Arrays, CachedCall, no_cache
 from fastsil.sweep.clusterers import fits_at_once
-from fastsil.sweep.fit_and_score import Space
+from fastsil.sweep.fit_and_score import PreparedData
 from fastsil.sweep.results import SweepRow, with_columns
 from fastsil.validation import check_integer
 
@@ -96,14 +96,14 @@ def choose_sample_share(n_samples: int) -> float:
 
 def measure_stability(
     X: Any,
-    make_space: Callable[[Any], Space],
+    prepare: Callable[[Any], PreparedData],
     clusterers: Sequence[Any],
     *,
     n_stability: int,
     random: np.random.Generator,
     n_jobs: int,
     tick: ProgressCallback = ignore_progress,
-    recall: Recall = forget,
+    cached: CachedCall = no_cache,
 ) -> Stability:
     """Cluster pairs of random parts of the data, and compare each pair where it overlaps.
 
@@ -111,8 +111,8 @@ def measure_stability(
     ----------
     X : ndarray or CSR matrix of shape (n_samples, n_features)
         The data. Of more than 12,500 samples, 12,500 are drawn for each pair.
-    make_space : callable
-        ``make_space(X)``: samples in the form that is clustered.
+    prepare : callable
+        ``prepare(X)``: samples in the form that is clustered.
     clusterers : sequence of clusterer
         One for each k from 2 on, rising; they are cloned.
     n_stability : int
@@ -123,7 +123,7 @@ def measure_stability(
         Threads; the result does not depend on it.
     tick : callable
         Called with the share of the work that has been finished.
-    recall : callable
+    cached : callable
         Keeps how far each pair agrees, and has it of an earlier run.
     """
     size = _part_size(X.shape[0])
@@ -133,10 +133,10 @@ def measure_stability(
 
     def compare(pair: int, stop: NDArray[np.uint8]) -> None:
         def compute() -> Arrays | None:
-            agreement = _agreement(X, make_space, clusterers, _draw_parts(X.shape[0], size, generators[pair]), stop)
+            agreement = _agreement(X, prepare, clusterers, _draw_parts(X.shape[0], size, generators[pair]), stop)
             return None if stop[0] else {"scores": agreement}
 
-        kept = recall(f"stability-{pair}", compute)
+        kept = cached(f"stability-{pair}", compute)
         if kept is not None:
             scores[pair] = kept["scores"]
 
@@ -148,7 +148,7 @@ def measure_stability(
 
 def _agreement(
     X: Any,
-    make_space: Callable[[Any], Space],
+    prepare: Callable[[Any], PreparedData],
     clusterers: Sequence[Any],
     parts: tuple[NDArray[np.intp], NDArray[np.intp]],
     stop: NDArray[np.uint8],
@@ -156,7 +156,7 @@ def _agreement(
     """Compute the adjusted Rand index of the clusterings of two parts for each clusterer; NaN where one fails."""
     scores = np.full(len(clusterers), np.nan)
     shared, in_first, in_second = np.intersect1d(*parts, assume_unique=True, return_indices=True)
-    spaces = [make_space(X[rows]) for rows in parts]
+    spaces = [prepare(X[rows]) for rows in parts]
     for place, clusterer in enumerate(clusterers):
         if stop[0] or not len(shared):
             break

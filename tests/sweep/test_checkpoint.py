@@ -61,7 +61,9 @@ def stop_after(monkeypatch):
 
 @pytest.mark.parametrize("pieces", [4, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 6, 9, 12))])
 def test_a_sweep_that_goes_on_gives_the_bits_of_one_in_one_go(pieces, tmp_path, stop_after, monkeypatch):
-    monkeypatch.setattr(search.Space, "estimate_pass_seconds", lambda self: 0.06)  # so that scores wait for each other
+    monkeypatch.setattr(
+        search.PreparedData, "estimate_pass_seconds", lambda self: 0.06
+    )  # so that scores wait for each other
     whole = swept(None)
     save = Checkpoint.save
     stop_after(pieces)
@@ -76,8 +78,8 @@ def test_a_sweep_that_goes_on_gives_the_bits_of_one_in_one_go(pieces, tmp_path, 
 
 def test_what_is_there_is_not_computed_again(tmp_path, monkeypatch):
     first = swept(tmp_path)
-    monkeypatch.setattr(search.Space, "fit", None)
-    monkeypatch.setattr(search.Space, "score", None)
+    monkeypatch.setattr(search.PreparedData, "fit", None)
+    monkeypatch.setattr(search.PreparedData, "score", None)
     assert_same_bits(swept(tmp_path), first)
 
 

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_info
 from fastsil import KMeansSweep
 from fastsil.report.tables import sweep_columns
 from fastsil.sweep.clusterers import generator_for
-from fastsil.sweep.fit_and_score import Space
+from fastsil.sweep.fit_and_score import PreparedData
 from fastsil.sweep.null import samplers as sets
 
 BLOBS = make_blobs(120, centers=[[0, 0], [9, 0], [0, 9]], random_state=0)[0]
@@ -99,7 +99,7 @@ def test_limits_of_threads_are_given_back():
 
 
 def test_an_interrupt_among_null_sets_keeps_the_sweep(monkeypatch):
-    score, seen = Space.score, []
+    score, seen = PreparedData.score, []
 
     def interrupt(self, partitions, tick):
         seen.append(len(self.clustered))
@@ -107,7 +107,7 @@ def test_an_interrupt_among_null_sets_keeps_the_sweep(monkeypatch):
             raise KeyboardInterrupt
         return score(self, partitions, tick)
 
-    monkeypatch.setattr(Space, "score", interrupt)
+    monkeypatch.setattr(PreparedData, "score", interrupt)
     with pytest.warns(UserWarning, match="5 of 5 .* without null sets"):
         sweep = swept(BLOBS)
     assert sweep.interrupted_

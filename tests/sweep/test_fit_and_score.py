@@ -21,13 +21,13 @@ IRIS = load_iris().data
 def passes(monkeypatch):
     """Numbers of labelings that were scored together; fits seem to be short compared with a pass."""
     seen: list[int] = []
-    score = search.Space.score
+    score = search.PreparedData.score
 
     def note(self, partitions, tick):
         seen.append(len(partitions))
         return score(self, partitions, tick)
 
-    monkeypatch.setattr(search.Space, "score", note)
+    monkeypatch.setattr(search.PreparedData, "score", note)
     monkeypatch.setattr(search, "estimate_pass_seconds", lambda *args, **kwargs: 1000.0)
     return seen
 
@@ -63,8 +63,8 @@ def test_fits_that_are_short_beside_a_pass_are_scored_together(passes):
 
 
 def test_a_pass_runs_once_the_fits_took_as_long(passes, monkeypatch):
-    monkeypatch.setattr(search.Space, "estimate_pass_seconds", lambda self: 5.0)
-    monkeypatch.setattr(search.Space, "estimate_fit_seconds", lambda self, asked, fitted, measured: measured)
+    monkeypatch.setattr(search.PreparedData, "estimate_pass_seconds", lambda self: 5.0)
+    monkeypatch.setattr(search.PreparedData, "estimate_fit_seconds", lambda self, asked, fitted, measured: measured)
     clock = iter(range(0, 1000, 2))  # every look at the clock comes 2 s after the last: so long is a fit
     monkeypatch.setattr(search.time, "perf_counter", lambda: float(next(clock)))
     KMeansSweep(range(2, 9), estimator=CutAt()).fit(IRIS)
@@ -96,14 +96,14 @@ def test_a_k_that_fails_does_not_hold_up_the_pass(passes):
 
 
 def test_if_a_pass_fails_each_is_scored_alone(monkeypatch):
-    score = search.Space.score
+    score = search.PreparedData.score
 
     def fail(self, partitions, tick):
         if len(partitions) > 1 or partitions[0].n_clusters == 3:
             raise MemoryError("too much")
         return score(self, partitions, tick)
 
-    monkeypatch.setattr(search.Space, "score", fail)
+    monkeypatch.setattr(search.PreparedData, "score", fail)
     monkeypatch.setattr(search, "estimate_pass_seconds", lambda *args, **kwargs: 1000.0)
     with pytest.warns(FitFailedWarning, match="1 of 3 .* k=3: MemoryError: too much"):
         sweep = KMeansSweep(range(2, 5), random_state=0).fit(IRIS)

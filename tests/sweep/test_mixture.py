@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from fastsil import KMeansSweep
 from fastsil.sweep.feature_space import make_feature_map
-from fastsil.sweep.fit_and_score import Space
+from fastsil.sweep.fit_and_score import PreparedData
 from fastsil.sweep.null import mixture_gain
 
 
@@ -72,7 +72,8 @@ def test_clusters_are_seen_across_what_spreads_more():
 def test_whitened_samples_are_looked_at_along_the_axes_of_before():
     X = two_blobs(80, 4, 0)
     spaces = {
-        metric: Space(X, make_feature_map(X, metric, {}), metric, {}, 1) for metric in ("mahalanobis", "seuclidean")
+        metric: PreparedData(X, make_feature_map(X, metric, {}), metric, {}, 1)
+        for metric in ("mahalanobis", "seuclidean")
     }
     assert spaces["mahalanobis"].spread is X
     assert spaces["seuclidean"].spread is spaces["seuclidean"].clustered

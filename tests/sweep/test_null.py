@@ -13,22 +13,22 @@ from sklearn.metrics import silhouette_score
 
 from fastsil.sweep.clusterers import make_clusterers
 from fastsil.sweep.feature_space import Identity
-from fastsil.sweep.fit_and_score import Space, search
+from fastsil.sweep.fit_and_score import PreparedData, search
 from fastsil.sweep.null import NullComparison, compare_with_null, draw_gaussian, draw_uniform
 from fastsil.sweep.null import samplers as sets
 
 
-def make_space(X):
-    return Space(X, Identity(), "euclidean", {}, 1)
+def prepare(X):
+    return PreparedData(X, Identity(), "euclidean", {}, 1)
 
 
 def compared(X, ks=(2, 3, 4), *, n_null=9, null_size=1000, reference="gaussian", seed=0, **params):
     clusterers = make_clusterers(KMeans(n_init=1, **params), ks, 0)
-    findings, _ = search(make_space(X), clusterers, lambda event: None)
+    findings, _ = search(prepare(X), clusterers, lambda event: None)
     known = [finding.row.silhouette for finding in findings], [finding.row.inertia for finding in findings]
     return compare_with_null(
         X,
-        make_space,
+        prepare,
         clusterers,
         known,
         n_null=n_null,
@@ -213,14 +213,14 @@ def test_samples_that_are_all_alike_are_no_evidence():
 
 def test_a_k_that_fails_on_a_null_set_leaves_the_others(monkeypatch):
     X = make_blobs(60, random_state=0)[0]
-    fit = Space.fit
+    fit = PreparedData.fit
 
     def fail_at_three(self, clusterer):
         if clusterer.n_clusters == 3 and self.clustered is not X:
             raise RuntimeError("not this one")
         return fit(self, clusterer)
 
-    monkeypatch.setattr(Space, "fit", fail_at_three)
+    monkeypatch.setattr(PreparedData, "fit", fail_at_three)
     result = compared(X)
     assert np.isnan(result.p_values[1])
     assert np.isfinite(result.p_values[[0, 2]]).all()

@@ -15,21 +15,21 @@ from fastsil.report.tables import sweep_columns
 from fastsil.sweep import stability
 from fastsil.sweep.clusterers import make_clusterers
 from fastsil.sweep.feature_space import Identity
-from fastsil.sweep.fit_and_score import Space
+from fastsil.sweep.fit_and_score import PreparedData
 from fastsil.sweep.stability import measure_stability
 
 BLOBS = make_blobs(150, centers=[[0, 0], [9, 0], [0, 9]], random_state=0)[0]
 NOISE = np.random.default_rng(0).normal(size=(150, 8))
 
 
-def make_space(X):
-    return Space(X, Identity(), "euclidean", {}, 1)
+def prepare(X):
+    return PreparedData(X, Identity(), "euclidean", {}, 1)
 
 
 def measured(X, ks=(2, 3, 4), *, n_stability=3, seed=0, n_jobs=1, estimator=None):
     clusterers = make_clusterers(estimator or KMeans(n_init=1), ks, 0)
     random = np.random.default_rng(seed)
-    return measure_stability(X, make_space, clusterers, n_stability=n_stability, random=random, n_jobs=n_jobs)
+    return measure_stability(X, prepare, clusterers, n_stability=n_stability, random=random, n_jobs=n_jobs)
 
 
 @pytest.mark.parametrize("make", [np.asarray, csr_matrix])

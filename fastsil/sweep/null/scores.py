@@ -12,9 +12,9 @@ from sklearn.base import clone
 
 from fastsil.runtime.progress import ProgressCallback, ignore_progress, scale_progress
 from fastsil.runtime.threads import run_tasks
-from fastsil.sweep.checkpoint import Arrays, Recall, forget
+from fastsil.sweep.checkpoint import Arrays, CachedCall, no_cache
 from fastsil.sweep.clusterers import fits_at_once, sum_squares_within
-from fastsil.sweep.fit_and_score import Space
+from fastsil.sweep.fit_and_score import PreparedData
 from fastsil.sweep.null.comparison import NullComparison
 from fastsil.sweep.null.mixture import mixture_gain
 from fastsil.sweep.null.samplers import REFERENCES, drawer
@@ -43,7 +43,7 @@ def check_null(n_null: Any, null_size: Any, reference: Any) -> None:
 
 def compare_with_null(
     X: Any,
-    make_space: Callable[[Any], Space],
+    prepare: Callable[[Any], PreparedData],
     clusterers: Sequence[Any],
     known: tuple[Sequence[float], Sequence[float]],
     *,
@@ -53,7 +53,7 @@ def compare_with_null(
     random: np.random.Generator,
     n_jobs: int,
     tick: ProgressCallback = ignore_progress,
-    recall: Recall = forget,
+    cached: CachedCall = no_cache,
 ) -> NullComparison:
     """Cluster and score null sets, and the data at an equal number of samples.
 
@@ -61,8 +61,8 @@ def compare_with_null(
     ----------
     X : ndarray or CSR matrix of shape (n_samples, n_features)
         The data.
-    make_space : callable
-        ``make_space(X)``: a set of samples in the forms that are clustered and scored.
+    prepare : callable
+        ``prepare(X)``: a set of samples in the forms that are clustered and scored.
     clusterers : sequence of clusterer
         One for each k from 2 on, rising; they are cloned.
     known : tuple of two sequences of float
@@ -80,7 +80,7 @@ def compare_with_null(
         Threads; the result does not depend on it.
     tick : callable
         Called with the share of the work that has been finished.
-    recall : callable
+    cached : callable
         Keeps what each set scores, and has it of an earlier run.
     """
     rows = np.arange(X.shape[0])
@@ -92,11 +92,11 @@ def compare_with_null(
     ks = [clusterer.get_params()["n_clusters"] for clusterer in clusterers]
     usable = [place for place, k in enumerate(ks) if k < len(subset)]
     clusterers = [clusterers[place] for place in usable]
-    subset_space = make_space(subset)
+    subset_space = prepare(subset)
     if len(subset) == X.shape[0]:
         silhouette, inertia = (np.array([column[place] for place in usable], dtype=np.float64) for column in known)
     else:
-        kept = recall("null-data", lambda: _as_arrays(*_scores(subset_space, clusterers)))
+        kept = cached("null-data", lambda: _as_arrays(*_scores(subset_space, clusterers)))
         assert kept is not None
         silhouette, inertia = kept["silhouettes"], kept["inertias"]
     tick(1 / (n_null + 1))
@@ -106,12 +106,12 @@ def compare_with_null(
 
     def score_set(number: int, stop: NDArray[np.uint8]) -> None:
         def compute() -> Arrays | None:
-            space = make_space(draw(generators[number]))
+            space = prepare(draw(generators[number]))
             scores = _as_arrays(*_scores(space, clusterers, stop))
             scores |= {"total": np.array(_total(space)), "mixture": np.array(mixture_gain(space.spread))}
             return None if stop[0] else scores
 
-        kept = recall(f"null-{number}", compute)
+        kept = cached(f"null-{number}", compute)
         if kept is not None:
             null_totals[number], null_mixture_gains[number] = kept["total"], kept["mixture"]
             null_silhouettes[number], null_inertias[number] = kept["silhouettes"], kept["inertias"]
@@ -136,7 +136,7 @@ def compare_with_null(
 
 
 def _scores(
-    space: Space, clusterers: Sequence[Any], stop: NDArray[np.uint8] | None = None
+    space: PreparedData, clusterers: Sequence[Any], stop: NDArray[np.uint8] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compute mean silhouette and inertia for each clusterer; NaN where it fails, or once ``stop`` is set."""
     silhouettes, inertias = np.full(len(clusterers), np.nan), np.full(len(clusterers), np.nan)
@@ -159,5 +159,5 @@ def _as_arrays(silhouettes: NDArray[np.float64], inertias: NDArray[np.float64]) 
     return {"silhouettes": silhouettes, "inertias": inertias}
 
 
-def _total(space: Space) -> float:
+def _total(space: PreparedData) -> float:
     return sum_squares_within(space.clustered, np.zeros(space.clustered.shape[0], dtype=int))
