@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.calibration import MEASURES
+from benchmarks.choice import RULES
 
 
 def seconds(value: float) -> str:
@@ -89,6 +90,11 @@ def list_gap_cells(row: dict[str, Any]) -> list[str]:
         "" if asked is None else f"{asked[0]:.0%} to {asked[1]:.0%}",
         verdict(None if asked is None else asked[0] <= row["found"] / row["sets"] <= asked[1]),
     ]
+
+
+def list_choice_cells(row: dict[str, Any]) -> list[str]:
+    """Cells of a data set with known groups, or of the count of all."""
+    return [row["case"], "" if row["k"] is None else str(row["k"]), *(str(row["chosen"][rule]) for rule in RULES)]
 
 
 def of_accuracy(row: dict[str, Any]) -> list[str]:

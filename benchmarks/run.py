@@ -14,6 +14,7 @@ import numpy as np
 from benchmarks import (
     calibration,
     cases,
+    choice,
     compare,
     contest,
     environments,
@@ -126,6 +127,20 @@ def _calibration_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[s
             if len(alarms) == calibration.N_WITHOUT_CLUSTERS:
                 total = calibration.total_of_alarms(alarms)
                 yield total["case"], total
+
+
+def choose_k(options: argparse.Namespace) -> list[str]:
+    """Measure how often rules name the right number of clusters."""
+    return _collect("choice", options, _choice_rows(options))
+
+
+def _choice_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
+    rows = []
+    for data in choice.list_sets(choice.N_DRAWN if options.full else 2):
+        if not options.case or any(part in data.name for part in options.case):
+            rows.append({"case": data.name, "k": data.k, "chosen": choice.choose(data)})
+            yield data.name, rows[-1]
+    yield "total", choice.sum_up(rows)
 
 
 def other_metrics(options: argparse.Namespace) -> list[str]:
@@ -336,6 +351,7 @@ _SUBCOMMANDS = {
     "many": many_labelings,
     "metrics": other_metrics,
     "calibration": calibrate,
+    "choice": choose_k,
     "memory": memory,
     "accuracy": accuracy,
     "estimate": estimate,

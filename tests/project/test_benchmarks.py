@@ -11,7 +11,7 @@ import pytest
 # Last, so that `fastsil` stays the package that the other tests meet.
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
-from benchmarks import calibration, cases, cells, estimates, harness, many, metrics, peers, rates, table
+from benchmarks import calibration, cases, cells, choice, estimates, harness, many, metrics, peers, rates, table
 
 N = 200
 
@@ -190,3 +190,21 @@ def test_sections_of_results_keep_their_neighbors(tmp_path, monkeypatch):
     assert text.endswith("<!-- /accuracy -->\nafter\n")
     assert "old" not in text
     assert "1.0e-07" in text
+
+
+@pytest.mark.parametrize("number", range(0, 60, 7))
+def test_drawn_groups_are_as_far_apart_as_their_name_says(number):
+    data = choice.draw_mixture(number)
+    again = choice.draw_mixture(number)
+    np.testing.assert_array_equal(data.X, again.X)
+    assert data.name.startswith(f"{data.k} groups, {data.X.shape[0]} x {data.X.shape[1]}, ")
+
+
+@pytest.mark.slow
+def test_rules_find_clear_groups_and_are_counted():
+    X = calibration.blobs(200, 3, 3, apart=25.0)(np.random.default_rng(0))
+    chosen = choice.choose(choice.Labeled("clear", X, 3))
+    assert chosen == dict.fromkeys(choice.RULES, 3)
+    rows = [{"case": "clear", "k": k, "chosen": chosen} for k in (3, 3, 4)]
+    total = choice.sum_up(rows)
+    assert cells.list_choice_cells(total) == ["right, of 3", "", *["2"] * len(choice.RULES)]
