@@ -99,6 +99,4 @@ def spread_rows(values: NDArray[Any], labels: Any, ignored: Ignored) -> NDArray[
 
 def _scored(labels: Any, ignored: Ignored) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     labels = np.asarray(labels).reshape(-1)
-    if ignored.label is None:
-        return labels, np.ones(len(labels), dtype=bool)
     return labels, have_another_label(labels, ignored.label)

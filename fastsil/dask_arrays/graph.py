@@ -95,7 +95,7 @@ def draw_rows(
 ) -> tuple[Any, NDArray[Any]]:
     """Draw some rows of X and their labels into memory, as they would be drawn from an array of equal length."""
     X = check_array(X)
-    labels = check_label_array(labels, X)
+    labels = check_label_array(labels, X, ignore_label)
     rows = np.arange(X.shape[0])
     if ignore_label is not None:
         rows = np.flatnonzero(check_ignored(np.asarray(labels), X.shape[0], ignore_label)[1])
@@ -108,7 +108,7 @@ def draw_rows(
 def score_blocks(X: Any, labels: Any, metric: Metric, metric_params: dict[str, Any], ignore_label: Any) -> Scored:
     """Make the graph for a metric, of a checked X."""
     ignored = Ignored(ignore_label)
-    labels = check_label_array(labels, X)
+    labels = check_label_array(labels, X, ignore_label)
     X, metric, metric_params = as_euclidean_array(X, metric, metric_params, ignored)
     blocks = find_blocks(X, labels)
     if metric in SQUARED_METRICS and not metric_params:

@@ -8,7 +8,7 @@ import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.validation import check_labels
+from fastsil.validation import check_scored_labels, mark_scored
 
 
 class Blocks(NamedTuple):
@@ -56,7 +56,7 @@ def check_array(X: Any) -> Any:
     return X.rechunk({1: -1})
 
 
-def check_label_array(labels: Any, X: Any) -> Any:
+def check_label_array(labels: Any, X: Any, ignore_label: Any) -> Any:
     """Return the labels as a Dask array in the chunks of X's rows.
 
     Raises
@@ -65,8 +65,9 @@ def check_label_array(labels: Any, X: Any) -> Any:
         If they are not one for each row, have unknown chunk sizes, or (if they are in memory) cannot be scored.
     """
     if not isinstance(labels, da.Array):
-        check_labels(labels, X.shape[0])
-        return da.from_array(np.asarray(labels).reshape(-1), chunks=(X.chunks[0],))
+        labels, _ = mark_scored(labels, X.shape[0], ignore_label)
+        check_scored_labels(labels, X.shape[0], ignore_label)
+        return da.from_array(labels, chunks=(X.chunks[0],))
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1:

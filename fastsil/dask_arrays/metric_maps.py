@@ -48,7 +48,8 @@ def mapped_array(X: Any, metric: str, metric_params: dict[str, Any], *, some_ign
     """
     how = LINEAR_MAPS[metric]
     # Before they are averaged: a gap would be in every row of the result.
-    samples = X.map_blocks(_check_block, dtype=X.dtype, meta=X._meta).astype(np.float64)
+    samples = X.astype(np.float64)
+    samples = samples.map_blocks(_check_block, dtype=samples.dtype, meta=samples._meta)
     centered = samples - samples.mean(axis=0)
     if not metric_params and some_ignored:
         raise ValueError(

@@ -55,7 +55,7 @@ class BlockRows:
         ignored = Ignored(ignore_label)
         X = check_array(X)
         self._dtype = X.dtype
-        labels = check_label_array(labels, X)
+        labels = check_label_array(labels, X, ignore_label)
         self._X, euclidean_metric, params = as_euclidean_array(X, metric, metric_params, ignored)
         if euclidean_metric != "euclidean" or params:
             raise ValueError(

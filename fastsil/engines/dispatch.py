@@ -264,7 +264,7 @@ def _find_route(
     scikit-learn's.
     """
     if metric == "precomputed":
-        return {}, _ROUTES[metric]  # scikit-learn takes any keywords and uses none
+        return {}, _ROUTES[metric]
     given = dict(metric_params)
     route = _ROUTES.get(metric) if isinstance(metric, str) else None
     if metric == "minkowski" and not sparse:  # scikit-learn refuses sparse data under this name
@@ -364,6 +364,8 @@ def _weighted_route(route: Route, power: float, w: Any, n_features: int) -> Rout
 def find_coordinates(X: Any, metric: str, metric_params: dict[str, Any]) -> Any:
     """Return coordinates in which means and squared Euclidean distances belong to the metric; None for distances.
 
+    Truth values become numbers.
+
     Whitened for Mahalanobis, rows of length 1 for cosine; unchanged for metrics without such coordinates.
     """
     if metric == "precomputed":
@@ -371,6 +373,7 @@ def find_coordinates(X: Any, metric: str, metric_params: dict[str, Any]) -> Any:
     if metric in ("cosine", "correlation"):
         return directions(X, centered=metric == "correlation")
     prepare = _ROUTES[metric].prepare if metric in _ROUTES else None
+    X = X.astype(np.float64) if X.dtype == bool else X
     return X if prepare is None else prepare(X, **metric_params)
 
 
@@ -389,4 +392,5 @@ def distances_between_some(X: Any, metric: str, metric_params: dict[str, Any]) -
     if metric in _ROUTES and _ROUTES[metric].prepare is not None:
         # By the covariance of all samples, not of the few.
         return rows, pairwise_distances(find_coordinates(X, metric, metric_params)[rows])
-    return rows, pairwise_distances(X[rows].astype(np.float64), metric=metric, **metric_params)
+    some = X[rows] if X.dtype == bool else X[rows].astype(np.float64)
+    return rows, pairwise_distances(some, metric=metric, **metric_params)

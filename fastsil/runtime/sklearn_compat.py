@@ -28,6 +28,14 @@ try:
 except ImportError:  # pragma: no cover - a private name; the public table lacks SciPy's metrics
     _VALID_METRICS = sorted(distance_metrics())
 
+try:
+    from sklearn.metrics.pairwise import PAIRWISE_BOOLEAN_FUNCTIONS as _BOOLEAN
+except ImportError:  # pragma: no cover - a name that is public but not promised
+    _BOOLEAN = ["dice", "jaccard", "rogerstanimoto", "russellrao", "sokalsneath", "yule"]
+
+# Metrics of truth values.
+BOOLEAN_METRICS: tuple[str, ...] = tuple(_BOOLEAN)
+
 VALID_METRICS: tuple[str, ...] = tuple(sorted({*_VALID_METRICS, "precomputed"}))
 
 SILHOUETTE_FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -36,6 +44,7 @@ SILHOUETTE_FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 __all__ = [
+    "BOOLEAN_METRICS",
     "SILHOUETTE_FUNCTIONS",
     "VALID_METRICS",
     "InvalidParameterError",

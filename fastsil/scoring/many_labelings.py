@@ -11,12 +11,22 @@ from numpy.typing import ArrayLike, NDArray
 from fastsil.engines.dispatch import compute_terms_many
 from fastsil.engines.terms import SilhouetteTerms, compute_silhouettes
 from fastsil.runtime.memory import require
-from fastsil.runtime.progress import progress_bar
+from fastsil.runtime.progress import progress_bar, scale_progress
 from fastsil.runtime.threads import resolve_n_jobs
-from fastsil.scoring.profile import SilhouetteProfile, make_profile
-from fastsil.validation import Metric, check_data, check_labelings, check_metric, get_metric_name
+from fastsil.scoring.profile import SilhouetteProfile, add_ignored, make_profile
+from fastsil.validation import (
+    Metric,
+    check_data,
+    check_labelings,
+    check_metric,
+    check_metric_params,
+    get_metric_name,
+    take_scored,
+)
 from fastsil.validation.arrays import result_dtype
 from fastsil.validation.partition import Partition
+
+_Labeling = tuple[Partition, NDArray[np.bool_] | None]
 
 
 def silhouette_samples_many(
@@ -24,6 +34,7 @@ def silhouette_samples_many(
     labelings: Iterable[ArrayLike],
     *,
     metric: Metric = "euclidean",
+    ignore_label: Any = None,
     n_jobs: int | None = None,
     progress: bool = False,
     **metric_params: Any,
@@ -40,8 +51,9 @@ def silhouette_samples_many(
         Samples, or their distances for ``metric="precomputed"``.
     labelings : sequence of array-like of shape (n_samples,)
         Labels of every sample, one array for each labeling: the clusterings of a sweep over k, or any others.
-    metric, n_jobs, progress, **metric_params
-        As for :func:`silhouette_samples`.
+    metric, ignore_label, n_jobs, progress, **metric_params
+        As for :func:`silhouette_samples`. Where ``ignore_label`` leaves out different samples of different labelings,
+        these share no work.
 
     Returns
     -------
@@ -62,16 +74,16 @@ def silhouette_samples_many(
     >>> silhouette_samples_many(X, [[0, 0, 1, 1, 1], [0, 0, 1, 2, 2]]).mean(axis=1).round(3)
     array([0.777, 0.41 ])
     """
-    data, partitions = _check_many(X, labelings, metric)
+    data, checked = _check_many(X, labelings, metric, metric_params, ignore_label)
     require(
-        28.0 * len(partitions) * data.shape[0],
-        f"The result of {data.shape[0]:,} samples in {len(partitions):,} labelings",
+        28.0 * len(checked) * data.shape[0],
+        f"The result of {data.shape[0]:,} samples in {len(checked):,} labelings",
         "Score fewer labelings at once.",
     )
-    terms = _compute_many(data, partitions, metric, metric_params, n_jobs=n_jobs, progress=progress)
-    silhouettes = np.empty((len(partitions), data.shape[0]), result_dtype(data.dtype))
-    for row, of_labeling, partition in zip(silhouettes, terms, partitions, strict=True):
-        row[:] = compute_silhouettes(of_labeling, partition)
+    terms = _compute_many(data, checked, metric, metric_params, n_jobs=n_jobs, progress=progress)
+    silhouettes = np.full((len(checked), data.shape[0]), np.nan, result_dtype(data.dtype))
+    for row, of_labeling, (partition, kept) in zip(silhouettes, terms, checked, strict=True):
+        row[slice(None) if kept is None else kept] = compute_silhouettes(of_labeling, partition)
     return silhouettes
 
 
@@ -80,6 +92,7 @@ def silhouette_profiles(
     labelings: Iterable[ArrayLike],
     *,
     metric: Metric = "euclidean",
+    ignore_label: Any = None,
     n_jobs: int | None = None,
     progress: bool = False,
     **metric_params: Any,
@@ -88,7 +101,7 @@ def silhouette_profiles(
 
     Parameters
     ----------
-    X, labelings, metric, n_jobs, progress, **metric_params
+    X, labelings, metric, ignore_label, n_jobs, progress, **metric_params
         As for :func:`silhouette_samples_many`.
 
     Returns
@@ -110,29 +123,45 @@ def silhouette_profiles(
     >>> [profile.n_clusters for profile in silhouette_profiles(X, [[0, 0, 1, 1, 1], [0, 0, 1, 2, 2]])]
     [2, 3]
     """
-    data, partitions = _check_many(X, labelings, metric)
-    terms = _compute_many(data, partitions, metric, metric_params, n_jobs=n_jobs, progress=progress)
-    return [
-        make_profile(of_labeling, partition, dtype=result_dtype(data.dtype), metric=get_metric_name(metric))
-        for of_labeling, partition in zip(terms, partitions, strict=True)
-    ]
+    data, checked = _check_many(X, labelings, metric, metric_params, ignore_label)
+    terms = _compute_many(data, checked, metric, metric_params, n_jobs=n_jobs, progress=progress)
+    profiles = []
+    for of_labeling, (partition, kept) in zip(terms, checked, strict=True):
+        profile = make_profile(of_labeling, partition, dtype=result_dtype(data.dtype), metric=get_metric_name(metric))
+        profiles.append(profile if kept is None else add_ignored(profile, kept, ignore_label))
+    return profiles
 
 
-def _check_many(X: Any, labelings: Any, metric: Metric) -> tuple[Any, list[Partition]]:
+def _check_many(
+    X: Any, labelings: Any, metric: Metric, metric_params: dict[str, Any], ignore_label: Any
+) -> tuple[Any, list[_Labeling]]:
     check_metric(metric)
+    check_metric_params(metric, metric_params)
     X = check_data(X, metric=metric)
-    return X, check_labelings(labelings, X.shape[0])
+    return X, check_labelings(labelings, X.shape[0], ignore_label)
 
 
 def _compute_many(
     X: Any,
-    partitions: list[Partition],
+    labelings: list[_Labeling],
     metric: Metric,
     metric_params: dict[str, Any],
     *,
     n_jobs: int | None,
     progress: bool,
 ) -> list[SilhouetteTerms]:
+    """Compute the terms of every labeling; those that score the same samples share work."""
     threads = resolve_n_jobs(n_jobs)
+    groups: dict[bytes, list[int]] = {}
+    for place, (_, kept) in enumerate(labelings):
+        groups.setdefault(b"" if kept is None else np.packbits(kept).tobytes(), []).append(place)
+    terms: dict[int, SilhouetteTerms] = {}
     with progress_bar("silhouettes", enabled=progress) as tick:
-        return compute_terms_many(X, partitions, metric, metric_params, n_jobs=threads, tick=tick)
+        for places in groups.values():
+            kept = labelings[places[0]][1]
+            scored = X if kept is None else take_scored(X, kept, metric)
+            partitions = [labelings[place][0] for place in places]
+            part = scale_progress(tick, len(places) / len(labelings))
+            found = compute_terms_many(scored, partitions, metric, metric_params, n_jobs=threads, tick=part)
+            terms.update(zip(places, found, strict=True))
+    return [terms[place] for place in range(len(labelings))]

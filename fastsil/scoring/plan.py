@@ -187,7 +187,7 @@ def plan(
     (5, 'euclidean: symmetric', 12.0)
     """
     tol = check_tol(tol)
-    data, partition, _ = check_scored(X, labels, metric, ignore_label)
+    data, partition, _ = check_scored(X, labels, metric, metric_params, ignore_label)
     n_jobs = resolve_n_jobs(n_jobs)
     engine = find_engine(data, metric, metric_params)
     probe = _Probe(data, partition, engine, metric, metric_params, n_jobs)

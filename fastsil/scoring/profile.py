@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from fastsil.engines.dispatch import distances_between_some, find_coordinates
 from fastsil.engines.terms import SilhouetteTerms, Work, compute_silhouettes
+from fastsil.runtime.sklearn_compat import VALID_METRICS
 from fastsil.scoring.diagnosis import Diagnosis, Evidence, NullReference, diagnose
-from fastsil.validation import check_data, take_samples
-from fastsil.validation.arrays import scatter_to_all
+from fastsil.validation import check_data, check_metric_params, take_samples
+from fastsil.validation.arrays import is_missing, scatter_to_all
 from fastsil.validation.partition import Partition
 
 if TYPE_CHECKING:
@@ -199,6 +200,8 @@ class SilhouetteProfile:
         <BLANKLINE>
         Not checked, for lack of data or of a null reference: no_structure.
         """
+        if self.metric in VALID_METRICS:  # else it is a callable's name
+            check_metric_params(self.metric, metric_params)
         evidence = Evidence(self._select_scored(self.silhouettes), self._partition, null=null)
         if X is not None:
             data = check_data(X, metric=self.metric)
@@ -369,7 +372,10 @@ def _undo_scaling(means: NDArray[np.float64], exponent: int) -> NDArray[np.float
 def add_ignored(profile: SilhouetteProfile, kept: NDArray[np.bool_], label: Any) -> SilhouetteProfile:
     """Extend the profile of the samples in ``kept`` to all of them; the others have the label ``label``."""
     # All came out of one array of labels, whose type holds this one as well.
-    classes = np.append(profile._partition.classes, np.array([label], dtype=profile._partition.classes.dtype))
+    dtype = profile._partition.classes.dtype
+    if dtype.kind in "mMfc" and is_missing(label):
+        label = "NaT" if dtype.kind in "mM" else np.nan
+    classes = np.append(profile._partition.classes, np.array([label], dtype=dtype))
     codes = scatter_to_all(profile._partition.codes, kept, len(classes) - 1)
     neighbor_codes = scatter_to_all(profile._neighbor_codes, kept, len(classes) - 1)
     return replace(

@@ -22,6 +22,7 @@ from fastsil.validation import (
     check_finite,
     check_labels,
     check_metric,
+    check_metric_params,
     check_refine_to,
     check_sample_size,
     check_scored,
@@ -62,8 +63,8 @@ def silhouette_samples(
         Bray-Curtis and given distances run on fastsil's engines, others on scikit-learn's distances.
     ignore_label : label, optional
         Samples with this label are left out of everything: ``-1`` for the noise of DBSCAN and HDBSCAN, which is
-        otherwise one more cluster. Their silhouettes are NaN. The others are copied once (of distances, their rows
-        and columns).
+        otherwise one more cluster; ``numpy.nan`` for missing labels (NaN, None, pandas' NA and NaT). Their silhouettes
+        are NaN. The others are copied once (of distances, their rows and columns).
     n_jobs : int, optional
         Threads. By default all cores that the process may use. The result is the same to the bit for any number.
     progress : bool, default=False
@@ -99,9 +100,11 @@ def silhouette_samples(
     array([0.818, 0.778, 0.778, 0.818,   nan])
     """
     if is_dask_array(X):
-        found: NDArray[Any] = _blocks(metric).silhouettes_by_blocks(X, labels, metric, metric_params, ignore_label)
+        found: NDArray[Any] = _blocks(metric, metric_params).silhouettes_by_blocks(
+            X, labels, metric, metric_params, ignore_label
+        )
         return found
-    data, partition, kept = check_scored(X, labels, metric, ignore_label)
+    data, partition, kept = check_scored(X, labels, metric, metric_params, ignore_label)
     terms = _compute(data, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
     silhouettes = compute_silhouettes(terms, partition).astype(result_dtype(data.dtype), copy=False)
     return silhouettes if kept is None else scatter_to_all(silhouettes, kept)
@@ -145,7 +148,8 @@ def silhouette_score(
         interval too.
     ignore_label : label, optional
         Samples with this label are left out of everything: ``-1`` for the noise of DBSCAN and HDBSCAN, which is
-        otherwise one more cluster. The others are copied once (of distances, their rows and columns).
+        otherwise one more cluster; ``numpy.nan`` for missing labels. The others are copied once (of distances, their
+        rows and columns).
     n_jobs : int, optional
         Threads. By default all cores that the process may use.
     progress : bool, default=False
@@ -189,10 +193,12 @@ def silhouette_score(
         return float(estimate.score if average == "micro" else estimate.macro_score)
     if is_dask_array(X):
         if sample_size is None:
-            return float(_blocks(metric).score_by_blocks(X, labels, metric, metric_params, average, ignore_label))
-        X, labels = _blocks(metric).draw_rows(X, labels, sample_size, random_state, ignore_label)
+            return float(
+                _blocks(metric, metric_params).score_by_blocks(X, labels, metric, metric_params, average, ignore_label)
+            )
+        X, labels = _blocks(metric, metric_params).draw_rows(X, labels, sample_size, random_state, ignore_label)
         sample_size, ignore_label = None, None
-    X, partition, _ = check_scored(X, labels, metric, ignore_label)
+    X, partition, _ = check_scored(X, labels, metric, metric_params, ignore_label)
     if sample_size is not None:
         X, partition = _draw_subset(X, partition, metric, sample_size, random_state)
     terms = _compute(X, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
@@ -253,12 +259,12 @@ def silhouette_profile(
     data: Any = X
     intervals = None
     if is_dask_array(data):
-        terms, intervals, in_memory = _blocks(metric).terms_by_blocks(
+        terms, intervals, in_memory = _blocks(metric, metric_params).terms_by_blocks(
             data, labels, metric, metric_params, ignore_label, exact=exact, refine_to=refine_to
         )
         partition, kept = check_scored_labels(in_memory, len(in_memory), ignore_label)
     else:
-        data, partition, kept = check_scored(data, labels, metric, ignore_label)
+        data, partition, kept = check_scored(data, labels, metric, metric_params, ignore_label)
         if exact or find_engine(data, metric, metric_params) in NO_PAIRS:
             terms = _compute(data, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
         else:
@@ -278,9 +284,10 @@ def silhouette_profile(
     return profile if kept is None else add_ignored(profile, kept, ignore_label)
 
 
-def _blocks(metric: Metric) -> Any:
+def _blocks(metric: Metric, metric_params: dict[str, Any]) -> Any:
     """Return the package for Dask arrays, for a metric that it supports."""
     check_metric(metric)
+    check_metric_params(metric, metric_params)
     if metric == "precomputed":
         raise ValueError(
             "metric='precomputed' takes no Dask array; pass the samples and their metric, or distances mapped from a "

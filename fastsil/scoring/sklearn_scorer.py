@@ -15,9 +15,10 @@ from fastsil.validation import (
     Metric,
     check_average,
     check_metric,
+    check_metric_params,
     check_space,
     check_undefined,
-    have_another_label,
+    mark_scored,
 )
 
 
@@ -79,6 +80,7 @@ class SilhouetteScorer:
 
     def __post_init__(self) -> None:
         check_metric(self.metric)
+        check_metric_params(self.metric, self.metric_params or {})
         check_average(self.average)
         check_space(self.space)
         check_undefined(self.undefined)
@@ -122,7 +124,8 @@ class SilhouetteScorer:
         )
 
     def _have_silhouette(self, labels: NDArray[Any]) -> bool:
-        scored = labels if self.ignore_label is None else labels[have_another_label(labels, self.ignore_label)]
+        labels, kept = mark_scored(labels, len(labels), self.ignore_label)
+        scored = labels[kept]
         return 1 < len(np.unique(scored)) < len(scored)
 
 

@@ -13,8 +13,8 @@ from fastsil.engines.linear.summaries import SQUARED_METRICS, ClusterSummaries, 
 from fastsil.engines.terms import compute_row_silhouettes
 from fastsil.runtime.sklearn_compat import InvalidParameterError
 from fastsil.runtime.threads import resolve_n_jobs
-from fastsil.validation import check_average, check_data, check_n_classes, check_part_labels
-from fastsil.validation.arrays import result_dtype
+from fastsil.validation import check_average, check_data, check_n_classes, check_part_labels, mark_scored
+from fastsil.validation.arrays import is_missing, result_dtype, scatter_to_all
 from fastsil.validation.partition import Partition
 
 
@@ -30,13 +30,16 @@ class SilhouetteStream:
     ----------
     metric : {"sqeuclidean", "cosine", "correlation"}
         A metric that needs no pairs. (For ``"euclidean"`` see Dask arrays, or files mapped into memory.)
+    ignore_label : label, optional
+        Samples with this label are left out of everything: -1 for the noise of DBSCAN and HDBSCAN, ``numpy.nan`` for
+        missing labels. Their silhouettes are NaN.
     n_jobs : int, optional
         Threads. By default all cores that the process may use. The result is the same to the bit for any number.
 
     Attributes
     ----------
     n_samples_seen_ : int
-        Samples of the first pass so far.
+        Samples of the first pass so far, without those that are left out.
     classes_ : ndarray of shape (n_clusters,)
         Their labels, sorted.
     cluster_sizes_ : ndarray of shape (n_clusters,)
@@ -56,13 +59,14 @@ class SilhouetteStream:
     True
     """
 
-    def __init__(self, metric: str, *, n_jobs: int | None = None) -> None:
+    def __init__(self, metric: str, *, ignore_label: Any = None, n_jobs: int | None = None) -> None:
         if metric not in SQUARED_METRICS:
             raise InvalidParameterError(
                 f"metric={metric!r} needs pairs of samples, which a stream does not keep; pass one of "
                 f"{', '.join(SQUARED_METRICS)}, or give all data to silhouette_score, as a mapped file or a Dask array."
             )
         self.metric = metric
+        self.ignore_label = ignore_label
         self.n_jobs = n_jobs
         self._summaries: ClusterSummaries | None = None
 
@@ -86,7 +90,9 @@ class SilhouetteStream:
         ValueError
             If X or labels is invalid; the message names the place. The stream is as it was then.
         """
-        data, partition = self._check_batch(X, labels)
+        data, partition, _ = self._check_batch(X, labels)
+        if partition is None:
+            return self
         view = normalize_lazily(data, self.metric)
         summaries = summarize(view, partition, n_jobs=resolve_n_jobs(self.n_jobs))
         check_directions(view, self.metric)
@@ -109,10 +115,13 @@ class SilhouetteStream:
         Raises
         ------
         ValueError
-            If the other stream has another metric or number of features.
+            If the other stream has another metric, ``ignore_label`` or number of features.
         """
         if other.metric != self.metric:
             raise ValueError(f"other has metric={other.metric!r}, this stream {self.metric!r}; merge streams of one.")
+        labels = other.ignore_label, self.ignore_label
+        if labels[0] != labels[1] and not all(map(is_missing, labels)):
+            raise ValueError(f"other has ignore_label={labels[0]!r}, this stream {labels[1]!r}; merge streams of one.")
         if other._summaries is not None:
             self._check_n_features(other._summaries.origins.shape[1], "other")
             self._add(other._summaries)
@@ -139,7 +148,8 @@ class SilhouetteStream:
             If X or labels is invalid, has a label that does not occur in the first pass, or if the first
             pass met fewer than two clusters.
         """
-        return self._score_batch(X, labels)[0]
+        silhouettes, _, kept = self._score_batch(X, labels)
+        return silhouettes if kept.all() else scatter_to_all(silhouettes, kept)
 
     def score(
         self, batches: Iterable[tuple[ArrayLike, ArrayLike]], *, average: Literal["micro", "macro"] = "micro"
@@ -166,7 +176,7 @@ class SilhouetteStream:
         totals = np.zeros(len(self.classes_))
         n_scored = 0
         for X, labels in batches:
-            silhouettes, codes = self._score_batch(X, labels)
+            silhouettes, codes, _ = self._score_batch(X, labels)
             totals += np.bincount(codes, weights=silhouettes, minlength=len(totals))
             n_scored += len(silhouettes)
         if n_scored != self.n_samples_seen_:
@@ -198,20 +208,29 @@ class SilhouetteStream:
     def _add(self, summaries: ClusterSummaries) -> None:
         self._summaries = summaries if self._summaries is None else merge(self._summaries, summaries)
 
-    def _score_batch(self, X: Any, labels: Any) -> tuple[NDArray[Any], NDArray[np.int32]]:
-        """Compute the silhouettes of a batch, and the place of each label among the classes."""
+    def _score_batch(self, X: Any, labels: Any) -> tuple[NDArray[Any], NDArray[np.int32], NDArray[np.bool_]]:
+        """Compute the silhouettes of the scored samples of a batch, the place of the label of each among the classes,
+        and which samples they are.
+        """
         summaries = self._require_summaries()
         check_n_classes(len(summaries.classes), self.n_samples_seen_)
-        data, partition = self._check_batch(X, labels)
+        data, partition, kept = self._check_batch(X, labels)
+        if partition is None:
+            return np.empty(0, result_dtype(data.dtype)), np.empty(0, np.int32), kept
         codes = self._encode_labels(partition)
         terms = compute_row_terms(data, codes, summaries, n_jobs=resolve_n_jobs(self.n_jobs), metric=self.metric)
         silhouettes = compute_row_silhouettes(terms, summaries.sizes[codes])
-        return silhouettes.astype(result_dtype(data.dtype), copy=False), codes
+        return silhouettes.astype(result_dtype(data.dtype), copy=False), codes, kept
 
-    def _check_batch(self, X: Any, labels: Any) -> tuple[Any, Partition]:
+    def _check_batch(self, X: Any, labels: Any) -> tuple[Any, Partition | None, NDArray[np.bool_]]:
+        """Return the scored samples, their partition (None if there are none), and which they are."""
         data = check_data(X)
         self._check_n_features(data.shape[1], "X")
-        return data, check_part_labels(labels, data.shape[0])
+        labels, kept = mark_scored(labels, data.shape[0], self.ignore_label)
+        if not kept.any():
+            return data[:0], None, kept
+        data = data if kept.all() else data[kept]
+        return data, check_part_labels(labels[kept], data.shape[0]), kept
 
     def _check_n_features(self, n_features: int, name: str) -> None:
         known = n_features if self._summaries is None else self._summaries.origins.shape[1]

@@ -14,7 +14,7 @@ from scipy.sparse import issparse
 from sklearn.decomposition import PCA
 
 from fastsil.engines.metric_maps import apply_map, directions, mahalanobis_map, seuclidean_map, typical_row
-from fastsil.validation import Metric, check_metric, get_metric_name
+from fastsil.validation import Metric, check_metric, check_metric_params, get_metric_name
 
 Components = int | float | None
 
@@ -165,6 +165,7 @@ def check_metrics(metric: Any, metrics: Any, params: Any) -> tuple[list[Metric],
         )
     given: Mapping[Any, Any] = params or {}
     if single:
+        check_metric_params(asked[0], given)
         return asked, lambda _: dict(given)
     strangers = [name for name in given if name not in asked or not isinstance(given[name], Mapping)]
     if strangers:
@@ -172,6 +173,8 @@ def check_metrics(metric: Any, metrics: Any, params: Any) -> tuple[list[Metric],
             f"metric_params has {strangers[0]!r}; with several metrics, pass keywords by metric: "
             "metric_params={'mahalanobis': {'V': covariance}}."
         )
+    for name, of_one in given.items():
+        check_metric_params(name, of_one)
     return asked, lambda one: dict(given.get(one, {}))
 
 

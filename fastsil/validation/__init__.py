@@ -5,6 +5,7 @@ Errors have scikit-learn's types and name the argument, the value that came, the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from fastsil.validation.arguments import (
 )
 from fastsil.validation.data import check_data, check_finite, is_dask_array, take_samples
 from fastsil.validation.distances import check_distance_row, check_distances_between, diagonal_tolerance
+from fastsil.validation.keywords import check_metric_params
 from fastsil.validation.labels import (
     check_ignored,
     check_labelings,
@@ -33,6 +35,7 @@ from fastsil.validation.labels import (
     check_part_labels,
     check_scored_labels,
     have_another_label,
+    mark_scored,
 )
 from fastsil.validation.partition import Partition
 
@@ -48,6 +51,7 @@ __all__ = [
     "check_labelings",
     "check_labels",
     "check_metric",
+    "check_metric_params",
     "check_n_classes",
     "check_part_labels",
     "check_refine_to",
@@ -61,22 +65,30 @@ __all__ = [
     "get_metric_name",
     "have_another_label",
     "is_dask_array",
+    "mark_scored",
     "take_samples",
+    "take_scored",
 ]
 
 
 def check_scored(
-    X: Any, labels: Any, metric: Metric, ignore_label: Any
+    X: Any, labels: Any, metric: Metric, metric_params: Mapping[str, Any], ignore_label: Any
 ) -> tuple[Any, Partition, NDArray[np.bool_] | None]:
     """Return data and partition of the samples that are scored, and which these are (None for all)."""
     check_metric(metric)
+    check_metric_params(metric, metric_params)
     X = check_data(X, metric=metric)
     partition, kept = check_scored_labels(labels, X.shape[0], ignore_label)
     if kept is None:
         return X, partition, None
+    return take_scored(X, kept, metric), partition, kept
+
+
+def take_scored(X: Any, kept: NDArray[np.bool_], metric: Metric) -> Any:
+    """Copy the samples of checked data that are scored; of distances, those between them."""
     rows = np.flatnonzero(kept)
     drawn = take_samples(X, rows, metric)
     if metric == "precomputed":
         # Here, where rows have the caller's numbers.
         check_distances_between(X, rows, drawn)
-    return drawn, partition, kept
+    return drawn

@@ -25,6 +25,18 @@ def scatter_to_all(values: NDArray[Any], kept: NDArray[np.bool_], fill: float = 
     return scattered
 
 
+def is_missing(value: Any) -> bool:
+    """Return whether a value is None, NaN, or pandas' NA or NaT."""
+    if value is None:
+        return True
+    try:
+        return bool(value != value)
+    except (TypeError, ArithmeticError):  # NA has no truth value; a signaling NaN of decimal raises
+        return True
+    except ValueError:  # an array
+        return False
+
+
 def is_sparse(X: Any) -> bool:
     """Return whether X is a sparse matrix of SciPy."""
     # SciPy's own guard narrows X to a class that declares next to nothing.

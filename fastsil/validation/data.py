@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from sklearn.utils import check_array
 
 from fastsil.runtime.memory import require
+from fastsil.runtime.sklearn_compat import BOOLEAN_METRICS
 from fastsil.validation.arguments import Metric
-from fastsil.validation.arrays import is_sparse, result_dtype
+from fastsil.validation.arrays import is_missing, is_sparse, result_dtype
 from fastsil.validation.distances import raise_not_finite
 
 # Rows checked for NaN and infinity at a time: small compared with X, large compared with the cost of a call.
@@ -43,10 +44,10 @@ def check_data(X: Any, *, metric: Metric = "euclidean", first_row: int = 0) -> A
     ----------
     X : array-like or sparse matrix of shape (n_samples, n_features)
         float32 stays float32; everything else that is a number becomes float64. Distances
-        (``metric="precomputed"``) and data for other engines than ours keep their type.
+        (``metric="precomputed"``), samples for a callable and truth values for a metric of these keep their type.
     metric : str or callable
-        Only ``"precomputed"`` matters: distances must be square. Their values are checked by
-        :func:`fastsil.validation.check_distance_row`, in the pass that reads them.
+        Distances must be square. Their values are checked by :func:`fastsil.validation.check_distance_row`, in the
+        pass that reads them.
     first_row : int
         Number of the first row, for messages, where X is a part of the data.
 
@@ -66,9 +67,10 @@ def check_data(X: Any, *, metric: Metric = "euclidean", first_row: int = 0) -> A
         raise ValueError("X has masked entries; fill or drop them first (for example X.filled(0)).")
     if is_sparse(X) and X.format in ("csr", "csc"):
         _check_structure(X)
-    X = cast(Any, check_array)(X, accept_sparse=["csr"], dtype="numeric", ensure_all_finite=False, input_name="X")
+    X = _as_numbers(X, first_row)
     sparse = is_sparse(X)
-    if not sparse and metric != "precomputed":
+    as_it_is = metric == "precomputed" or callable(metric) or (metric in BOOLEAN_METRICS and X.dtype == bool)
+    if not sparse and not as_it_is:
         _check_room(X)
     # In the machine's byte order, which NumPy's sums and numba's kernels need; >f4 is float32 all the same.
     X = X.astype(X.dtype.newbyteorder("="), copy=False)
@@ -76,10 +78,17 @@ def check_data(X: Any, *, metric: Metric = "euclidean", first_row: int = 0) -> A
         if X.shape[0] != X.shape[1]:
             raise ValueError(f"metric='precomputed' needs a square matrix of distances, got X of shape {X.shape}.")
         return X
-    check_finite(X, first_row=first_row)
-    dtype = result_dtype(X.dtype)
-    if sparse:
-        return X.astype(dtype, copy=False)
+    dtype = X.dtype if as_it_is else result_dtype(X.dtype)
+    # A number that is too large for float64 becomes infinite.
+    with np.errstate(over="ignore"):
+        converted = X.astype(dtype, copy=False) if sparse else _in_c_order(X, dtype)
+    if X.dtype.kind not in "biu":
+        check_finite(converted, first_row=first_row)
+    return converted
+
+
+def _in_c_order(X: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return an array in C order and of a type, copied only if it must be."""
     if X.dtype == dtype and X.flags.c_contiguous and X.flags.aligned:
         return np.asarray(X)
     # A block at a time, for Ctrl-C.
@@ -88,6 +97,51 @@ def check_data(X: Any, *, metric: Metric = "euclidean", first_row: int = 0) -> A
     for start in range(0, len(X), step):
         converted[start : start + step] = X[start : start + step]
     return converted
+
+
+def _as_numbers(X: Any, first_row: int) -> Any:
+    """Return X as an array or CSR matrix of numbers; what is missing is NaN.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If X has another shape, or an entry is no number.
+    """
+    try:
+        numbers = cast(Any, check_array)(
+            X, accept_sparse=["csr"], dtype="numeric", ensure_all_finite=False, input_name="X"
+        )
+        if numbers.dtype.kind == "O":
+            numbers = numbers.astype(np.float64)
+    except (TypeError, ValueError, OverflowError):
+        _raise_for_entry(X, first_row)
+        raise
+    if numbers.dtype.kind in "mM":
+        numbers = np.where(np.isnat(numbers), np.nan, numbers.astype(np.float64))
+    return numbers
+
+
+def _raise_for_entry(X: Any, first_row: int) -> None:
+    """Raise an error that gives row and column of the first entry that is no number, if there is one."""
+    try:
+        entries = np.asarray(X, dtype=object)
+    except (TypeError, ValueError):
+        return
+    if entries.ndim != 2:
+        return
+    for (row, column), value in np.ndenumerate(entries):
+        if is_missing(value):
+            raise_not_finite(value, first_row + row, column)
+        if isinstance(value, (complex, np.complexfloating)):
+            return
+        try:
+            float(value)
+        except (TypeError, ValueError, OverflowError) as error:
+            kind = ValueError if isinstance(error, OverflowError) else type(error)
+            raise kind(
+                f"X has an entry that is no number of float64: row {first_row + row}, column {column} is "
+                f"{repr(value)[:60]} ({error}). Convert or drop it."
+            ) from error
 
 
 def _check_structure(X: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.validation.arrays import is_sparse
+from fastsil.validation.arrays import is_missing, is_sparse
 
 
 def check_distances_between(X: Any, rows: NDArray[np.intp], drawn: Any) -> None:
@@ -75,7 +75,7 @@ def diagonal_tolerance(dtype: np.dtype[Any]) -> float:
 
 
 def raise_not_finite(value: Any, row: int, column: int) -> None:
-    kind = "NaN" if np.isnan(value) else "infinity"
+    kind = "NaN" if is_missing(value) else "infinity"
     raise ValueError(
         f"Input X contains {kind}: row {row}, column {column} is {value}. "
         "Drop or impute such rows first (sklearn.impute.SimpleImputer fills gaps)."

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import column_or_1d
 
+from fastsil.validation.arrays import is_missing
 from fastsil.validation.partition import Partition, partition_from_codes
 
 
@@ -46,8 +47,10 @@ def check_n_classes(n_classes: int, n_samples: int) -> None:
         )
 
 
-def check_labelings(labelings: Any, n_samples: int) -> list[Partition]:
-    """Return several labelings of one data set as partitions.
+def check_labelings(
+    labelings: Any, n_samples: int, ignore_label: Any = None
+) -> list[tuple[Partition, NDArray[np.bool_] | None]]:
+    """Return several labelings of one data set, each as :func:`check_scored_labels` does.
 
     Raises
     ------
@@ -64,13 +67,13 @@ def check_labelings(labelings: Any, n_samples: int) -> list[Partition]:
         raise ValueError(
             "labelings is one labeling, not a sequence of them; pass [labels], or call silhouette_samples(X, labels)."
         )
-    partitions = []
+    checked = []
     for place, labels in enumerate(listed):
         try:
-            partitions.append(check_labels(labels, n_samples))
+            checked.append(check_scored_labels(labels, n_samples, ignore_label))
         except (ValueError, TypeError) as error:
             raise type(error)(f"labelings[{place}]: {error}") from error
-    return partitions
+    return checked
 
 
 def check_ignored(labels: Any, n_samples: int, ignore_label: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -81,11 +84,7 @@ def check_ignored(labels: Any, n_samples: int, ignore_label: Any) -> tuple[NDArr
     ValueError
         As :func:`check_labels`; or if every sample has that label, or fewer than 2 labels are left.
     """
-    if np.ndim(ignore_label) != 0:
-        raise ValueError(f"ignore_label={ignore_label!r} must be one label (-1 for the noise of DBSCAN) or None.")
-    labels = _check_label_array(labels, n_samples)
-    _check_kind(labels, ignore_label)
-    kept = have_another_label(labels, ignore_label)
+    labels, kept = mark_scored(labels, n_samples, ignore_label)
     left = np.count_nonzero(kept)
     if not left:
         raise ValueError(
@@ -102,8 +101,29 @@ def check_ignored(labels: Any, n_samples: int, ignore_label: Any) -> tuple[NDArr
     return labels, kept
 
 
+def mark_scored(labels: Any, n_samples: int, ignore_label: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return the labels of some samples as an array, and which of them are scored.
+
+    Raises
+    ------
+    ValueError
+        If labels is not one-dimensional, has another length than X, or has missing values that are not left out.
+    """
+    if np.ndim(ignore_label) != 0:
+        raise ValueError(f"ignore_label={ignore_label!r} must be one label (-1 for the noise of DBSCAN) or None.")
+    leaves_out_missing = ignore_label is not None and is_missing(ignore_label)
+    labels = _check_label_array(labels, n_samples, may_miss=leaves_out_missing)
+    if not leaves_out_missing:
+        _check_kind(labels, ignore_label)
+    return labels, have_another_label(labels, ignore_label)
+
+
 def have_another_label(labels: NDArray[Any], ignore_label: Any) -> NDArray[np.bool_]:
-    """Mark the samples with another label than ``ignore_label``."""
+    """Mark the samples with another label than ``ignore_label``, which is NaN for missing labels, and None for none."""
+    if ignore_label is None:
+        return np.ones(len(labels), dtype=bool)
+    if is_missing(ignore_label):
+        return ~_find_missing(labels)
     # As objects, since NumPy cannot order strings and numbers together.
     comparable = labels if labels.dtype.kind in "iuf" and not isinstance(ignore_label, str) else labels.astype(object)
     return np.asarray(comparable != ignore_label, dtype=bool)
@@ -111,6 +131,8 @@ def have_another_label(labels: NDArray[Any], ignore_label: Any) -> NDArray[np.bo
 
 def _check_kind(labels: NDArray[Any], ignore_label: Any) -> None:
     """Refuse text for numbers and numbers for text, which would leave nothing out."""
+    if ignore_label is None:
+        return
     is_text = {isinstance(label, (str, bytes)) for label in (labels.tolist() if labels.dtype == object else labels[:1])}
     if is_text == {not isinstance(ignore_label, (str, bytes))}:
         what = "text" if True in is_text else "integers" if labels.dtype.kind in "iu" else "numbers"
@@ -128,38 +150,55 @@ def check_scored_labels(labels: Any, n_samples: int, ignore_label: Any) -> tuple
     return check_labels(labels[kept], int(kept.sum())), kept
 
 
-def _check_label_array(labels: Any, n_samples: int, first_row: int = 0) -> NDArray[Any]:
-    labels = cast(Any, column_or_1d)(_as_label_array(labels), warn=True)
-    if len(labels) != n_samples:
+def _check_label_array(labels: Any, n_samples: int, first_row: int = 0, *, may_miss: bool = False) -> NDArray[Any]:
+    array = _as_label_array(labels, may_miss=may_miss)
+    if len(array) != n_samples:
         raise ValueError(
-            f"labels has {len(labels)} entries but X has {n_samples} rows "
+            f"labels has {len(array)} entries but X has {n_samples} rows "
             "(inconsistent numbers of samples); pass one label per row of X."
         )
-    _check_labels_present(labels, first_row)
-    return cast(NDArray[Any], labels)
+    if not may_miss:
+        _check_labels_present(array, first_row)
+    return array
 
 
-def _as_label_array(labels: Any) -> Any:
+def _as_label_array(given: Any, *, may_miss: bool) -> NDArray[Any]:
+    labels: Any = given
     if isinstance(labels, np.ma.MaskedArray):
-        if np.ma.is_masked(labels):
+        if np.ma.is_masked(labels) and not may_miss:
             first = int(np.flatnonzero(np.ma.getmaskarray(labels))[0])
-            raise ValueError(f"labels has a masked entry at row {first}; drop those rows of X and labels first.")
-        return labels.data
-    return labels
+            raise ValueError(
+                f"labels has a masked entry at row {first}; leave such samples out with ignore_label=numpy.nan, or "
+                "drop those rows of X and labels."
+            )
+        mask = np.ma.getmaskarray(labels)
+        labels = np.where(mask, np.array(None), labels.data) if mask.any() else labels.data
+    array: NDArray[Any] = cast(Any, column_or_1d)(labels, warn=True)
+    if array.dtype.kind in "US" and isinstance(given, (list, tuple)) and any(map(is_missing, given)):
+        # NumPy writes a NaN among strings as "nan".
+        array = np.array(given, dtype=object)
+    return array.astype(object) if array.dtype.kind == "T" else array
+
+
+def _find_missing(labels: Any) -> NDArray[np.bool_]:
+    if labels.dtype.kind in "fc":
+        return np.asarray(np.isnan(labels))
+    if labels.dtype.kind in "mM":
+        return np.asarray(np.isnat(labels))
+    if labels.dtype.kind == "O":
+        return np.fromiter(map(is_missing, labels), bool, len(labels))
+    return np.zeros(len(labels), dtype=bool)
 
 
 def _check_labels_present(labels: NDArray[Any], first_row: int) -> None:
-    if labels.dtype.kind == "f":
-        missing = ~np.isfinite(labels)
-    elif labels.dtype.kind == "O":
-        missing = np.fromiter((value is None or value != value for value in labels), bool, len(labels))
-    else:
-        return
-    if missing.any():
-        row = int(np.flatnonzero(missing)[0])
+    for row in np.flatnonzero(_find_missing(labels))[:1]:
         raise ValueError(
-            f"labels contains {labels[row]} (NaN, infinity or missing) at row {first_row + row}; drop those rows."
+            f"labels contains {labels[row]} (a missing value) at row {first_row + row}; leave such samples out with "
+            "ignore_label=numpy.nan, or drop those rows of X and labels."
         )
+    infinite = np.flatnonzero(np.isinf(labels)) if labels.dtype.kind in "fc" else ()
+    for row in infinite[:1]:
+        raise ValueError(f"labels contains {labels[row]} (infinity) at row {first_row + row}; drop those rows.")
 
 
 def _encode(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:

@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 from sklearn.metrics import pairwise_distances
 
 from assertions import assert_same_bits
-from fastsil import silhouette_profile, silhouette_samples, silhouette_score
+from fastsil import (
+    SilhouetteStream,
+    plan,
+    silhouette_estimate,
+    silhouette_profile,
+    silhouette_profiles,
+    silhouette_samples,
+    silhouette_samples_many,
+    silhouette_score,
+)
 from strategies import labeled_data, seeds
 
 METRICS = ["euclidean", "cosine", "sqeuclidean", "manhattan", "chebyshev", "precomputed"]
@@ -180,3 +189,119 @@ def test_what_is_no_distance_is_named_by_its_place_in_the_whole_matrix(wrong, ma
 def test_text_among_numbers_is_refused(labels, ignored, words):
     with pytest.raises(ValueError, match=words):
         silhouette_samples(np.eye(4), labels, ignore_label=ignored)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_labelings_with_noise_of_their_own(metric):
+    X, labels = blobs_with_noise()
+    X = of_metric(X, metric)
+    labelings = [labels, np.where(labels == 2, -1, labels + 1), labels % 2, np.where(labels == -1, -1, labels % 2)]
+    silhouettes = silhouette_samples_many(X, labelings, metric=metric, ignore_label=-1)
+    profiles = silhouette_profiles(X, labelings, metric=metric, ignore_label=-1)
+    for row, profile, one in zip(silhouettes, profiles, labelings, strict=True):
+        expected = silhouette_samples(X, one, metric=metric, ignore_label=-1)
+        np.testing.assert_allclose(row, expected, atol=1e-10)
+        np.testing.assert_allclose(profile.silhouettes, expected, atol=1e-10)
+        np.testing.assert_array_equal(profile.labels, one)
+    with pytest.raises(ValueError, match=r"labelings\[1\]: All 90 samples have the label -1"):
+        silhouette_samples_many(X, [labels, np.full(90, -1)], metric=metric, ignore_label=-1)
+
+
+@pytest.mark.parametrize("metric", ["sqeuclidean", "cosine", "correlation"])
+def test_a_stream_leaves_noise_out(metric):
+    X, labels = blobs_with_noise()
+    noise_only = np.flatnonzero(labels == -1)[:5]
+    rest = np.setdiff1d(np.arange(len(labels)), noise_only)
+    batches = [(X[rows], labels[rows]) for rows in (noise_only, rest[:40], rest[40:])]
+    first, second = (SilhouetteStream(metric, ignore_label=-1) for _ in range(2))
+    for batch in batches[:2]:
+        first.partial_fit(*batch)
+    stream = first.merge(second.partial_fit(*batches[2]))
+    assert stream.n_samples_seen_ == (labels != -1).sum()
+    assert -1 not in stream.classes_
+    found = np.empty(len(labels))
+    for rows, batch in zip((noise_only, rest[:40], rest[40:]), batches, strict=True):
+        found[rows] = stream.score_samples(*batch)
+    expected = silhouette_samples(X, labels, metric=metric, ignore_label=-1)
+    np.testing.assert_allclose(found, expected, atol=1e-10)
+    assert stream.score(batches) == pytest.approx(np.nanmean(expected))
+    with pytest.raises(ValueError, match="other has ignore_label=None, this stream -1"):
+        stream.merge(SilhouetteStream(metric))
+
+
+KEPT = np.array([True, True, False, True, True, True, True, True])
+
+
+def missing_labels():
+    """Labels of two clusters, of which the third is missing."""
+    text, numbers = ["a", "a", None, "b", "b", "b", "a", "b"], [0, 0, None, 1, 1, 1, 0, 1]
+    days = np.array(["2020", "2020", "NaT", "2021", "2021", "2021", "2020", "2021"], dtype="M8[D]")
+    found = [
+        numbers,
+        text,
+        [float("nan") if label is None else label for label in text],
+        np.array(numbers, dtype=float),
+        np.array(text, dtype=object),
+        days,
+        np.ma.masked_equal([0, 0, 5, 1, 1, 1, 0, 1], 5),
+        np.ma.masked_equal(np.array([0, 0, 5, 1, 1, 1, 0, 1], dtype=float), 5),
+    ]
+    try:
+        import pandas
+    except ImportError:
+        return found
+    return [
+        *found,
+        pandas.Series(numbers, dtype="Int64"),
+        pandas.Series(text, dtype="string"),
+        pandas.Series(text, dtype="category"),
+        pandas.Series(days),
+        [pandas.NA if label is None else label for label in numbers],
+        [pandas.NA if label is None else label for label in text],
+        [pandas.NaT if label is None else label for label in numbers],
+    ]
+
+
+@pytest.mark.parametrize("labels", missing_labels(), ids=lambda labels: type(labels).__name__)
+def test_missing_labels_are_left_out_or_an_error_that_says_how(labels):
+    X = np.arange(16.0).reshape(8, 2) ** 1.3
+    clusters = np.array([0, 0, 0, 1, 1, 1, 0, 1])[KEPT]
+    expected = silhouette_samples(X[KEPT], clusters)
+    for function in (silhouette_samples, silhouette_score, silhouette_profile, silhouette_estimate, plan):
+        with pytest.raises(ValueError, match=r"at row 2; leave such samples out with ignore_label=numpy\.nan"):
+            function(X, labels)
+    with pytest.raises(ValueError, match=r"labelings\[0\]: .* at row 2; leave such samples out"):
+        silhouette_samples_many(X, [labels])
+    with pytest.raises(ValueError, match="at row 2; leave such samples out"):
+        SilhouetteStream("cosine").partial_fit(X, labels)
+    for found in (
+        silhouette_samples(X, labels, ignore_label=np.nan),
+        silhouette_samples_many(X, [labels], ignore_label=np.nan)[0],
+        silhouette_profile(X, labels, ignore_label=np.nan).silhouettes,
+    ):
+        np.testing.assert_allclose(found[KEPT], expected, atol=1e-12)
+        assert np.isnan(found[2])
+    stream = SilhouetteStream("sqeuclidean", ignore_label=np.nan).partial_fit(X, labels)
+    assert np.isnan(stream.score_samples(X, labels)).tolist() == (~KEPT).tolist()
+    assert stream.cluster_sizes_.sum() == KEPT.sum()
+    assert silhouette_score(X, labels, ignore_label=np.nan) == pytest.approx(expected.mean())
+    assert plan(X, labels, ignore_label=np.nan).n_samples == KEPT.sum()
+
+
+def test_missing_labels_of_a_dask_array_are_left_out():
+    dask_array = pytest.importorskip("dask.array")
+    X = np.random.default_rng(0).normal(size=(30, 3))
+    labels = np.where(np.arange(30) % 7 == 3, np.nan, np.arange(30) % 3)
+    blocks = dask_array.from_array(X, chunks=(8, 3))
+    for metric in ("euclidean", "cosine", "chebyshev"):
+        expected = silhouette_samples(X, labels, metric=metric, ignore_label=np.nan)
+        for of_blocks in (labels, dask_array.from_array(labels, chunks=8)):
+            found = silhouette_samples(blocks, of_blocks, metric=metric, ignore_label=np.nan)
+            np.testing.assert_allclose(found.compute(), expected, atol=1e-9)
+    with pytest.raises(ValueError, match=r"at row 3; leave such samples out with ignore_label=numpy\.nan"):
+        silhouette_samples(blocks, labels)
+
+
+def test_infinity_is_no_missing_label():
+    with pytest.raises(ValueError, match=r"labels contains inf \(infinity\) at row 2"):
+        silhouette_samples(np.arange(6.0)[:, None], [0, 0, np.inf, 1, 1, 1], ignore_label=np.nan)

@@ -28,6 +28,7 @@ from fastsil.validation import (
     Metric,
     check_confidence,
     check_metric,
+    check_metric_params,
     check_scored,
     check_scored_labels,
     check_tol,
@@ -107,7 +108,7 @@ def silhouette_estimate(
     if is_dask_array(X):
         found = _estimate_blocks(X, labels, metric, metric_params, ignore_label, request)
         return replace(found, metric=get_metric_name(metric), seconds=time.perf_counter() - started)
-    X, partition, _ = check_scored(X, labels, metric, ignore_label)
+    X, partition, _ = check_scored(X, labels, metric, metric_params, ignore_label)
     with progress_bar("silhouettes", enabled=progress) as tick:
         found = _estimate(X, partition, metric, metric_params, request, tick)
     return replace(found, metric=get_metric_name(metric), seconds=time.perf_counter() - started)
@@ -139,6 +140,7 @@ def _estimate_blocks(
 ) -> SilhouetteEstimate:
     """Estimate a Dask array's silhouettes; only labels and an interval for each sample are held in memory."""
     check_metric(metric)
+    check_metric_params(metric, metric_params)
     blocks = import_on_first_use("fastsil.dask_arrays")
     if metric not in SQUARED_METRICS:
         rows = blocks.BlockRows(X, labels, metric, metric_params, ignore_label)
