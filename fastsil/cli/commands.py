@@ -18,7 +18,7 @@ import typer
 
 from fastsil import __version__
 from fastsil.cli import console, results_folder
-from fastsil.cli.readers import DataFile, read_data, read_labels
+from fastsil.cli.readers import DataFile, Reading, read_data, read_labeled
 from fastsil.cli.sweep import CLUSTERERS, Asked, Settings, check_choice, run_sweep, show_written
 from fastsil.report.tables import cluster_columns
 from fastsil.report.words import format_counts, format_score, warn_of_many_features
@@ -124,9 +124,20 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")
 KeyOption = Annotated[
     str | None, typer.Option(help="Which array of an .npz, or which column of vectors of a .parquet (or FILE:KEY).")
 ]
-DropOption = Annotated[
-    list[str] | None, typer.Option(help="Column of a table that is no feature, such as an id. May be repeated.")
+FeaturesOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Columns of a table that are the features: A,B,C, or a range A:C. Default: all numeric ones."),
 ]
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option("--exclude", "--drop", help="Columns of a table that are no features, such as ids; written likewise."),
+]
+HeaderOption = Annotated[
+    bool | None,
+    typer.Option("--header/--no-header", help="Whether the first line of a text has the names of its columns."),
+]
+SepOption = Annotated[str | None, typer.Option(help="Separator of a text: ',', ';', tab or any other character.")]
+DecimalOption = Annotated[str | None, typer.Option(help="Decimal mark of a text: '.' or ','.")]
 
 
 @app.command()
@@ -181,7 +192,11 @@ def sweep(
     n_stability: StabilityOption = 0,
     seed: SeedOption = 0,
     key: KeyOption = None,
-    drop: DropOption = None,
+    features: FeaturesOption = None,
+    exclude: ExcludeOption = None,
+    header: HeaderOption = None,
+    sep: SepOption = None,
+    decimal: DecimalOption = None,
     resume: ResumeOption = None,
     n_jobs: JobsOption = None,
     quiet: QuietOption = False,
@@ -194,8 +209,9 @@ def sweep(
     else:
         name = Path(file).name.split(".")[0] or "data"
         settings = Settings(name, k, metric, pca or ["none"], clusterer, n_init, n_null, n_stability, seed)
-        asked = Asked(file, key, drop or [], settings)
-    found = read_data(asked.file, key=asked.key, drop=asked.drop)
+        reading = Reading(key, None, features or (), exclude or (), header, sep, decimal)
+        asked = Asked(file, reading, settings)
+    found = read_data(asked.file, **asked.reading._asdict())
     _show_data(asked.file, found)
     folder = resume or out or Path(f"fastsil-{asked.settings.name}")
     # A folder that is gone on with was looked at when the sweep began.
@@ -234,7 +250,11 @@ def score(
     force: ForceOption = False,
     labels_column: Annotated[str | None, typer.Option(help="Column of FILE that holds the labels.")] = None,
     key: KeyOption = None,
-    drop: DropOption = None,
+    features: FeaturesOption = None,
+    exclude: ExcludeOption = None,
+    header: HeaderOption = None,
+    sep: SepOption = None,
+    decimal: DecimalOption = None,
     n_jobs: JobsOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -242,8 +262,8 @@ def score(
     if (labels is None) == (labels_column is None):
         raise ValueError("score needs the labels once: as a second FILE, or as --labels-column of the first.")
     check_metric(metric)
-    found = read_data(file, key=key, labels_column=labels_column, drop=drop or ())
-    given = found.labels if labels is None else read_labels(labels)
+    reading = Reading(key, labels_column, features or (), exclude or (), header, sep, decimal)
+    found, given = read_labeled(file, labels, **reading._asdict())
     _show_data(file, found)
     with results_folder.prepare_folder(out, results_folder.SCORE_FILES, force=force):
         started = time.perf_counter()
@@ -262,18 +282,34 @@ def info(
     labels: Annotated[str | None, typer.Argument(help="Labels, as for score: prints the cost of scoring them.")] = None,
     metric: MetricOption = "euclidean",
     key: KeyOption = None,
-    drop: DropOption = None,
+    features: FeaturesOption = None,
+    exclude: ExcludeOption = None,
+    header: HeaderOption = None,
+    sep: SepOption = None,
+    decimal: DecimalOption = None,
     n_jobs: JobsOption = None,
 ) -> None:
     """Print the contents of a file and the cost of scoring it or, without a file, the versions installed."""
     if file is None:
         console.show_pairs(_about_installation())
         return
-    found = read_data(file, key=key, drop=drop or ())
+    reading = Reading(key, None, features or (), exclude or (), header, sep, decimal, allow_gaps=True)
+    found, given = read_labeled(file, labels, **reading._asdict())
     console.show_pairs(_about_data(file, found))
-    if labels is not None:
-        planned = plan(found.X, read_labels(labels), metric=check_metric(metric), n_jobs=n_jobs)
-        console.show_sentences(["", str(planned)])
+    if given is not None:
+        X, given = _keep_finite(found.X, given)
+        planned = plan(X, given, metric=check_metric(metric), n_jobs=n_jobs)
+        left_out = len(found.X) - len(X)
+        console.show_sentences(
+            ["", str(planned), *([f"Without the {left_out:,} rows that have gaps."] * bool(left_out))]
+        )
+
+
+def _keep_finite(X: Any, labels: Any) -> tuple[Any, Any]:
+    """Return the rows without NaN and infinity, and their labels."""
+    with np.errstate(all="ignore"):
+        finite = np.isfinite(np.sum(X, axis=1, dtype=np.float64))
+    return (X, labels) if finite.all() or len(labels) != len(X) else (X[finite], labels[finite])
 
 
 def _show_data(file: str, found: DataFile) -> None:

@@ -190,7 +190,9 @@ def write_score(
     with _draft_in(folder) as draft:
         write_csv(draft / "clusters.csv", vars(profile.clusters))
         files = {"clusters.csv": "one row for each cluster"}
-        columns = {name: getattr(profile, name) for name in ("labels", "silhouettes", "a", "b", "neighbor")}
+        # The names that SilhouetteProfile.to_frame gives.
+        columns = {"label": profile.labels, "silhouette": profile.silhouettes}
+        columns |= {name: getattr(profile, name) for name in ("a", "b", "neighbor")}
         written = write_columns(draft / "samples", columns)
         files[written.name] = "each sample's label, silhouette, a, b and nearest other cluster"
         if pictures:

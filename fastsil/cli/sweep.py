@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from fastsil.cli import console, results_folder
+from fastsil.cli.readers import Reading
 from fastsil.report.tables import geometry_columns, side_by_side, sweep_columns
 from fastsil.sweep.estimator import KMeansSweep
 from fastsil.validation import check_metric
@@ -49,13 +50,16 @@ class Asked(NamedTuple):
     """A sweep of a file, which can be repeated."""
 
     file: str
-    key: str | None
-    drop: list[str]
+    reading: Reading
     settings: Settings
 
     def as_record(self) -> dict[str, Any]:
         """Return plain values for a file, with absolute paths, so that another folder can repeat the sweep."""
-        return {**self._asdict(), "file": os.path.abspath(self.file), "settings": self.settings._asdict()}
+        return {
+            "file": os.path.abspath(self.file),
+            "reading": self.reading._asdict(),
+            "settings": self.settings._asdict(),
+        }
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any], folder: Path) -> Self:
@@ -67,7 +71,7 @@ class Asked(NamedTuple):
             If the record is no such thing.
         """
         try:
-            return cls(**{**record, "settings": Settings(**record["settings"])})
+            return cls(record["file"], Reading(**record["reading"]), Settings(**record["settings"]))
         except (TypeError, KeyError):
             raise ValueError(f"the record of the sweep in {folder} is damaged; begin it again with FILE.") from None
 

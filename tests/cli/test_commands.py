@@ -24,8 +24,10 @@ pandas = pytest.importorskip("pandas")
 from typer.testing import CliRunner  # noqa: E402
 
 from fastsil.cli.commands import app  # noqa: E402
+from fastsil.cli.readers import Reading  # noqa: E402
 from fastsil.cli.sweep import Asked, Settings  # noqa: E402
 from fastsil.runtime.atomic_files import write_record  # noqa: E402
+from fastsil.scoring.scores import silhouette_profile  # noqa: E402
 
 IRIS = load_iris(as_frame=True)
 
@@ -137,7 +139,7 @@ def test_a_folder_is_gone_on_with_or_the_reason_is_printed(folder):
     assert "no sweep in nowhere to go on with" in fails("sweep", "--resume", "nowhere")
     assert "sweep needs a FILE" in fails("sweep")
     asked = Asked(
-        str(folder / "iris.npy"), None, [], Settings("iris", "2:4", ["euclidean"], ["none"], "kmeans", 10, 0, 0, 0)
+        str(folder / "iris.npy"), Reading(), Settings("iris", "2:4", ["euclidean"], ["none"], "kmeans", 10, 0, 0, 0)
     )
     (folder / "there" / "fastsil-checkpoint").mkdir(parents=True)
     record = folder / "there" / "fastsil-checkpoint" / "asked.json"
@@ -295,6 +297,68 @@ def test_a_folder_of_parquet_files_is_a_file_of_samples(folder):
     assert "KiB" in printed
     np.save("labels.npy", IRIS.target.to_numpy())
     assert "0.503" in run("score", "parts", "labels.npy").stdout
+
+
+def test_tables_as_pandas_writes_them_give_the_values_of_the_array(folder):
+    """Names that are numbers, the index, the column of labels and decimal commas change nothing."""
+    X, y = IRIS.data.to_numpy(), IRIS.target.to_numpy()
+    frame = pandas.DataFrame(X)
+    frame.to_csv("wide.csv", index=False)
+    frame.to_csv("index.csv")
+    frame.to_csv("german.csv", sep=";", decimal=",")
+    frame.assign(label=y).to_csv("leak.csv", index=False)
+    pandas.Series(y).to_csv("labels.csv", index=False)
+    (folder / "numbers.csv").write_text("\n".join(map(str, y)))
+    expected = f"Mean silhouette {silhouette_score(X, y):.4f}"
+    for args in (
+        ("wide.csv", "labels.csv"),
+        ("index.csv", "numbers.csv"),
+        ("german.csv", "labels.csv"),
+        ("german.csv", "species.npy", "--sep", ";", "--decimal", ","),
+        ("leak.csv", "leak.csv:label"),
+        ("leak.csv", "leak.csv"),
+        ("leak.csv", "species.npy", "--features", "0:3"),
+        ("leak.csv", "species.npy", "--exclude", "label"),
+    ):
+        result = run("score", *args)
+        assert expected in result.stdout, args
+        assert "columns used: 0, 1, 2, 3 (4 numeric)" in result.stderr
+    for name in ("wide.csv", "index.csv", "german.csv"):
+        # It ends at k, after the data were read.
+        assert "150 samples, 4 features" in run("sweep", name, "--k", "none", exit_code=2).stdout
+    assert "separator ';' and the decimal mark ','" in run("info", "german.csv").stdout
+    assert "151" in run("info", "wide.csv", "--no-header").stdout
+    assert "equal to the labels: label" in run("score", "leak.csv", "species.npy").stderr
+
+
+def test_a_score_writes_the_columns_of_to_frame(folder):
+    run("score", "iris.npy", "species.npy", "--out", "scored")
+    expected = silhouette_profile(IRIS.data, IRIS.target).to_frame()
+    pandas.testing.assert_frame_equal(pandas.read_parquet(folder / "scored" / "samples.parquet"), expected)
+
+
+def test_a_sweep_is_resumed_with_the_columns_that_were_chosen(folder):
+    reading = Reading(features=("petal length (cm),petal width (cm)",), header=True)
+    settings = Settings("iris", "none", ["euclidean"], ["none"], "kmeans", 2, 0, 0, 0)  # it ends there
+    (folder / "there" / "fastsil-checkpoint").mkdir(parents=True)
+    asked = Asked(str(folder / "iris.csv"), reading, settings)
+    write_record(folder / "there" / "fastsil-checkpoint" / "asked.json", asked.as_record())
+    assert "leave out --features" in fails("sweep", "--resume", "there", "--features", "species")
+    assert "150 samples, 2 features" in run("sweep", "--resume", "there", exit_code=2).stdout
+
+
+def test_info_goes_on_at_gaps(folder):
+    frame = IRIS.data.copy()
+    frame.iloc[[7, 9], 2] = np.nan
+    frame.to_csv("gaps.csv", index=False)
+    frame.to_parquet("gaps.parquet")
+    for name in ("gaps.csv", "gaps.parquet"):
+        assert "2 empty or NaN cells, the first in row 8" in fails("score", name, "species.npy")
+        printed = " ".join(run("info", name, "species.npy").stdout.split())
+        assert "column 'petal length (cm)' has 2 empty or NaN cells, the first in row 8 of the data" in printed
+        assert "finite no." in printed
+        assert "Exact silhouettes of 148 samples in 3 clusters" in printed
+        assert "Without the 2 rows that have gaps." in printed
 
 
 def test_help_and_version():

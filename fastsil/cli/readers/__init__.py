@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,18 @@ from numpy.typing import NDArray
 
 from fastsil.cli.readers.arrow import read_arrow, read_arrow_labels
 from fastsil.cli.readers.arrow_tables import ENDINGS, ending_in
+from fastsil.cli.readers.columns import note_copies
 from fastsil.cli.readers.npy import read_label_npy, read_label_npz, read_npy, read_npz
-from fastsil.cli.readers.records import DataFile, DataFileError, first_line, get_suffix
+from fastsil.cli.readers.records import DataFile, DataFileError, LabelFile, Reading, first_line, get_suffix
 from fastsil.cli.readers.text import read_label_lines, read_label_table, read_table
 
 __all__ = [
     "DataFile",
     "DataFileError",
+    "LabelFile",
+    "Reading",
     "read_data",
+    "read_labeled",
     "read_labels",
 ]
 
@@ -38,7 +43,7 @@ _DATA_READERS: dict[str, Callable[..., DataFile]] = {
     ".tsv": read_table,
     **dict.fromkeys(ENDINGS, read_arrow),
 }
-_LABEL_READERS: dict[str, Callable[..., NDArray[Any]]] = {
+_LABEL_READERS: dict[str, Callable[..., LabelFile]] = {
     ".npy": read_label_npy,
     ".npz": read_label_npz,
     ".csv": read_label_table,
@@ -49,9 +54,7 @@ _LABEL_READERS: dict[str, Callable[..., NDArray[Any]]] = {
 }
 
 
-def read_data(
-    source: str | Path, *, key: str | None = None, labels_column: str | None = None, drop: Sequence[str] = ()
-) -> DataFile:
+def read_data(source: str | Path, **reading: Any) -> DataFile:
     """Read samples.
 
     Parameters
@@ -59,12 +62,8 @@ def read_data(
     source : str or Path
         A .npy, .npz, .csv, .csv.gz, .tsv, .parquet, .arrow or .feather file, or a folder of files of one of the last
         three kinds, read in the order of their names; ``FILE:NAME`` is ``key`` in another place.
-    key : str, optional
-        Which array of an .npz, or which column of vectors of a .parquet. By default the only one, or ``X``.
-    labels_column : str, optional
-        Column of a table (array of an .npz) to be returned as labels and not as a feature.
-    drop : sequence of str
-        Columns of a table that are no features, such as numbers of rows.
+    **reading
+        Fields of :class:`Reading`: columns to be read, and the format of a text.
 
     Returns
     -------
@@ -86,15 +85,15 @@ def read_data(
     ...     read_data(folder + "/X.npy").X.shape
     (3, 3)
     """
-    path, key = _split_key(source, key)
+    path, request = _split_key(source, Reading(**reading))
     read = _reader(path, _DATA_READERS, "data")
     with _one_sentence(path):
-        found: DataFile = read(path, key, labels_column, tuple(drop))
+        found: DataFile = read(path, request)
         _check_samples(path, found.X)
     return found
 
 
-def read_labels(source: str | Path, *, key: str | None = None) -> NDArray[Any]:
+def read_labels(source: str | Path, *, n_samples: int | None = None, **reading: Any) -> LabelFile:
     """Read labels, one for each sample.
 
     Parameters
@@ -102,12 +101,14 @@ def read_labels(source: str | Path, *, key: str | None = None) -> NDArray[Any]:
     source : str or Path
         A .npy, .npz, .csv, .csv.gz, .tsv, .parquet, .arrow or .feather file, a folder of files of one of the last
         three kinds, or a .txt with a label a line; ``FILE:NAME`` is ``key`` in another place.
-    key : str, optional
-        Which array or column. By default the only one, or the one named label(s), cluster(s) or y.
+    n_samples : int, optional
+        Number of samples: it decides whether the first line of a text is a label or a name.
+    **reading
+        Fields of :class:`Reading`: ``key`` is by default the only column, or the one named label(s), cluster(s) or y.
 
     Returns
     -------
-    ndarray of shape (n_samples,)
+    LabelFile
 
     Raises
     ------
@@ -116,23 +117,92 @@ def read_labels(source: str | Path, *, key: str | None = None) -> NDArray[Any]:
     ImportError
         If the package that reads it is not installed.
     """
-    path, key = _split_key(source, key)
+    path, request = _split_key(source, Reading(**reading))
     read = _reader(path, _LABEL_READERS, "labels")
     with _one_sentence(path):
-        labels = np.asarray(read(path, key))
+        found: LabelFile = read(path, request)
+        if n_samples is not None and found.header is not None:
+            found = _fit_header(found, n_samples, lambda header: read(path, request._replace(header=header)))
+        labels = np.asarray(found.labels)
         if labels.ndim == 2 and labels.shape[1] == 1:
             labels = labels[:, 0]
         if labels.ndim != 1:
             raise DataFileError(f"{path} has an array of shape {labels.shape}; labels are one for each sample.")
-    return labels
+    return replace(found, labels=labels)
 
 
-def _split_key(source: str | Path, key: str | None) -> tuple[Path, str | None]:
+def read_labeled(source: str | Path, labels: str | Path | None, **reading: Any) -> tuple[DataFile, NDArray[Any] | None]:
+    """Read samples and their labels; a column that the labels are taken from is no feature.
+
+    Parameters
+    ----------
+    source : str or Path
+        As in :func:`read_data`.
+    labels : str, Path or None
+        As in :func:`read_labels`, also a column of ``source``; None if ``labels_column`` names it, or for no labels.
+    **reading
+        Fields of :class:`Reading`.
+
+    Returns
+    -------
+    DataFile
+        With the remarks on both.
+    ndarray of shape (n_samples,), or None
+
+    Raises
+    ------
+    DataFileError, ImportError
+        As :func:`read_data` and :func:`read_labels`.
+    """
+    text = {name: reading.get(name) for name in ("header", "sep", "decimal")}
+    if labels is not None and _is_same_file(source, labels):
+        column = read_labels(labels, **text).column
+        if column is not None:
+            reading, labels = {**reading, "labels_column": column}, None
+    found = read_data(source, **reading)
+    if labels is None:
+        return found, found.labels
+    given = read_labels(labels, n_samples=len(found.X), **text)
+    if found.assumed_header is not None and len(given.labels) != len(found.X):
+        header = not found.assumed_header
+        with contextlib.suppress(DataFileError):
+            other = read_data(source, **{**reading, "header": header})
+            if len(other.X) == len(given.labels):
+                note = f"the first line is read as {_name_line(header)}: there are {len(other.X):,} labels"
+                found = replace(other, notes=(note, *other.notes))
+    notes = (*found.notes, *given.notes, *note_copies(found.X, found.columns, given.labels))
+    return replace(found, notes=notes), given.labels
+
+
+def _is_same_file(source: str | Path, labels: str | Path) -> bool:
+    (path, _), (other, _) = _split_key(source, Reading()), _split_key(labels, Reading())
+    return path.exists() and other.exists() and path.samefile(other)
+
+
+def _name_line(header: bool) -> str:
+    return "names" if header else "a row"
+
+
+def _fit_header(found: LabelFile, n_samples: int, read: Callable[[bool], LabelFile]) -> LabelFile:
+    """Return the labels with the first line read as a label or not, whichever gives one for each sample."""
+    if len(found.labels) != n_samples + (-1 if found.header else 1):
+        return found
+    try:
+        other = read(not found.header)
+    except DataFileError:  # the requested column has no name then
+        return found
+    if len(other.labels) != n_samples:
+        return found
+    note = f"the first line of the labels is read as {_name_line(not found.header)}: there are {n_samples:,} samples"
+    return replace(other, notes=(note,))
+
+
+def _split_key(source: str | Path, reading: Reading) -> tuple[Path, Reading]:
     path = Path(source)
     before, colon, after = str(source).rpartition(":")
-    if key is None and colon and after and not path.exists() and get_suffix(Path(before)) in _LABEL_READERS:
-        return Path(before), after
-    return path, key
+    if reading.key is None and colon and after and not path.exists() and get_suffix(Path(before)) in _LABEL_READERS:
+        return Path(before), reading._replace(key=after)
+    return path, reading
 
 
 def _reader(path: Path, readers: Mapping[str, Callable[..., Any]], what: str) -> Callable[..., Any]:

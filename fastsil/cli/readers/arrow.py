@@ -18,11 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.cli.readers.arrow_tables import Table, open_table
+from fastsil.cli.readers.columns import UNNAMED, describe_gaps, is_index, note_suspects, select_columns
 from fastsil.cli.readers.records import (
     LABEL_NAMES,
     VECTOR_NAMES,
     DataFile,
     DataFileError,
+    LabelFile,
+    Reading,
     check_room,
     choose,
     listed,
@@ -34,16 +37,18 @@ _HELD_BYTES = 256 << 20
 _USUAL_LENGTH = 1024
 
 
-def read_arrow(path: Path, key: str | None, labels_column: str | None, drop: tuple[str, ...]) -> DataFile:
+def read_arrow(path: Path, reading: Reading) -> DataFile:
     """Read samples: the numeric columns, or the one column of vectors."""
     table = open_table(path)
-    for name in (*drop, *([labels_column] if labels_column else []), *([key] if key else [])):
-        choose(path, table.names, name, (), "column")
-    names = [key] if key else [name for name in table.names if name != labels_column and name not in drop]
+    names, notes = select_columns(path, table.names, reading, _find_index(path, table))
+    labels_column = reading.labels_column
     source = _find_source(path, table, names)
     labels: list[Any] = []
     X = _join(path, _convert(table, source, labels_column, labels), table.n_rows)
-    notes = [*source.notes, *_note_left_out(names, source)]
+    if source.gaps and not reading.allow_gaps:
+        raise DataFileError(f"{path}: {describe_gaps(source.gaps)[0]}")
+    notes = [*source.notes, *notes, *_note_left_out(names, source), *describe_gaps(source.gaps)]
+    notes += note_suspects(X, source.features, [name for name in source.features if _is_integer(table.types[name])])
     if isinstance(X, np.memmap):
         notes.append(f"unpacked into a temporary file of {X.nbytes / 2**30:.1f} GiB in {tempfile.gettempdir()}")
     return DataFile(
@@ -54,12 +59,30 @@ def read_arrow(path: Path, key: str | None, labels_column: str | None, drop: tup
     )
 
 
-def read_arrow_labels(path: Path, key: str | None) -> NDArray[Any]:
+def read_arrow_labels(path: Path, reading: Reading) -> LabelFile:
     """Read one column, and nothing else."""
     table = open_table(path)
-    name = choose(path, table.names, key, LABEL_NAMES, "column")
+    there = table.names if reading.key in table.names else table.columns
+    name = choose(path, there, reading.key, LABEL_NAMES, "column")
+    return LabelFile(_label_values(path, _read_column(path, table, name)), name)
+
+
+def _read_column(path: Path, table: Table, name: str) -> list[Any]:
     check_room(path, table.n_rows)
-    return _label_values(path, [batch.column(0) for batch in table.batches([name], 1)])
+    return [batch.column(0) for batch in table.batches([name], 1)]
+
+
+def _find_index(path: Path, table: Table) -> list[str]:
+    """Return the columns that are an index: by pandas's record, or without a name and numbers of rows."""
+    nameless = [name for name in table.columns if UNNAMED.fullmatch(name) and _is_integer(table.types[name])]
+    return [
+        *table.index,
+        *(
+            name
+            for name in nameless
+            if is_index(_label_values(path, _read_column(path, table, name)), first=name == table.columns[0])
+        ),
+    ]
 
 
 class _Source:
@@ -75,6 +98,8 @@ class _Source:
         Remarks on the choices made.
     left_out : str
         Why other columns are not.
+    gaps : dict of str to (int, int)
+        First row and number of the gaps of each feature that has any.
     """
 
     columns: tuple[str, ...]
@@ -83,12 +108,12 @@ class _Source:
     left_out = ""
     width = 1
 
+    def __init__(self) -> None:
+        self.gaps: dict[str, tuple[int, int]] = {}
+
     def rows(self, batch: Any) -> NDArray[Any]:
         """Return the rows of a batch as an array."""
         raise NotImplementedError
-
-    def finish(self) -> None:
-        """Raise an error for the first fault that was found."""
 
 
 class _Numbers(_Source):
@@ -96,15 +121,14 @@ class _Numbers(_Source):
 
     left_out = ", not numeric"
 
-    def __init__(self, path: Path, types: dict[str, Any]) -> None:
+    def __init__(self, types: dict[str, Any]) -> None:
+        super().__init__()
         self.columns = self.features = tuple(types)
         self.notes = (f"columns used: {listed(self.columns)} ({len(types)} numeric)",)
         self.width = len(types)
-        self._path = path
         kind = np.result_type(*(_find_dtype(kind) for kind in types.values()))
         self._dtype = kind if kind.kind == "f" else np.dtype(np.float64)
         self._n_rows = 0
-        self._gaps: dict[str, list[int]] = {}
 
     def rows(self, batch: Any) -> NDArray[Any]:
         rows = np.empty((len(batch), self.width), self._dtype)
@@ -120,23 +144,15 @@ class _Numbers(_Source):
             gaps = np.flatnonzero(np.isnan(values))
             # The sum of infinities is none, either.
             if len(gaps):
-                first, count = self._gaps.get(name, [self._n_rows + int(gaps[0]), 0])
-                self._gaps[name] = [first, count + len(gaps)]
-
-    def finish(self) -> None:
-        for name in self.columns:
-            if name in self._gaps:
-                first, count = self._gaps[name]
-                raise DataFileError(
-                    f"{self._path}: column {name!r} has {count} empty or NaN cells, the first in row {first + 1} of "
-                    "the data; fill them or drop those rows."
-                )
+                first, count = self.gaps.get(name, (self._n_rows + int(gaps[0]), 0))
+                self.gaps[name] = (first, count + len(gaps))
 
 
 class _Vectors(_Source):
     """One column, whose cells are vectors, as embeddings are often kept."""
 
     def __init__(self, path: Path, name: str, width: int) -> None:
+        super().__init__()
         self.columns = (name,)
         self.width = width
         self.notes = (f"features: the vectors of column {name!r}",)
@@ -166,7 +182,7 @@ def _find_source(path: Path, table: Table, names: Sequence[str]) -> _Source:
     numeric = {name: table.types[name] for name in names if _is_number(table.types[name])}
     if not numeric:
         raise DataFileError(f"{path} has no numeric column to use as a feature; it has: {listed(names)}.")
-    return _Numbers(path, numeric)
+    return _Numbers(numeric)
 
 
 def _note_left_out(names: Sequence[str], source: _Source) -> list[str]:
@@ -178,6 +194,12 @@ def _is_number(kind: Any) -> bool:
     from pyarrow import types
 
     return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind))
+
+
+def _is_integer(kind: Any) -> bool:
+    from pyarrow import types
+
+    return bool(types.is_integer(kind))
 
 
 def _is_vector(kind: Any) -> bool:
@@ -200,7 +222,6 @@ def _convert(table: Table, source: _Source, labels_column: str | None, labels: l
         if labels_column is not None:
             labels.append(batch.column(batch.schema.names.index(labels_column)))
         yield source.rows(batch)
-    source.finish()
 
 
 def _join(path: Path, parts: Iterator[NDArray[Any]], n_rows: int) -> NDArray[Any]:

@@ -7,6 +7,7 @@ declared sizes are checked before anything is unpacked.
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,16 +58,24 @@ class Table:
         Numbers in a row of each column of vectors, on average, where a file declares it without being unpacked.
     files : list of (Path, callable)
         With ``read(columns, n_rows)``, which gives batches of at most about ``n_rows`` rows.
+    index : tuple of str
+        Columns that are the index of a pandas DataFrame.
     """
 
     types: dict[str, Any]
     n_rows: int
     lengths: dict[str, int]
     files: list[tuple[Path, Callable[[list[str], int], Iterable[Any]]]]
+    index: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
         return list(self.types)
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns that are no index."""
+        return [name for name in self.types if name not in self.index]
 
     def batches(self, columns: Sequence[str], width: int) -> Iterator[Any]:
         """Yield record batches of some columns, ``width`` numbers a row."""
@@ -126,7 +135,7 @@ def open_table(path: Path) -> Table:
     lengths: dict[str, int] = {}
     for one in opened:
         lengths |= {name: max(length, lengths.get(name, 0)) for name, length in one.lengths.items()}
-    return Table(types, sum(one.n_rows for one in opened), lengths, [one.files[0] for one in opened])
+    return Table(types, sum(one.n_rows for one in opened), lengths, [one.files[0] for one in opened], opened[0].index)
 
 
 def _open_parquet(path: Path) -> Table:
@@ -138,9 +147,10 @@ def _open_parquet(path: Path) -> Table:
             yield from file.iter_batches(batch_size=n_rows, columns=columns, use_threads=False)
 
     with pq.ParquetFile(path) as file:
-        types, n_rows = _find_types(file.schema_arrow), file.metadata.num_rows
+        schema, n_rows = file.schema_arrow, file.metadata.num_rows
+    types = _find_types(schema)
     has_vectors = any(kind.num_fields for kind in types.values())
-    return Table(types, n_rows, _find_lengths(path) if has_vectors else {}, [(path, read)])
+    return Table(types, n_rows, _find_lengths(path) if has_vectors else {}, [(path, read)], _find_index(schema))
 
 
 def _find_lengths(path: Path) -> dict[str, int]:
@@ -189,7 +199,7 @@ def _open_ipc(path: Path) -> Table:
             n_rows = int(dataset.dataset(path, format="ipc").count_rows())
             largest = n_rows // max(1, reader.num_record_batches)
     _check_batch(path, schema, largest)
-    return Table(_find_types(schema), n_rows, {}, [(path, read)])
+    return Table(_find_types(schema), n_rows, {}, [(path, read)], _find_index(schema))
 
 
 def _count_batch_rows(stream: Any) -> list[int]:
@@ -216,7 +226,13 @@ def _bits_of(kind: Any) -> int:
 
 
 def _find_types(schema: Any) -> dict[str, Any]:
-    # What pandas kept of an index that has no name.
-    return {
-        name: kind for name, kind in zip(schema.names, schema.types, strict=True) if not name.startswith("__index_")
-    }
+    return dict(zip(schema.names, schema.types, strict=True))
+
+
+def _find_index(schema: Any) -> tuple[str, ...]:
+    """Return the columns that pandas wrote as the index, by its record of it or by the name of one without a name."""
+    try:
+        recorded = [*json.loads((schema.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])]
+    except (ValueError, AttributeError, TypeError):  # not what pandas writes
+        recorded = []
+    return tuple(name for name in schema.names if name in recorded or name.startswith("__index_level_"))

@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.cli.readers.records import LABEL_NAMES, DataFile, DataFileError, check_room, choose, refuse_names
+from fastsil.cli.readers.records import (
+    LABEL_NAMES,
+    DataFile,
+    DataFileError,
+    LabelFile,
+    Reading,
+    check_room,
+    choose,
+    refuse_names,
+)
 
 # NumPy's messages about an array, and their meaning for users.
 _NO_PICKLE = (
@@ -29,24 +38,31 @@ _REASONS = {
 }
 
 
-def read_npy(path: Path, key: str | None, labels_column: str | None, drop: tuple[str, ...]) -> DataFile:
-    refuse_names(path, key=key, labels_column=labels_column, drop=drop)
+def read_npy(path: Path, reading: Reading) -> DataFile:
+    refuse_names(
+        path,
+        key=reading.key,
+        labels_column=reading.labels_column,
+        features=reading.features,
+        exclude=reading.exclude,
+    )
     return DataFile(_load_npy(path))
 
 
-def read_npz(path: Path, key: str | None, labels_column: str | None, drop: tuple[str, ...]) -> DataFile:
-    refuse_names(path, drop=drop)
-    labels = None if labels_column is None else np.ravel(_load_npz(path, labels_column, ()))
-    return DataFile(_load_npz(path, key, ("X", "x", "data")), labels=labels)
+def read_npz(path: Path, reading: Reading) -> DataFile:
+    refuse_names(path, features=reading.features, exclude=reading.exclude)
+    labels = None if reading.labels_column is None else np.ravel(_load_npz(path, reading.labels_column, ())[1])
+    return DataFile(_load_npz(path, reading.key, ("X", "x", "data"))[1], labels=labels)
 
 
-def read_label_npy(path: Path, key: str | None) -> NDArray[Any]:
-    refuse_names(path, key=key)
-    return _load_npy(path)
+def read_label_npy(path: Path, reading: Reading) -> LabelFile:
+    refuse_names(path, key=reading.key)
+    return LabelFile(_load_npy(path))
 
 
-def read_label_npz(path: Path, key: str | None) -> NDArray[Any]:
-    return _load_npz(path, key, LABEL_NAMES)
+def read_label_npz(path: Path, reading: Reading) -> LabelFile:
+    name, labels = _load_npz(path, reading.key, LABEL_NAMES)
+    return LabelFile(labels, name)
 
 
 def _load_npy(path: Path) -> NDArray[Any]:
@@ -55,7 +71,7 @@ def _load_npy(path: Path) -> NDArray[Any]:
         return np.lib.format.open_memmap(path, mode="r")
 
 
-def _load_npz(path: Path, key: str | None, names: Sequence[str]) -> NDArray[Any]:
+def _load_npz(path: Path, key: str | None, names: Sequence[str]) -> tuple[str, NDArray[Any]]:
     with path.open("rb") as file:
         # numpy.load takes a file that is no .npz for another format.
         if file.read(2) != b"PK" or not zipfile.is_zipfile(file):
@@ -65,13 +81,13 @@ def _load_npz(path: Path, key: str | None, names: Sequence[str]) -> NDArray[Any]
             return _load_member(path, archive, key, names)
 
 
-def _load_member(path: Path, archive: Any, key: str | None, names: Sequence[str]) -> NDArray[Any]:
+def _load_member(path: Path, archive: Any, key: str | None, names: Sequence[str]) -> tuple[str, NDArray[Any]]:
     name = choose(path, archive.files, key, names, "array")
     if f"{name}.npy" not in archive.zip.namelist():
         raise DataFileError(f"{path}:{name} is no array; write arrays with numpy.savez.")
     check_room(path, archive.zip.getinfo(f"{name}.npy").file_size)
     with _in_one_sentence(f"{path}:{name}"):
-        return np.asarray(archive[name])
+        return name, np.asarray(archive[name])
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -22,6 +22,61 @@ class DataFileError(ValueError):
     """A file that cannot be read as requested; the message names the file and the reason."""
 
 
+class Reading(NamedTuple):
+    """Parts of a file to be read, and its format.
+
+    Attributes
+    ----------
+    key : str or None
+        Which array of an .npz, or which column of vectors of a .parquet. By default the only one, or ``X``.
+    labels_column : str or None
+        Column of a table (array of an .npz) to be returned as labels and not as a feature.
+    features : sequence of str
+        Columns of a table that are features: names, several with commas, ranges ``A:C``. By default all numeric ones.
+    exclude : sequence of str
+        Columns of a table that are no features, likewise.
+    header : bool or None
+        Whether the first line of a text is the names of its columns. By default that is found out, as the next two are.
+    sep : str or None
+        Character between the cells of a text.
+    decimal : str or None
+        Decimal mark of a text, ``"."`` or ``","``.
+    allow_gaps : bool
+        Read empty cells of a table as NaN, with a note, instead of an error.
+    """
+
+    key: str | None = None
+    labels_column: str | None = None
+    features: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    header: bool | None = None
+    sep: str | None = None
+    decimal: str | None = None
+    allow_gaps: bool = False
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """Contents of a file of labels.
+
+    Attributes
+    ----------
+    labels : ndarray of shape (n_samples,)
+        One label for each sample.
+    column : str or None
+        Column of a table, or array of an .npz, that they were read from.
+    header : bool or None
+        Whether the first line of a text was read as names.
+    notes : tuple of str
+        Remarks on the reading for users.
+    """
+
+    labels: NDArray[Any]
+    column: str | None = None
+    header: bool | None = None
+    notes: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class DataFile:
     """Contents of a file of samples.
@@ -36,12 +91,15 @@ class DataFile:
         The requested column of labels.
     notes : tuple of str
         Remarks on the reading for users, such as columns left out.
+    assumed_header : bool or None
+        Whether the first line of a text was read as names, if this was not certain.
     """
 
     X: NDArray[Any]
     columns: tuple[str, ...] = ()
     labels: NDArray[Any] | None = None
     notes: tuple[str, ...] = ()
+    assumed_header: bool | None = None
 
 
 def choose(path: Path, there: Sequence[str], key: str | None, names: Sequence[str], kind: str) -> str:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import gzip
 import io
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsil.cli.readers.columns import UNNAMED, describe_gaps, is_index, note_suspects, select_columns
 from fastsil.cli.readers.records import (
     LABEL_NAMES,
     DataFile,
     DataFileError,
+    LabelFile,
+    Reading,
     check_room,
     choose,
     first_line,
@@ -24,6 +27,7 @@ from fastsil.cli.readers.records import (
     listed,
     refuse_names,
 )
+from fastsil.cli.readers.text_format import TextFormat, find_format, is_written_with
 from fastsil.runtime.memory import available_bytes
 
 if TYPE_CHECKING:
@@ -31,61 +35,74 @@ if TYPE_CHECKING:
 
 # A line of text longer than this is no row of a table.
 _LONGEST_LINE = 64 << 20
+# The format is found in at most this number of lines, or fewer if they are long.
+_SHOWN_LINES = 500
+_FEWEST_LINES = 4
+_SHOWN_LETTERS = 1 << 18
 
 
-def read_table(path: Path, key: str | None, labels_column: str | None, drop: tuple[str, ...]) -> DataFile:
-    frame = _load_frame(path)
-    names = list(frame.columns)
-    for name in (*drop, *([labels_column] if labels_column else []), *([key] if key else [])):
-        choose(path, names, name, (), "column")
-    labels = None if labels_column is None else _label_values(frame[labels_column])
-    features = frame[[name for name in names if name != labels_column and name not in drop]]
-    if key is not None:
-        features = features[[key]]
-    return _numeric_features(path, features, labels)
+def read_table(path: Path, reading: Reading) -> DataFile:
+    frame, found = _load_frame(path, reading)
+    there = list(frame.columns)
+    index, empty = _find_index(frame, found)
+    frame = frame.drop(columns=empty)
+    names, notes = select_columns(path, list(frame.columns), reading, index)
+    labels = None if reading.labels_column is None else _label_values(frame[reading.labels_column])
+    numeric = [name for name in names if frame[name].dtype.kind in "biuf"]
+    if not numeric:
+        raise DataFileError(f"{path} has no numeric column to use as a feature; it has: {listed(there)}.")
+    notes = [*found.notes, f"columns used: {listed(numeric)} ({len(numeric)} numeric)", *notes]
+    if empty:
+        notes.append(f"columns left out, empty and without a name: {listed(empty)}")
+    if left_out := [name for name in names if name not in numeric]:
+        notes.append(f"columns left out, not numeric: {listed(left_out)}")
+    empty_cells = {name: np.flatnonzero(frame[name].isna()) for name in numeric}
+    if gaps := describe_gaps({name: (int(rows[0]), len(rows)) for name, rows in empty_cells.items() if len(rows)}):
+        if not reading.allow_gaps:
+            raise DataFileError(f"{path}: {gaps[0]}")
+        notes += gaps
+    values = frame[numeric].to_numpy()
+    X = np.ascontiguousarray(values if values.dtype.kind == "f" else values.astype(np.float64))
+    notes += note_suspects(X, numeric, {name for name in numeric if frame[name].dtype.kind in "iu"})
+    assumed = found.header if found.is_assumed else None
+    return DataFile(X, columns=tuple(numeric), labels=labels, notes=tuple(notes), assumed_header=assumed)
 
 
-def read_label_table(path: Path, key: str | None) -> NDArray[Any]:
-    frame = _load_frame(path)
-    return _label_values(frame[choose(path, list(frame.columns), key, LABEL_NAMES, "column")])
+def read_label_table(path: Path, reading: Reading) -> LabelFile:
+    frame, found = _load_frame(path, reading)
+    index, empty = _find_index(frame, found)
+    there = list(frame.columns)
+    if reading.key not in there:
+        there = [name for name in there if name not in (*index, *empty)]
+    name = choose(path, there, reading.key, LABEL_NAMES, "column")
+    return LabelFile(_label_values(frame[name]), name, found.header, found.notes)
 
 
-def read_label_lines(path: Path, key: str | None) -> NDArray[Any]:
-    refuse_names(path, key=key)
+def read_label_lines(path: Path, reading: Reading) -> LabelFile:
+    refuse_names(path, key=reading.key)
     check_room(path, path.stat().st_size)
     lines = path.read_text(encoding="utf-8-sig").split("\n")
     words = [line.strip() for line in (lines[:-1] if lines[-1] == "" else lines)]
     if "" in words or not words:
         raise DataFileError(f"{path}: line {words.index('') + 1 if words else 1} is empty; write one label a line.")
+    header = bool(reading.header)
+    words = words[header:]
     try:
-        return np.array([int(word) for word in words])
+        return LabelFile(np.array([int(word) for word in words]), header=header)
     except ValueError:
-        return np.array(words)
+        return LabelFile(np.array(words), header=header)
 
 
-def _numeric_features(path: Path, features: pd.DataFrame, labels: NDArray[Any] | None) -> DataFile:
-    numeric = [name for name in features.columns if features[name].dtype.kind in "biuf"]
-    if not numeric:
-        raise DataFileError(f"{path} has no numeric column to use as a feature; it has: {listed(features.columns)}.")
-    _check_gaps(path, features[numeric])
-    left_out = [name for name in features.columns if name not in numeric]
-    notes = [f"columns used: {listed(numeric)} ({len(numeric)} numeric)"]
-    if left_out:
-        notes.append(f"columns left out, not numeric: {listed(left_out)}")
-    values = features[numeric].to_numpy()
-    X = values if values.dtype.kind == "f" else values.astype(np.float64)
-    return DataFile(np.ascontiguousarray(X), columns=tuple(numeric), labels=labels, notes=tuple(notes))
-
-
-def _check_gaps(path: Path, features: pd.DataFrame) -> None:
-    for name in features.columns:
-        gaps = features[name].isna().to_numpy()
-        if gaps.any():
-            row = int(gaps.argmax())
-            raise DataFileError(
-                f"{path}: column {name!r} has {int(gaps.sum())} empty or NaN cells, the first in row {row + 1} of the "
-                f"data (or that line is short of cells); fill them or drop those rows."
-            )
+def _find_index(frame: pd.DataFrame, found: TextFormat) -> tuple[list[str], list[str]]:
+    """Return the columns without names that are an index, and those that have nothing in them."""
+    nameless = [
+        (place, name)
+        for place, name in enumerate(frame.columns)
+        if not found.header or place >= len(found.cells) or not found.cells[place] or UNNAMED.fullmatch(name)
+    ]
+    empty = [name for _, name in nameless if len(frame) and frame[name].isna().all()]
+    index = [name for place, name in nameless if found.header and is_index(frame[name].to_numpy(), first=place == 0)]
+    return index, empty
 
 
 def _label_values(column: Any) -> NDArray[Any]:
@@ -94,21 +111,25 @@ def _label_values(column: Any) -> NDArray[Any]:
     return values if values.dtype.kind in "biuf" or column.isna().any() else np.asarray(values.astype(str))
 
 
-def _load_frame(path: Path) -> pd.DataFrame:
+def _load_frame(path: Path, reading: Reading) -> tuple[pd.DataFrame, TextFormat]:
     try:
         import pandas as pd
     except ImportError as error:
         raise ImportError(f"reading {path} needs pandas; install it with: pip install 'fastsil[frames]'") from error
-    separator = "\t" if get_suffix(path) == ".tsv" else ","
     try:
-        first = _first_row(path, separator)
-        with _unpacked(path) as text:
+        found = find_format(_first_lines(path), reading, "\t" if get_suffix(path) == ".tsv" else ",")
+        with _unpacked(path) as text, warnings.catch_warnings():
+            # Cells beyond the names would be lost with a warning.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
             # index_col=False: else a line with one cell too many silently makes the first column an index.
             frame: pd.DataFrame = pd.read_csv(
                 text,
-                sep=separator,
+                sep=found.separator,
+                decimal=found.decimal,
                 encoding="utf-8-sig",
-                header=0 if _is_header(first) else None,
+                header=0 if found.header else None,
+                names=_name_cells(found),
+                skiprows=found.n_skipped,
                 index_col=False,
                 low_memory=False,
                 on_bad_lines="error",
@@ -121,7 +142,29 @@ def _load_frame(path: Path) -> pd.DataFrame:
         reason = first_line(error).removeprefix("Error tokenizing data. C error: ").rstrip(".")
         raise DataFileError(f"{path}: its lines have different numbers of cells ({reason}).") from error
     frame.columns = frame.columns.map(str)
-    return frame
+    if reading.decimal is None and found.separator != "," and _has_decimal_commas(frame, found):
+        # They begin after the first lines.
+        return _load_frame(path, reading._replace(decimal=","))
+    return frame, found
+
+
+def _name_cells(found: TextFormat) -> list[str] | None:
+    """Return names of all cells where every line but the first ends with a separator; else pandas names them."""
+    if not found.header or found.n_cells == len(found.cells):
+        return None
+    names: list[str] = []
+    for place, cell in enumerate((*found.cells, "")):
+        name = cell or f"Unnamed: {place}"
+        names.append(name if name not in names else f"{name}.{place}")
+    return names
+
+
+def _has_decimal_commas(frame: pd.DataFrame, found: TextFormat) -> bool:
+    """Return whether a column is text only because of its decimal commas."""
+    if found.decimal == ",":
+        return False
+    texts = (frame[name].dropna() for name in frame.columns if frame[name].dtype.kind not in "biuf")
+    return any(all(is_written_with(",", str(cell)) for cell in column) for column in texts if len(column))
 
 
 def _choose_precision(pd: Any) -> dict[str, Any]:
@@ -129,9 +172,18 @@ def _choose_precision(pd: Any) -> dict[str, Any]:
     return {"float_precision": "round_trip"} if int(pd.__version__.partition(".")[0]) < 3 else {}
 
 
-def _first_row(path: Path, separator: str) -> list[str]:
+def _first_lines(path: Path) -> list[str]:
+    """Return the lines at the beginning of a text that show its format; empty ones are left out."""
+    lines: list[str] = []
+    n_letters = 0
     with _unpacked(path) as packed, io.TextIOWrapper(packed, encoding="utf-8-sig", newline="") as file:
-        return next(csv.reader(_lines(path, file), delimiter=separator), [])
+        for line in _lines(path, file):
+            if line.strip("\r\n "):
+                lines.append(line)
+                n_letters += len(line)
+            if len(lines) >= _SHOWN_LINES or (len(lines) >= _FEWEST_LINES and n_letters > _SHOWN_LETTERS):
+                break
+    return lines
 
 
 def _lines(path: Path, file: IO[str]) -> Iterator[str]:
@@ -179,16 +231,3 @@ class _Limited(io.RawIOBase):
 
     def is_over(self) -> bool:
         return self.most is not None and self.n_read > self.most
-
-
-def _is_header(cells: Sequence[str]) -> bool:
-    """Return whether a first line is names: any cell that is not a number."""
-
-    def is_number(cell: str) -> bool:
-        try:
-            float(cell)
-        except ValueError:
-            return False
-        return True
-
-    return not all(is_number(cell) for cell in cells)

@@ -46,7 +46,7 @@ def test_a_folder_is_read_as_one_table(ending, tmp_path):
     np.testing.assert_array_equal(found.X, X)
     assert found.columns == ("a", "b", "c")
     assert list(found.labels) == list("dcba")
-    assert list(read_labels(folder, key="who")) == list("dcba")
+    assert list(read_labels(folder, key="who").labels) == list("dcba")
 
 
 def test_a_folder_of_unlike_files_is_refused(tmp_path):
@@ -85,8 +85,8 @@ def test_gaps_in_any_batch_are_counted(tmp_path, monkeypatch):
 def test_categories_and_missing_labels_of_parquet(tmp_path):
     path = tmp_path / "y.parquet"
     pandas.DataFrame({"y": pandas.Categorical(["b", "a", "b"]), "z": [1, 2, None]}).to_parquet(path)
-    assert list(read_labels(path)) == ["b", "a", "b"]
-    assert np.isnan(read_labels(path, key="z")[2])
+    assert list(read_labels(path).labels) == ["b", "a", "b"]
+    assert np.isnan(read_labels(path, key="z").labels[2])
 
 
 def test_parquet_needs_no_pandas(tmp_path, monkeypatch):

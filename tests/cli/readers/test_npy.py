@@ -77,7 +77,7 @@ def test_labels_that_are_none(tmp_path):
 
 def test_a_column_of_labels_is_labels(tmp_path):
     np.save(tmp_path / "l.npy", np.array([[3], [1], [1], [2]]))
-    np.testing.assert_array_equal(read_labels(tmp_path / "l.npy"), [3, 1, 1, 2])
+    np.testing.assert_array_equal(read_labels(tmp_path / "l.npy").labels, [3, 1, 1, 2])
 
 
 def header_of(shape, descr="<f8", fortran=False):

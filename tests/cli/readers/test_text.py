@@ -124,13 +124,13 @@ def test_ragged_text(text, words, zipped, tmp_path):
 
 def test_labels_column_and_dropped_columns_are_no_features(tmp_path):
     FRAME.assign(id=range(4), kind=list("uvuv")).to_csv(tmp_path / "x.csv", index=False)
-    found = read_data(tmp_path / "x.csv", labels_column="kind", drop=["id"])
+    found = read_data(tmp_path / "x.csv", labels_column="kind", exclude=["id"])
     assert found.columns == ("a", "b", "c")
     assert list(found.labels) == list("uvuv")
     assert_refused(lambda: read_data(tmp_path / "x.csv", labels_column="sort"), "no column 'sort'", "kind")
-    assert_refused(lambda: read_data(tmp_path / "x.csv", drop=["nr"]), "no column 'nr'")
+    assert_refused(lambda: read_data(tmp_path / "x.csv", exclude=["nr"]), "no column 'nr'")
     np.save(tmp_path / "x.npy", X)
-    assert_refused(lambda: read_data(tmp_path / "x.npy", drop=["id"]), "no named columns")
+    assert_refused(lambda: read_data(tmp_path / "x.npy", exclude=["id"]), "no named columns")
 
 
 LABELS = np.array([3, 1, 1, 2])
@@ -149,14 +149,14 @@ LABEL_WRITERS = {
 def test_every_kind_gives_the_same_labels(ending, tmp_path):
     path = tmp_path / f"labels{ending}"
     LABEL_WRITERS[ending](path)
-    np.testing.assert_array_equal(read_labels(path), LABELS)
+    np.testing.assert_array_equal(read_labels(path).labels, LABELS)
 
 
 def test_labels_of_words(tmp_path):
     (tmp_path / "l.txt").write_text("u\nv w\nu\n1\n")
-    np.testing.assert_array_equal(read_labels(tmp_path / "l.txt"), ["u", "v w", "u", "1"])
+    np.testing.assert_array_equal(read_labels(tmp_path / "l.txt").labels, ["u", "v w", "u", "1"])
     (tmp_path / "l.csv").write_text("kind,place\nu,x\nv,y\n")
-    np.testing.assert_array_equal(read_labels(f"{tmp_path}/l.csv:place"), ["x", "y"])
+    np.testing.assert_array_equal(read_labels(f"{tmp_path}/l.csv:place").labels, ["x", "y"])
     assert_refused(lambda: read_labels(tmp_path / "l.csv"), "2 columns", "kind, place")
 
 
