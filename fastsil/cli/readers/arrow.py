@@ -48,7 +48,7 @@ def read_arrow(path: Path, reading: Reading) -> DataFile:
     if source.gaps and not reading.allow_gaps:
         raise DataFileError(f"{path}: {describe_gaps(source.gaps)[0]}")
     notes = [*source.notes, *notes, *_note_left_out(names, source), *describe_gaps(source.gaps)]
-    notes += note_suspects(X, source.features, [name for name in source.features if _is_integer(table.types[name])])
+    notes += note_suspects(X, source.features, {name for name in source.features if _is_integer(table.types[name])})
     if isinstance(X, np.memmap):
         notes.append(f"unpacked into a temporary file of {X.nbytes / 2**30:.1f} GiB in {tempfile.gettempdir()}")
     return DataFile(
@@ -186,7 +186,7 @@ def _find_source(path: Path, table: Table, names: Sequence[str]) -> _Source:
 
 
 def _note_left_out(names: Sequence[str], source: _Source) -> list[str]:
-    left_out = [name for name in names if name not in source.columns]
+    left_out = sorted(set(names) - set(source.columns), key=names.index)
     return [f"columns left out{source.left_out}: {listed(left_out)}"] if left_out else []
 
 

@@ -37,9 +37,9 @@ def select_columns(
     index : sequence of str
         Columns that are an index, and features only if they are requested.
     """
-    excluded = _expand_names(path, there, reading.exclude)
+    excluded = set(_expand_names(path, there, reading.exclude))
     if reading.labels_column is not None:
-        excluded.append(choose(path, there, reading.labels_column, (), "column"))
+        excluded.add(choose(path, there, reading.labels_column, (), "column"))
     if reading.key is not None:
         wanted = [choose(path, there, reading.key, (), "column")]
     else:
@@ -124,13 +124,14 @@ def note_suspects(X: NDArray[Any], names: Sequence[str], integers: Collection[st
     """
     if not len(X):
         return []
-    counts = [name for place, name in enumerate(names) if _counts_rows(X[:, place])]
-    rest = [name for name in names if name not in counts]
-    ids = [name for name in rest if name in integers and _is_all_different(X[:, names.index(name)])]
+    columns = dict(zip(names, X.T, strict=False))  # the numbers of vectors have no names
+    counts = [name for name in names if _counts_rows(columns[name])]
+    rest = [name for name in names if name in integers and name not in counts]
+    ids = [name for name in rest if _is_all_different(columns[name])]
     if len(ids) == len(names):  # measurements in whole numbers
         ids = []
-    labels = [name for name in rest if name in integers and name.lower() in _LABEL_WORDS]
-    nameless = [name for name in rest if name in integers and UNNAMED.fullmatch(name) and name not in ids]
+    labels = [name for name in rest if name.lower() in _LABEL_WORDS]
+    nameless = [name for name in rest if UNNAMED.fullmatch(name) and name not in ids]
     reasons = (
         ("count the rows, as an index does", counts),
         ("are integers that are all different, as ids are", ids),

@@ -45,25 +45,27 @@ def read_table(path: Path, reading: Reading) -> DataFile:
     frame, found = _load_frame(path, reading)
     there = list(frame.columns)
     index, empty = _find_index(frame, found)
-    frame = frame.drop(columns=empty)
-    names, notes = select_columns(path, list(frame.columns), reading, index)
+    names, notes = select_columns(path, [name for name in there if name not in empty], reading, index)
     labels = None if reading.labels_column is None else _label_values(frame[reading.labels_column])
-    numeric = [name for name in names if frame[name].dtype.kind in "biuf"]
+    kinds = {name: kind.kind for name, kind in frame.dtypes.items()}
+    numeric = [name for name in names if kinds[name] in "biuf"]
     if not numeric:
         raise DataFileError(f"{path} has no numeric column to use as a feature; it has: {listed(there)}.")
     notes = [*found.notes, f"columns used: {listed(numeric)} ({len(numeric)} numeric)", *notes]
     if empty:
         notes.append(f"columns left out, empty and without a name: {listed(empty)}")
-    if left_out := [name for name in names if name not in numeric]:
+    if left_out := [name for name in names if kinds[name] not in "biuf"]:
         notes.append(f"columns left out, not numeric: {listed(left_out)}")
-    empty_cells = {name: np.flatnonzero(frame[name].isna()) for name in numeric}
-    if gaps := describe_gaps({name: (int(rows[0]), len(rows)) for name, rows in empty_cells.items() if len(rows)}):
+    features = frame[numeric]
+    is_gap = features.isna().to_numpy()
+    gappy = {numeric[place]: is_gap[:, place] for place in np.flatnonzero(is_gap.any(axis=0))}
+    if gaps := describe_gaps({name: (int(rows.argmax()), int(rows.sum())) for name, rows in gappy.items()}):
         if not reading.allow_gaps:
             raise DataFileError(f"{path}: {gaps[0]}")
         notes += gaps
-    values = frame[numeric].to_numpy()
+    values = features.to_numpy()
     X = np.ascontiguousarray(values if values.dtype.kind == "f" else values.astype(np.float64))
-    notes += note_suspects(X, numeric, {name for name in numeric if frame[name].dtype.kind in "iu"})
+    notes += note_suspects(X, numeric, {name for name in numeric if kinds[name] in "iu"})
     assumed = found.header if found.is_assumed else None
     return DataFile(X, columns=tuple(numeric), labels=labels, notes=tuple(notes), assumed_header=assumed)
 
@@ -141,7 +143,8 @@ def _load_frame(path: Path, reading: Reading) -> tuple[pd.DataFrame, TextFormat]
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         reason = first_line(error).removeprefix("Error tokenizing data. C error: ").rstrip(".")
         raise DataFileError(f"{path}: its lines have different numbers of cells ({reason}).") from error
-    frame.columns = frame.columns.map(str)
+    names = [str(name).strip() for name in frame.columns]
+    frame.columns = names if len(set(names)) == len(names) else frame.columns.map(str)
     if reading.decimal is None and found.separator != "," and _has_decimal_commas(frame, found):
         # They begin after the first lines.
         return _load_frame(path, reading._replace(decimal=","))
@@ -163,7 +166,7 @@ def _has_decimal_commas(frame: pd.DataFrame, found: TextFormat) -> bool:
     """Return whether a column is text only because of its decimal commas."""
     if found.decimal == ",":
         return False
-    texts = (frame[name].dropna() for name in frame.columns if frame[name].dtype.kind not in "biuf")
+    texts = (frame[name].dropna() for name, kind in frame.dtypes.items() if kind.kind not in "biuf")
     return any(all(is_written_with(",", str(cell)) for cell in column) for column in texts if len(column))
 
 

@@ -19,6 +19,7 @@ _SEPARATOR_NAMES = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "s
 _DECLARED = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 
 _NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE)
+_DECIMALS_ONLY = re.compile(r"-0,\d|[+-]?\d+,0\d")
 _INTEGER = re.compile(r"[+-]?\d+")
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
 # Cells that pandas reads as missing.
@@ -87,6 +88,8 @@ def find_format(lines: Sequence[str], reading: Reading, default: str) -> TextFor
     if (found, mark) != (separator or default, decimal or "."):
         name = "tab" if found == "\t" else repr(found)
         notes.append(f"read with the separator {name} and the decimal mark {mark!r}; --sep and --decimal choose others")
+    if found == "," and not separator and rows and _are_pairs(rows):
+        notes.append("read as two columns of integers; --decimal , reads one column of numbers with decimals")
     header, remark = judge_header(rows, quoted=_is_only_first_quoted(lines))
     if reading.header is not None:
         header, remark = reading.header, ""
@@ -144,20 +147,28 @@ def _find_separator(lines: Sequence[str], default: str, decimal: str | None) -> 
         share = sum(_NUMBER.fullmatch(cell) is not None for cell in cells) / max(1, len(cells))
         is_even = len({len(row) for row in rows[1:]} or lengths) == 1
         ranks[separator] = (is_even, share, separator == default)
+    if default == "," and decimal != "." and _is_one_column(lines):
+        return ";"
     if ranks:
         return max(ranks, key=lambda separator: ranks[separator])
-    return ";" if default == "," and (decimal == "," or _is_one_column(lines)) else default
+    return ";" if default == decimal == "," else default
 
 
 def _is_one_column(lines: Sequence[str]) -> bool:
-    """Return whether a name is followed by numbers with a decimal comma, not by two cells with the row's number."""
+    """Return whether lines are numbers with a decimal comma, not two integers."""
     first, *cells = [line.strip() for line in lines if line.strip()] or [""]
-    if len(cells) < _FEW_LINES or "," in first or not all(is_written_with(",", cell) for cell in cells):
+    if len(cells) < _FEW_LINES or not all(is_written_with(",", cell) for cell in cells):
         return False
+    # No integer is written as -0 or 05. Else a name of one cell must stand above, and no numbers of rows.
+    if any(_DECIMALS_ONLY.match(cell) for cell in cells):
+        return "," not in first or is_written_with(",", first)
     wholes = [cell.partition(",")[0] for cell in cells]
-    return any("," in cell for cell in cells) and not any(
-        wholes == [str(start + row) for row in range(len(wholes))] for start in (0, 1)
-    )
+    return "," not in first and any("," in cell for cell in cells) and not _is_count(wholes)
+
+
+def _are_pairs(rows: Rows) -> bool:
+    """Return whether all rows, with the first, are two integers, which one number with a decimal comma looks like."""
+    return all(len(row) == 2 and all(map(_INTEGER.fullmatch, row)) and row[1].isdigit() for row in rows)
 
 
 def _find_decimal(rows: Rows, separator: str) -> str:

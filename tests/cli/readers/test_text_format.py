@@ -115,7 +115,13 @@ def test_separators_and_decimal_marks_are_found(options, said, header, index, tm
 
 def test_commas_in_one_column_and_after_many_lines(tmp_path):
     path = write(tmp_path / "x.csv", FRAME[[0]].round(3).set_axis(["x"], axis=1).to_csv(index=False, decimal=","))
-    assert_reads(write(path, path.read_text().replace('"', "")), X[:, :1].round(3))
+    lines = path.read_text().replace('"', "")
+    assert_reads(write(path, lines), X[:, :1].round(3))
+    assert_reads(write(path, lines.removeprefix("x\n")), X[:, :1].round(3))  # of -0,1 and 0,05
+    found = assert_reads(write(path, "3,5\n2,7\n3,8\n"), [[3, 5], [2, 7], [3, 8]])
+    assert found.notes[0].startswith("read as two columns of integers; --decimal ,")
+    assert_reads(path, [[3.5], [2.7], [3.8]], decimal=",")
+    assert_reads(write(path, "x,y\n3,05\n2,7\n3,8\n"), [[3, 5], [2, 7], [3, 8]])
     path = write(tmp_path / "y.csv", "a;b\n" + "1;2\n" * 2000 + "1,5;3\n")
     assert_reads(path, [[1, 2]] * 2000 + [[1.5, 3]])
     assert_refused(lambda: read_data(write(tmp_path / "z.csv", "a;b\n1,5;2,5\n3,5\n")), "different numbers of cells")
