@@ -228,4 +228,5 @@ class DistanceRows:
         for row in rows:
             check_distance_row(self._X, int(row))
         distances = self._X[rows]
-        return np.asarray(distances if isinstance(distances, np.ndarray) else distances.toarray())
+        # Negative ones are rounding.
+        return np.maximum(distances if isinstance(distances, np.ndarray) else distances.toarray(), 0)

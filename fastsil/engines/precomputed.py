@@ -24,6 +24,7 @@ from fastsil.engines.scaling import as_writable
 from fastsil.engines.terms import SilhouetteTerms, Work
 from fastsil.kernels import precomputed as kernels
 from fastsil.kernels.nearest import keep_nearest
+from fastsil.runtime.caller import warn_caller
 from fastsil.runtime.progress import ProgressCallback
 from fastsil.runtime.threads import enough_for_threads, run_tasks
 from fastsil.validation import check_distance_row, diagonal_tolerance
@@ -72,6 +73,8 @@ class _Check:
         self._lock = threading.Lock()
         self._row = X.shape[0]
         self._error: ValueError | None = None
+        self.lowest = 0.0
+        """The smallest distance, where that is rounding below 0."""
 
     def is_over(self, rows: slice) -> bool:
         return bool(self._row < rows.start)
@@ -89,6 +92,8 @@ class _Check:
                     if row < self._row:
                         self._row, self._error = row, error
                 return
+        with self._lock:
+            self.lowest = min(self.lowest, lowest)
 
     def _diagonal(self, rows: slice) -> NDArray[np.float64]:
         # After the rows themselves: the diagonal alone of a mapped file would be read page by page.
@@ -128,7 +133,7 @@ def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: ProgressCa
 
 
 def compute_terms_many(
-    X: Any, partitions: Sequence[Partition], *, n_jobs: int, tick: ProgressCallback
+    X: Any, partitions: Sequence[Partition], *, n_jobs: int, tick: ProgressCallback, clip: bool = False
 ) -> list[SilhouetteTerms]:
     """Compute the mean distances of every sample in each of several partitions, from one reading of the distances to
     all.
@@ -144,11 +149,13 @@ def compute_terms_many(
         Number of threads; the result does not depend on it.
     tick : callable
         Called with shares of the work as they are finished.
+    clip : bool
+        Whether to read negative distances as 0, of a matrix that was found to have no others than rounding.
 
     Raises
     ------
     ValueError
-        If a distance is NaN, infinite or negative, or a sample is not at distance 0 from itself.
+        If a distance is NaN, infinite or negative by more than rounding, or a sample is not at distance 0 from itself.
     """
     started = time.perf_counter()
     n_samples = partitions[0].n_samples
@@ -157,11 +164,14 @@ def compute_terms_many(
     groupings = [_Grouping(partition) for partition in partitions]
     check = _Check(X)
     n_jobs = enough_for_threads(n_jobs, (X.data if sparse else X).nbytes, _ALONE_BYTES)
-    reading = _plan_reading(X, groupings, check, n_jobs)
+    reading = _plan_reading(X, groupings, check, n_jobs, clip=clip)
     step = reading.n_rows
     tasks = [slice(start, min(start + step, n_samples)) for start in range(0, n_samples, step)]
     run_tasks(reading.run, tasks, [float(rows.stop - rows.start) for rows in tasks], n_jobs=n_jobs, tick=tick)
     check.end()
+    if check.lowest < 0 and not clip:
+        warn_caller(f"X has negative distances down to {check.lowest:.2g}, which are rounding; they are read as 0.")
+        return compute_terms_many(X, partitions, n_jobs=n_jobs, tick=tick, clip=True)
     pairs = int(X.nnz) if sparse else n_samples**2
     work = Work(
         strategy=f"precomputed: {reading.order}"
@@ -199,12 +209,12 @@ class _Reading(NamedTuple):
     run: Callable[[slice, Bytes], None]
 
 
-def _plan_reading(X: Any, groupings: Sequence[_Grouping], check: _Check, n_jobs: int) -> _Reading:
+def _plan_reading(X: Any, groupings: Sequence[_Grouping], check: _Check, n_jobs: int, *, clip: bool) -> _Reading:
     """Plan the reading in the order of memory: rows in blocks, or columns in strips of rows."""
     n_clusters = sum(grouping.partition.n_clusters for grouping in groupings)
-    if is_sparse(X) or X.flags.c_contiguous or not _is_readable(X.T):
+    if clip or is_sparse(X) or X.flags.c_contiguous or not _is_readable(X.T):
         order = "stored entries" if is_sparse(X) else "rows"
-        return _Reading(order, _count_block_rows(X, n_clusters, n_jobs), _blocks(X, groupings, check))
+        return _Reading(order, _count_block_rows(X, n_clusters, n_jobs), _blocks(X, groupings, check, clip=clip))
     least, most = _STRIP_ROWS
     n_rows = min(most, max(least, _count_task_rows(X.shape[0], n_jobs)))
     if len(groupings) > 1:
@@ -213,9 +223,9 @@ def _plan_reading(X: Any, groupings: Sequence[_Grouping], check: _Check, n_jobs:
     return _Reading("columns", n_rows, _strips(X, groupings, check))
 
 
-def _blocks(X: Any, groupings: Sequence[_Grouping], check: _Check) -> Callable[[slice, Bytes], None]:
+def _blocks(X: Any, groupings: Sequence[_Grouping], check: _Check, *, clip: bool) -> Callable[[slice, Bytes], None]:
     """Make a task that sums a block of rows, which stay in the cache from one grouping to the next."""
-    stored = _sparse_parts(X) if is_sparse(X) else None
+    stored = _sparse_parts(X, clip=clip) if is_sparse(X) else None
     step = X.shape[0]
     if len(groupings) > 1 and stored is None:
         step = max(1, _CACHE_BYTES // (X.itemsize * X.shape[0] * kernels.ROWS)) * kernels.ROWS
@@ -227,7 +237,7 @@ def _blocks(X: Any, groupings: Sequence[_Grouping], check: _Check) -> Callable[[
         total = 0.0
         for start in range(rows.start, rows.stop, step):
             part = slice(start, min(start + step, rows.stop))
-            block = _readable_rows(X, part) if stored is None else None
+            block = _readable_rows(X, part, clip=clip) if stored is None else None
             for grouping in groupings:
                 sums = np.empty((grouping.partition.n_clusters, part.stop - part.start))
                 codes = grouping.partition.codes
@@ -245,9 +255,9 @@ def _blocks(X: Any, groupings: Sequence[_Grouping], check: _Check) -> Callable[[
     return run_block
 
 
-def _readable_rows(X: Array, rows: slice) -> Array:
-    block = X[rows]
-    if _is_readable(X):
+def _readable_rows(X: Array, rows: slice, *, clip: bool) -> Array:
+    block = np.maximum(X[rows], 0) if clip else X[rows]
+    if _is_readable(block):
         return block
     return np.array(block, dtype=X.dtype if X.dtype.char in _READABLE else np.float64, order="C")
 
@@ -326,6 +336,6 @@ def _plain(values: Array) -> Array:
     return as_writable(plain.view(np.uint8) if plain.dtype == bool else plain)
 
 
-def _sparse_parts(X: Any) -> tuple[Array, Array, Array]:
-    data = _plain(X.data)
+def _sparse_parts(X: Any, *, clip: bool) -> tuple[Array, Array, Array]:
+    data = _plain(np.maximum(X.data, 0) if clip else X.data)
     return data if _is_readable(data) else data.astype(np.float64), _plain(X.indices), _plain(X.indptr)

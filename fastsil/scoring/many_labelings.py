@@ -20,8 +20,10 @@ from fastsil.validation import (
     check_labelings,
     check_metric,
     check_metric_params,
+    check_sparse,
     get_metric_name,
     take_scored,
+    warn_of_order,
 )
 from fastsil.validation.arrays import result_dtype
 from fastsil.validation.partition import Partition
@@ -137,8 +139,13 @@ def _check_many(
 ) -> tuple[Any, list[_Labeling]]:
     check_metric(metric)
     check_metric_params(metric, metric_params)
-    X = check_data(X, metric=metric)
-    return X, check_labelings(labelings, X.shape[0], ignore_label)
+    data = check_data(X, metric=metric)
+    listed = list(labelings) if isinstance(labelings, Iterable) and not isinstance(labelings, str) else labelings
+    checked = check_labelings(listed, data.shape[0], ignore_label)
+    for labels in listed:
+        warn_of_order(X, labels)
+    check_sparse(data, metric)
+    return data, checked
 
 
 def _compute_many(

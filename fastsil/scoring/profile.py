@@ -13,7 +13,7 @@ from fastsil.engines.dispatch import distances_between_some, find_coordinates
 from fastsil.engines.terms import SilhouetteTerms, Work, compute_silhouettes
 from fastsil.runtime.sklearn_compat import VALID_METRICS
 from fastsil.scoring.diagnosis import Diagnosis, Evidence, NullReference, diagnose
-from fastsil.validation import check_data, check_metric_params, take_samples
+from fastsil.validation import check_data, check_metric_params, look_like_distances, take_samples
 from fastsil.validation.arrays import is_missing, scatter_to_all
 from fastsil.validation.partition import Partition
 
@@ -196,7 +196,7 @@ class SilhouetteProfile:
         >>> from fastsil import silhouette_profile
         >>> X = np.random.default_rng(0).normal(size=(60, 2)) + np.repeat([[0.0, 0.0], [9.0, 9.0]], 30, axis=0)
         >>> print(silhouette_profile(X, np.repeat([0, 1], 30)).diagnose(X))
-        Nothing found in 11 checks.
+        Nothing found in 12 checks.
         <BLANKLINE>
         Not checked, for lack of data or of a null reference: no_structure.
         """
@@ -204,7 +204,7 @@ class SilhouetteProfile:
             check_metric_params(self.metric, metric_params)
         evidence = Evidence(self._select_scored(self.silhouettes), self._partition, null=null)
         if X is not None:
-            data = check_data(X, metric=self.metric)
+            data = check_data(X, metric=self.metric, warns=False)
             if data.shape[0] != len(self.ignored):
                 raise ValueError(
                     f"X has {data.shape[0]} rows but {len(self.ignored)} samples were scored; "
@@ -219,6 +219,7 @@ class SilhouetteProfile:
                 distances=distances,
                 drawn=drawn,
                 unit_rows=self.metric == "cosine",
+                are_distances=self.metric != "precomputed" and look_like_distances(data),
             )
         return diagnose(evidence)
 

@@ -13,7 +13,7 @@ from fastsil.engines.linear.summaries import SQUARED_METRICS, ClusterSummaries, 
 from fastsil.engines.terms import compute_row_silhouettes
 from fastsil.runtime.sklearn_compat import InvalidParameterError
 from fastsil.runtime.threads import resolve_n_jobs
-from fastsil.validation import check_average, check_data, check_n_classes, check_part_labels, mark_scored
+from fastsil.validation import check_average, check_data, check_n_classes, check_part_labels, mark_scored, warn_of_order
 from fastsil.validation.arrays import is_missing, result_dtype, scatter_to_all
 from fastsil.validation.partition import Partition
 
@@ -224,6 +224,7 @@ class SilhouetteStream:
 
     def _check_batch(self, X: Any, labels: Any) -> tuple[Any, Partition | None, NDArray[np.bool_]]:
         """Return the scored samples, their partition (None if there are none), and which they are."""
+        warn_of_order(X, labels)
         data = check_data(X)
         self._check_n_features(data.shape[1], "X")
         labels, kept = mark_scored(labels, data.shape[0], self.ignore_label)

@@ -37,6 +37,7 @@ from fastsil.validation.labels import (
     have_another_label,
     mark_scored,
 )
+from fastsil.validation.mistakes import check_sparse, look_like_distances, warn_of_order
 from fastsil.validation.partition import Partition
 
 __all__ = [
@@ -59,15 +60,18 @@ __all__ = [
     "check_scored",
     "check_scored_labels",
     "check_space",
+    "check_sparse",
     "check_tol",
     "check_undefined",
     "diagonal_tolerance",
     "get_metric_name",
     "have_another_label",
     "is_dask_array",
+    "look_like_distances",
     "mark_scored",
     "take_samples",
     "take_scored",
+    "warn_of_order",
 ]
 
 
@@ -77,8 +81,10 @@ def check_scored(
     """Return data and partition of the samples that are scored, and which these are (None for all)."""
     check_metric(metric)
     check_metric_params(metric, metric_params)
+    warn_of_order(X, labels)
     X = check_data(X, metric=metric)
     partition, kept = check_scored_labels(labels, X.shape[0], ignore_label)
+    check_sparse(X, metric)
     if kept is None:
         return X, partition, None
     return take_scored(X, kept, metric), partition, kept

@@ -21,7 +21,12 @@ def check_metric(metric: Any) -> Metric:
         return cast(Metric, metric)
     if isinstance(metric, str) and metric in VALID_METRICS:
         return metric
-    near = difflib.get_close_matches(str(metric), VALID_METRICS, n=1, cutoff=0.5)
+    if metric is None:
+        raise InvalidParameterError(
+            "metric=None is not known. Leave it out for Euclidean distance, pass 'precomputed' for given distances, "
+            f"a callable, or another one of: {', '.join(VALID_METRICS)}."
+        )
+    near = difflib.get_close_matches(metric, VALID_METRICS, n=1, cutoff=0.5) if isinstance(metric, str) else ()
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise InvalidParameterError(
         f"metric={metric!r} is not known.{hint} Pass a callable or one of: {', '.join(VALID_METRICS)}."

@@ -13,6 +13,7 @@ from fastsil.runtime.sklearn_compat import BOOLEAN_METRICS
 from fastsil.validation.arguments import Metric
 from fastsil.validation.arrays import is_missing, is_sparse, result_dtype
 from fastsil.validation.distances import raise_not_finite
+from fastsil.validation.mistakes import check_complete, warn_of_distances
 
 # Rows checked for NaN and infinity at a time: small compared with X, large compared with the cost of a call.
 _FINITE_CHUNK_BYTES = 4 << 20
@@ -37,7 +38,7 @@ def is_dask_array(X: Any) -> bool:
     )
 
 
-def check_data(X: Any, *, metric: Metric = "euclidean", first_row: int = 0) -> Any:
+def check_data(X: Any, *, metric: Metric = "euclidean", first_row: int = 0, warns: bool = True) -> Any:
     """Return X as a C-contiguous float32 or float64 array (or CSR matrix), copied only if it must be.
 
     Parameters
@@ -50,6 +51,8 @@ def check_data(X: Any, *, metric: Metric = "euclidean", first_row: int = 0) -> A
         pass that reads them.
     first_row : int
         Number of the first row, for messages, where X is a part of the data.
+    warns : bool
+        Whether to warn of samples that look like distances.
 
     Raises
     ------
@@ -77,6 +80,8 @@ def check_data(X: Any, *, metric: Metric = "euclidean", first_row: int = 0) -> A
     if metric == "precomputed":
         if X.shape[0] != X.shape[1]:
             raise ValueError(f"metric='precomputed' needs a square matrix of distances, got X of shape {X.shape}.")
+        if sparse:
+            check_complete(X)
         return X
     dtype = X.dtype if as_it_is else result_dtype(X.dtype)
     # A number that is too large for float64 becomes infinite.
@@ -84,6 +89,8 @@ def check_data(X: Any, *, metric: Metric = "euclidean", first_row: int = 0) -> A
         converted = X.astype(dtype, copy=False) if sparse else _in_c_order(X, dtype)
     if X.dtype.kind not in "biu":
         check_finite(converted, first_row=first_row)
+    if warns:
+        warn_of_distances(converted, metric)
     return converted
 
 

@@ -25,7 +25,7 @@ def check_distances_between(X: Any, rows: NDArray[np.intp], drawn: Any) -> None:
     values = drawn.data if is_sparse(drawn) else drawn
     sizes = np.abs(drawn.diagonal().astype(np.float64))
     if values.size == 0 or (
-        np.isfinite(values).all() and values.min() >= 0 and sizes.max() <= diagonal_tolerance(X.dtype)
+        np.isfinite(values).all() and values.min() >= -_rounding(values) and sizes.max() <= diagonal_tolerance(X.dtype)
     ):
         return
     for row in rows:
@@ -58,15 +58,27 @@ def check_distance_row(X: Any, row: int, *, of: NDArray[np.intp] | None = None) 
     for place in np.flatnonzero(~np.isfinite(values))[:1]:
         raise_not_finite(values[place], row, columns[place])
     if abs(float(diagonal)) > diagonal_tolerance(X.dtype):
+        others = values[columns != row]
+        remedy = (
+            "It is the largest of its row, as in similarities; pass distances, such as 1 - X."
+            if len(others) and diagonal > others.max()
+            else "Use np.fill_diagonal(X, 0)."
+        )
         raise ValueError(
             "The precomputed distance matrix contains non-zero elements on the diagonal "
-            f"(row {row}: {diagonal}). Use np.fill_diagonal(X, 0)."
+            f"(row {row}: {diagonal}). {remedy}"
         )
-    for place in np.flatnonzero(values < 0)[:1]:
+    for place in np.flatnonzero(values < -_rounding(values))[:1]:
         raise ValueError(
-            f"Negative values in X: row {row}, column {columns[place]} is {values[place]}. "
-            "metric='precomputed' takes distances; turn similarities into distances first (for example X.max() - X)."
+            f"Negative values in X: row {row}, column {columns[place]} is {values[place]}. metric='precomputed' takes "
+            "distances, which are 0 or more. If this is rounding, pass numpy.maximum(X, 0); similarities have to be "
+            "turned into distances."
         )
+
+
+def _rounding(values: NDArray[Any]) -> float:
+    """Return the size of a negative distance that may be rounding, as in ``1 - U @ U.T``, which is read as 0."""
+    return diagonal_tolerance(values.dtype) * max(1.0, float(np.abs(values).max())) if values.size else 0.0
 
 
 def diagonal_tolerance(dtype: np.dtype[Any]) -> float:

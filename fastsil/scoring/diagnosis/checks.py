@@ -71,6 +71,17 @@ def _look_for_shuffled(evidence: Evidence) -> Finding | None:
     )
 
 
+def _look_for_distances(evidence: Evidence) -> Finding | None:
+    if not evidence.are_distances:
+        return None
+    return Finding(
+        "distances_as_samples",
+        "fault",
+        "X is square and symmetric with zeros on its diagonal, as distances are, and its rows were taken for samples.",
+        "If these are distances, score them with metric='precomputed'.",
+    )
+
+
 def _look_for_misfit(evidence: Evidence) -> Finding | None:
     share = evidence.centers.misfit
     # Shuffled labels do not fit either; that is one fault, and the other finding names it.
@@ -287,6 +298,7 @@ class _Check:
 
 
 _CHECKS = {
+    "distances_as_samples": _Check(_look_for_distances, ("coordinates",)),
     "labels_shuffled": _Check(_look_for_shuffled, ("distances",)),
     "labels_do_not_fit": _Check(_look_for_misfit, ("coordinates",)),
     "no_structure": _Check(_look_for_no_structure, ("null",)),

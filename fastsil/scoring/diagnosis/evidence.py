@@ -65,6 +65,8 @@ class Evidence:
         Which samples those are.
     unit_rows : bool
         Whether the coordinates are rows of length 1 that were not centered.
+    are_distances : bool
+        Whether the samples look like distances.
     null : NullReference, optional
         Scores of data without structure.
     """
@@ -75,6 +77,7 @@ class Evidence:
     distances: NDArray[np.float64] | None = None
     drawn: NDArray[np.intp] | None = None
     unit_rows: bool = False
+    are_distances: bool = False
     null: NullReference | None = None
 
     @property
