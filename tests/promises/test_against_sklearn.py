@@ -133,6 +133,11 @@ def test_samples_hypothesis(call):
     X, labels, metric = call
     ours = outcome(fastsil.silhouette_samples, X, labels, metric=metric)
     theirs = outcome(sklearn.metrics.silhouette_samples, _for_scikit_learn(X, metric), labels, metric=metric)
+    if metric == "mahalanobis" and scipy.sparse.issparse(X):
+        # scikit-learn stumbles over NumPy's covariance of one sparse column.
+        assert isinstance(ours, TypeError)
+        assert isinstance(theirs, Exception)
+        return
     if _divides_by_zero(_for_scikit_learn(X, metric), metric):
         # One such row or feature makes all silhouettes of scikit-learn 0; here it is an error that says where it is.
         assert isinstance(ours, ValueError)
