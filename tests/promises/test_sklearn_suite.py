@@ -56,6 +56,8 @@ def test_there_are_tests_to_run():
     assert len({case.values[0].__name__ for case in CASES}) >= 8
 
 
+# Some of its tests give distances for samples.
+@pytest.mark.filterwarnings("ignore:X is square and symmetric")
 @pytest.mark.parametrize(("test", "arguments"), CASES)
 def test_of_scikit_learn(test, arguments, monkeypatch):
     calls = []

@@ -253,6 +253,7 @@ def test_every_function_refuses_a_damaged_sparse_matrix(use):
         use(X)
 
 
+@pytest.mark.filterwarnings("ignore:X is square and symmetric")
 def test_a_stream_refuses_damage_in_its_second_pass_too():
     X = csr_matrix(1.0 - np.eye(30))
     stream = SilhouetteStream("sqeuclidean").partial_fit(X, np.arange(30) % 3)
