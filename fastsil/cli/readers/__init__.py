@@ -128,7 +128,8 @@ def read_labels(source: str | Path, *, n_samples: int | None = None, **reading: 
             labels = labels[:, 0]
         if labels.ndim != 1:
             raise DataFileError(f"{path} has an array of shape {labels.shape}; labels are one for each sample.")
-    return replace(found, labels=labels)
+    notes = found.notes if not found.remark or len(labels) == n_samples else (*found.notes, found.remark)
+    return replace(found, labels=labels, notes=notes)
 
 
 def read_labeled(source: str | Path, labels: str | Path | None, **reading: Any) -> tuple[DataFile, NDArray[Any] | None]:

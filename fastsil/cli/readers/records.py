@@ -69,12 +69,15 @@ class LabelFile:
         Whether the first line of a text was read as names.
     notes : tuple of str
         Remarks on the reading for users.
+    remark : str
+        Another on the first line, which a number of samples makes needless.
     """
 
     labels: NDArray[Any]
     column: str | None = None
     header: bool | None = None
     notes: tuple[str, ...] = ()
+    remark: str = ""
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,8 @@ def read_table(path: Path, reading: Reading) -> DataFile:
     numeric = [name for name in names if kinds[name] in "biuf"]
     if not numeric:
         raise DataFileError(f"{path} has no numeric column to use as a feature; it has: {listed(there)}.")
-    notes = [*found.notes, f"columns used: {listed(numeric)} ({len(numeric)} numeric)", *notes]
+    remarks = [found.remark] if found.remark else []
+    notes = [*found.notes, *remarks, f"columns used: {listed(numeric)} ({len(numeric)} numeric)", *notes]
     if empty:
         notes.append(f"columns left out, empty and without a name: {listed(empty)}")
     if left_out := [name for name in names if kinds[name] not in "biuf"]:
@@ -66,7 +67,7 @@ def read_table(path: Path, reading: Reading) -> DataFile:
     values = features.to_numpy()
     X = np.ascontiguousarray(values if values.dtype.kind == "f" else values.astype(np.float64))
     notes += note_suspects(X, numeric, {name for name in numeric if kinds[name] in "iu"})
-    assumed = found.header if found.is_assumed else None
+    assumed = found.header if found.remark else None
     return DataFile(X, columns=tuple(numeric), labels=labels, notes=tuple(notes), assumed_header=assumed)
 
 
@@ -77,7 +78,7 @@ def read_label_table(path: Path, reading: Reading) -> LabelFile:
     if reading.key not in there:
         there = [name for name in there if name not in (*index, *empty)]
     name = choose(path, there, reading.key, LABEL_NAMES, "column")
-    return LabelFile(_label_values(frame[name]), name, found.header, found.notes)
+    return LabelFile(_label_values(frame[name]), name, found.header, found.notes, found.remark)
 
 
 def read_label_lines(path: Path, reading: Reading) -> LabelFile:

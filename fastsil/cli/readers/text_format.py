@@ -51,9 +51,9 @@ class TextFormat(NamedTuple):
     n_skipped : int
         Lines before the table.
     notes : tuple of str
-        Remarks on what was found, where it is not the default or not certain.
-    is_assumed : bool
-        Whether ``header`` is not certain.
+        Remarks on separator and decimal mark, where they are not the default.
+    remark : str
+        The same on the header, where it is not certain.
     """
 
     separator: str
@@ -63,7 +63,7 @@ class TextFormat(NamedTuple):
     n_cells: int
     n_skipped: int
     notes: tuple[str, ...]
-    is_assumed: bool
+    remark: str
 
 
 def find_format(lines: Sequence[str], reading: Reading, default: str) -> TextFormat:
@@ -86,7 +86,7 @@ def find_format(lines: Sequence[str], reading: Reading, default: str) -> TextFor
     mark = decimal or _find_decimal(rows, found)
     notes = []
     if (found, mark) != (separator or default, decimal or "."):
-        name = "tab" if found == "\t" else repr(found)
+        name = {"\t": "tab", " ": "space"}.get(found, repr(found))
         notes.append(f"read with the separator {name} and the decimal mark {mark!r}; --sep and --decimal choose others")
     if found == "," and not separator and rows and _are_pairs(rows):
         notes.append("read as two columns of integers; --decimal , reads one column of numbers with decimals")
@@ -101,8 +101,8 @@ def find_format(lines: Sequence[str], reading: Reading, default: str) -> TextFor
         cells,
         _count_cells(rows),
         1 if declared else 0,
-        (*notes, remark) if remark else tuple(notes),
-        bool(remark),
+        tuple(notes),
+        remark,
     )
 
 
@@ -126,7 +126,7 @@ def _parse_decimal(text: str | None) -> str | None:
 
 
 def _split(lines: Sequence[str], separator: str) -> list[list[str]]:
-    rows = csv.reader(lines, delimiter=separator, skipinitialspace=separator != " ")
+    rows = csv.reader(lines, delimiter=separator, skipinitialspace=True)
     return [cells for row in rows if (cells := [cell.strip() for cell in row]) not in ([], [""])]
 
 
@@ -151,7 +151,12 @@ def _find_separator(lines: Sequence[str], default: str, decimal: str | None) -> 
         return ";"
     if ranks:
         return max(ranks, key=lambda separator: ranks[separator])
-    return ";" if default == decimal == "," else default
+    if default == decimal == ",":
+        return ";"
+    numbers = [line.split() for line in lines]
+    # As numpy.savetxt writes them.
+    in_columns = len({len(row) for row in numbers}) == 1 and all(map(_is_numeric, numbers[1:] or numbers))
+    return " " if in_columns and len(numbers[0]) > 1 else default
 
 
 def _is_one_column(lines: Sequence[str]) -> bool:

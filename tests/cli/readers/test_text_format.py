@@ -142,6 +142,15 @@ def test_cells_beyond_the_names_are_not_lost(tmp_path):
     assert_refused(lambda: read_data(path), "different numbers of cells")
 
 
+def test_columns_between_spaces_are_found(tmp_path):
+    np.savetxt(tmp_path / "x.csv", X)
+    assert "separator space" in assert_reads(tmp_path / "x.csv", X).notes[0]
+    np.savetxt(tmp_path / "x.csv", X, fmt="%8.3f", header="a b c d", comments="")
+    assert assert_reads(tmp_path / "x.csv", np.loadtxt(tmp_path / "x.csv", skiprows=1)).columns == tuple("abcd")
+    write(tmp_path / "l.csv", "T cell\nB cell\nT cell\n")
+    assert list(read_labels(tmp_path / "l.csv").labels) == ["T cell", "B cell", "T cell"]
+
+
 def test_formats_that_do_not_exist(tmp_path):
     path = write(tmp_path / "x.csv", "a b\n1 2\n3 4\n")
     assert_reads(path, [[1, 2], [3, 4]], sep="space")
@@ -157,7 +166,9 @@ LABELS = np.arange(30) % 3
 @pytest.mark.parametrize("values", [LABELS, np.array(list("uvw") * 10)], ids=["numbers", "words"])
 def test_the_number_of_samples_says_whether_labels_have_a_name(values, first, name, tmp_path):
     path = write(tmp_path / name, first + "\n".join(map(str, values)) + "\n")
-    np.testing.assert_array_equal(read_labels(path, n_samples=30).labels, values)
+    found = read_labels(path, n_samples=30)
+    np.testing.assert_array_equal(found.labels, values)
+    assert not any("--header" in note for note in found.notes)
     np.save(tmp_path / "x.npy", X)
     np.testing.assert_array_equal(read_labeled(tmp_path / "x.npy", path)[1], values)
 
