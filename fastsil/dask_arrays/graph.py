@@ -28,7 +28,7 @@ from fastsil.dask_arrays.inputs import Blocks, check_array, check_label_array, f
 from fastsil.dask_arrays.metric_maps import LINEAR_MAPS, mapped_array
 from fastsil.engines.linear.summaries import SQUARED_METRICS, ClusterSummaries
 from fastsil.engines.terms import SilhouetteTerms, compute_row_silhouettes
-from fastsil.validation import Metric, check_ignored
+from fastsil.validation import Metric, check_ignored, check_sparse
 from fastsil.validation.arrays import result_dtype
 
 # Parts that one task merges: a tree of few levels, whose tasks still hold little.
@@ -122,6 +122,7 @@ def as_euclidean_array(
     X: Any, metric: Metric, metric_params: dict[str, Any], ignored: Ignored
 ) -> tuple[Any, Metric, dict[str, Any]]:
     """Map X to where its metric is ``"euclidean"``, if a linear map does so; else return it unchanged."""
+    check_sparse(X, metric)
     given = {name: value for name, value in metric_params.items() if value is not None}
     if (metric in ("euclidean", "l2") and not given) or (metric == "minkowski" and given in ({}, {"p": 2})):
         return X, "euclidean", {}

@@ -29,7 +29,7 @@ from fastsil.engines.scaling import without_empty_columns
 from fastsil.engines.terms import SilhouetteTerms
 from fastsil.runtime.lazy_imports import import_on_first_use
 from fastsil.runtime.progress import ProgressCallback, scale_progress
-from fastsil.runtime.sklearn_compat import VALID_METRICS
+from fastsil.runtime.sklearn_compat import BOOLEAN_METRICS, VALID_METRICS
 from fastsil.validation import Metric, check_finite, take_samples
 from fastsil.validation.arrays import is_sparse
 from fastsil.validation.partition import Partition
@@ -392,5 +392,5 @@ def distances_between_some(X: Any, metric: str, metric_params: dict[str, Any]) -
     if metric in _ROUTES and _ROUTES[metric].prepare is not None:
         # By the covariance of all samples, not of the few.
         return rows, pairwise_distances(find_coordinates(X, metric, metric_params)[rows])
-    some = X[rows] if X.dtype == bool else X[rows].astype(np.float64)
+    some = X[rows].astype(bool if metric in BOOLEAN_METRICS else np.float64)
     return rows, pairwise_distances(some, metric=metric, **metric_params)

@@ -21,6 +21,7 @@ from sklearn.base import clone
 from fastsil.engines.dispatch import compute_terms_many, estimate_pass_seconds
 from fastsil.engines.terms import SilhouetteTerms, Work
 from fastsil.runtime.progress import ProgressCallback
+from fastsil.runtime.sklearn_compat import BOOLEAN_METRICS
 from fastsil.scoring.profile import SilhouetteProfile, get_terms, make_profile
 from fastsil.sweep.checkpoint import Arrays, CachedCall, no_cache
 from fastsil.sweep.clusterers import Fitter, center_indices, extract_state, get_fitted, get_labels
@@ -29,6 +30,7 @@ from fastsil.sweep.kmeans import SharedKMeans, estimate_seconds_of_products
 from fastsil.sweep.progress import Listener, SweepEvent
 from fastsil.sweep.results import SweepRow
 from fastsil.validation import Metric, check_labels, get_metric_name
+from fastsil.validation.arrays import is_sparse
 from fastsil.validation.partition import Partition
 
 # A pass of fewer seconds is not worth waiting for.
@@ -50,6 +52,8 @@ class PreparedData:
         linear = isinstance(geometry, LinearMap)
         self.clustered = geometry.apply(X)
         self.scored = self.clustered if linear else X
+        if metric in BOOLEAN_METRICS and not is_sparse(X) and ((X == 0) | (X == 1)).all():
+            self.scored = X.astype(bool)
         self.spread = X if isinstance(geometry, LinearMap) and geometry.whitens else self.clustered
         self._metric: Metric = "euclidean" if linear else metric
         self._metric_params = {} if linear else metric_params

@@ -82,8 +82,8 @@ def _compare_rows(X: Any, row: int, stored: NDArray[np.integer[Any]]) -> float:
 
 
 def check_sparse(X: Any, metric: Metric) -> None:
-    """Raise a TypeError if X is sparse and the metric takes no sparse matrix."""
-    if is_sparse(X) and isinstance(metric, str) and metric not in (*_TAKE_SPARSE, "precomputed"):
+    """Raise a TypeError if X, or what a Dask array holds, is sparse and the metric takes no sparse matrix."""
+    if is_sparse(getattr(X, "_meta", X)) and isinstance(metric, str) and metric not in (*_TAKE_SPARSE, "precomputed"):
         size = float(X.shape[0]) * X.shape[1] * X.dtype.itemsize / 2**20
         raise TypeError(
             f"metric={metric!r} takes no sparse matrix. Pass X.toarray() ({size:,.0f} MiB), reduce X by "

@@ -146,6 +146,14 @@ def test_a_metric_without_sparse_data_says_what_to_pass(metric):
             use(csr_array(X), LABELS, metric=metric)
 
 
+def test_a_metric_without_sparse_blocks_says_so_at_the_call():
+    dask_array = pytest.importorskip("dask.array")
+    blocks = dask_array.from_array(X, chunks=(50, 5)).map_blocks(csr_array)
+    for metric in ("mahalanobis", "chebyshev"):
+        with pytest.raises(TypeError, match=rf"metric='{metric}' takes no sparse matrix"):
+            silhouette_samples(blocks, LABELS, metric=metric)
+
+
 def test_labels_of_another_order_of_rows_are_warned_of():
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(X, index=np.arange(200)[::-1])

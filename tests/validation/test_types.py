@@ -153,3 +153,10 @@ def test_truth_values_reach_a_metric_of_these(metric):
     np.testing.assert_allclose(profile.silhouettes, theirs, atol=1e-12)
     with pytest.warns(sklearn.exceptions.DataConversionWarning, match="boolean"):
         silhouette_samples(bits.astype(int), labels, metric=metric)
+
+
+def test_a_sweep_scores_truth_values_without_a_warning():
+    bits = np.random.default_rng(2).random((40, 5)) < 0.5
+    sweep = KMeansSweep([2, 3], metric="jaccard", gaps=False, random_state=0).fit(bits)
+    expected = sklearn.metrics.silhouette_score(bits, sweep.labels_, metric="jaccard")
+    assert sweep.profiles_[sweep.best_k_].score == pytest.approx(expected)
