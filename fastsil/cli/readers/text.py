@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 # A line of text longer than this is no row of a table.
 _LONGEST_LINE = 64 << 20
+# Numbers with either decimal mark, or with marks of thousands; dates are none.
+_GROUPED = r"[+-]?(\d+|\d{1,3}([.,' ]\d{3})+)([.,]\d+)?"
 # The format is found in at most this number of lines, or fewer if they are long.
 _SHOWN_LINES = 500
 _FEWEST_LINES = 4
@@ -57,6 +59,7 @@ def read_table(path: Path, reading: Reading) -> DataFile:
         notes.append(f"columns left out, empty and without a name: {listed(empty)}")
     if left_out := [name for name in names if kinds[name] not in "biuf"]:
         notes.append(f"columns left out, not numeric: {listed(left_out)}")
+        notes += _note_numbers(frame[left_out])
     features = frame[numeric]
     is_gap = features.isna().to_numpy()
     gappy = {numeric[place]: is_gap[:, place] for place in np.flatnonzero(is_gap.any(axis=0))}
@@ -94,6 +97,15 @@ def read_label_lines(path: Path, reading: Reading) -> LabelFile:
         return LabelFile(np.array([int(word) for word in words]), header=header)
     except ValueError:
         return LabelFile(np.array(words), header=header)
+
+
+def _note_numbers(texts: pd.DataFrame) -> list[str]:
+    """Return a warning if columns of text are numbers with another decimal mark, or with marks of thousands."""
+    shown = {name: texts[name].dropna().astype(str).head(_SHOWN_LINES) for name in texts.columns}
+    numbers = [name for name, cells in shown.items() if len(cells) and cells.str.fullmatch(_GROUPED).all()]
+    example = shown[numbers[0]].iloc[0] if numbers else ""
+    advice = f"these have numbers such as {example}: {listed(numbers)}; see --decimal, or write them without thousands"
+    return [advice] if numbers else []
 
 
 def _find_index(frame: pd.DataFrame, found: TextFormat) -> tuple[list[str], list[str]]:

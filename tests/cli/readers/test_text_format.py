@@ -128,7 +128,12 @@ def test_commas_in_one_column_and_after_many_lines(tmp_path):
     path = write(tmp_path / "s.csv", "sep=;\na;b\n1,5;2\n2,5;3\n")  # as a spreadsheet writes it
     assert_reads(path, [[1.5, 2], [2.5, 3]])
     path = write(tmp_path / "t.csv", 'a,b\n"1,234",2\n"5,678",3\n"9,012",4\n')  # thousands are no decimals
-    assert "not numeric: a" in assert_reads(path, [[2], [3], [4]]).notes[-1]
+    assert assert_reads(path, [[2], [3], [4]]).notes[-2:] == (
+        "columns left out, not numeric: a",
+        "these have numbers such as 1,234: a; see --decimal, or write them without thousands",
+    )
+    path = write(tmp_path / "m.csv", "a;b;c\n1,5;2.5;x1\n2,5;3.5;x2\n")  # both marks
+    assert "these have numbers such as 2.5: b; see --decimal" in assert_reads(path, [[1.5], [2.5]]).notes[-1]
 
 
 @pytest.mark.parametrize("lines", ["a,b, 1,2.5, 3,4,", "a,b 1,2.5, 3,4,", "a,b, 1,2.5 3,4", "a;b; 1;2,5; 3;4;"])
