@@ -15,7 +15,7 @@ from fastsil.engines.dispatch import NO_PAIRS, compute_terms, find_engine
 from fastsil.runtime.lazy_imports import import_on_first_use
 from fastsil.runtime.progress import ignore_progress
 from fastsil.runtime.threads import resolve_n_jobs
-from fastsil.validation import Metric, check_scored, check_tol, get_metric_name, take_samples
+from fastsil.validation import Metric, check_scored, check_sparse, check_tol, get_metric_name, take_samples
 from fastsil.validation.partition import Partition, partition_from_codes
 
 # Samples of the run on some of them: at least this many a cluster, and enough for these products (samples² x features),
@@ -188,6 +188,7 @@ def plan(
     """
     tol = check_tol(tol)
     data, partition, _ = check_scored(X, labels, metric, metric_params, ignore_label)
+    check_sparse(data, metric)
     n_jobs = resolve_n_jobs(n_jobs)
     engine = find_engine(data, metric, metric_params)
     probe = _Probe(data, partition, engine, metric, metric_params, n_jobs)

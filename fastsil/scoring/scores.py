@@ -27,6 +27,7 @@ from fastsil.validation import (
     check_sample_size,
     check_scored,
     check_scored_labels,
+    check_sparse,
     get_metric_name,
     is_dask_array,
     take_samples,
@@ -305,6 +306,7 @@ def _compute(
     n_jobs: int | None,
     progress: bool,
 ) -> SilhouetteTerms:
+    check_sparse(X, metric)
     threads = resolve_n_jobs(n_jobs)
     log_if_long(X, partition, metric, metric_params, threads)
 

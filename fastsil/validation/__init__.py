@@ -84,7 +84,6 @@ def check_scored(
     warn_of_order(X, labels)
     X = check_data(X, metric=metric)
     partition, kept = check_scored_labels(labels, X.shape[0], ignore_label)
-    check_sparse(X, metric)
     if kept is None:
         return X, partition, None
     return take_scored(X, kept, metric), partition, kept

@@ -31,6 +31,7 @@ from fastsil.validation import (
     check_metric_params,
     check_scored,
     check_scored_labels,
+    check_sparse,
     check_tol,
     get_metric_name,
     is_dask_array,
@@ -109,6 +110,7 @@ def silhouette_estimate(
         found = _estimate_blocks(X, labels, metric, metric_params, ignore_label, request)
         return replace(found, metric=get_metric_name(metric), seconds=time.perf_counter() - started)
     X, partition, _ = check_scored(X, labels, metric, metric_params, ignore_label)
+    check_sparse(X, metric)
     with progress_bar("silhouettes", enabled=progress) as tick:
         found = _estimate(X, partition, metric, metric_params, request, tick)
     return replace(found, metric=get_metric_name(metric), seconds=time.perf_counter() - started)
