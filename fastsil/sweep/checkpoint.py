@@ -34,6 +34,9 @@ _DRAFT = re.compile(r"\.fastsil-[0-9a-f]{16}")
 _CHUNK = 64 << 20
 
 Arrays = dict[str, NDArray[Any]]
+# Of a piece to be written, while other runs end in the same folder.
+_ATTEMPTS = 4
+
 CachedCall = Callable[[str, Callable[[], Arrays | None]], Arrays | None]
 """``cached(name, compute)``: the arrays of that name from an earlier run, or else computed and kept (None is not)."""
 
@@ -113,11 +116,11 @@ class Checkpoint:
         Where they cannot be written, a warning says so once; the results in memory count.
         """
         try:
-            if self._record:  # which comes with the first piece: work that fails at once leaves nothing
-                write_record(self._folder / _RECORD, self._record, durable=True)
-                self._record = {}
-            with replacing(self._folder / f"{name}{_ENDING}", durable=True) as draft, draft.open("r+b") as file:
-                _write_piece(file, self._identity, arrays)
+            for _ in range(_ATTEMPTS):
+                # Another run in the folder, once it is finished, removes all drafts.
+                with contextlib.suppress(FileNotFoundError):
+                    return self._write(name, arrays)
+            self._write(name, arrays)
         except OSError as error:
             if not self._has_warned:
                 self._has_warned = True
@@ -127,6 +130,13 @@ class Checkpoint:
                     UserWarning,
                     stacklevel=2,
                 )
+
+    def _write(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        if self._record:  # which comes with the first piece: work that fails at once leaves nothing
+            write_record(self._folder / _RECORD, self._record, durable=True)
+            self._record = {}
+        with replacing(self._folder / f"{name}{_ENDING}", durable=True) as draft, draft.open("r+b") as file:
+            _write_piece(file, self._identity, arrays)
 
     def cached(self, prefix: str) -> CachedCall:
         """Return a :data:`CachedCall` whose names begin with ``prefix``."""

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -243,6 +244,23 @@ def test_two_at_once_in_one_folder_both_end_well(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Checkpoint, "save", save_while_another_does)
         assert_same_bits(swept(tmp_path), whole)
+
+
+def test_a_draft_that_another_run_removes_is_written_again(tmp_path, monkeypatch):
+    write, removed = checkpoint._write_piece, []
+
+    def write_and_remove(file, identity, arrays):
+        write(file, identity, arrays)
+        if len(removed) < 3:
+            removed.append(True)
+            checkpoint.remove_pieces(tmp_path)
+
+    monkeypatch.setattr(checkpoint, "_write_piece", write_and_remove)
+    kept = Checkpoint(tmp_path, data="a", parameters={}, seed=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        kept.save("x", {"x": np.arange(3)})
+    np.testing.assert_array_equal(kept.load("x")["x"], np.arange(3))
 
 
 IN_ONE_FOLDER = """
