@@ -1,6 +1,6 @@
-"""Silhouettes of Dask arrays without pairs: intervals of all, from sketch of clusters, and exact ones of chosen rows.
+"""Silhouettes of Dask arrays without pairs: intervals of all, from moments, and exact ones of chosen rows.
 
-The sketch that exclude clusters (:mod:`fastsil.dask_arrays.covariance_sketches`) give guesses and intervals too, by
+The sketches that exclude clusters (:mod:`fastsil.dask_arrays.covariance_sketches`) give guesses and intervals too, by
 the kernels of :mod:`fastsil.engines.euclidean.approximation`. The exact silhouettes of some rows are sums over blocks:
 the rows go to every block.
 """

@@ -103,7 +103,7 @@ class PreparedData:
 
 @dataclass(frozen=True)
 class FittedK:
-    """A row, and the objects behind it (None if it failed, or has no score); ``unfitted`` is the clusterer before."""
+    """A row, and the objects behind it (None if it failed, or has no score); ``unfitted``: before its fit."""
 
     row: SweepRow
     unfitted: Any
