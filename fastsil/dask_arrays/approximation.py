@@ -16,13 +16,13 @@ from fastsil.dask_arrays.block_rows import gather
 from fastsil.dask_arrays.covariance_sketches import CovarianceSketch, find_directions
 from fastsil.dask_arrays.euclidean import Survey
 from fastsil.engines.euclidean.approximation import (
-    LEAST_VARIANCE,
     Approximation,
     Approximator,
     ClusterMoments,
     CovarianceSummary,
     MomentTable,
     make_table,
+    vanishes_in_single,
 )
 
 # The norm of what the directions leave out is a bound along them too. The kernel applies it outside of them only: so
@@ -58,8 +58,7 @@ def make_moment_table(sketch: CovarianceSketch, survey: Survey) -> MomentTable:
         radius=np.sqrt(sketch.max_squared_radius),
         covariances=covariances,
     )
-    vanishing = (moments.variance > 0) & (moments.variance < LEAST_VARIANCE)
-    return make_table(moments, np.dtype(np.float64) if vanishing.any() else survey.dtype)
+    return make_table(moments, np.dtype(np.float64) if vanishes_in_single(moments.variance) else survey.dtype)
 
 
 def approximate_block(X: Any, codes: NDArray[np.int32], survey: Survey, table: MomentTable) -> Approximation:

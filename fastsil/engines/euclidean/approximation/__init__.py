@@ -7,17 +7,16 @@ requested exactly (``selected_samples``) cost more than the number of samples.
 
 from fastsil.engines.euclidean.approximation.approximator import GUESS, LOWER, UPPER, Approximation, Approximator
 from fastsil.engines.euclidean.approximation.moment_table import (
-    LEAST_VARIANCE,
     ClusterMoments,
     CovarianceSummary,
     MomentTable,
     make_table,
+    vanishes_in_single,
 )
 from fastsil.engines.euclidean.approximation.selected_samples import EuclideanRows
 
 __all__ = [
     "GUESS",
-    "LEAST_VARIANCE",
     "LOWER",
     "UPPER",
     "Approximation",
@@ -27,4 +26,5 @@ __all__ = [
     "EuclideanRows",
     "MomentTable",
     "make_table",
+    "vanishes_in_single",
 ]

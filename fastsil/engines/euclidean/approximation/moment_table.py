@@ -37,12 +37,10 @@ _FACTOR_FEATURES = COLUMNS - 1
 _DIRECTIONS = 31
 _SEARCH_ROUNDS = 3
 
-LEAST_VARIANCE = 1e-13
-"""Variance below which fourth powers of distances, which moments are made of, vanish in float32.
-
-The intervals allow for an error of 4e-12 of the fourth moment, which is the square of the variance at least: 4e-38,
-more than the smallest float32 number, 1.4e-45, in each product over a million features.
-"""
+# Variance below which fourth powers of distances, which moments are made of, vanish in float32. The intervals allow for
+# an error of 4e-12 of the fourth moment, which is the square of the variance at least: 4e-38, more than the smallest
+# float32 number, 1.4e-45, in each product over a million features.
+_LEAST_VARIANCE = 1e-13
 
 
 class CovarianceSummary(NamedTuple):
@@ -81,6 +79,11 @@ class MomentTable(NamedTuple):
 def _bound_rounding(dtype: np.dtype[Any], n_features: int) -> float:
     """Bound the rounding of products over features, and of covariances, which are products over a block of members."""
     return bound_product_rounding(dtype, max(n_features, _BLOCK))
+
+
+def vanishes_in_single(variance: NDArray[np.float64]) -> bool:
+    """Return whether a cluster with some of these variances needs products in float64."""
+    return bool(((variance > 0) & (variance < _LEAST_VARIANCE)).any())
 
 
 def measure_clusters(data: ScaledData, *, n_jobs: int, tick: ProgressCallback = ignore_progress) -> ClusterMoments:

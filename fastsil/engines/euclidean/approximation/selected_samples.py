@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from fastsil.engines.euclidean.approximation.approximator import GUESS, LOWER, Approximation, Approximator
 from fastsil.engines.euclidean.approximation.moment_table import (
-    LEAST_VARIANCE,
     ClusterMoments,
     make_table,
     measure_clusters,
+    vanishes_in_single,
 )
 from fastsil.engines.euclidean.tiles import PairSums
 from fastsil.engines.scaling import ScaledData, scale_data
@@ -55,7 +55,7 @@ class EuclideanRows:
         self._pairs_before = 0
         data = scale_data(X, partition)
         moments = measure_clusters(data, n_jobs=n_jobs, tick=tick)
-        if ((moments.variance > 0) & (moments.variance < LEAST_VARIANCE)).any():
+        if data.dtype == np.float32 and vanishes_in_single(moments.variance):
             data = replace(data, dtype=np.dtype(np.float64))
             moments = measure_clusters(data, n_jobs=n_jobs)
         self._open(data, moments)
