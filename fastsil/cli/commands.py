@@ -73,10 +73,10 @@ class _Dataset(NamedTuple):
 
 
 _DATASETS = {
-    "digits": _Dataset("load_digits", "8 x 8 pictures of handwritten digits"),
-    "iris": _Dataset("load_iris", "flowers of three species, measured"),
-    "wine": _Dataset("load_wine", "wines of three growers, analysed"),
-    "breast-cancer": _Dataset("load_breast_cancer", "cells of tumours, measured"),
+    "digits": _Dataset("load_digits", "handwritten digits, 8 x 8 pixels"),
+    "iris": _Dataset("load_iris", "flowers of three species"),
+    "wine": _Dataset("load_wine", "wines of three growers"),
+    "breast-cancer": _Dataset("load_breast_cancer", "cells of tumors"),
 }
 
 KOption = Annotated[
@@ -163,7 +163,7 @@ def demo(
     dataset = _DATASETS[check_choice(data, _DATASETS, "data")]
     X, truth = getattr(datasets, dataset.loader)(return_X_y=True)
     settings = Settings(data, k, metric, pca or ["none"], clusterer, n_init, n_null, n_stability, seed)
-    console.show_heading(data, f"{_shape(X)} ({dataset.what}, from scikit-learn)")
+    console.show_heading(data, f"{_shape(X)} ({dataset.what})")
     code = run_sweep(X, settings, out or Path(f"fastsil-{data}"), n_jobs=n_jobs, quiet=quiet, force=force)
     if code == 0:
         _compare_with_truth(X, truth, metric[0], n_jobs)

@@ -15,22 +15,19 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from fastsil.report.tables import Column, sweep_columns
+from fastsil.report.tables import Column, fit_columns, sweep_columns
 from fastsil.report.words import show_text
 from fastsil.sweep.progress import SweepEvent
 from fastsil.sweep.results import SweepRow, make_columns
 from fastsil.sweep.verdict import Verdict
 
-# Wide enough for every table when the output is a file or a pipe, which have no width of their own.
-_FILE_WIDTH = 120
 # Letters of a sentence, in which names of files and columns may stand.
 _LONGEST = 4000
 
 
 def results_console() -> Console:
-    """Return the console of standard output."""
-    console = Console(highlight=False, soft_wrap=False)
-    return console if console.is_terminal else Console(highlight=False, width=_FILE_WIDTH)
+    """Return the console of standard output; a pipe is as wide as the terminal of the command, or 80 characters."""
+    return Console(highlight=False)
 
 
 def remarks_console() -> Console:
@@ -54,12 +51,28 @@ def show_heading(title: str, detail: str) -> None:
 
 
 def show_table(columns: Sequence[Column], *, marked: int | None = None) -> None:
-    """Print a table; the marked row is starred and bold."""
+    """Print a table; the marked row is starred and bold.
+
+    A table too wide is printed with fewer columns. If the columns that remain are still too wide, each table has as
+    many of them as fit, after the first.
+    """
     console = results_console()
-    table = _table(columns, marked=marked)
-    # A terminal too narrow wraps the lines; cut-off digits would be worse.
-    needed = console.measure(table, options=console.options.update(max_width=1000)).maximum
-    console.print(table, width=max(console.width, needed), crop=False, no_wrap=True, overflow="ignore")
+    kept = fit_columns(columns, lambda some: _measure(some, console) <= console.width)
+    first, *rest = kept
+    while rest:
+        count = next((n for n in range(len(rest), 1, -1) if _measure([first, *rest[:n]], console) <= console.width), 1)
+        part = [first, *rest[:count]]
+        wide = results_console()
+        # A terminal too narrow for two columns wraps the lines; cut-off digits would be worse.
+        wide.width = max(wide.width, _measure(part, console))
+        wide.print(_table(part, marked=marked))
+        rest = rest[count:]
+
+
+def _measure(columns: Sequence[Column], console: Console) -> int:
+    """Return the width of a table in characters, with the column of the star."""
+    options = console.options.update(max_width=10_000)
+    return console.measure(_table(columns, marked=0), options=options).maximum
 
 
 def show_sentences(sentences: Sequence[str]) -> None:
@@ -72,26 +85,47 @@ def show_sentences(sentences: Sequence[str]) -> None:
 
 def show_verdict(verdict: Verdict) -> None:
     """Print the verdict on a sweep."""
-    show_sentences([verdict.headline, "", *(f"- {reason}" for reason in verdict.reasons)])
+    show_sentences([verdict.headline, ""])
+    show_list(verdict.reasons)
     for title, sentences in verdict.lists():
-        show_sentences(["", title, *(f"- {sentence}" for sentence in sentences)])
+        show_sentences(["", title])
+        show_list(sentences)
+
+
+def show_list(sentences: Sequence[str]) -> None:
+    """Print sentences as a list."""
+    for sentence in sentences:
+        _print_hanging(Text("- "), Text(_escape(sentence)))
 
 
 def show_pairs(pairs: Mapping[str, str]) -> None:
     """Print names and values in two columns."""
-    console = results_console()
-    width = max(map(len, pairs))
-    for name, value in pairs.items():
-        console.print(Text(f"{name:<{width}}  ", style="dim") + Text(_escape(value)), soft_wrap=True)
+    _print_pairs(pairs, name_style="dim")
 
 
 def show_written(folder: str, files: Mapping[str, str]) -> None:
     """Print the place of the results, and the meaning of each file."""
+    results_console().print(Text("\nWritten to ") + Text(_escape(folder), style="bold"), soft_wrap=True)
+    _print_pairs({f"  {name}": meaning for name, meaning in files.items()}, value_style="dim")
+
+
+def _print_pairs(pairs: Mapping[str, str], *, name_style: str = "", value_style: str = "") -> None:
+    width = max(map(len, pairs)) + 2
+    for name, value in pairs.items():
+        _print_hanging(Text(f"{name:<{width}}", style=name_style), Text(_escape(value), style=value_style))
+
+
+def _print_hanging(start: Text, words: Text) -> None:
+    """Print words after a start below which no further line begins; in a pipe they are one line, for other programs."""
     console = results_console()
-    console.print(Text("\nWritten to ") + Text(_escape(folder), style="bold"), soft_wrap=True)
-    width = max(map(len, files))
-    for name, meaning in files.items():
-        console.print(Text(f"  {name:<{width}}  ") + Text(meaning, style="dim"), soft_wrap=True)
+    if not console.is_terminal:
+        console.print(start + words, soft_wrap=True)
+        return
+    grid = Table.grid()
+    grid.add_column(width=len(start), no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row(start, words)
+    console.print(grid)
 
 
 @contextlib.contextmanager
@@ -153,7 +187,13 @@ class _Watch:
         self._bar.update(self._task, completed=event.share, description=_escape(f"{what}{hint}"))
         if event.row is not None:
             self._rows.append(event.row)
-            self._live.update(Group(_table(sweep_columns(make_columns(self._rows))), self._bar))
+            console = self._live.console
+            # The latest rows that the screen has space for, under titles of two lines and over the bar.
+            rows = self._rows[-max(1, console.height - 6) :]
+            columns = fit_columns(
+                sweep_columns(make_columns(rows)), lambda some: _measure(some, console) <= console.width
+            )
+            self._live.update(Group(_table(columns), self._bar))
 
 
 def _table(columns: Sequence[Column], *, marked: int | None = None) -> Table:

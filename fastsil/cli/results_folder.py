@@ -170,11 +170,11 @@ def list_sweep_files(ks: Iterable[int]) -> list[str]:
 
 def _write_sweep(draft: Path, sweep: KMeansSweep, X: Any, name: str, *, pictures: bool) -> dict[str, str]:
     write_csv(draft / "sweep.csv", sweep.sweep_results_)
-    files = {"sweep.csv": "the table"}
+    files = {"sweep.csv": "the table, with every column"}
     columns = _sample_columns(sweep.profiles_)
     if columns:
         written = write_columns(draft / "samples", columns)
-        files[written.name] = "each sample's label, silhouette and nearest other cluster, for each k"
+        files[written.name] = "labels, silhouettes and nearest other clusters of every k"
     if pictures:
         files |= _draw_sweep(draft, sweep)
     if not page_missing():
@@ -194,7 +194,7 @@ def write_score(
         columns = {"label": profile.labels, "silhouette": profile.silhouettes}
         columns |= {name: getattr(profile, name) for name in ("a", "b", "neighbor")}
         written = write_columns(draft / "samples", columns)
-        files[written.name] = "each sample's label, silhouette, a, b and nearest other cluster"
+        files[written.name] = "label, silhouette, a, b and nearest other cluster of each sample"
         if pictures:
             save_picture(_silhouette_picture(profile), draft / "silhouette.png")
             files["silhouette.png"] = "the silhouette plot"

@@ -6,7 +6,7 @@ It takes plain records and arrays; printing is up to its callers.
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,10 +26,28 @@ class Column:
         Its heading.
     cells : tuple of str
         One for each row.
+    rank : int
+        Columns of the highest rank are left out first where there is no space for all; those of rank 0 never.
     """
 
     title: str
     cells: tuple[str, ...]
+    rank: int = 0
+
+
+def fit_columns(columns: Sequence[Column], fits: Callable[[Sequence[Column]], bool]) -> list[Column]:
+    """Leave out columns, the highest rank first, until the others fit or none but those of rank 0 are left.
+
+    Examples
+    --------
+    >>> columns = [Column("k", ("2",)), Column("zero", ("0",), rank=2), Column("seconds", ("1",), rank=1)]
+    >>> [column.title for column in fit_columns(columns, lambda kept: len(kept) <= 2)]
+    ['k', 'seconds']
+    """
+    kept = list(columns)
+    while not fits(kept) and (highest := max(column.rank for column in kept)) > 0:
+        kept = [column for column in kept if column.rank < highest]
+    return kept
 
 
 def sweep_columns(results: Mapping[str, NDArray[Any]]) -> list[Column]:
@@ -44,15 +62,15 @@ def sweep_columns(results: Mapping[str, NDArray[Any]]) -> list[Column]:
     scored = np.isfinite(results["silhouette"])
     return [
         Column("k", tuple(f"{k}" for k in results["n_clusters"])),
-        Column("inertia", tuple(map(_number, results["inertia"]))),
+        Column("inertia", tuple(map(_number, results["inertia"])), rank=1),
         Column("mean silhouette", tuple(map(_score, results["silhouette"]))),
-        Column("macro mean", tuple(map(_score, results["macro_silhouette"]))),
+        Column("macro mean", tuple(map(_score, results["macro_silhouette"])), rank=5),
         Column("negative", tuple(map(_count, results["n_negative"], scored))),
-        Column("zero", tuple(map(_count, results["n_zero"], scored))),
-        Column("positive", tuple(map(_count, results["n_positive"], scored))),
+        Column("zero", tuple(map(_count, results["n_zero"], scored)), rank=6),
+        Column("positive", tuple(map(_count, results["n_positive"], scored)), rank=6),
         *_null_columns(results),
         *_stability_columns(results),
-        Column("seconds", tuple(f"{value:.2f}" for value in seconds)),
+        Column("seconds", tuple(f"{value:.2f}" for value in seconds), rank=4),
     ]
 
 
@@ -61,14 +79,15 @@ def _null_columns(results: Mapping[str, NDArray[Any]]) -> list[Column]:
     if not np.isfinite(results.get("null_mean", np.nan)).any():
         return []
     z = tuple(f"{value:+.1f}" if np.isfinite(value) else "-" for value in results["null_z"])
-    return [Column("null mean", tuple(map(_score, results["null_mean"]))), Column("null z", z)]
+    return [Column("null mean", tuple(map(_score, results["null_mean"])), rank=3), Column("null z", z, rank=2)]
 
 
 def _stability_columns(results: Mapping[str, NDArray[Any]]) -> list[Column]:
     """Return columns of the agreement of clusterings of parts of the data, if it was computed."""
     if not np.isfinite(results.get("stability", np.nan)).any():
         return []
-    return [Column("stability", tuple(f"{value:.2f}" if np.isfinite(value) else "-" for value in results["stability"]))]
+    cells = tuple(f"{value:.2f}" if np.isfinite(value) else "-" for value in results["stability"])
+    return [Column("stability", cells, rank=2)]
 
 
 def side_by_side(tables: Mapping[str, Mapping[str, NDArray[Any]]]) -> list[Column]:
@@ -91,7 +110,7 @@ def side_by_side(tables: Mapping[str, Mapping[str, NDArray[Any]]]) -> list[Colum
         columns.append(Column(name.replace(",", ""), tuple(map(_score, results["silhouette"])) + rest))
         if np.isfinite(results.get("null_excess", np.nan)).any():
             excess = tuple(f"{value:+.1f}" if np.isfinite(value) else "-" for value in results["null_excess"])
-            columns.append(Column("sd above null", excess + rest))
+            columns.append(Column("sd above null", excess + rest, rank=1))
     return columns
 
 
@@ -111,7 +130,7 @@ def geometry_columns(sweeps: Sequence[Any]) -> list[Column]:
     if any(sweep.null is not None for sweep in sweeps):
         excess = tuple(f"{sweep.excess:+.1f}" if np.isfinite(sweep.excess) else "-" for sweep in sweeps)
         p = tuple(f"{sweep.p_value:.3f}" if np.isfinite(sweep.p_value) else "-" for sweep in sweeps)
-        columns += [Column("sd above null", excess), Column("p", p)]
+        columns += [Column("sd above null", excess, rank=2), Column("p", p, rank=1)]
     return columns
 
 
@@ -124,10 +143,10 @@ def cluster_columns(clusters: Any) -> list[Column]:
         Column("cluster", tuple(show_text(label) for label in clusters.label)),
         Column("samples", tuple(map(_count, clusters.size, everywhere))),
         Column("mean silhouette", tuple(map(_score, clusters.silhouette))),
-        Column("negative", tuple(map(_count, clusters.negative, everywhere))),
-        Column("mean a", tuple(map(_number, clusters.a))),
-        Column("mean b", tuple(map(_number, clusters.b))),
-        Column("nearest other", tuple(show_text(label) for label in clusters.neighbor)),
+        Column("negative", tuple(map(_count, clusters.negative, everywhere)), rank=1),
+        Column("mean a", tuple(map(_number, clusters.a)), rank=3),
+        Column("mean b", tuple(map(_number, clusters.b)), rank=3),
+        Column("nearest other", tuple(show_text(label) for label in clusters.neighbor), rank=2),
     ]
 
 
