@@ -1,11 +1,15 @@
-"""The command ``fastsil``: ``commands`` takes arguments, ``screen`` prints, ``folder`` writes results.
+"""The command ``fastsil``: ``commands`` takes arguments, ``console`` prints, ``results_folder`` writes results.
 
 ``script`` runs programs of others.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import sys
+from collections.abc import Iterator
 
 from fastsil.cli.script import is_program, run_program
 
@@ -23,12 +27,33 @@ def main() -> None:
         run_program(sys.argv[1:])
         return
     try:
-        from fastsil.cli.commands import app
+        with _ending_on_interrupt():
+            from fastsil.cli.commands import app
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in ("typer", "rich", "click"):
             raise
         sys.exit(_exit_with(f"the command fastsil needs {error.name}; install it with: pip install 'fastsil[all]'"))
     app(prog_name="fastsil")
+
+
+@contextlib.contextmanager
+def _ending_on_interrupt() -> Iterator[None]:
+    """End the process on Ctrl-C with a line instead of a traceback, while nothing is begun that could be lost."""
+    handler = signal.getsignal(signal.SIGINT)
+    # In the background of a shell Ctrl-C is ignored.
+    if handler is not signal.default_int_handler:
+        yield
+        return
+
+    def end(*_: object) -> None:
+        os.write(2, b"Interrupted; nothing was begun.\n")
+        os._exit(130)
+
+    signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def _exit_with(sentence: str) -> int:

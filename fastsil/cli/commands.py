@@ -19,7 +19,7 @@ import typer
 from fastsil import __version__
 from fastsil.cli import console, results_folder
 from fastsil.cli.readers import DataFile, Reading, read_data, read_labeled
-from fastsil.cli.sweep import CLUSTERERS, Asked, Settings, check_choice, run_sweep, show_written
+from fastsil.cli.sweep import CLUSTERERS, INTERRUPTED, Asked, Settings, check_choice, run_sweep, show_written
 from fastsil.report.tables import cluster_columns
 from fastsil.report.words import format_counts, format_score, warn_of_many_features
 from fastsil.runtime.threads import resolve_n_jobs
@@ -47,7 +47,7 @@ _MENDABLE = (ValueError, TypeError, OSError, ImportError, MemoryError)
 
 
 def _in_plain_words(command: Callable[_Args, None]) -> Callable[_Args, None]:
-    """Turn errors into a sentence and exit code 2, and warnings into remarks."""
+    """Turn errors into a sentence and exit code 2, Ctrl-C into one and exit code 130, and warnings into remarks."""
 
     @functools.wraps(command)
     def wrapped(*args: _Args.args, **kwargs: _Args.kwargs) -> None:
@@ -58,6 +58,9 @@ def _in_plain_words(command: Callable[_Args, None]) -> Callable[_Args, None]:
             except _MENDABLE as error:
                 console.complain(str(error) or type(error).__name__)
                 raise typer.Exit(2) from None
+            except KeyboardInterrupt:
+                console.remark("Interrupted; there is no result yet.", style="yellow")
+                raise typer.Exit(INTERRUPTED) from None
             finally:
                 for message in dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught):
                     console.remark(f"note: {message}", style="yellow")

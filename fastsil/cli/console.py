@@ -6,7 +6,9 @@ On a terminal a sweep shows its table growing over a progress bar; elsewhere it 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from rich import box
 from rich.console import Console, Group
@@ -25,14 +27,31 @@ from fastsil.sweep.verdict import Verdict
 _LONGEST = 4000
 
 
+class _Output(Console):
+    """A console whose reader may leave early, as ``head`` does: what it does not read is dropped, and no error."""
+
+    def print(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().print(*args, **kwargs)
+        except BrokenPipeError:
+            self.on_broken_pipe()
+
+    def on_broken_pipe(self) -> None:
+        """Send what is still to come nowhere; also what Python itself writes out at its end."""
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.file.fileno())
+        os.close(nowhere)
+
+
 def results_console() -> Console:
     """Return the console of standard output; a pipe is as wide as the terminal of the command, or 80 characters."""
-    return Console(highlight=False)
+    return _Output(highlight=False)
 
 
 def remarks_console() -> Console:
     """Return the console of standard error."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return _Output(stderr=True, highlight=False, soft_wrap=True)
 
 
 def remark(text: str, *, style: str = "dim") -> None:

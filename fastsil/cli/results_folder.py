@@ -38,7 +38,7 @@ _ASKED = "asked.json"
 def prepare_folder(folder: Path | None, names: Iterable[str], *, force: bool = False) -> Iterator[None]:
     """Make the folder before any work, so that a place that cannot be written to is known at once.
 
-    A folder that is still empty when the work fails goes again.
+    A folder that is still empty when the work ends goes again.
 
     Raises
     ------
@@ -67,10 +67,9 @@ def prepare_folder(folder: Path | None, names: Iterable[str], *, force: bool = F
         )
     try:
         yield
-    except BaseException:
+    finally:
         with contextlib.suppress(OSError):
             folder.rmdir()
-        raise
 
 
 @contextlib.contextmanager

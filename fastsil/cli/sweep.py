@@ -27,8 +27,8 @@ CLUSTERERS: dict[str, str | None] = {
 _SMALL_SCORE = 10**10
 _COMPILING_SECONDS = 2.0
 
-# Exit codes that a shell reports for a program ended by these signals.
-_INTERRUPTED = 130
+# Exit codes that a shell reports for a program ended by SIGINT (Ctrl-C) and SIGTERM.
+INTERRUPTED = 130
 _TERMINATED = 143
 
 
@@ -138,17 +138,19 @@ def run_sweep(
                     n_jobs=n_jobs,
                     progress=listen,
                 ).fit(X)
-        except _Terminated:
+            if sweep.interrupted_:
+                console.remark("Interrupted; what is finished is shown and written. Ctrl-C again ends that too.")
+            _show_sweep(sweep, X.shape[1])
+            record = {**settings._asdict(), "n_samples": X.shape[0], "n_features": X.shape[1]}
+            show_written(out, lambda pictures: results_folder.write_sweep(out, sweep, X, record, pictures=pictures))
+        except (KeyboardInterrupt, _Terminated) as signaled:
             _print_how_to_resume(out, asked)
-            return _TERMINATED
-        _show_sweep(sweep, X.shape[1])
-        record = {**settings._asdict(), "n_samples": X.shape[0], "n_features": X.shape[1]}
-        show_written(out, lambda pictures: results_folder.write_sweep(out, sweep, X, record, pictures=pictures))
+            return INTERRUPTED if isinstance(signaled, KeyboardInterrupt) else _TERMINATED
         if not results_folder.pictures_missing() and (no_page := results_folder.page_missing()):
             console.remark(f"no report: {no_page}", style="yellow")
         if sweep.interrupted_:
             _print_how_to_resume(out, asked)
-            return _INTERRUPTED
+            return INTERRUPTED
         results_folder.drop_checkpoint(out)
     return 0
 
@@ -197,6 +199,8 @@ def _show_geometries(sweep: KMeansSweep) -> None:
 def _print_how_to_resume(out: Path, asked: Asked | None) -> None:
     if asked is not None and results_folder.is_resumable(out):
         console.remark(f"Finished work is kept. Go on with: fastsil sweep --resume {out}", style="yellow")
+    else:
+        console.remark("Interrupted; no work is kept for another run.", style="yellow")
 
 
 @contextlib.contextmanager

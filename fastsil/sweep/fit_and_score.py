@@ -7,6 +7,7 @@ little.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
@@ -36,6 +37,9 @@ from fastsil.validation.partition import Partition
 # A pass of fewer seconds is not worth waiting for.
 _SHORT_PASS = 0.05
 
+# Seconds that a pass may take after Ctrl-C.
+_QUICK_PASS = 3.0
+
 
 class PreparedData:
     """The data in both forms, made once: as they are clustered and as they are scored.
@@ -59,7 +63,7 @@ class PreparedData:
         self._metric_params = {} if linear else metric_params
         self._metric_name = get_metric_name(metric)
         self._dtype = X.dtype
-        self._n_jobs = n_jobs
+        self.n_jobs = n_jobs
         self._fitter = Fitter(self.clustered, n_jobs=n_jobs)
 
     def fit(self, clusterer: Any) -> tuple[Any, float]:
@@ -84,12 +88,12 @@ class PreparedData:
         """
         if isinstance(unfitted, SharedKMeans):
             return estimate_seconds_of_products(fitted, self.clustered.shape[0], unfitted.n_init)
-        return measured * self._n_jobs
+        return measured * self.n_jobs
 
     def score(self, partitions: Sequence[Partition], tick: ProgressCallback) -> list[SilhouetteProfile]:
         """Compute the exact silhouettes of each partition."""
         terms = compute_terms_many(
-            self.scored, partitions, self._metric, self._metric_params, n_jobs=self._n_jobs, tick=tick
+            self.scored, partitions, self._metric, self._metric_params, n_jobs=self.n_jobs, tick=tick
         )
         return self.profiles(terms, partitions)
 
@@ -146,6 +150,7 @@ def search(
         if len(run.fits) == len(run.failures):
             raise
         interrupted = True
+        run.score_what_is_quick()
     fits = [run.fits[k] for k in sorted(run.fits)]
     if len(fits) == len(run.failures):
         first, cause = fits[0].row, run.failures[0]
@@ -229,6 +234,12 @@ class _Run:
                 except Exception as error:
                     self._fail(k, error)
                     self._finish(k)
+
+    def score_what_is_quick(self) -> None:
+        """Score the fits that wait after Ctrl-C, if it takes seconds; another Ctrl-C ends that."""
+        if self._pass_seconds <= _QUICK_PASS * self._space.n_jobs:
+            with contextlib.suppress(KeyboardInterrupt):
+                self.score_waiting()
 
     def _score(self, ks: list[int]) -> None:
         self._progress.report(ks[-1], "scoring")

@@ -104,3 +104,40 @@ def test_the_first_command_fits_the_terminal(width, tmp_path):
     table = [line.split() for line in lines if re.match(r" *\d+ +[\d.,]+ +0\.\d{4} ", line)]
     assert [int(cells[0]) for cells in table] == list(range(2, 13))
     assert {len(cells) for cells in table[1:]} == {8 if width == 80 else 10}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+def test_a_reader_that_leaves_early_ends_the_output_only(tmp_path):
+    reads, writes = os.pipe()
+    os.close(reads)
+    with open(writes, "w", buffering=1, encoding="utf-8") as pipe:
+        output = console._Output(file=pipe)
+        output.print("first")
+        output.print("second")
+        assert output.quiet
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+def test_results_are_written_though_nobody_reads_the_output(tmp_path):
+    np.save(tmp_path / "X.npy", np.arange(20.0)[:, None])
+    np.save(tmp_path / "y.npy", np.arange(20) // 10)
+    reads, writes = os.pipe()
+    os.close(reads)
+    command = [sys.executable, "-m", "fastsil", "score", "X.npy", "y.npy", "--out", "made"]
+    done = subprocess.run(command, cwd=tmp_path, stdout=writes, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writes)
+    assert done.returncode == 0, done.stderr
+    assert "Error" not in done.stderr
+    assert (tmp_path / "made" / "fastsil.json").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_ctrl_c_while_the_command_is_loaded_is_a_line():
+    code = (
+        "import os, signal, time; from fastsil.cli import _ending_on_interrupt\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "with _ending_on_interrupt(): os.kill(os.getpid(), signal.SIGINT); time.sleep(60)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted; nothing was begun.\n")

@@ -85,6 +85,17 @@ def test_an_interrupt_keeps_fits_that_wait_for_their_scores(passes):
     assert np.isfinite(sweep.sweep_results_["inertia"]).all()
     assert np.isnan(sweep.sweep_results_["silhouette"]).all()
     assert sorted(sweep.estimators_) == [2, 3, 4]
+    assert sweep.verdict_.headline == "No verdict yet: 3 k are clustered, from 2 to 4, but not scored."
+
+
+def test_fits_that_wait_are_scored_after_an_interrupt_where_that_takes_seconds(passes, monkeypatch):
+    monkeypatch.setattr(search, "estimate_pass_seconds", lambda *args, **kwargs: 1.0)
+    with pytest.warns(UserWarning, match=r"3 of 5 clusterings are finished and kept \(k = 2, 3, 4\)\."):
+        sweep = KMeansSweep(range(2, 7), estimator=CutAt(bad=5)).fit(IRIS)
+    assert passes == [3]
+    assert sweep.interrupted_
+    assert sorted(sweep.profiles_) == [2, 3, 4]
+    assert sweep.verdict_.k in (2, 3, 4)
 
 
 def test_a_k_that_fails_does_not_hold_up_the_pass(passes):

@@ -80,9 +80,7 @@ def judge(
     at = int(np.flatnonzero(results["n_clusters"] == k)[0])
     score = float(results["silhouette"][at])
     if not np.isfinite(score):
-        return Verdict(
-            "none", None, False, f"Only k = {k} was clustered, which has no silhouette: nothing can be said."
-        )
+        return Verdict("none", None, False, _say_what_is_missing(results))
     reading = read_score(score)
     compared = is_test(null)
     kind = None if gaps is None else name_kind(gaps.test, null)
@@ -126,6 +124,15 @@ def judge(
         gap_depth=gaps.depth,
         separate_pairs=gaps.separate_pairs,
     )
+
+
+def _say_what_is_missing(results: Mapping[str, NDArray[Any]]) -> str:
+    """Return the headline of a sweep without any score."""
+    ks = results["n_clusters"][np.isfinite(results["inertia"]) & (results["n_clusters"] > 1)]
+    if not len(ks):
+        return "Only k = 1 was clustered, which has no silhouette: nothing can be said."
+    done = f"k = {ks[0]} is clustered" if len(ks) == 1 else f"{len(ks)} k are clustered, from {ks[0]} to {ks[-1]}"
+    return f"No verdict yet: {done}, but not scored."
 
 
 def _choose_structure(reading: Reading, kind: str | None, null: NullComparison | None, gaps: GapFindings | None) -> str:
