@@ -18,12 +18,14 @@ import typer
 
 from fastsil import __version__
 from fastsil.cli import console, results_folder
-from fastsil.cli.readers import DataFile, Reading, read_data, read_labeled
+from fastsil.cli.readers import DataFile, Reading, name_data, read_data, read_labeled
 from fastsil.cli.sweep import CLUSTERERS, INTERRUPTED, Asked, Settings, check_choice, run_sweep, show_written
-from fastsil.report.tables import cluster_columns
-from fastsil.report.words import format_counts, format_score, warn_of_many_features
+from fastsil.report.tables import summarize_clusters
+from fastsil.report.words import count, format_counts, format_reading
 from fastsil.runtime.threads import resolve_n_jobs
+from fastsil.scoring.diagnosis import Diagnosis
 from fastsil.scoring.plan import plan
+from fastsil.scoring.profile import SilhouetteProfile
 from fastsil.scoring.scores import silhouette_profile
 from fastsil.validation import check_data, check_metric
 
@@ -210,15 +212,14 @@ def sweep(
     elif file is None:
         raise ValueError("sweep needs a FILE of samples, or --resume DIR to go on with a sweep that was ended.")
     else:
-        name = Path(file).name.split(".")[0] or "data"
-        settings = Settings(name, k, metric, pca or ["none"], clusterer, n_init, n_null, n_stability, seed)
+        settings = Settings(
+            name_data(file, key), k, metric, pca or ["none"], clusterer, n_init, n_null, n_stability, seed
+        )
         reading = Reading(key, None, features or (), exclude or (), header, sep, decimal)
         asked = Asked(file, reading, settings)
     found = read_data(asked.file, **asked.reading._asdict())
     _show_data(asked.file, found)
     folder = resume or out or Path(f"fastsil-{asked.settings.name}")
-    # A folder that is gone on with was looked at when the sweep began.
-    force = force or resume is not None
     raise typer.Exit(run_sweep(found.X, asked.settings, folder, asked=asked, n_jobs=n_jobs, quiet=quiet, force=force))
 
 
@@ -252,6 +253,9 @@ def score(
     out: OutOption = None,
     force: ForceOption = False,
     labels_column: Annotated[str | None, typer.Option(help="Column of FILE that holds the labels.")] = None,
+    ignore_label: Annotated[
+        str | None, typer.Option(help="Label of samples to leave out, such as -1 for noise, or nan for missing ones.")
+    ] = None,
     key: KeyOption = None,
     features: FeaturesOption = None,
     exclude: ExcludeOption = None,
@@ -261,7 +265,7 @@ def score(
     n_jobs: JobsOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Score labels that you have: print the mean silhouette, its meaning, and a row for each cluster."""
+    """Score labels that you have: print the mean silhouette, problems found, and a row for each cluster."""
     if (labels is None) == (labels_column is None):
         raise ValueError("score needs the labels once: as a second FILE, or as --labels-column of the first.")
     check_metric(metric)
@@ -271,8 +275,18 @@ def score(
     with results_folder.prepare_folder(out, results_folder.SCORE_FILES, force=force):
         started = time.perf_counter()
         show_bar = not quiet and sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None
-        profile = silhouette_profile(found.X, given, metric=metric, n_jobs=n_jobs, progress=show_bar)  # type: ignore[arg-type]
-        _show_profile(profile, time.perf_counter() - started, found.X.shape[1])
+        ignored = None if ignore_label is None else _parse_label(ignore_label, given)
+        profile = silhouette_profile(
+            found.X,
+            given,  # type: ignore[arg-type]
+            metric=metric,
+            ignore_label=ignored,
+            n_jobs=n_jobs,
+            progress=show_bar,
+        )
+        seconds = time.perf_counter() - started
+        diagnosis = profile.diagnose(found.X)
+        _show_profile(profile, diagnosis, seconds, found.X.shape[1])
         if out is not None:
             record = {"data": file, "labels": labels or labels_column, "metric": metric}
             show_written(out, lambda pictures: results_folder.write_score(out, profile, record, pictures=pictures))
@@ -325,17 +339,39 @@ def _shape(X: Any) -> str:
     return f"{X.shape[0]:,} samples, {X.shape[1]:,} features, {X.dtype}"
 
 
-def _show_profile(profile: Any, seconds: float, n_features: int) -> None:
-    console.show_table(cluster_columns(profile.clusters))
-    sentences = [
-        f"Mean silhouette {profile.score:.4f}, mean of the clusters' means {profile.macro_score:.4f} "
-        f"({profile.n_clusters} clusters, {seconds:.2f} seconds).",
-        format_score(profile.score),
-        warn_of_many_features(profile.score, n_features),
-        format_counts(profile.n_negative, profile.n_samples),
-        f"negative {profile.n_negative:,}, zero {profile.n_zero:,}, positive {profile.n_positive:,}",
-    ]
-    console.show_sentences([sentence for sentence in sentences if sentence])
+def _parse_label(text: str, labels: Any) -> Any:
+    """Return a label that was written on the command line as one of the type of the labels.
+
+    Raises
+    ------
+    ValueError
+        If the labels are numbers and this is none.
+    """
+    if text.lower() == "nan":
+        return np.nan
+    kind = np.asarray(labels).dtype.kind
+    try:
+        return int(text) if kind in "iu" else float(text) if kind == "f" else text
+    except ValueError:
+        raise ValueError(f"--ignore-label {text} is no number, but the labels are numbers.") from None
+
+
+def _show_profile(profile: SilhouetteProfile, diagnosis: Diagnosis, seconds: float, n_features: int) -> None:
+    columns, note = summarize_clusters(profile.clusters)
+    console.show_table(columns)
+    if note:
+        console.show_sentences(["", f"{note} clusters.csv has all (--out DIR)."])
+    left_out = f" {count(profile.n_ignored, 'sample')} left out." if profile.n_ignored else ""
+    console.show_sentences(
+        [
+            f"Mean silhouette {profile.score:.4f}, mean of the clusters' means {profile.macro_score:.4f}.",
+            *filter(None, [format_reading(profile.score, n_features)]),
+            format_counts(profile.n_negative, profile.n_samples),
+            f"{count(profile.n_samples, 'sample')} in {count(profile.n_clusters, 'cluster')}.{left_out} "
+            f"{seconds:.2f} seconds.",
+        ]
+    )
+    console.show_diagnosis(diagnosis)
 
 
 def _compare_with_truth(X: Any, truth: Any, metric: str, n_jobs: int | None) -> None:

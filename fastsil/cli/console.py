@@ -18,7 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from fastsil.report.tables import Column, fit_columns, sweep_columns
-from fastsil.report.words import show_text
+from fastsil.report.words import count, show_text
+from fastsil.scoring.diagnosis import Diagnosis
 from fastsil.sweep.progress import SweepEvent
 from fastsil.sweep.results import SweepRow, make_columns
 from fastsil.sweep.verdict import Verdict
@@ -115,6 +116,20 @@ def show_list(sentences: Sequence[str]) -> None:
     """Print sentences as a list."""
     for sentence in sentences:
         _print_hanging(Text("- "), Text(_escape(sentence)))
+
+
+def show_diagnosis(diagnosis: Diagnosis) -> None:
+    """Print what a diagnosis found, and what to do."""
+    n_found, n_checks = len(diagnosis), len(diagnosis.checked)
+    if not n_found:
+        show_sentences(["", f"No problem found in {count(n_checks, 'check')}."])
+        return
+    show_sentences(["", f"{count(n_found, 'problem')} found in {count(n_checks, 'check')}:"])
+    for finding in diagnosis:
+        _print_hanging(
+            Text("- "), Text(_escape(f"{finding.severity.capitalize()} ({finding.code}): {finding.message}"))
+        )
+        _print_hanging(Text("  "), Text("What to do: ", style="bold") + Text(_escape(finding.advice)))
 
 
 def show_pairs(pairs: Mapping[str, str]) -> None:

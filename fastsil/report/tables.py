@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.report.words import show_text
+
+# More clusters than the first number are too many to read; the second are shown.
+_MANY_CLUSTERS, _SHOWN_CLUSTERS = 30, 20
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,22 @@ def cluster_columns(clusters: Any) -> list[Column]:
         Column("mean b", tuple(map(_number, clusters.b)), rank=3),
         Column("nearest other", tuple(show_text(label) for label in clusters.neighbor), rank=2),
     ]
+
+
+def summarize_clusters(clusters: Any) -> tuple[list[Column], str]:
+    """Return the table of clusters as columns, of many clusters those with the lowest mean silhouettes, and a sentence
+    on the others; empty if there are none.
+    """
+    columns, means = cluster_columns(clusters), clusters.silhouette
+    if len(means) <= _MANY_CLUSTERS:
+        return columns, ""
+    order = np.argsort(means, kind="stable")
+    shown, others = order[:_SHOWN_CLUSTERS], means[order[_SHOWN_CLUSTERS:]]
+    columns = [replace(column, cells=tuple(column.cells[row] for row in shown)) for column in columns]
+    return columns, (
+        f"These are the {_SHOWN_CLUSTERS} of {len(means):,} clusters with the lowest mean silhouettes; the others have "
+        f"from {_score(others[0])} to {_score(others[-1])}."
+    )
 
 
 def estimate_columns(clusters: Any) -> list[Column]:

@@ -69,12 +69,31 @@ def format_score(score: float) -> str:
     return f"By Kaufman and Rousseeuw's table that is {reading.words} ({reading.bounds})."
 
 
+def format_reading(score: float, n_features: int) -> str:
+    """Describe a mean silhouette by the usual table, where that informs: it misleads in many features."""
+    return "" if score <= 0.5 and n_features >= _MANY_FEATURES else format_score(score)
+
+
 def format_counts(n_negative: int, n_samples: int) -> str:
     """Describe the number of samples that lie nearer to another cluster."""
-    share = f"{n_negative / n_samples:.1%}"
+    if n_negative == 0:
+        return "No sample lies nearer, on average, to another cluster than its own."
+    verb, own = ("lies", "its") if n_negative == 1 else ("lie", "their")
     return (
-        f"{n_negative:,} of {n_samples:,} samples ({share}) lie nearer, on average, to another cluster than their own."
+        f"{n_negative:,} of {count(n_samples, 'sample')} ({n_negative / n_samples:.1%}) {verb} nearer, on average, to "
+        f"another cluster than {own} own."
     )
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun, in the plural but for 1.
+
+    Examples
+    --------
+    >>> count(1, "sample"), count(1200, "sample"), count(0, "entry", "entries")
+    ('1 sample', '1,200 samples', '0 entries')
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def warn_of_many_features(score: float, n_features: int) -> str:

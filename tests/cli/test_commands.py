@@ -268,6 +268,47 @@ def test_score_of_given_labels(folder):
     assert not (folder / "fastsil-iris").exists()
 
 
+def test_score_diagnoses_and_leaves_a_label_out(folder):
+    shuffled = np.random.default_rng(0).permutation(IRIS.target.to_numpy())
+    np.save("shuffled.npy", shuffled)
+    assert "(labels_shuffled)" in run("score", "iris.npy", "shuffled.npy").stdout
+    without = run("score", "iris.npy", "species.npy", "--ignore-label", "2").stdout
+    kept = IRIS.target != 2
+    assert f"Mean silhouette {silhouette_score(IRIS.data[kept], IRIS.target[kept]):.4f}" in without
+    assert "100 samples in 2 clusters. 50 samples left out." in without
+    assert "--ignore-label x is no number" in fails("score", "iris.npy", "species.npy", "--ignore-label", "x")
+    by_name = run("score", "iris.csv", "--labels-column", "species", "--ignore-label", "virginica").stdout
+    assert "50 samples left out" in by_name
+
+
+def test_many_clusters_are_summarized(folder):
+    np.save("pairs.npy", np.arange(150) // 2)
+    printed = run("score", "iris.npy", "pairs.npy", "--out", "scored").stdout
+    assert "the 20 of 75 clusters with the lowest mean silhouettes" in " ".join(printed.split())
+    rows = [line.split() for line in printed.splitlines() if line.split()[1:2] == ["2"]]
+    means = pandas.read_csv("scored/clusters.csv")["silhouette"]
+    assert [float(cells[2]) for cells in rows] == pytest.approx(sorted(means)[:20], abs=1e-4)
+
+
+def test_two_arrays_of_a_file_have_two_folders(folder):
+    np.savez("two.v1.npz", train=IRIS.data, test=IRIS.data)
+    run("sweep", "two.v1.npz:train", "--k", "2", "-q")
+    run("sweep", "two.v1.npz", "--key", "test", "--k", "2", "-q")
+    assert {path.name for path in folder.glob("fastsil-*")} == {"fastsil-two.v1-train", "fastsil-two.v1-test"}
+
+
+def test_going_on_replaces_no_file_of_the_user(folder):
+    settings = Settings("iris", "2:3", ["euclidean"], ["none"], "kmeans", 1, 0, 0, 0)
+    record = Asked("iris.npy", Reading(), settings).as_record()
+    (folder / "there" / "fastsil-checkpoint").mkdir(parents=True)
+    write_record(folder / "there" / "fastsil-checkpoint" / "asked.json", record)
+    (folder / "there" / "sweep.csv").write_text("mine")
+    assert "there has a file sweep.csv that fastsil did not write" in fails("sweep", "--resume", "there")
+    assert (folder / "there" / "sweep.csv").read_text() == "mine"
+    run("sweep", "--resume", "there", "--force", "-q")
+    assert (folder / "there" / "sweep.csv").read_text() != "mine"
+
+
 def test_info_says_what_a_score_will_cost():
     printed = run("info", "iris.npy", "species.npy").stdout
     assert "Exact silhouettes of 150 samples in 3 clusters (euclidean: symmetric)" in " ".join(printed.split())

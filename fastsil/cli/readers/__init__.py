@@ -8,6 +8,7 @@ Reads .npy, .npz, .csv (.csv.gz, .tsv), .parquet, .arrow, .feather, folders of t
 from __future__ import annotations
 
 import contextlib
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,7 @@ __all__ = [
     "DataFileError",
     "LabelFile",
     "Reading",
+    "name_data",
     "read_data",
     "read_labeled",
     "read_labels",
@@ -173,6 +175,21 @@ def read_labeled(source: str | Path, labels: str | Path | None, **reading: Any) 
                 found = replace(other, notes=(note, *other.notes))
     notes = (*found.notes, *given.notes, *note_copies(found.X, found.columns, given.labels))
     return replace(found, notes=notes), given.labels
+
+
+def name_data(source: str | Path, key: str | None = None) -> str:
+    """Return a name for the samples of a file, for a folder: that of the file, with the array or column chosen.
+
+    Examples
+    --------
+    >>> name_data("there/images.v2.npy"), name_data("two.npz:train"), name_data("two.npz", "a/b")
+    ('images.v2', 'two-train', 'two-a_b')
+    """
+    path, request = _split_key(source, Reading(key=key))
+    suffix = get_suffix(path)
+    name = path.name[: -len(suffix)] if suffix in _LABEL_READERS else path.name
+    member = "" if request.key is None else "-" + re.sub(r"[^\w.-]", "_", request.key)
+    return name + member or "data"
 
 
 def _is_same_file(source: str | Path, labels: str | Path) -> bool:
