@@ -27,7 +27,6 @@ from fastsil.cli.commands import app  # noqa: E402
 from fastsil.cli.readers import Reading  # noqa: E402
 from fastsil.cli.sweep import Asked, Settings  # noqa: E402
 from fastsil.runtime.atomic_files import write_record  # noqa: E402
-from fastsil.scoring.scores import silhouette_profile  # noqa: E402
 
 IRIS = load_iris(as_frame=True)
 
@@ -255,41 +254,6 @@ def test_metrics(metric, folder):
     np.testing.assert_allclose(samples["silhouette_k3"], expected, atol=1e-8)
 
 
-def test_score_of_given_labels(folder):
-    expected = silhouette_score(IRIS.data, IRIS.target)
-    by_file = run("score", "iris.npy", "species.npy").stdout
-    by_column = run("score", "iris.csv", "--labels-column", "species", "--out", "scored").stdout
-    assert f"Mean silhouette {expected:.4f}" in by_file
-    assert f"Mean silhouette {expected:.4f}" in by_column
-    assert "versicolor" in by_column
-    made = {path.name for path in (folder / "scored").iterdir()}
-    assert made == {"clusters.csv", "fastsil.json", "samples.parquet", "silhouette.png"}
-    assert pandas.read_csv(folder / "scored" / "clusters.csv")["size"].tolist() == [50, 50, 50]
-    assert not (folder / "fastsil-iris").exists()
-
-
-def test_score_diagnoses_and_leaves_a_label_out(folder):
-    shuffled = np.random.default_rng(0).permutation(IRIS.target.to_numpy())
-    np.save("shuffled.npy", shuffled)
-    assert "(labels_shuffled)" in run("score", "iris.npy", "shuffled.npy").stdout
-    without = run("score", "iris.npy", "species.npy", "--ignore-label", "2").stdout
-    kept = IRIS.target != 2
-    assert f"Mean silhouette {silhouette_score(IRIS.data[kept], IRIS.target[kept]):.4f}" in without
-    assert "100 samples in 2 clusters. 50 samples left out." in without
-    assert "--ignore-label x is no number" in fails("score", "iris.npy", "species.npy", "--ignore-label", "x")
-    by_name = run("score", "iris.csv", "--labels-column", "species", "--ignore-label", "virginica").stdout
-    assert "50 samples left out" in by_name
-
-
-def test_many_clusters_are_summarized(folder):
-    np.save("pairs.npy", np.arange(150) // 2)
-    printed = run("score", "iris.npy", "pairs.npy", "--out", "scored").stdout
-    assert "the 20 of 75 clusters with the lowest mean silhouettes" in " ".join(printed.split())
-    rows = [line.split() for line in printed.splitlines() if line.split()[1:2] == ["2"]]
-    means = pandas.read_csv("scored/clusters.csv")["silhouette"]
-    assert [float(cells[2]) for cells in rows] == pytest.approx(sorted(means)[:20], abs=1e-4)
-
-
 def test_two_arrays_of_a_file_have_two_folders(folder):
     np.savez("two.v1.npz", train=IRIS.data, test=IRIS.data)
     run("sweep", "two.v1.npz:train", "--k", "2", "-q")
@@ -370,12 +334,6 @@ def test_tables_as_pandas_writes_them_give_the_values_of_the_array(folder):
     assert "separator ';' and the decimal mark ','" in run("info", "german.csv").stdout
     assert "151" in run("info", "wide.csv", "--no-header").stdout
     assert "equal to the labels: label" in run("score", "leak.csv", "species.npy").stderr
-
-
-def test_a_score_writes_the_columns_of_to_frame(folder):
-    run("score", "iris.npy", "species.npy", "--out", "scored")
-    expected = silhouette_profile(IRIS.data, IRIS.target).to_frame()
-    pandas.testing.assert_frame_equal(pandas.read_parquet(folder / "scored" / "samples.parquet"), expected)
 
 
 def test_a_sweep_is_resumed_with_the_columns_that_were_chosen(folder):

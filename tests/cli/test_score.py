@@ -1,0 +1,75 @@
+"""``fastsil score``: labels that exist."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.metrics import silhouette_score
+
+pytest.importorskip("typer")
+pytest.importorskip("matplotlib")
+pandas = pytest.importorskip("pandas")
+
+from typer.testing import CliRunner  # noqa: E402
+
+from fastsil.cli.commands import app  # noqa: E402
+from fastsil.scoring.scores import silhouette_profile  # noqa: E402
+
+IRIS = load_iris(as_frame=True)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    IRIS.data.assign(species=[IRIS.target_names[t] for t in IRIS.target]).to_csv("iris.csv", index=False)
+    np.save("iris.npy", IRIS.data.to_numpy())
+    np.save("species.npy", IRIS.target.to_numpy())
+    return tmp_path
+
+
+def run(*args, exit_code=0):
+    result = CliRunner().invoke(app, ["score", *args], catch_exceptions=False)
+    assert result.exit_code == exit_code, result.output
+    return result
+
+
+def test_score_of_given_labels(folder):
+    expected = silhouette_score(IRIS.data, IRIS.target)
+    by_file = run("iris.npy", "species.npy").stdout
+    by_column = run("iris.csv", "--labels-column", "species", "--out", "scored").stdout
+    assert f"Mean silhouette {expected:.4f}" in by_file
+    assert f"Mean silhouette {expected:.4f}" in by_column
+    assert "versicolor" in by_column
+    made = {path.name for path in (folder / "scored").iterdir()}
+    assert made == {"clusters.csv", "fastsil.json", "samples.parquet", "silhouette.png"}
+    assert pandas.read_csv(folder / "scored" / "clusters.csv")["size"].tolist() == [50, 50, 50]
+    assert not (folder / "fastsil-iris").exists()
+
+
+def test_score_diagnoses_and_leaves_a_label_out(folder):
+    shuffled = np.random.default_rng(0).permutation(IRIS.target.to_numpy())
+    np.save("shuffled.npy", shuffled)
+    assert "(labels_shuffled)" in run("iris.npy", "shuffled.npy").stdout
+    without = run("iris.npy", "species.npy", "--ignore-label", "2").stdout
+    kept = IRIS.target != 2
+    assert f"Mean silhouette {silhouette_score(IRIS.data[kept], IRIS.target[kept]):.4f}" in without
+    assert "100 samples in 2 clusters. 50 samples left out." in without
+    assert "--ignore-label x is no number" in run("iris.npy", "species.npy", "--ignore-label", "x", exit_code=2).stderr
+    by_name = run("iris.csv", "--labels-column", "species", "--ignore-label", "virginica").stdout
+    assert "50 samples left out" in by_name
+
+
+def test_many_clusters_are_summarized(folder):
+    np.save("pairs.npy", np.arange(150) // 2)
+    printed = run("iris.npy", "pairs.npy", "--out", "scored").stdout
+    assert "the 20 of 75 clusters with the lowest mean silhouettes" in " ".join(printed.split())
+    rows = [line.split() for line in printed.splitlines() if line.split()[1:2] == ["2"]]
+    means = pandas.read_csv("scored/clusters.csv")["silhouette"]
+    assert [float(cells[2]) for cells in rows] == pytest.approx(sorted(means)[:20], abs=1e-4)
+
+
+def test_a_score_writes_the_columns_of_to_frame(folder):
+    run("iris.npy", "species.npy", "--out", "scored")
+    expected = silhouette_profile(IRIS.data, IRIS.target).to_frame()
+    pandas.testing.assert_frame_equal(pandas.read_parquet(folder / "scored" / "samples.parquet"), expected)
