@@ -100,6 +100,7 @@ class Copy:
             status, output = self.run(tests, compiled=compiled) if tests else (0, "")
             if status != 0:
                 yield f"tests fail without any mutant:\n{output}"
+                return
         for mutant in tried:
             path = self.folder / mutant.file
             source = path.read_text("utf-8")

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -403,3 +404,19 @@ def test_a_worker_that_is_killed_in_mid_run_changes_nothing(client):
     samples = future.result(timeout=600)
     assert set(client.run(os.getpid).values()) != set(pids.values())
     assert_silhouettes_close(samples, silhouette_samples(X, labels), dtype=np.float64)
+
+
+def test_directions_bound_the_covariance_where_digits_are_lost():
+    """Features of very different size: the smallest eigenvalues are lost in the largest, and may be 0 or nothing."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        u = rng.normal(size=(40, 3)) @ np.diag([1.0, 1e-9, 1e-9]) @ np.linalg.qr(rng.normal(size=(3, 3)))[0]
+        sketch = shapes.sketch_rows(u, np.zeros(40, np.int32), np.zeros((1, 3)))
+        directions, theta, residual_bound = shapes.find_directions(sketch, np.array([40]))
+        for v in u[:5] - u[5:10]:
+            along = [sum(Fraction(a) * Fraction(b) for a, b in zip(row, v, strict=True)) for row in directions[0]]
+            square = sum(Fraction(value) ** 2 for value in v)
+            found = sum(Fraction(t) * z**2 for t, z in zip(theta[0], along, strict=True))
+            found += Fraction(residual_bound[0]) * square
+            true = sum(sum(Fraction(a) * Fraction(b) for a, b in zip(row, v, strict=True)) ** 2 for row in u) / 40
+            assert true <= found

@@ -1,5 +1,7 @@
 """Intervals of mean distances hold the truth, on any data, and exact rows are those of the exact engine."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +10,7 @@ import reference
 from assertions import assert_same_bits, assert_terms_close
 from fastsil.engines.euclidean.approximation import EuclideanRows
 from fastsil.engines.euclidean.approximation import moment_table as table
+from fastsil.engines.scaling import scale_data
 from fastsil.validation.partition import partition_from_codes
 from strategies import labeled_data
 
@@ -156,3 +159,27 @@ def test_covariances_are_summed_within_a_budget(monkeypatch):
     monkeypatch.setattr(table, "_PIECE", 10)
     for one, other in zip(whole, rows_of(X, codes)[0].approximate(), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-10)
+
+
+def test_no_member_is_farther_from_the_center_than_the_radius():
+    """In exact arithmetic: a root that is rounded down is less."""
+    for seed in range(20):
+        X = np.random.default_rng(seed).normal(size=(30, 3))
+        data = scale_data(X, partition_from_codes(np.arange(1), np.zeros(30, np.intp)))
+        made = table.make_table(table.measure_clusters(data, n_jobs=1), np.dtype(np.float64))
+        center = [Fraction(value) for value in made.bounds.centers[0].tolist()]
+        rows = (X * data.scale).tolist()
+        squares = [sum((Fraction(x) - c) ** 2 for x, c in zip(row, center, strict=True)) for row in rows]
+        assert max(squares) <= Fraction(made.moments.radius[0]) ** 2
+
+
+def test_the_rest_of_a_covariance_counts_as_members_meet_it():
+    """The mean of uᵀΣu over the members is |Σ|², and so it is in the directions that are kept and on the rest."""
+    u = np.random.default_rng(0).normal(size=(4000, 60)) * np.arange(1, 61) ** -0.1
+    covariance = u.T @ u / len(u)
+    summary = table._leading_directions(covariance)
+    left = np.trace(covariance) - summary.theta.sum()
+    kept = (summary.theta**2).sum()
+    whole = (covariance**2).sum()
+    assert kept < 0.8 * whole
+    np.testing.assert_allclose(kept + summary.rest_mean * left, whole, rtol=0.05)

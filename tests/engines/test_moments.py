@@ -1,12 +1,16 @@
-"""The tables of clusters are held once: they may be larger than all else of a call."""
+"""Moments of clusters are no less than they are, as bounds need; the tables of clusters, which may be larger than all
+else of a call, are held once.
+"""
 
 from __future__ import annotations
+
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from assertions import with_peak
-from fastsil.engines.euclidean.moments import cluster_centers, radial_bounds, shared_basis
+from fastsil.engines.euclidean.moments import _form, cluster_centers, radial_bounds, shared_basis
 from fastsil.engines.scaling import scale_data
 from fastsil.validation.partition import partition_from_codes
 
@@ -39,3 +43,93 @@ def test_few_tables_are_held_at_a_time(dtype):
     vectors, shared = shared_basis(data, bounds, skew, origin, 16, 0, n_jobs=1)
     np.testing.assert_allclose(shared.skew_outside, skew - (skew @ vectors.T) @ vectors, atol=1e-4)
     np.testing.assert_allclose(shared.centers, (centers - origin) @ vectors.T, atol=1e-4)
+
+
+def measured(X, codes=None, dtype=np.float64, **params):
+    """Data, centers, first bounds and skew of some clusters, from products without an error."""
+    codes = np.zeros(len(X), np.intp) if codes is None else codes
+    data = scale_data(np.ascontiguousarray(X, dtype), partition_from_codes(np.arange(codes.max() + 1), codes))
+    centers = cluster_centers(data, 1)
+    given = {
+        "squared_products": np.zeros(len(centers)),
+        "origin": np.zeros(X.shape[1], dtype),
+        "rounding": 1e-6,
+        **params,
+    }
+    bounds, skew = radial_bounds(data, centers, n_jobs=1, **given)
+    return data, centers, bounds, skew
+
+
+def exact_center(X):
+    return [sum(map(Fraction, column)) / len(X) for column in X.T.tolist()]
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3, 1e9])
+def test_centers_are_off_by_less_than_is_allowed_for(offset):
+    """Far from 0 by the rounding of the center, near 0 by that of the sum."""
+    for seed in range(20):
+        half = np.random.default_rng(seed).normal(size=(50, 3))
+        X = np.concatenate([half, -half if offset == 0 else -half[:-1]]) + offset
+        data, centers, bounds, _ = measured(X)
+        exact = exact_center(X * data.scale)
+        off2 = sum((Fraction(given) - true) ** 2 for given, true in zip(centers[0].tolist(), exact, strict=True))
+        assert off2 <= Fraction(bounds.center_rounding[0]) ** 2
+
+
+@pytest.mark.parametrize("n_members", [100, 8192, 50_000])
+def test_a_member_far_from_all_others_moves_no_center_by_more_than_is_allowed_for(n_members):
+    """Differences are taken from it: all are equal and large, and their sum is rounded in one direction."""
+    X = np.full((n_members, 1), 1 / 3)
+    X[0] = 1000 / 7
+    data, centers, bounds, _ = measured(X)
+    off = Fraction(centers[0, 0]) - exact_center(X * data.scale)[0]
+    assert abs(off) <= Fraction(bounds.center_rounding[0])
+
+
+def test_the_variance_of_squared_radii_is_not_less_than_it_is():
+    """Members at nearly one distance: what differs is lost in the difference of fourth and second moments."""
+    for seed in range(20):
+        u = np.random.default_rng(seed).normal(size=(40, 3))
+        u = np.concatenate([u, -u]) / np.tile(np.linalg.norm(u, axis=1), 2)[:, None]
+        data, _, bounds, _ = measured(u)
+        x = u * data.scale
+        squares = [sum(Fraction(value) ** 2 for value in row) for row in x.tolist()]
+        mean = sum(squares) / len(squares)
+        assert sum((square - mean) ** 2 for square in squares) / len(squares) <= Fraction(bounds.variance_r2[0])
+
+
+def test_the_norm_of_a_covariance_is_not_less_than_it_is():
+    """Products may be too small, each by `rounding` of the product of the norms; of samples on a line, all are."""
+    rounding = 1e-6
+    line = np.outer(np.random.default_rng(0).normal(size=50), np.ones(7))
+    data, centers, _, _ = measured(line)
+    u = line * data.scale - centers
+    products = (u @ u.T) * (1 - rounding)
+    *_, bounds, _ = measured(line, squared_products=np.array([(products**2).sum()]), rounding=rounding)
+    assert bounds.spectral[0] >= np.linalg.norm(u.T @ u / len(u), 2)
+    assert bounds.spectral[0] < 1.001 * np.linalg.norm(u.T @ u / len(u), 2)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_forms_bound_the_covariance(seed):
+    """M inside the basis and ρ + 1/α outside are no less than Σ, as quadratic forms."""
+    rng = np.random.default_rng(seed)
+    u = rng.normal(size=(200, 9)) * np.arange(1, 10) ** -1.0
+    covariance = u.T @ u / len(u)
+    basis = np.linalg.qr(rng.normal(size=(9, 4)))[0].T
+    frobenius = np.linalg.norm(covariance) * (1 + 1e-9)
+    form, rest = _form(basis, basis @ covariance, np.trace(covariance), frobenius)
+    bound = basis.T @ form @ basis + rest * (np.eye(9) - basis.T @ basis)
+    assert np.linalg.eigvalsh(bound - covariance)[0] >= 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_skew_outside_the_basis_is_not_less_than_it_is(dtype):
+    """Skew along the only direction there is: what is outside is the rounding of the basis."""
+    rng = np.random.default_rng(0)
+    X = np.outer(rng.exponential(size=80), rng.normal(size=20))
+    data, _, bounds, skew = measured(X, dtype=dtype)
+    vectors, shared = shared_basis(data, bounds, skew, np.zeros(20, dtype), 16, 0, n_jobs=1)
+    given = vectors.astype(np.longdouble)
+    outside = skew[0] - given.T @ (given @ skew[0])
+    assert 0 < np.linalg.norm(outside) <= shared.skew_rest[0]

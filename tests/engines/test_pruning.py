@@ -167,3 +167,17 @@ def test_a_rounded_center_excludes_no_cluster(nested, offset, monkeypatch):
     else:
         X = offset + unit * (rng.normal(size=(n_clusters, 16))[codes] + 0.1 * noise)
     assert_same_answer(X, codes, monkeypatch)
+
+
+def test_symmetry_is_for_clusters_that_bounds_do_not_exclude(monkeypatch):
+    """And for as many as the sums to all of them have room for."""
+    monkeypatch.setattr(euclidean, "SMALL_PRODUCTS", 0.0)
+    X = np.random.default_rng(0).normal(size=(1600, 6))
+    partition = partition_from_codes(np.arange(8), np.arange(1600) % 8)
+
+    def strategy():
+        return euclidean.compute_terms(X, partition, n_jobs=1, tick=ignore_progress).work.strategy
+
+    assert strategy() == "euclidean: symmetric"
+    monkeypatch.setattr(euclidean, "_SYMMETRIC_BYTES", 0)
+    assert strategy() != "euclidean: symmetric"

@@ -1,8 +1,11 @@
 """Intervals of means hold with the stated confidence, for any shape of distribution, whenever one stops."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 
+from fastsil.scoring.estimate import confidence_interval
 from fastsil.scoring.estimate.confidence_interval import MeanInterval
 
 REPETITIONS = 400
@@ -92,3 +95,40 @@ def test_what_is_certain_is_taken_in():
     assert interval.draws_needed(1.0, 0.0, 1.0) == 0
     interval.add(np.empty(0), 0.0, 1.0)
     assert (interval.low, interval.high) == (0.3, 1.0)
+
+
+@pytest.mark.parametrize("variable", [{0.0: 0.02, 1.0: 0.98}, {0.0: 0.5, 0.2: 0.5}, {0.0: 0.5, 0.5: 0.1, 1.0: 0.4}])
+@pytest.mark.parametrize("guess", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("rounds", [(1,), (2,), (1, 2), (1, 1, 1)])
+def test_the_products_are_supermartingales(variable, guess, rounds):
+    """Their expectation, summed over all outcomes, never exceeds 1: the line of the proof that all else rests on."""
+    mean = sum(value * chance for value, chance in variable.items())
+    for side, sign in (("_below", 1.0), ("_above", -1.0)):
+        expected = 0.0
+        for outcome in product(variable, repeat=sum(rounds)):
+            interval = MeanInterval(0.9, 0.0, 1.0, guess)
+            for values in np.split(np.array(outcome), np.cumsum(rounds)[:-1]):
+                interval.add(values, 0.0, 1.0)
+            found = getattr(interval, side)
+            chance = np.prod([variable[value] for value in outcome])
+            expected += chance * np.exp(found.total - sign * mean * found.weight - found.penalty)
+        assert expected <= 1 + 1e-12
+
+
+@pytest.mark.slow
+def test_coverage_where_the_interval_is_as_narrow_as_it_may_be(monkeypatch):
+    """A fair coin and a small λ throughout: the products are nearly martingales, and cross 1 / α about as often as they
+    may.
+    """
+    monkeypatch.setattr(confidence_interval, "_LAMBDAS", confidence_interval._LAMBDAS[36:37])
+    monkeypatch.setattr(confidence_interval, "_PSI", confidence_interval._PSI[36:37])
+    missed, confidence = 0, 0.7
+    for seed in range(REPETITIONS):
+        draws = coins(np.random.default_rng(seed), 4000)
+        interval = MeanInterval(confidence, 0.0, 1.0, 0.5)
+        held = True
+        for start in range(0, len(draws), 10):
+            interval.add(draws[start : start + 10], 0.0, 1.0)
+            held &= interval.low <= 0.5 <= interval.high
+        missed += not held
+    assert 0.6 * (1 - confidence) * REPETITIONS < missed <= (1 - confidence) * REPETITIONS

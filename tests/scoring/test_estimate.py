@@ -10,6 +10,7 @@ import reference
 from assertions import tolerance_of
 from fastsil import silhouette_estimate, silhouette_profile, silhouette_score
 from fastsil.engines.intervals import open_rows
+from fastsil.scoring.estimate.confidence_interval import MeanInterval
 from fastsil.validation.partition import partition_from_codes
 from strategies import labeled_data
 
@@ -231,3 +232,39 @@ def test_it_shows_itself(always_estimate):
     assert "exact" in repr(exact)
     assert "All 50 samples were computed" in exact._repr_html_()
     assert tolerance_of(X.dtype) > 0
+
+
+class Bounded(MeanInterval):
+    """An interval that refuses draws outside of the range that was fixed before them."""
+
+    def add(self, values, least, most):
+        assert least - 1e-12 <= values.min()
+        assert values.max() <= most + 1e-12
+        super().add(values, least, most)
+
+
+class Counted(Known):
+    """Known rows that note what is computed."""
+
+    computed = ()
+
+    def exact(self, positions, tick=None):
+        self.computed = np.concatenate([self.computed, positions])
+        return super().exact(positions)
+
+
+@pytest.mark.parametrize("end", [0, 2])
+def test_draws_lie_in_the_ranges_that_were_fixed_before_them(end, monkeypatch):
+    """Though every silhouette is at one end of its interval; and nothing is computed twice."""
+    monkeypatch.setattr(module, "MeanInterval", Bounded)
+    rng = np.random.default_rng(0)
+    n = 3000
+    guess = np.concatenate([rng.uniform(-0.1, 0.1, n // 2), rng.uniform(0.2, 0.6, n // 2)])
+    intervals = np.stack([guess - 0.3, guess, guess + 0.3], axis=1)
+    partition = partition_from_codes(np.arange(3), np.sort(np.arange(n) % 3))
+    rows = Counted(intervals, intervals[:, end].copy())
+    rounds = module.Rounds(rows, partition, module.Request(0.03, 0.9, np.random.RandomState(0), 1), rows.intervals())
+    assert rounds.run()
+    estimate = rounds.finish()
+    assert estimate.rounds > 1
+    assert estimate.n_exact == len(rows.computed) == len(set(rows.computed))

@@ -294,6 +294,7 @@ def test_only_pieces_are_removed(tmp_path):
     mine = {"mine.npz": b"PK", ".mine.npz": b"PK", "mine.piece": b"mine", "asked.json": b"{}", ".fastsil-mine": b""}
     for name, contents in mine.items():
         (tmp_path / name).write_bytes(contents)
+    (tmp_path / ".fastsil-0123456789abcdef").write_bytes(b"of a run that was killed")
     (tmp_path / "link.piece").symlink_to(tmp_path / "0-fit-2.piece")
     checkpoint.remove_pieces(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {*mine, "link.piece"}
@@ -345,3 +346,9 @@ def test_a_killed_command_goes_on(ending, tmp_path):
     table = pandas.read_csv(tmp_path / "there" / "sweep.csv")
     for name in ("inertia", "silhouette", "null_mean"):
         np.testing.assert_allclose(table[name], _in_one_go()[name], rtol=1e-13)
+
+
+def test_digests_are_of_types():
+    """The same bytes are other numbers in another type."""
+    X = np.arange(12, dtype=np.float32).reshape(4, 3)
+    assert len({compute_digest(X), compute_digest(X.view(np.int32)), compute_digest(X.view(np.uint32))}) == 3

@@ -149,3 +149,12 @@ def test_wrong_numbers_of_restarts(n_init):
 def test_auto_is_one_restart():
     auto, one = (KMeansSweep(range(2, 6), n_init=n_init, random_state=0).fit(BLOBS) for n_init in ("auto", 1))
     np.testing.assert_array_equal(auto.sweep_results_["inertia"], one.sweep_results_["inertia"])
+
+
+def test_the_center_that_is_missed_least_is_moved():
+    """Of two in one group, one goes to the group that has none."""
+    X = np.concatenate([BLOBS[:1] + 1e-2 * np.random.default_rng(0).normal(size=(50, 6)) + 100 * i for i in range(4)])
+    rows = kmeans._Rows(X, len(X), np.random.default_rng(0))
+    centers = rows.at([0, 1, 50, 100])
+    moved = rows.swap_center(centers, np.random.default_rng(0))
+    np.testing.assert_array_equal(np.sort(rows.squares(moved).argmin(axis=1) // 50), [0, 1, 2, 3])

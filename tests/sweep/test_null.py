@@ -14,7 +14,7 @@ from sklearn.metrics import silhouette_score
 from fastsil.sweep.clusterers import make_clusterers
 from fastsil.sweep.feature_space import Identity
 from fastsil.sweep.fit_and_score import PreparedData, search
-from fastsil.sweep.null import NullComparison, compare_with_null, draw_gaussian, draw_uniform
+from fastsil.sweep.null import NullComparison, compare_with_null, comparison, draw_gaussian, draw_uniform
 from fastsil.sweep.null import samplers as sets
 
 
@@ -230,3 +230,10 @@ def test_a_k_that_fails_on_a_null_set_leaves_the_others(monkeypatch):
 def test_more_clusters_than_rows_drawn_are_left_out():
     X = make_blobs(60, random_state=0)[0]
     assert list(compared(X, (2, 9, 10, 20), null_size=10).n_clusters) == [2, 9]
+
+
+def test_a_set_is_compared_with_all_others_and_not_with_itself():
+    values = np.random.default_rng(0).normal(size=(5, 3))
+    for own, beyond in enumerate(comparison._beyond_others(values)):
+        others = values[[other for other in range(5) if other != own]]
+        np.testing.assert_allclose(beyond, (values[own] - others.mean(axis=0)) / others.std(axis=0, ddof=1))

@@ -52,3 +52,13 @@ def test_many_labels():
     assert partition.n_clusters == 100_000
     np.testing.assert_array_equal(partition.sizes, np.full(100_000, 2))
     np.testing.assert_array_equal(partition.classes[partition.codes], given_labels)
+
+
+def test_labels_from_end_to_end_of_their_type():
+    """Their differences do not fit it."""
+    for dtype in (np.int8, np.uint8, np.int16):
+        ends = np.iinfo(dtype)
+        given_labels = np.arange(ends.min, ends.max + 1).astype(dtype)[::-1]
+        partition = check_labels(given_labels, len(given_labels))
+        np.testing.assert_array_equal(partition.classes, given_labels[::-1])
+        np.testing.assert_array_equal(partition.codes, np.arange(len(given_labels))[::-1])

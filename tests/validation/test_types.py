@@ -18,6 +18,7 @@ from fastsil import (
     silhouette_samples_many,
     silhouette_score,
 )
+from fastsil.validation import check_data
 
 LABELS = [0, 0, 1, 1]
 MISSING = {
@@ -160,3 +161,14 @@ def test_a_sweep_scores_truth_values_without_a_warning():
     sweep = KMeansSweep([2, 3], metric="jaccard", gaps=False, random_state=0).fit(bits)
     expected = sklearn.metrics.silhouette_score(bits, sweep.labels_, metric="jaccard")
     assert sweep.profiles_[sweep.best_k_].score == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_data_at_any_address_are_taken(dtype):
+    """Kernels read whole numbers of a machine's words: data between them are copied."""
+    values = np.random.default_rng(0).normal(size=(20, 3)).astype(dtype)
+    X = np.frombuffer(b"x" + values.tobytes(), dtype, offset=1).reshape(20, 3)
+    assert not X.flags.aligned
+    checked = check_data(X)
+    assert checked.flags.aligned
+    np.testing.assert_array_equal(checked, values)

@@ -92,13 +92,15 @@ def radial_bounds(
     frobenius = np.sqrt(squared_products) / sizes
     frobenius = np.sqrt((frobenius + rounding * variance) ** 2 + (rounding * variance) ** 2)
     spectral = np.where(squared_products > 0, np.minimum(variance, frobenius), variance)
-    return cluster_bounds(centers, origin, variance=variance, fourth=fourth, skew=skew, spectral=spectral), skew
+    given = {"variance": variance, "fourth": fourth, "skew": skew, "spectral": spectral}
+    return cluster_bounds(centers, origin, sizes=sizes, **given), skew
 
 
 def cluster_bounds(
     centers: NDArray[np.float64],
     origin: NDArray[np.floating],
     *,
+    sizes: NDArray[np.intp],
     variance: NDArray[np.float64],
     fourth: NDArray[np.float64],
     skew: NDArray[np.float64],
@@ -112,6 +114,8 @@ def cluster_bounds(
         Means of the members.
     origin : ndarray of shape (n_features,)
         Origin of the products that distances to centers are computed from.
+    sizes : ndarray of shape (n_clusters,)
+        Numbers of members.
     variance, fourth : ndarray of shape (n_clusters,)
         Means of r² and r⁴.
     skew : ndarray of shape (n_clusters, n_features)
@@ -126,7 +130,8 @@ def cluster_bounds(
         skew_norm[some] = np.linalg.norm(skew[some], axis=1)
     return ClusterBounds(
         centers=centers,
-        center_rounding=2.0**-52 * lengths + 1e-12 * np.sqrt(variance),
+        # Differences from a member are summed, which may be √(n E r²) from the center, the most that a member can be.
+        center_rounding=2.0**-52 * lengths + 4e-12 * np.sqrt(sizes * variance),
         center_norms=center_norms,
         variance=variance,
         variance_r2=np.maximum(fourth - variance**2, 0.0) + 1e-12 * fourth,

@@ -130,6 +130,7 @@ def make_table(moments: ClusterMoments, dtype: np.dtype[Any]) -> MomentTable:
     bounds = cluster_bounds(
         centers,
         origin,
+        sizes=moments.sizes,
         variance=variance,
         fourth=fourth,
         skew=moments.skew,
