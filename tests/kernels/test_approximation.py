@@ -134,3 +134,37 @@ def test_factor_matrix(n_features):
 def test_a_matrix_without_a_factor_is_told():
     assert not kernels.factor_matrix(np.array([[1.0, 2.0], [2.0, 1.0]]))
     assert not kernels.factor_matrix(np.zeros((2, 2)))
+
+
+def pair(**changed):
+    """A cluster of the two samples -1 and 1."""
+    one = np.ones(1)
+    given = dict.fromkeys(kernels.Moments._fields, 0 * one) | {"sizes": 2 * one, "variance": one, "fourth": one}
+    return kernels.Moments(**given | {"radius": one, "theta": one[None]} | changed)
+
+
+def bounds_of(square, component, moments, rounding, *, among):
+    means = np.empty((1, 3))
+    components = np.array([[component, 0.0]])
+    kernels.bound_and_guess(components, np.array([square]), 0, moments, rounding, among, means)
+    return means[0]
+
+
+def test_the_other_member_is_no_nearer_though_all_is_rounded_the_worst_way():
+    """A square that is too small and a component that is too large, by as much as may be: V seems to be above 0."""
+    rounding, exact = 1e-3, 1e-12
+    square = 2 / (1 + rounding + exact) - 1
+    slack = 32 * rounding * square + 4 * exact * (1 + square)
+    radius = np.array([1 + rounding])
+    _, _, upper = bounds_of(square, np.sqrt(1 + slack / 4), pair(radius=radius), rounding, among=True)
+    assert 2 * (1 - 1e-12) <= upper < 2.01
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_one_point_may_be_nearer_and_farther_than_it_seems(sign):
+    """By the rounding of the square, and by how far the center may be off."""
+    point = pair(variance=np.zeros(1), fourth=np.zeros(1), radius=np.zeros(1), theta=np.zeros((1, 1)))
+    lower, _, upper = bounds_of(1.0, 1.0, point, 1e-3, among=False)
+    assert lower <= np.sqrt(1 + sign * 1e-3) <= upper * (1 + 1e-15)
+    lower, _, upper = bounds_of(1.0, 1.0, point._replace(wander=np.array([0.25])), 0.0, among=False)
+    assert lower <= 1 + sign * 0.25 <= upper
