@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, ParamSpec
+from typing import Annotated, Any, NamedTuple, ParamSpec, cast
 
 import numpy as np
 import typer
@@ -19,7 +19,18 @@ import typer
 from fastsil import __version__
 from fastsil.cli import console, results_folder
 from fastsil.cli.readers import DataFile, Reading, name_data, read_data, read_labeled
-from fastsil.cli.sweep import CLUSTERERS, INTERRUPTED, Asked, Settings, check_choice, run_sweep, show_written
+from fastsil.cli.repeat import write_command
+from fastsil.cli.sweep import (
+    CLUSTERERS,
+    INTERRUPTED,
+    Asked,
+    Settings,
+    check_choice,
+    run_sweep,
+    show_written,
+    standardized,
+)
+from fastsil.report.suggestions import on_command_line
 from fastsil.report.tables import summarize_clusters
 from fastsil.report.words import count, format_counts, format_reading
 from fastsil.runtime.threads import resolve_n_jobs
@@ -53,7 +64,8 @@ def _in_plain_words(command: Callable[_Args, None]) -> Callable[_Args, None]:
 
     @functools.wraps(command)
     def wrapped(*args: _Args.args, **kwargs: _Args.kwargs) -> None:
-        with warnings.catch_warnings(record=True) as caught:
+        write = functools.partial(write_command, cast(typer.Context, kwargs["context"]))
+        with warnings.catch_warnings(record=True) as caught, on_command_line(write):
             warnings.simplefilter("default")
             try:
                 command(*args, **kwargs)
@@ -106,6 +118,9 @@ OutOption = Annotated[
     Path | None, typer.Option("--out", "-o", help="Folder for the results (sweep, demo: fastsil-NAME if not given).")
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace files in the folder that fastsil did not write.")]
+StandardizeOption = Annotated[
+    bool, typer.Option("--standardize", help="Give every feature mean 0 and variance 1 first, as units are arbitrary.")
+]
 SeedOption = Annotated[int, typer.Option(help="Seed: the same seed gives the same clusters.")]
 RestartsOption = Annotated[int, typer.Option("--n-init", min=1, help="Restarts of k-means for each k.")]
 NullOption = Annotated[
@@ -148,10 +163,12 @@ DecimalOption = Annotated[str | None, typer.Option(help="Decimal mark of a text:
 @app.command()
 @_in_plain_words
 def demo(
+    context: typer.Context,
     data: Annotated[str, typer.Argument(help=f"One of: {', '.join(_DATASETS)}.")] = "digits",
     k: KOption = "2:16",
     metric: MetricsOption = ["euclidean"],  # noqa: B006 - typer copies it
     pca: PcaOption = None,
+    standardize: StandardizeOption = False,
     out: OutOption = None,
     force: ForceOption = False,
     clusterer: ClustererOption = "kmeans",
@@ -166,12 +183,15 @@ def demo(
     from sklearn import datasets
 
     dataset = _DATASETS[check_choice(data, _DATASETS, "data")]
-    X, truth = getattr(datasets, dataset.loader)(return_X_y=True)
-    settings = Settings(data, k, metric, pca or ["none"], clusterer, n_init, n_null, n_stability, seed)
+    loaded = getattr(datasets, dataset.loader)()
+    X, truth = loaded.data, loaded.target
+    settings = Settings(data, k, metric, pca or ["none"], clusterer, n_init, n_null, n_stability, seed, standardize)
     console.show_heading(data, f"{_shape(X)} ({dataset.what})")
-    code = run_sweep(X, settings, out or Path(f"fastsil-{data}"), n_jobs=n_jobs, quiet=quiet, force=force)
+    names = [*map(str, loaded.feature_names)]
+    folder = out or Path(f"fastsil-{data}")
+    code = run_sweep(X, settings, folder, n_jobs=n_jobs, quiet=quiet, force=force, columns=names)
     if code == 0:
-        _compare_with_truth(X, truth, metric[0], n_jobs)
+        _compare_with_truth(standardized(X) if standardize else X, truth, metric[0], n_jobs)
         console.show_sentences(["", "Your own data: fastsil sweep FILE  (.npy, .npz, .csv or .parquet)"])
     raise typer.Exit(code)
 
@@ -189,6 +209,7 @@ def sweep(
     k: KOption = "2:16",
     metric: MetricsOption = ["euclidean"],  # noqa: B006 - typer copies it
     pca: PcaOption = None,
+    standardize: StandardizeOption = False,
     out: OutOption = None,
     force: ForceOption = False,
     clusterer: ClustererOption = "kmeans",
@@ -212,15 +233,15 @@ def sweep(
     elif file is None:
         raise ValueError("sweep needs a FILE of samples, or --resume DIR to go on with a sweep that was ended.")
     else:
-        settings = Settings(
-            name_data(file, key), k, metric, pca or ["none"], clusterer, n_init, n_null, n_stability, seed
-        )
+        name = name_data(file, key)
+        settings = Settings(name, k, metric, pca or ["none"], clusterer, n_init, n_null, n_stability, seed, standardize)
         reading = Reading(key, None, features or (), exclude or (), header, sep, decimal)
         asked = Asked(file, reading, settings)
     found = read_data(asked.file, **asked.reading._asdict())
     _show_data(asked.file, found)
     folder = resume or out or Path(f"fastsil-{asked.settings.name}")
-    raise typer.Exit(run_sweep(found.X, asked.settings, folder, asked=asked, n_jobs=n_jobs, quiet=quiet, force=force))
+    kept: dict[str, Any] = {"n_jobs": n_jobs, "quiet": quiet, "force": force, "columns": found.columns}
+    raise typer.Exit(run_sweep(found.X, asked.settings, folder, asked=asked, **kept))
 
 
 def _asked_before(context: typer.Context, folder: Path, file: str | None) -> Asked:
@@ -243,6 +264,7 @@ def _asked_before(context: typer.Context, folder: Path, file: str | None) -> Ask
 @app.command()
 @_in_plain_words
 def score(
+    context: typer.Context,
     file: Annotated[
         str, typer.Argument(help="Samples: .npy, .npz, .csv, .csv.gz, .tsv, .parquet, .arrow, or a folder of such.")
     ],
@@ -250,6 +272,7 @@ def score(
         str | None, typer.Argument(help="Labels: a file of those kinds or .txt; FILE:NAME for one of several columns.")
     ] = None,
     metric: MetricOption = "euclidean",
+    standardize: StandardizeOption = False,
     out: OutOption = None,
     force: ForceOption = False,
     labels_column: Annotated[str | None, typer.Option(help="Column of FILE that holds the labels.")] = None,
@@ -272,12 +295,13 @@ def score(
     reading = Reading(key, labels_column, features or (), exclude or (), header, sep, decimal)
     found, given = read_labeled(file, labels, **reading._asdict())
     _show_data(file, found)
+    X = standardized(found.X) if standardize else found.X
     with results_folder.prepare_folder(out, results_folder.SCORE_FILES, force=force):
         started = time.perf_counter()
         show_bar = not quiet and sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None
         ignored = None if ignore_label is None else _parse_label(ignore_label, given)
         profile = silhouette_profile(
-            found.X,
+            X,
             given,  # type: ignore[arg-type]
             metric=metric,
             ignore_label=ignored,
@@ -285,7 +309,7 @@ def score(
             progress=show_bar,
         )
         seconds = time.perf_counter() - started
-        diagnosis = profile.diagnose(found.X)
+        diagnosis = profile.diagnose(X, feature_names=found.columns)
         _show_profile(profile, diagnosis, seconds, found.X.shape[1])
         if out is not None:
             record = {"data": file, "labels": labels or labels_column, "metric": metric}
@@ -295,6 +319,7 @@ def score(
 @app.command()
 @_in_plain_words
 def info(
+    context: typer.Context,
     file: Annotated[str | None, typer.Argument(help="A file of samples; without one: versions and packages.")] = None,
     labels: Annotated[str | None, typer.Argument(help="Labels, as for score: prints the cost of scoring them.")] = None,
     metric: MetricOption = "euclidean",

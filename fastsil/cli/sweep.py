@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -13,7 +14,7 @@ from fastsil.cli import console, results_folder
 from fastsil.cli.readers import Reading
 from fastsil.report.tables import geometry_columns, side_by_side, sweep_columns
 from fastsil.sweep.estimator import KMeansSweep
-from fastsil.validation import check_metric
+from fastsil.validation import check_data, check_metric
 
 CLUSTERERS: dict[str, str | None] = {
     "kmeans": None,
@@ -44,6 +45,7 @@ class Settings(NamedTuple):
     n_null: int
     n_stability: int
     seed: int
+    standardize: bool = False
 
 
 class Asked(NamedTuple):
@@ -87,6 +89,7 @@ def run_sweep(
     *,
     n_jobs: int | None,
     quiet: bool,
+    columns: Sequence[str] = (),
     asked: Asked | None = None,
     force: bool = False,
 ) -> int:
@@ -104,6 +107,8 @@ def run_sweep(
         Threads.
     quiet : bool
         No progress.
+    columns : sequence of str
+        Names of the features, if they have names.
     asked : Asked, optional
         What a later ``--resume`` reads in the folder.
     force : bool
@@ -119,6 +124,7 @@ def run_sweep(
     estimator = _clusterer(settings)
     for metric in settings.metric:
         check_metric(metric)
+    X = _name_features(standardized(X) if settings.standardize else X, columns)
     with (
         results_folder.prepare_folder(out, results_folder.list_sweep_files(ks), force=force),
         results_folder.open_resumable(out, asked and asked.as_record()) as checkpoint,
@@ -163,6 +169,22 @@ def show_written(out: Path, write: Callable[[bool], dict[str, str]]) -> None:
         console.remark(f"no pictures: {no_pictures}", style="yellow")
 
 
+def standardized(X: Any) -> Any:
+    """Give every feature mean 0 and variance 1."""
+    from sklearn.preprocessing import StandardScaler
+
+    return StandardScaler().fit_transform(check_data(X, warns=False))
+
+
+def _name_features(X: Any, columns: Sequence[str]) -> Any:
+    """Return samples in a DataFrame, so that messages name the features, if there are names and pandas."""
+    if not columns or importlib.util.find_spec("pandas") is None:
+        return X
+    import pandas as pd
+
+    return pd.DataFrame(X, columns=list(columns), copy=False)
+
+
 def check_choice(name: str, table: Mapping[str, Any], what: str) -> str:
     """Return the name, if the table has it; else raise an error.
 
@@ -177,7 +199,7 @@ def check_choice(name: str, table: Mapping[str, Any], what: str) -> str:
 
 
 def _show_sweep(sweep: KMeansSweep, n_features: int) -> None:
-    if len(sweep.geometries_) > 1:
+    if len(sweep.geometries_) + len(sweep.failed_geometries_) > 1:
         _show_geometries(sweep)
     results = sweep.best_geometry_.results
     ks = results["n_clusters"].tolist()
@@ -192,7 +214,7 @@ def _show_geometries(sweep: KMeansSweep) -> None:
     """Print all geometries side by side, and the one that the other output describes."""
     sweeps = sweep.geometries_
     console.show_table(side_by_side({one.name: one.results for one in sweeps}))
-    console.show_table(geometry_columns(sweeps), marked=sweeps.index(sweep.best_geometry_))
+    console.show_table(geometry_columns(sweeps, [*sweep.failed_geometries_]), marked=sweeps.index(sweep.best_geometry_))
     console.show_sentences([f"The rest is about {sweep.best_geometry_.name}."])
 
 

@@ -81,19 +81,48 @@ def mahalanobis_map(
     if VI is not None:
         values, vectors = _spectrum(VI, "VI", n_features)
         return vectors * np.sqrt(np.maximum(values, 0.0))
-    if V is None:
+    of_data = V is None
+    name = "the covariance of X" if of_data else "V"
+    if of_data:
         V = _scatter(X, of_pairs=True) / (len(X) - 1)
-        name = "the covariance of X"
-    else:
-        name = "V"
     values, vectors = _spectrum(V, name, n_features)
     if values[0] <= _SINGULAR * n_features * values[-1]:
         raise np.linalg.LinAlgError(
             f"Singular matrix: {name} has no inverse (smallest eigenvalue {values[0]:.3g}, largest "
-            f"{values[-1]:.3g}). Drop constant or repeated features, reduce X by PCA, or pass "
-            "VI=numpy.linalg.pinv(V)."
+            f"{values[-1]:.3g}). Drop constant or repeated features, reduce X by PCA, or pass VI=numpy.linalg.pinv("
+            f"{'numpy.cov(X.T)' if of_data else 'V'})."
         )
     return vectors / np.sqrt(values)
+
+
+def whiten_own_subspace(X: NDArray[Any]) -> NDArray[np.float64]:
+    """Compute W of shape (n_features, rank) whose product ``W W^T`` is an inverse of the covariance where X spreads.
+
+    For differences of samples, which lie in the subspace of the data, every generalized inverse gives one distance.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If the distances between all samples would be equal (a ValueError too).
+    """
+    n_samples, n_features = X.shape
+    covariance = _scatter(X, of_pairs=True) / (n_samples - 1)
+    # Features at one scale: a small feature is not taken for rounding of a large one.
+    deviations = np.sqrt(covariance.diagonal())
+    scale = np.divide(1.0, deviations, out=np.zeros(n_features), where=deviations > 0)
+    values, vectors = _spectrum(scale[:, None] * covariance * scale, "the correlation of X", n_features)
+    kept = values > _SINGULAR * n_features * max(values[-1], 0.0)
+    rank = int(kept.sum())
+    if rank >= n_samples - 1:
+        raise np.linalg.LinAlgError(
+            f"the covariance of {n_samples:,} samples of {n_features:,} features has rank {rank:,}: after whitening "
+            f"all samples are equally far from each other. Reduce X by PCA to far fewer than {n_samples:,} components."
+        )
+    if rank == 0:
+        raise np.linalg.LinAlgError(
+            f"the covariance of X has rank 0 of {n_features:,} features: all samples are the same."
+        )
+    return np.asarray(scale[:, None] * vectors[:, kept] / np.sqrt(values[kept]))
 
 
 def seuclidean_map(X: NDArray[Any], *, V: NDArray[Any] | None = None) -> NDArray[np.float64]:

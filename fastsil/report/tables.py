@@ -117,13 +117,15 @@ def side_by_side(tables: Mapping[str, Mapping[str, NDArray[Any]]]) -> list[Colum
     return columns
 
 
-def geometry_columns(sweeps: Sequence[Any]) -> list[Column]:
+def geometry_columns(sweeps: Sequence[Any], failed: Sequence[str] = ()) -> list[Column]:
     """Return the findings of sweeps in several geometries as columns for readers.
 
     Parameters
     ----------
     sweeps : sequence
         With the attributes of :class:`fastsil.GeometrySweep`.
+    failed : sequence of str
+        Names of geometries that failed, for rows without numbers.
     """
     columns = [
         Column("geometry", tuple(sweep.name for sweep in sweeps)),
@@ -134,7 +136,9 @@ def geometry_columns(sweeps: Sequence[Any]) -> list[Column]:
         excess = tuple(f"{sweep.excess:+.1f}" if np.isfinite(sweep.excess) else "-" for sweep in sweeps)
         p = tuple(f"{sweep.p_value:.3f}" if np.isfinite(sweep.p_value) else "-" for sweep in sweeps)
         columns += [Column("sd above null", excess, rank=2), Column("p", p, rank=1)]
-    return columns
+    # Failed ones have a name and no numbers.
+    rest = [tuple(failed), ("failed",) * len(failed), *[("-",) * len(failed)] * len(columns[2:])]
+    return [replace(column, cells=column.cells + more) for column, more in zip(columns, rest, strict=True)]
 
 
 def cluster_columns(clusters: Any) -> list[Column]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -164,7 +165,14 @@ class SilhouetteProfile:
             neighbor=partition.classes[_most_common_per_cluster(partition, self._neighbor_codes)],
         )
 
-    def diagnose(self, X: Any = None, *, null: NullReference | None = None, **metric_params: Any) -> Diagnosis:
+    def diagnose(
+        self,
+        X: Any = None,
+        *,
+        null: NullReference | None = None,
+        feature_names: Sequence[Any] | None = None,
+        **metric_params: Any,
+    ) -> Diagnosis:
         """Diagnose broken or misleading labels, geometry, data and sizes.
 
         The data are an argument, and not kept: profiles stay small, and duplicates, distances and nearest centers need
@@ -177,6 +185,8 @@ class SilhouetteProfile:
             the diagnosis lists the checks that were not made.
         null : NullReference, optional
             Scores of data without clusters.
+        feature_names : sequence of str, optional
+            Names of the features; by default the columns of X, if it is a DataFrame.
         **metric_params
             Keywords of the metric that were given when it was scored.
 
@@ -204,6 +214,7 @@ class SilhouetteProfile:
             check_metric_params(self.metric, metric_params)
         evidence = Evidence(self._select_scored(self.silhouettes), self._partition, null=null)
         if X is not None:
+            names = getattr(X, "columns", ()) if feature_names is None else feature_names
             data = check_data(X, metric=self.metric, warns=False)
             if data.shape[0] != len(self.ignored):
                 raise ValueError(
@@ -220,6 +231,7 @@ class SilhouetteProfile:
                 drawn=drawn,
                 unit_rows=self.metric == "cosine",
                 are_distances=self.metric != "precomputed" and look_like_distances(data),
+                feature_names=names if len(names) == data.shape[1] else (),
             )
         return diagnose(evidence)
 

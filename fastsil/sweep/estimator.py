@@ -21,13 +21,14 @@ from fastsil.runtime.sklearn_compat import available_if
 from fastsil.runtime.threads import resolve_n_jobs
 from fastsil.sweep.checkpoint import Checkpoint, compute_digest, described
 from fastsil.sweep.clusterers import check_n_clusters, draw_seed, get_labels, make_clusterers
-from fastsil.sweep.feature_space import Components, check_metrics, check_pca, make_feature_spaces
+from fastsil.sweep.feature_space import Components, FailedSpace, check_metrics, check_pca, make_feature_spaces
 from fastsil.sweep.geometry_sweep import GeometrySweep
 from fastsil.sweep.null import check_null
 from fastsil.sweep.one_space import (
     SweepSettings,
     choose_geometry,
     judge_space,
+    list_made,
     list_shortfalls,
     long_table,
     sweep_each,
@@ -132,6 +133,8 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         One entry for each k that was tried, in columns named as the attributes of :class:`fastsil.SweepRow`.
     profiles_ : dict of int to SilhouetteProfile
         For each k that was scored.
+    failed_geometries_ : dict of str to str
+        Of several geometries, those in which these data cannot be clustered, and why.
     estimators_ : dict of int to clusterer
         The fitted clusterer of each k; its ``labels_`` are the labels that were scored.
     null_ : NullComparison or None
@@ -272,10 +275,11 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
             len(ks), self.n_null, self.null_size, self.null_reference, self.n_stability, bool(self.gaps), seed, n_jobs
         )
         with make_listener(self.progress) as listen:
-            sweeps = sweep_each(frames, data, clusterers, settings, listen, checkpoint)
-        self._keep(sweeps, complete=len(sweeps) == len(frames))
-        self.diagnosis_, self.verdict_ = judge_space(self.best_geometry_, data, sweeps, seed=seed)
-        for words, kind in list_shortfalls(sweeps, frames, settings):
+            outcomes = sweep_each(frames, data, clusterers, settings, listen, checkpoint)
+        self._keep(outcomes, ks, complete=len(outcomes) == len(frames))
+        names = getattr(self, "feature_names_in_", ())
+        self.diagnosis_, self.verdict_ = judge_space(self.best_geometry_, data, outcomes, seed=seed, names=names)
+        for words, kind in list_shortfalls(outcomes, frames, settings):
             warnings.warn(words, kind, stacklevel=2)
         return self
 
@@ -431,6 +435,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
             coordinates=None if data is None else self.best_geometry_.frame.apply(data),
             diagnosis=self.diagnosis_,
             geometries=self.geometries_,
+            failed_geometries=list(self.failed_geometries_),
             geometry=self.best_geometry_.name,
             gaps=None if self.gaps_ is None else self.gaps_.at(self.verdict_.k or self.best_k_),
         )
@@ -442,12 +447,14 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         tags.input_tags.sparse = True
         return tags
 
-    def _keep(self, sweeps: Sequence[GeometrySweep], *, complete: bool) -> None:
+    def _keep(self, outcomes: Sequence[GeometrySweep | FailedSpace], ks: Sequence[int], *, complete: bool) -> None:
         """Set the fitted attributes."""
+        sweeps = list_made(outcomes)
         chosen = sweeps[choose_geometry(sweeps) if complete else 0]
         self.geometries_ = tuple(sweeps)
+        self.failed_geometries_ = {one.name: one.reason for one in outcomes if isinstance(one, FailedSpace)}
         self.best_geometry_ = chosen
-        self.sweep_results_ = chosen.results if complete and len(sweeps) == 1 else long_table(sweeps)
+        self.sweep_results_ = chosen.results if complete and len(outcomes) == 1 else long_table(outcomes, ks)
         self.estimators_ = chosen.estimators
         self.profiles_ = chosen.profiles
         self.null_ = chosen.null

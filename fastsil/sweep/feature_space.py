@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.decomposition import PCA
 
-from fastsil.engines.metric_maps import apply_map, directions, mahalanobis_map, seuclidean_map, typical_row
+from fastsil.engines.metric_maps import (
+    apply_map,
+    directions,
+    mahalanobis_map,
+    seuclidean_map,
+    typical_row,
+    whiten_own_subspace,
+)
 from fastsil.validation import Metric, check_metric, check_metric_params, get_metric_name
 
 Components = int | float | None
@@ -35,6 +42,8 @@ class FeatureSpace:
         Fitted.
     geometry : Geometry
         The map in front of the clusterer, after the reduction.
+    note : str
+        What users should know of the map; mostly empty.
     """
 
     metric: Metric
@@ -42,12 +51,12 @@ class FeatureSpace:
     pca: Components
     reduction: PCA | None
     geometry: FeatureMap
+    note: str = ""
 
     @property
     def name(self) -> str:
         """Such as ``"cosine, pca 50"``."""
-        name = get_metric_name(self.metric)
-        return name if self.pca is None else f"{name}, pca {self.pca:g}"
+        return name_space(self.metric, self.pca)
 
     def reduce(self, X: Any) -> Any:
         """Return samples as they are scored."""
@@ -58,13 +67,38 @@ class FeatureSpace:
         return self.geometry.apply(self.reduce(X))
 
 
+@dataclass(frozen=True)
+class FailedSpace:
+    """A geometry in which the data could not be clustered, and why."""
+
+    metric: Metric
+    pca: Components
+    error: Exception
+
+    @property
+    def name(self) -> str:
+        return name_space(self.metric, self.pca)
+
+    @property
+    def reason(self) -> str:
+        return " ".join(str(self.error).split()) or type(self.error).__name__
+
+
+def name_space(metric: Metric, pca: Components) -> str:
+    """Return a name such as ``"cosine, pca 50"``."""
+    name = get_metric_name(metric)
+    return name if pca is None else f"{name}, pca {pca:g}"
+
+
 def make_feature_spaces(
     X: Any,
     metrics: Sequence[Metric],
     params_of: Callable[[Metric], dict[str, Any]],
     pcas: Sequence[Components],
-) -> list[FeatureSpace]:
+) -> list[FeatureSpace | FailedSpace]:
     """Make a space for every metric after every reduction, in the order given.
+
+    Of several, those that do not exist for these data are returned as failed.
 
     Parameters
     ----------
@@ -80,18 +114,52 @@ def make_feature_spaces(
     Raises
     ------
     ValueError
-        If a number of components is out of range, or a map does not exist for these data.
-    TypeError
-        If a number of components is no number.
+        If none of them exists for these data, or one does not because of its keywords.
     """
-    made = {}
+    made: dict[tuple[Metric, Components], FeatureSpace | FailedSpace] = {}
     for pca in pcas:
-        reduction = _fit_pca(X, pca)
-        reduced = X if reduction is None else reduction.transform(X)
+        try:
+            reduction = _fit_pca(X, pca)
+            reduced = X if reduction is None else reduction.transform(X)
+        except (ValueError, TypeError) as error:
+            made |= {(metric, pca): FailedSpace(metric, pca, error) for metric in metrics}
+            continue
         for metric in metrics:
-            params = params_of(metric)
-            made[metric, pca] = FeatureSpace(metric, params, pca, reduction, make_feature_map(reduced, metric, params))
-    return [made[wanted] for wanted in product(metrics, pcas)]
+            try:
+                made[metric, pca] = _make_space(reduced, metric, params_of(metric), pca, reduction)
+            except ValueError as error:
+                if params_of(metric):
+                    raise
+                made[metric, pca] = FailedSpace(metric, pca, error)
+    spaces = [made[wanted] for wanted in product(metrics, pcas)]
+    raise_if_all_failed(spaces)
+    return spaces
+
+
+def raise_if_all_failed(outcomes: Sequence[Any]) -> None:
+    """Raise the error of the first of the geometries, if all have failed."""
+    failed = [outcome for outcome in outcomes if isinstance(outcome, FailedSpace)]
+    if failed and len(failed) == len(outcomes):
+        raise failed[0].error
+
+
+def _make_space(
+    reduced: Any, metric: Metric, params: dict[str, Any], pca: Components, reduction: PCA | None
+) -> FeatureSpace:
+    """Make a space; where the covariance of the data has no inverse, in the subspace in which they lie."""
+    try:
+        return FeatureSpace(metric, params, pca, reduction, make_feature_map(reduced, metric, params))
+    except np.linalg.LinAlgError:
+        if params:
+            raise
+        W = whiten_own_subspace(reduced)
+    note = (
+        f"the covariance has rank {W.shape[1]:,} of {W.shape[0]:,} features; distances are measured in the directions "
+        "in which the data spread, by the pseudo-inverse."
+    )
+    # The keywords with which the scoring functions give the same silhouettes.
+    params = {"VI": W @ W.T}
+    return FeatureSpace(metric, params, pca, reduction, LinearMap(_mean(reduced), W), note)
 
 
 def check_pca(pca: Any, shape: tuple[int, int]) -> list[Components]:
@@ -258,5 +326,9 @@ def make_feature_map(X: Any, metric: Metric, params: dict[str, Any]) -> FeatureM
     if issparse(X) and name in _MAKE_DENSE:
         raise ValueError(f"metric={name!r} makes sparse X dense; pass X.toarray(), or reduce X by TruncatedSVD.")
     if name in _LINEAR_MAPS:
-        return LinearMap(X.mean(axis=0, dtype=np.float64), _LINEAR_MAPS[name](X, **params))
+        return LinearMap(_mean(X), _LINEAR_MAPS[name](X, **params))
     return _ROW_MAPS.get(name, Identity())
+
+
+def _mean(X: Any) -> NDArray[np.float64]:
+    return np.asarray(X.mean(axis=0, dtype=np.float64))

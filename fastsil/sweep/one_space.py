@@ -18,22 +18,17 @@ from sklearn.exceptions import FitFailedWarning
 from fastsil.scoring.diagnosis import Diagnosis
 from fastsil.sweep.checkpoint import CachedCall, Checkpoint, no_cache
 from fastsil.sweep.clusterers import generator_for
-from fastsil.sweep.feature_space import FeatureSpace
+from fastsil.sweep.feature_space import FailedSpace, FeatureSpace, raise_if_all_failed
 from fastsil.sweep.fit_and_score import FittedK, PreparedData, search
 from fastsil.sweep.gaps import MANY_SAMPLES, GapTest, find_gaps, measure_finer_depth
 from fastsil.sweep.geometry_sweep import GeometrySweep
 from fastsil.sweep.null import NullComparison, compare_with_null, with_null_columns
 from fastsil.sweep.progress import Listener, Stages
 from fastsil.sweep.results import SweepRow, make_columns
-from fastsil.sweep.space_comparison import compare_geometries, find_furthest_space
+from fastsil.sweep.space_comparison import compare_geometries, explain_failures, find_furthest_space, suggest_geometries
 from fastsil.sweep.stability import Stability, choose_sample_share, measure_stability, with_stability_columns
-from fastsil.sweep.verdict import (
-    GapFindings,
-    Verdict,
-    has_gaps,
-    judge,
-    lowest_k,
-)
+from fastsil.sweep.verdict import GapFindings, Verdict, has_gaps, judge, lowest_k
+from fastsil.validation import get_metric_name
 
 # Gaps of two geometries are about as clear, if they differ by less than this (standard deviations).
 _ALIKE = 2.0
@@ -66,16 +61,29 @@ class SweepSettings:
 
 
 def sweep_each(
-    frames: Sequence[FeatureSpace],
+    frames: Sequence[FeatureSpace | FailedSpace],
     X: Any,
     clusterers: Sequence[Any],
     settings: SweepSettings,
     listen: Listener,
     checkpoint: Checkpoint | None,
-) -> list[GeometrySweep]:
-    """Sweep in each geometry; return fewer sweeps if Ctrl-C came between."""
-    sweeps: list[GeometrySweep] = []
+) -> list[GeometrySweep | FailedSpace]:
+    """Sweep in each geometry; return fewer sweeps if Ctrl-C came between.
+
+    Of several, those in which every k fails are returned as failed.
+
+    Raises
+    ------
+    ValueError
+        If all fail.
+    KeyboardInterrupt
+        If it comes before anything is found.
+    """
+    sweeps: list[GeometrySweep | FailedSpace] = []
     for place, frame in enumerate(frames):
+        if isinstance(frame, FailedSpace):
+            sweeps.append(frame)
+            continue
         cached: CachedCall = no_cache if checkpoint is None else checkpoint.cached(f"{place}-")
         name = frame.name if len(frames) > 1 else ""
         try:
@@ -83,12 +91,20 @@ def sweep_each(
                 sweep_in(frame, X, clusterers, settings, _scale_listener(listen, place, len(frames), name), cached)
             )
         except KeyboardInterrupt:
-            if not sweeps:
+            if not list_made(sweeps):
                 raise
             break
-        if sweeps[-1].interrupted:
+        except (ValueError, TypeError, MemoryError) as error:
+            sweeps.append(FailedSpace(frame.metric, frame.pca, error))
+        if getattr(sweeps[-1], "interrupted", False):
             break
+    raise_if_all_failed(sweeps)
     return sweeps
+
+
+def list_made(outcomes: Sequence[GeometrySweep | FailedSpace]) -> list[GeometrySweep]:
+    """List the geometries that did not fail."""
+    return [outcome for outcome in outcomes if isinstance(outcome, GeometrySweep)]
 
 
 def sweep_in(
@@ -135,7 +151,7 @@ def sweep_in(
 
 
 def judge_space(
-    sweep: GeometrySweep, X: Any, sweeps: Sequence[GeometrySweep], *, seed: int
+    sweep: GeometrySweep, X: Any, outcomes: Sequence[GeometrySweep | FailedSpace], *, seed: int, names: Sequence[Any]
 ) -> tuple[Diagnosis | None, Verdict]:
     """Return the diagnosis of the chosen k, if it has scores, and the verdict on the sweep.
 
@@ -145,18 +161,22 @@ def judge_space(
         In the chosen geometry.
     X : ndarray or CSR matrix of shape (n_samples, n_features)
         The data as they were given.
-    sweeps : sequence of GeometrySweep
+    outcomes : sequence of GeometrySweep or FailedSpace
         In all geometries.
     seed : int
         Of the closer look at separate clusters.
+    names : sequence of str
+        Names of the features, if they have names.
     """
     reduced = sweep.frame.reduce(X)
+    if sweep.pca is not None:
+        names = [f"{place} of the principal components" for place in range(1, reduced.shape[1] + 1)]
     # A profile holds only the name of a callable, with which nothing can be measured.
     looked_at = None if callable(sweep.frame.metric) else reduced
 
     def diagnose(k: int) -> Diagnosis:
         reference = None if sweep.null is None else sweep.null.reference_at(k)
-        return sweep.profiles[k].diagnose(looked_at, null=reference, **sweep.frame.params)
+        return sweep.profiles[k].diagnose(looked_at, null=reference, feature_names=names, **sweep.frame.params)
 
     k, lowest = sweep.chosen_k, lowest_k(sweep.results)
     diagnoses = {each: diagnose(each) for each in sweep.profiles if each in (k, lowest)}
@@ -168,7 +188,8 @@ def judge_space(
         null=sweep.null,
         findings=found.get(k, ()),
         lowest_findings=() if lowest is None else found[lowest],
-        geometries=compare_geometries(sweeps, sweep),
+        geometries=(*compare_geometries(list_made(outcomes), sweep), *explain_failures(outcomes)),
+        other_geometries=suggest_geometries(sweep, X) if len(outcomes) == 1 else "",
         gaps=_look_closer(sweep, reduced, k, seed),
     )
     return diagnoses.get(k), verdict
@@ -200,31 +221,45 @@ def choose_geometry(sweeps: Sequence[GeometrySweep]) -> int:
     return find_furthest_space(sweeps)
 
 
-def long_table(sweeps: Sequence[GeometrySweep]) -> dict[str, NDArray[Any]]:
-    """Stack the results of several geometries, with columns that name the geometry."""
-    counts = [len(sweep.rows) for sweep in sweeps]
-    pcas = [np.nan if sweep.pca is None else float(sweep.pca) for sweep in sweeps]
+def long_table(outcomes: Sequence[GeometrySweep | FailedSpace], ks: Sequence[int]) -> dict[str, NDArray[Any]]:
+    """Stack the results of several geometries, with columns that name the geometry; failed ones with their reason."""
+    rows = [
+        [SweepRow(k, error=outcome.reason) for k in ks] if isinstance(outcome, FailedSpace) else outcome.rows
+        for outcome in outcomes
+    ]
+    counts = [len(of_one) for of_one in rows]
+    pcas = [np.nan if outcome.pca is None else float(outcome.pca) for outcome in outcomes]
     return {
-        "metric": np.repeat([sweep.metric for sweep in sweeps], counts),
+        "metric": np.repeat([get_metric_name(outcome.metric) for outcome in outcomes], counts),
         "pca": np.repeat(pcas, counts),
-        **make_columns([row for sweep in sweeps for row in sweep.rows]),
+        **make_columns([row for of_one in rows for row in of_one]),
     }
 
 
 def list_shortfalls(
-    sweeps: Sequence[GeometrySweep], frames: Sequence[FeatureSpace], settings: SweepSettings
+    outcomes: Sequence[GeometrySweep | FailedSpace],
+    frames: Sequence[FeatureSpace | FailedSpace],
+    settings: SweepSettings,
 ) -> Iterator[tuple[str, type[Warning]]]:
-    """Yield the failed k and the stages missing after an interruption: text of a warning, and its category."""
+    """Yield failed geometries, failed k and the stages missing after an interruption: text of a warning, and its
+    category.
+    """
     several = len(frames) > 1
+    for outcome in outcomes:
+        if isinstance(outcome, FailedSpace):
+            yield f"{outcome.name} is left out: {outcome.reason}", FitFailedWarning
+    sweeps = list_made(outcomes)
     for sweep in sweeps:
         where = f"{sweep.name}: " if several else ""
+        if sweep.frame.note:
+            yield f"{sweep.name}: {sweep.frame.note}", UserWarning
         failed = [row for row in sweep.rows if row.error]
         if failed:
             what = "; ".join(f"k={row.n_clusters}: {row.error}" for row in failed)
             yield f"{where}{len(failed)} of {settings.n_tried} clusterings failed. {what}", FitFailedWarning
     last = sweeps[-1]
     where = f" in {last.name}" if several else ""
-    never = ", ".join(frame.name for frame in frames[len(sweeps) :])
+    never = ", ".join(frame.name for frame in frames[len(outcomes) :])
     if last.interrupted or never:
         kept = [row for row in last.rows if not row.error]
         waiting = [row for row in kept if row.n_clusters > 1 and np.isnan(row.silhouette)]

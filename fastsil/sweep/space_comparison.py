@@ -10,12 +10,20 @@ that is called alike, and the geometry that was given first stays the main one.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from fastsil.report.suggestions import suggest_sweep
 from fastsil.report.words import format_distinguishable, join_words
+from fastsil.sweep.feature_space import FailedSpace
 from fastsil.sweep.geometry_sweep import GeometrySweep
 from fastsil.sweep.verdict.choice import LEVEL, is_test
+from fastsil.sweep.verdict.groups import N_NULL
+from fastsil.validation.arrays import is_sparse
+
+# Principal components to suggest, where there are more features than that.
+_COMPONENTS = (50, 10)
 
 
 def find_furthest_space(sweeps: Sequence[GeometrySweep]) -> int:
@@ -113,5 +121,35 @@ def _without_null(sweeps: Sequence[GeometrySweep]) -> tuple[str, ...]:
     return (
         f"Highest mean silhouettes: {join_words(scores)}.",
         "That does not compare them: fewer dimensions or another metric raise or lower the scores of data without "
-        "clusters too. Null sets for each geometry do (n_null=39; --n-null 39).",
+        f"clusters too. Null sets for each geometry do: {suggest_sweep(n_null=N_NULL)}",
     )
+
+
+def suggest_geometries(sweep: GeometrySweep, X: Any) -> str:
+    """Return how to try other geometries that exist for these data; empty if there are none.
+
+    Parameters
+    ----------
+    sweep : GeometrySweep
+        The only one that was tried.
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        The data as they were given.
+    """
+    metric, (n_samples, n_features) = sweep.frame.metric, X.shape
+    # Keywords are of one metric and number of features; what stands in for a covariance without inverse is our own.
+    if callable(metric) or (sweep.frame.params and not sweep.frame.note):
+        return ""
+    # Whitening fewer samples than that puts all of them equally far from each other.
+    can_whiten = n_samples > n_features + 1 and not is_sparse(X)
+    others = {"cosine": n_features > 1, "mahalanobis": n_features > 1 and can_whiten}
+    metrics = [metric, *(other for other, exists in others.items() if exists and other != metric)]
+    components = next((count for count in _COMPONENTS if count < min(n_features, n_samples - 1)), None)
+    changes: dict[str, Any] = {"metric": metrics} if len(metrics) > 1 else {}
+    if components is not None and sweep.pca is None:
+        changes["pca"] = [None, components]
+    return suggest_sweep(**changes) if changes else ""
+
+
+def explain_failures(outcomes: Sequence[GeometrySweep | FailedSpace]) -> tuple[str, ...]:
+    """Say which geometries failed, and why."""
+    return tuple(f"{one.name} is left out: {one.reason}" for one in outcomes if isinstance(one, FailedSpace))

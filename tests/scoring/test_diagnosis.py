@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 from sklearn.cluster import KMeans
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 from sklearn.metrics import pairwise_distances
 
 from fastsil import silhouette_profile
@@ -126,8 +126,37 @@ def test_distances_that_hardly_differ():
 
 def test_one_feature_in_another_unit():
     X = np.random.default_rng(0).normal(size=(400, 5)) * [1, 1, 1000, 1, 1]
-    finding = only(found(X, KMeans(3, n_init=3, random_state=0).fit(X).labels_), "dominating_feature")
+    labels = KMeans(3, n_init=3, random_state=0).fit(X).labels_
+    finding = only(found(X, labels), "dominating_feature")
     assert finding.numbers["feature"] == 2
+    assert finding.message.startswith("Feature 2 (counted from 0) makes 100.0% of all squared distances")
+    named = silhouette_profile(X, labels).diagnose(X, null=NULL, feature_names=["a", "b", "income", "d", "e"])
+    assert named.findings[0].message.startswith("Feature income makes")
+
+
+@pytest.mark.parametrize(
+    ("n_features", "large", "is_found"), [(9, 2, True), (9, 3, True), (6, 3, False), (3, 2, False)]
+)
+def test_few_features_in_another_unit(n_features, large, is_found):
+    X = np.random.default_rng(0).normal(size=(400, n_features))
+    X[:, 1 : 1 + large] *= 300
+    diagnosis = found(X, KMeans(3, n_init=3, random_state=0).fit(X).labels_)
+    assert ("dominating_feature" in diagnosis.codes) == is_found
+    if is_found:
+        finding = diagnosis.findings[0]
+        assert finding.numbers["n_features"] == large
+        assert finding.numbers["share"] > 0.99
+        assert finding.advice.endswith(" StandardScaler().fit_transform(X)")
+
+
+def test_features_that_two_data_sets_of_scikit_learn_are_known_for():
+    for data, names in (
+        (load_breast_cancer(as_frame=True), "worst area and mean area"),
+        (load_wine(as_frame=True), "proline"),
+    ):
+        labels = KMeans(2, n_init=3, random_state=0).fit(data.data).labels_
+        messages = [one.message for one in silhouette_profile(data.data, labels).diagnose(data.data)]
+        assert sum(f" {names} make" in message for message in messages) == 1
 
 
 def test_a_common_direction_of_rows():

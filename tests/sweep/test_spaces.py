@@ -7,13 +7,15 @@ import pickle
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
+from scipy.sparse import random as random_sparse
 from sklearn.base import clone
 from sklearn.datasets import load_digits, load_iris
 from sklearn.decomposition import PCA
+from sklearn.exceptions import FitFailedWarning
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from fastsil import KMeansSweep
+from fastsil import KMeansSweep, silhouette_samples
 from fastsil.report.tables import geometry_columns, side_by_side
 from fastsil.sweep.one_space import choose_geometry
 
@@ -143,6 +145,58 @@ def test_progress_runs_over_all_geometries():
         "euclidean",
         "cosine",
     ]
+
+
+def test_a_geometry_that_fails_leaves_the_others():
+    X = np.random.default_rng(0).normal(size=(40, 50))
+    with pytest.warns(FitFailedWarning, match="mahalanobis is left out: the covariance of 40 samples of 50 features"):
+        sweep = swept(X, metric=["euclidean", "mahalanobis"], pca=[None, 5])
+    reason = "has rank 39: after whitening all samples are equally far from each other"
+    assert [one.name for one in sweep.geometries_] == ["euclidean", "euclidean, pca 5", "mahalanobis, pca 5"]
+    assert list(sweep.failed_geometries_) == ["mahalanobis"]
+    assert reason in sweep.failed_geometries_["mahalanobis"]
+    assert any(sentence.startswith("mahalanobis is left out") for sentence in sweep.verdict_.geometries)
+    table = sweep.sweep_results_
+    failed = (table["metric"] == "mahalanobis") & np.isnan(table["pca"])
+    np.testing.assert_array_equal(table["n_clusters"][failed], [2, 3, 4])
+    assert all(reason in error for error in table["error"][failed])
+    assert not any(table["error"][~failed])
+    cells = {column.title: column.cells for column in geometry_columns(sweep.geometries_, ["mahalanobis"])}
+    assert (cells["geometry"][-1], cells["k"][-1], cells["mean silhouette"][-1]) == ("mahalanobis", "failed", "-")
+    with pytest.raises(np.linalg.LinAlgError, match="has rank 39"):
+        swept(X, metric="mahalanobis")
+    with pytest.raises(ValueError, match="V has shape"):
+        swept(X, metric=["euclidean", "mahalanobis"], metric_params={"mahalanobis": {"V": np.eye(2)}})
+
+
+def test_sparse_data_are_swept_in_the_geometries_that_take_them():
+    X = random_sparse(60, 20, 0.3, format="csr", random_state=0)
+    with pytest.warns(FitFailedWarning, match="mahalanobis is left out: .* makes sparse X dense"):
+        sweep = swept(X, metric=["euclidean", "cosine", "mahalanobis"], pca=[None, 5])
+    assert len(sweep.geometries_) == 5
+
+
+def test_a_covariance_without_inverse_is_inverted_where_the_data_spread():
+    X = np.c_[IRIS, IRIS @ np.ones(4), np.ones(150), 1e-3 * IRIS[:, 0]]
+    with pytest.warns(UserWarning, match="mahalanobis: the covariance has rank 4 of 7 features"):
+        sweep = swept(X, metric=["euclidean", "mahalanobis"], n_null=2)
+    alone = swept(metric="mahalanobis", n_null=2)
+    columns = ["silhouette", "inertia"]
+    for name in columns:
+        np.testing.assert_allclose(sweep.geometries_[1].results[name], alone.sweep_results_[name], rtol=1e-6)
+    profile = sweep.geometries_[1].profiles[3]
+    VI = sweep.geometries_[1].frame.params["VI"]
+    found = silhouette_samples(X, profile.labels, metric="mahalanobis", VI=VI)
+    np.testing.assert_allclose(found, profile.silhouettes, atol=1e-6)
+
+
+def test_a_geometry_in_which_every_k_fails_leaves_the_others():
+    def fails(x, y):
+        raise ValueError("no distance")
+
+    with pytest.warns(FitFailedWarning, match="fails is left out: every k failed; k=2: ValueError: no distance"):
+        sweep = swept(IRIS[:30], metric=[fails, "euclidean"])
+    assert sweep.best_geometry_.name == "euclidean"
 
 
 def test_metric_params_are_by_metric():

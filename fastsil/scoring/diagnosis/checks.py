@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.report.words import show_text
+from fastsil.report.suggestions import for_python, suggest, suggest_standardizing
+from fastsil.report.words import join_words, show_text
 from fastsil.scoring.diagnosis.evidence import Evidence, hash_rows
 from fastsil.scoring.diagnosis.findings import SEVERITIES, Diagnosis, Finding
+from fastsil.validation.arrays import is_sparse
 
 # Share of samples nearer to another cluster's center that k-means, stopped early or fitted in batches, does not reach.
 _MISFIT = 0.10
@@ -19,8 +21,11 @@ _MISFIT = 0.10
 _LEVEL = 0.05
 # Relative spread of the distances between independent samples of about fifty equal features: 1 / sqrt(2 * 50).
 _ALIKE = 0.10
-# A feature is dominant if it makes this share of all squared distances, and this many times a typical one's.
-_DOMINANT_SHARE, _DOMINANT_RATIO = 0.8, 50.0
+# A feature is dominant if it makes this share of all squared distances, and this many times a typical one's; several
+# are, at most a third of all, if together they make that larger share, and each that many times a typical other one's.
+_DOMINANT_SHARE, _DOMINANT_TOGETHER, _DOMINANT_RATIO = 0.8, 0.95, 50.0
+_MOST_DOMINANT = 1 / 3
+_MOST_NAMED = 4
 # Mean cosine similarity of all pairs above which rows share one direction more than they differ.
 _COMMON_DIRECTION = 0.9
 # Rounding of the data, relative to their standard deviation, that is no longer small.
@@ -147,29 +152,54 @@ def _look_for_alike_distances(evidence: Evidence) -> Finding | None:
         "warning",
         f"All distances are nearly the same: they spread by {spread:.1%} about their mean, as between random samples "
         f"of {as_many:,.0f} independent features. Silhouettes must then be near 0.",
-        "Reduce the features by PCA, or try cosine distance or whitening, and compare the clusterings.",
+        f"Reduce the features by PCA{_list_other_metrics(evidence)}, and compare the clusterings.",
         {"relative_spread": spread, "mean_distance": mean},
     )
+
+
+def _list_other_metrics(evidence: Evidence) -> str:
+    """Name other metrics whose distances may differ more, if there are any."""
+    n_samples, n_features = (0, 0) if evidence.coordinates is None else evidence.coordinates.shape
+    others = ["" if evidence.unit_rows else "cosine distance", "whitening" if n_samples > n_features + 1 else ""]
+    named = " or ".join(filter(None, others))
+    return f", or try {named}" if named else ""
 
 
 def _look_for_dominating_feature(evidence: Evidence) -> Finding | None:
     total, within = evidence.centers.variance, evidence.centers.variance_within
     if len(total) < 2 or total.sum() == 0:
         return None
-    # Within the clusters too: a feature that separates clusters well is no fault, one that is merely large is.
-    top = int(total.argmax())
-    share = float(total[top] / total.sum())
-    ratio = min(_ratio_to_typical(total, top), _ratio_to_typical(within, top))
-    if share < _DOMINANT_SHARE or ratio < _DOMINANT_RATIO:
-        return None
+    order = np.argsort(-total, kind="stable")
+    shares = np.cumsum(total[order]) / total.sum()
+    for count in range(1, max(1, int(_MOST_DOMINANT * len(total))) + 1):
+        # Within the clusters too: a feature that separates clusters well is no fault, one that is merely large is.
+        ratio = min(_ratio_to_typical(total, order[:count]), _ratio_to_typical(within, order[:count]))
+        if shares[count - 1] >= (_DOMINANT_SHARE if count == 1 else _DOMINANT_TOGETHER) and ratio >= _DOMINANT_RATIO:
+            return _describe_dominating(evidence, order[:count], float(shares[count - 1]))
+    return None
+
+
+def _describe_dominating(evidence: Evidence, features: NDArray[np.intp], share: float) -> Finding:
+    several = len(features) > 1
+    names, counted = evidence.feature_names, ""
+    words = [show_text(names[j]) if len(names) else f"{j}" for j in features[:_MOST_NAMED]]
+    if len(features) > _MOST_NAMED:
+        words[-1] = f"{len(features) - _MOST_NAMED + 1} more"
+    if not len(names):
+        counted = " (counted from 0)"
+    what = f"Features {join_words(words)}{counted} make" if several else f"Feature {words[0]}{counted} makes"
+    advice = (
+        "If their units are arbitrary, standardize the features: "
+        if several
+        else "Drop it if it is an id. If its unit is arbitrary, standardize the features: "
+    )
     return Finding(
         "dominating_feature",
         "warning",
-        f"Feature {top} (counted from 0) makes {share:.1%} of all squared distances, so that the clusters are made of "
-        "it nearly alone.",
-        "If its unit is arbitrary, or it is an id, drop it or standardize the features (StandardScaler, or "
-        "metric='seuclidean').",
-        {"feature": float(top), "share": share},
+        f"{what} {share:.1%} of all squared distances, so that the clusters are made of {'them' if several else 'it'} "
+        "nearly alone.",
+        advice + suggest_standardizing(sparse=is_sparse(evidence.coordinates)),
+        {"feature": float(features[0]), "n_features": float(len(features)), "share": share},
     )
 
 
@@ -182,7 +212,12 @@ def _look_for_offset(evidence: Evidence) -> Finding | None:
             "warning",
             f"All rows point in nearly one direction: the mean cosine similarity of two samples is {common:.3f}, so "
             "that cosine distances are small differences of a large common part.",
-            "Subtract the mean row before the cosine distance is taken: X - X.mean(axis=0).",
+            "Subtract the mean row before the cosine distance is taken"
+            + (
+                " (of a dense copy)."
+                if is_sparse(evidence.coordinates)
+                else f": {suggest('X = X - X.mean(axis=0)', standardize=True)}"
+            ),
             {"mean_cosine": common},
         )
     dtype = evidence.coordinates.dtype
@@ -211,7 +246,13 @@ def _look_for_duplicates(evidence: Evidence) -> Finding | None:
         "warning" if share >= 0.1 else "note",
         f"{repeats:,} of {len(hashes):,} samples ({share:.1%}) repeat another one exactly; copies have distance 0 and "
         "raise the score of their cluster.",
-        "Drop repeated rows (numpy.unique(X, axis=0)) unless each stands for an observation of its own.",
+        "Drop repeated rows unless each stands for an observation of its own"
+        + (
+            "."
+            if is_sparse(evidence.coordinates)
+            else for_python(", as X[rows] and labels[rows]: rows = numpy.unique(X, axis=0, return_index=True)[1]")
+            or "."
+        ),
         {"repeats": float(repeats), "share": share},
     )
 
@@ -314,9 +355,9 @@ _CHECKS = {
 }
 
 
-def _ratio_to_typical(variances: NDArray[np.float64], top: int) -> float:
+def _ratio_to_typical(variances: NDArray[np.float64], top: NDArray[np.intp]) -> float:
     typical = float(np.median(np.delete(variances, top)))
-    return float(variances[top] / typical) if typical > 0 else np.inf
+    return float(variances[top].min() / typical) if typical > 0 else np.inf
 
 
 def _count_clusters(count: int, one: str, several: str) -> str:

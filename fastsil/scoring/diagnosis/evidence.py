@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -69,6 +70,8 @@ class Evidence:
         Whether the samples look like distances.
     null : NullReference, optional
         Scores of data without structure.
+    feature_names : sequence of str
+        Names of the features, if they have names.
     """
 
     silhouettes: NDArray[Any]
@@ -79,6 +82,7 @@ class Evidence:
     unit_rows: bool = False
     are_distances: bool = False
     null: NullReference | None = None
+    feature_names: Sequence[Any] = ()
 
     @property
     def classes(self) -> NDArray[Any]:

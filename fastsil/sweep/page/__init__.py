@@ -76,6 +76,8 @@ class SweepContent:
         What the sweep amounts to; its k is looked at closely, or ``best_k`` if it has none.
     geometries : sequence of GeometrySweep
         All geometries that were tried; the rest is about the chosen one.
+    failed_geometries : sequence of str
+        Names of those that failed.
     geometry : str
         Name of that one.
     gaps : GapsAtK, optional
@@ -91,6 +93,7 @@ class SweepContent:
     coordinates: Any = None
     diagnosis: Any = None
     geometries: Sequence[GeometrySweep] = ()
+    failed_geometries: Sequence[str] = ()
     geometry: str = ""
     gaps: GapsAtK | None = None
 
@@ -249,7 +252,7 @@ def _curves(content: SweepContent) -> list[_Picture]:
 
 def _geometries(content: SweepContent) -> dict[str, Any] | None:
     """Make tables and pictures of several geometries side by side; None for a single one."""
-    if len(content.geometries) < 2:
+    if len(content.geometries) + len(content.failed_geometries) < 2:
         return None
     tables = {one.name: one.results for one in content.geometries}
     pictures = [
@@ -271,7 +274,7 @@ def _geometries(content: SweepContent) -> dict[str, Any] | None:
             )
         )
     return {
-        "summary": _table(geometry_columns(content.geometries), marked=content.geometry),
+        "summary": _table(geometry_columns(content.geometries, content.failed_geometries), marked=content.geometry),
         "scores": _table(side_by_side(tables)),
         "pictures": pictures,
         "compared": compared,

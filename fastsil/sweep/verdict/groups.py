@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsil.report.suggestions import suggest_sweep
 from fastsil.report.words import join_words
 from fastsil.sweep.gaps import MAX_DEPTH, GapsAtK, GapTest
 from fastsil.sweep.null import NullComparison
@@ -20,6 +21,9 @@ _TOUCHING = 0.5
 # Samples, and the distance in standard deviations at which two round groups of equal size are found in 8 of 10 sets of
 # up to as many; measured in 2 and 20 dimensions.
 _DETECTABLE = ((80, 6.0), (150, 5.0), (250, 4.0), (800, 3.5), (np.inf, 3.0))
+
+N_NULL = 39
+"""Null sets to suggest: enough for a test at 5 % that does not miss much."""
 
 # Pairs that a sentence names at most.
 _MOST_PAIRS = 3
@@ -134,14 +138,22 @@ def explain_choice(results: Mapping[str, NDArray[Any]], found: GapFindings, kind
     return sentences
 
 
-def advise_on_kind(kind: str | None, found: GapFindings, *, compared: bool) -> list[str]:
+def advise_on_kind(kind: str | None, found: GapFindings, null: NullComparison | None) -> list[str]:
     """Return advice on what to try next."""
     if kind == "groups":
-        across = "Standardize the features, or try another geometry, so that the groups are what k-means sees first."
+        across = (
+            "k-means sees the directions of largest spread first: leave out features that spread for other reasons."
+        )
         return [] if has_gaps(found.test) else [across]
     if kind is None:
-        return ["See whether the data are more than one random cloud: n_null=39 (--n-null 39)."]
-    return [] if compared else ["Groups may show in other features, or in another geometry."]
+        return advise_on_null(null, "See whether the data are more than one random cloud")
+    return ["Groups may show in other features."]
+
+
+def advise_on_null(null: NullComparison | None, words: str) -> list[str]:
+    """Advise to compare with data without clusters, unless that was done."""
+    done = null is not None and null.n_null >= N_NULL
+    return [] if done else [f"{words}: {suggest_sweep(n_null=N_NULL)}"]
 
 
 def _explain_groups(results: Mapping[str, NDArray[Any]], found: GapFindings) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsil.report.suggestions import suggest_sweep
 from fastsil.report.words import (
     Reading,
     format_counts,
@@ -20,10 +21,11 @@ from fastsil.report.words import (
 )
 from fastsil.scoring.diagnosis import Finding
 from fastsil.sweep.null import NullComparison
-from fastsil.sweep.verdict.choice import LEVEL, SCORE_TOLERANCE, is_test, list_good_k, lowest_k
+from fastsil.sweep.verdict.choice import LEVEL, SCORE_TOLERANCE, has_gaps, is_test, list_good_k, lowest_k
 from fastsil.sweep.verdict.groups import (
     GapFindings,
     advise_on_kind,
+    advise_on_null,
     explain_choice,
     explain_kind,
     name_kind,
@@ -36,9 +38,6 @@ _SAME, _ALIKE = 0.8, 0.5
 
 # Findings that say why a mean silhouette is negative, or that it should not be.
 _CAUSES_OF_NEGATIVE_MEANS = {"labels_shuffled", "labels_do_not_fit", "unequal_spread"}
-
-# Principal components to suggest, where there are more features than that.
-_COMPONENTS = (50, 10)
 
 # Numbers of clusters that a sentence lists at most.
 _MOST_NAMED = 4
@@ -53,6 +52,7 @@ def judge(
     findings: Sequence[Finding] = (),
     lowest_findings: Sequence[Finding] = (),
     geometries: Sequence[str] = (),
+    other_geometries: str = "",
     gaps: GapFindings | None = None,
 ) -> Verdict:
     """Judge the results of a sweep.
@@ -74,6 +74,8 @@ def judge(
         What a diagnosis of :func:`lowest_k` found.
     geometries : sequence of str
         Sentences that compare the geometries, where several were tried.
+    other_geometries : str
+        How to try others; empty if several were tried, or no other one exists for the data.
     gaps : GapFindings, optional
         What the test of gaps found about that k.
     """
@@ -101,9 +103,7 @@ def judge(
         *_negative_means(results, lowest_findings),
         *(f"{finding.severity.capitalize()}: {finding.message}" for finding in _told(findings)),
     ]
-    advice = _advice(
-        results, at, structure, n_features, null, findings, compared=bool(geometries), gaps=gaps, kind=kind
-    )
+    advice = _advice(results, at, structure, n_features, null, findings, other_geometries, gaps, kind)
     verdict = Verdict(
         structure,
         k,
@@ -264,45 +264,41 @@ def _advice(
     n_features: int,
     null: NullComparison | None,
     findings: Sequence[Finding],
-    *,
-    compared: bool,
+    other_geometries: str,
     gaps: GapFindings | None,
     kind: str | None,
 ) -> list[str]:
-    ks, tested = results["n_clusters"], is_test(null)
-    advice = [finding.advice for finding in _told(findings)]
+    nothing_tested = gaps is None and is_test(null) and structure == "none"
+    # Where distances are alike, other geometries help; these are suggested below, if there are any.
+    advice = [finding.advice for finding in _told(findings) if finding.code != "distances_alike"]
     if gaps is not None:
-        advice += advise_on_kind(kind, gaps, compared=compared)
-    elif tested and structure == "none":
-        return [
-            *advice,
-            "Do not read these clusters as groups that exist: k-means divides anything.",
-            ("Try " if compared else f"Try other geometries in one call ({geometry_options(n_features)}), ")
-            + "other features, or a method for clusters that are not round (HDBSCAN).",
-        ]
-    elif not tested:
-        advice.append(
-            "Compare with data without clusters (n_null=39; --n-null 39): a low score may be a weak structure "
-            "or none, and a high one can come from the shape of the data alone."
+        advice += advise_on_kind(kind, gaps, null)
+    elif nothing_tested:
+        advice.append("Do not read these clusters as groups that exist: k-means divides anything.")
+    elif not is_test(null):
+        words = (
+            "A low score may be a weak structure or none, and a high one can come from the shape of the data alone. "
+            "Compare with data without clusters"
         )
-    if at == len(ks) - 1 and len(ks) > 1 and kind not in ("cloud", "continuum"):
-        advice.append(f"k = {ks[at]} is the largest that was tried: try larger ones.")
-    if structure in ("none", "weak"):
-        if not compared:
-            advice.append(
-                "See whether clusters stand out more in another geometry, each compared with null sets of its own, in "
-                f"one call: {geometry_options(n_features)}."
-            )
+        advice += advise_on_null(null, words)
+    if not nothing_tested and kind not in ("cloud", "continuum"):
+        advice.append(_advise_larger(results, at))
+    across = kind == "groups" and gaps is not None and not has_gaps(gaps.test)
+    if structure in ("none", "weak") or across:
+        if other_geometries:
+            advice.append(f"See whether clusters stand out more in another geometry: {other_geometries}")
         advice.append(warn_of_many_features(float(results["silhouette"][at]), n_features))
+    if nothing_tested:
+        advice.append("Try other features, or a method for clusters that are not round (HDBSCAN).")
     return [sentence for sentence in advice if sentence]
 
 
-def geometry_options(n_features: int) -> str:
-    """Describe the arguments for several geometries in one call, in Python and on the command line."""
-    components = next((number for number in _COMPONENTS if number < n_features), None)
-    pca = "" if components is None else f", pca=[None, {components}]"
-    option = "" if components is None else f" --pca none --pca {components}"
-    return (
-        f"metric=['euclidean', 'cosine', 'mahalanobis']{pca}; on the command line --metric euclidean --metric cosine "
-        f"--metric mahalanobis{option}"
-    )
+def _advise_larger(results: Mapping[str, NDArray[Any]], at: int) -> str:
+    """Advise to try larger k, if the chosen one is the largest and there are larger ones."""
+    ks = results["n_clusters"]
+    n_samples = int(sum(results[name][at] for name in ("n_negative", "n_zero", "n_positive")))
+    k, step = int(ks[at]), int(np.diff(ks[-2:]).sum())
+    larger = range(k, min(2 * k, n_samples - 1) + 1, max(step, 1))
+    if len(ks) < 2 or at < len(ks) - 1 or len(larger) < 2:
+        return ""
+    return f"k = {k} is the largest that was tried. Try larger ones: {suggest_sweep(n_clusters=larger)}"
