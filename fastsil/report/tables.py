@@ -65,6 +65,7 @@ def sweep_columns(results: Mapping[str, NDArray[Any]]) -> list[Column]:
     scored = np.isfinite(results["silhouette"])
     return [
         Column("k", tuple(f"{k}" for k in results["n_clusters"])),
+        *_found_column(results),
         Column("inertia", tuple(map(_number, results["inertia"])), rank=1),
         Column("mean silhouette", tuple(map(_score, results["silhouette"]))),
         Column("macro mean", tuple(map(_score, results["macro_silhouette"])), rank=5),
@@ -75,6 +76,14 @@ def sweep_columns(results: Mapping[str, NDArray[Any]]) -> list[Column]:
         *_stability_columns(results),
         Column("seconds", tuple(f"{value:.2f}" for value in seconds), rank=4),
     ]
+
+
+def _found_column(results: Mapping[str, NDArray[Any]]) -> list[Column]:
+    """Return a column of the numbers of clusters that were found, if some are not those requested."""
+    found = results.get("n_found", results["n_clusters"])
+    if not ((found != results["n_clusters"]) & (found > 0)).any():
+        return []
+    return [Column("found", tuple(f"{count}" if count else "-" for count in found))]
 
 
 def _null_columns(results: Mapping[str, NDArray[Any]]) -> list[Column]:

@@ -34,8 +34,8 @@ class Reading:
 # a reading begins above.
 _READINGS = (
     (0.70, Reading("strong", "a strong structure", "above 0.70")),
-    (0.50, Reading("reasonable", "a reasonable structure", "0.51 to 0.70")),
-    (0.25, Reading("weak", "a weak structure that could be artificial", "0.26 to 0.50")),
+    (0.50, Reading("reasonable", "a reasonable structure", "above 0.50, up to 0.70")),
+    (0.25, Reading("weak", "a weak structure that could be artificial", "above 0.25, up to 0.50")),
     (-np.inf, Reading("none", "no substantial structure", "0.25 or less")),
 )
 
@@ -53,8 +53,8 @@ def read_score(score: float) -> Reading:
     >>> read_score(0.62).words
     'a reasonable structure'
     """
-    # Compared as it is shown: 0.704 is shown as 0.70, which is not above 0.70.
-    shown = round(score, 2)
+    # Rounding of the computation makes no difference.
+    shown = round(score, 6)
     return next(reading for above, reading in _READINGS if shown > above)
 
 
@@ -66,7 +66,10 @@ def readings() -> tuple[Reading, ...]:
 def format_score(score: float) -> str:
     """Describe a mean silhouette by the usual table."""
     reading = read_score(score)
-    return f"By Kaufman and Rousseeuw's table that is {reading.words} ({reading.bounds})."
+    # Scores are shown with three or four digits, which could be a bound where the score is not.
+    near = any(read_score(round(score, digits)) != reading for digits in (3, 4))
+    shown = f"{round(score, 6):g}" if near else "that"
+    return f"By Kaufman and Rousseeuw's table {shown} is {reading.words} ({reading.bounds})."
 
 
 def format_reading(score: float, n_features: int) -> str:

@@ -19,10 +19,12 @@ from fastsil.scoring.result_cache import RESULT_CACHE
 from fastsil.validation import (
     Metric,
     check_average,
+    check_drawn,
     check_finite,
     check_labels,
     check_metric,
     check_metric_params,
+    check_part_labels,
     check_refine_to,
     check_sample_size,
     check_scored,
@@ -197,7 +199,9 @@ def silhouette_score(
             return float(
                 _blocks(metric, metric_params).score_by_blocks(X, labels, metric, metric_params, average, ignore_label)
             )
-        X, labels = _blocks(metric, metric_params).draw_rows(X, labels, sample_size, random_state, ignore_label)
+        X, drawn = _blocks(metric, metric_params).draw_rows(X, labels, sample_size, random_state, ignore_label)
+        check_drawn(check_part_labels(drawn, len(drawn)).n_clusters, len(drawn))
+        labels = drawn
         sample_size, ignore_label = None, None
     X, partition, _ = check_scored(X, labels, metric, metric_params, ignore_label)
     if sample_size is not None:
@@ -326,4 +330,5 @@ def _draw_subset(
         # Distances that are not drawn are looked at too, but as scikit-learn does, for gaps only.
         check_finite(X)
     labels = partition.classes[partition.codes[rows]]
+    check_drawn(len(np.unique(partition.codes[rows])), len(rows))
     return take_samples(X, rows, metric), check_labels(labels, len(rows))

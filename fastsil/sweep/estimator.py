@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from fastsil.runtime.sklearn_compat import available_if
 from fastsil.runtime.threads import resolve_n_jobs
 from fastsil.sweep.checkpoint import Checkpoint, compute_digest, described
-from fastsil.sweep.clusterers import check_n_clusters, draw_seed, get_labels, make_clusterers
+from fastsil.sweep.clusterers import DEFAULT_N_CLUSTERS, check_n_clusters, draw_seed, get_labels, make_clusterers
 from fastsil.sweep.feature_space import Components, FailedSpace, check_metrics, check_pca, make_feature_spaces
 from fastsil.sweep.geometry_sweep import GeometrySweep
 from fastsil.sweep.null import check_null
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 __all__ = ["GeometrySweep", "KMeansSweep", "SweepEvent", "SweepRow"]
 
 _REFIT = ("verdict", "silhouette")
-_DEFAULT_N_CLUSTERS = tuple(range(2, 17))
 
 
 def _best_can_predict(sweep: KMeansSweep) -> bool:
@@ -64,7 +63,8 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
     Parameters
     ----------
     n_clusters : int or iterable of int, default=(2, 3, ..., 16)
-        Numbers of clusters to try, each from 1 to n_samples - 1. (For 1 there is an inertia, no silhouette.)
+        Numbers of clusters to try, each from 1 to n_samples - 1. (For 1 there is an inertia, no silhouette.) Of fewer
+        samples, the default goes as far as they allow, with a warning.
     estimator : clusterer, optional
         Any clusterer with a parameter ``n_clusters``; it is cloned for each k and fitted as it is. By default k-means
         with work that the fits share: see ``n_init``.
@@ -194,7 +194,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
 
     def __init__(
         self,
-        n_clusters: int | Iterable[int] = _DEFAULT_N_CLUSTERS,
+        n_clusters: int | Iterable[int] = DEFAULT_N_CLUSTERS,
         *,
         estimator: Any = None,
         metric: Metric | Sequence[Metric] = "euclidean",

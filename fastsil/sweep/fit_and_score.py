@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 from fastsil.engines.dispatch import compute_terms_many, estimate_pass_seconds
 from fastsil.engines.terms import SilhouetteTerms, Work
@@ -196,8 +198,13 @@ class _Run:
         def fit() -> Arrays | None:
             nonlocal numbers
             started = time.perf_counter()
-            labels, inertia = self._space.fit(clusterer)
+            with warnings.catch_warnings():
+                # The row says how many clusters were found.
+                warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
+                labels, inertia = self._space.fit(clusterer)
             seconds = time.perf_counter() - started
+            if k > 1 and _count(labels) == 1:
+                raise ValueError("all samples are in one cluster, which has no silhouette; are they all the same?")
             indices = center_indices(self._space.clustered, labels) if k > 1 else (np.nan, np.nan)
             numbers = np.array([inertia, seconds, *indices])
             state = extract_state(get_fitted(clusterer))
@@ -211,6 +218,7 @@ class _Run:
         inertia, seconds, calinski_harabasz, davies_bouldin = numbers.tolist()
         row = SweepRow(
             k,
+            n_found=_count(get_labels(clusterer)),
             inertia=inertia,
             fit_seconds=seconds,
             calinski_harabasz=calinski_harabasz,
@@ -275,6 +283,10 @@ class _Run:
         if k > 1:
             self._progress.add_score(self.fits[k].row.score_seconds)
         self._progress.report(k, "done", self.fits[k].row)
+
+
+def _count(labels: Any) -> int:
+    return len(np.unique(labels))
 
 
 def _digest(partitions: Sequence[Partition]) -> str:

@@ -18,6 +18,8 @@ class SweepRow:
     ----------
     n_clusters : int
         The requested k.
+    n_found : int
+        Clusters that were found: fewer than requested, if X has fewer distinct samples. 0 if it failed.
     inertia : float
         Within-cluster sum of squares, in the units of the geometry that was clustered in, squared.
     silhouette, macro_silhouette : float
@@ -47,6 +49,7 @@ class SweepRow:
     """
 
     n_clusters: int
+    n_found: int = 0
     inertia: float = np.nan
     silhouette: float = np.nan
     macro_silhouette: float = np.nan

@@ -28,6 +28,7 @@ from fastsil.validation.data import check_data, check_finite, is_dask_array, tak
 from fastsil.validation.distances import check_distance_row, check_distances_between, diagonal_tolerance
 from fastsil.validation.keywords import check_metric_params
 from fastsil.validation.labels import (
+    check_drawn,
     check_ignored,
     check_labelings,
     check_labels,
@@ -46,6 +47,7 @@ __all__ = [
     "check_confidence",
     "check_data",
     "check_distance_row",
+    "check_drawn",
     "check_finite",
     "check_ignored",
     "check_integer",

@@ -47,6 +47,16 @@ def check_n_classes(n_classes: int, n_samples: int) -> None:
         )
 
 
+def check_drawn(n_classes: int, sample_size: int) -> None:
+    """Raise a ValueError if a random subset has too few or too many labels."""
+    if not 1 < n_classes < sample_size:
+        raise ValueError(
+            f"Number of labels is {n_classes} in the random subset of sample_size={sample_size} samples. Valid values "
+            "are 2 to sample_size - 1 (inclusive). Take a larger sample_size, or estimate the score of all samples "
+            "with tol=0.01 in its place."
+        )
+
+
 def check_labelings(
     labelings: Any, n_samples: int, ignore_label: Any = None
 ) -> list[tuple[Partition, NDArray[np.bool_] | None]]:

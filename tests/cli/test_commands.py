@@ -382,7 +382,7 @@ def test_help_and_version():
         (["sweep", "iris.csv", "--out", "iris.npy"], "iris.npy cannot be written to"),
         (["sweep", "iris.csv", "--n-jobs", "0"], "n_jobs"),
         (["demo", "mars"], "choose one of: digits"),
-        (["demo", "--metric", "mahalanobis"], "has no inverse"),
+        (["demo", "iris", "--metric", "seuclidean", "--metric", "nonsense"], "nonsense"),
         (["score", "iris.npy"], "labels once"),
         (["score", "iris.npy", "iris.npy"], "labels are one for each sample"),
         (["score", "iris.npy", "short.txt"], "labels has 2 entries but X has 150 rows"),

@@ -72,6 +72,24 @@ def test_area_of_a_cluster_is_its_sum():
     assert area == pytest.approx(1.5)
 
 
+def test_many_clusters_are_means_and_ranges_in_the_order_of_their_means():
+    rng = np.random.default_rng(1)
+    codes = np.repeat(np.arange(60), 101)
+    silhouettes = np.clip(rng.uniform(-0.4, 0.7, 60)[codes] + rng.normal(0, 0.1, len(codes)), -1, 1)
+    order = rng.permutation(len(codes))
+    ax = draw_silhouettes(silhouettes[order], codes[order], np.arange(60), score=0.1, ax=new_figure().subplots())
+    assert len(ax.collections) == 2
+    by_cluster = silhouettes.reshape(60, 101)
+    curve = next(line for line in ax.lines if len(line.get_xdata()) == 60)
+    np.testing.assert_allclose(curve.get_xdata(), np.sort(by_cluster.mean(axis=1))[::-1])
+    left, right, _ = outline(ax)
+    assert left == pytest.approx(np.quantile(by_cluster, 0.1, axis=1).min())
+    assert right == pytest.approx(np.quantile(by_cluster, 0.9, axis=1).max())
+    best = by_cluster.mean(axis=1).argmax()
+    assert ax.get_yticklabels()[0].get_text() == f"{best}"
+    assert "60 clusters, 6,060 samples" in ax.get_title(loc="left")
+
+
 def test_many_clusters_keep_their_names_apart(tmp_path):
     rng = np.random.default_rng(1)
     codes = np.arange(3000) % 150

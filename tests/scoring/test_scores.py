@@ -181,3 +181,13 @@ def test_arguments_after_the_data_have_names():
 
 def test_the_profile_is_exported():
     assert isinstance(silhouette_profile(*mixture()), SilhouetteProfile)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "precomputed"])
+def test_a_subset_without_a_small_cluster_is_named_as_the_reason(metric):
+    X = np.random.default_rng(0).normal(size=(500, 2))
+    labels = np.r_[np.zeros(499, dtype=int), 1]
+    given = sklearn.metrics.pairwise_distances(X) if metric == "precomputed" else X
+    with pytest.raises(ValueError, match="Number of labels is 1 in the random subset of sample_size=40 "):
+        silhouette_score(given, labels, metric=metric, sample_size=40, random_state=0)
+    assert np.isfinite(silhouette_score(given, labels, metric=metric, tol=0.01))

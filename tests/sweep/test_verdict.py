@@ -13,7 +13,7 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 
 from fastsil import KMeansSweep
-from fastsil.report.words import read_score
+from fastsil.report.words import format_score, read_score
 from fastsil.scoring.diagnosis import Finding
 from fastsil.sweep.gaps import GapsAtK, GapTest
 from fastsil.sweep.space_comparison import compare_geometries, find_furthest_space, suggest_geometries
@@ -89,7 +89,7 @@ def test_a_null_that_scores_as_high_is_no_structure():
     text = told([0.5, 0.6, 0.4], null=null_of(0.3), null_mean=0.5)
     assert "39 random sets that spread like them but have no clusters 0.500 ± 0.010 (1,000 samples each)" in text
     assert "p = 0.30" in text
-    assert "a reasonable structure (0.51 to 0.70)" in text
+    assert "a reasonable structure (above 0.50, up to 0.70)" in text
     assert "What to try next:" in text
     assert "The choice is" not in text
 
@@ -164,6 +164,20 @@ def test_whatever_the_scores_the_verdict_holds_together(columns, p_value):
 def test_scores_too_near_to_choose_by_are_named():
     assert "k = 2 and 4 score within 0.005" in told([0.6, 0.602, 0.599, 0.3])
     assert "within 0.005" not in told([0.6, 0.8, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("score", "words"),
+    [
+        (0.5065, "that is a reasonable structure (above 0.50, up to 0.70)"),
+        (0.50004, "0.50004 is a reasonable structure (above 0.50, up to 0.70)"),
+        (0.5, "that is a weak structure that could be artificial (above 0.25, up to 0.50)"),
+        (0.70049, "0.70049 is a strong structure (above 0.70)"),
+        (0.2496, "that is no substantial structure (0.25 or less)"),
+    ],
+)
+def test_a_score_is_in_the_range_that_its_digits_say(score, words):
+    assert format_score(score) == f"By Kaufman and Rousseeuw's table {words}."
 
 
 def test_a_choice_at_the_end_of_the_range_is_told():

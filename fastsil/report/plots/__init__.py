@@ -15,9 +15,15 @@ from fastsil.report.plots.curves import (
 from fastsil.report.plots.gaps import draw_profile_between
 from fastsil.report.plots.geometries import draw_geometries, draw_geometry_excess, draw_geometry_scores
 from fastsil.report.plots.maps import draw_map, draw_silhouette_map
-from fastsil.report.plots.silhouettes import draw_distribution, draw_silhouettes, height_for
+from fastsil.report.plots.silhouettes import (
+    describe_silhouettes,
+    draw_distribution,
+    draw_silhouettes,
+    height_for,
+)
 
 __all__ = [
+    "describe_silhouettes",
     "draw_distribution",
     "draw_geometries",
     "draw_geometry_excess",

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 # samples would need seconds for.
 _MAX_BARS = 1000
 
+# Of more clusters than this, bars of samples are too thin to be seen: each is drawn as its mean and a range.
+_MAX_BARRED = 50
+
+# Share of a cluster's samples on either side of that range.
+_OUTSIDE = 0.1
+
 # More clusters than this leave no space for a label next to each.
 _MAX_NAMED = 30
 
@@ -39,6 +45,9 @@ def draw_silhouettes(
 ) -> Axes:
     """Draw the silhouette plot: each cluster's samples as sorted bars, the mean as a line, negatives marked.
 
+    Of more than 50 clusters, which are sorted by their means then, each is its mean and the range of 80 % of its
+    samples.
+
     Parameters
     ----------
     silhouettes : ndarray of shape (n_samples,)
@@ -46,7 +55,7 @@ def draw_silhouettes(
     codes : ndarray of shape (n_samples,), integer
         Index into ``classes`` for every sample.
     classes : ndarray of shape (n_clusters,)
-        Labels of the clusters, in the order to draw them from the top.
+        Labels of the clusters, in the order to draw them from the top; each has a sample.
     score : float
         Mean silhouette.
     ax : matplotlib Axes, optional
@@ -77,25 +86,71 @@ def draw_silhouettes(
     """
     ax = axes_for(ax, figsize=(7.5, height_for(len(classes))))
     sizes = np.bincount(codes, minlength=len(classes))
-    gap = min(_GAP, _ALL_GAPS / len(classes)) * len(codes)
-    top = 0.0
-    middles = []
-    for cluster, size in enumerate(sizes):
-        values = np.sort(silhouettes[codes == cluster])[::-1]
-        _draw_bars(ax, values, top, color=(BLUE, SKY)[cluster % 2])
-        middles.append(top + size / 2)
-        top += size + gap
+    # Sorted within each cluster, one cluster after the other.
+    ordered = np.split(silhouettes[np.lexsort((silhouettes, codes))], np.cumsum(sizes)[:-1])
+    drawing = _draw_summary if len(classes) > _MAX_BARRED else _draw_clusters
+    handles = drawing(ax, ordered, classes)
     _mark_mean(ax, score)
-    _name_clusters(ax, classes, silhouettes, codes, sizes, middles)
     lowest = min(float(silhouettes.min()), 0.0)
     ax.set_xlim(max(-1.0, lowest - 0.05), min(1.0, float(silhouettes.max()) + 0.05))
-    ax.set_ylim(top, -gap)
     ax.set_xlabel("silhouette")
-    ax.set_ylabel("cluster")
-    title = f"{len(classes)} clusters, {len(codes):,} samples, {np.count_nonzero(silhouettes < 0):,} of them negative"
+    title = f"{len(classes):,} clusters, {len(codes):,} samples, {np.count_nonzero(silhouettes < 0):,} of them negative"
     ax.set_title(title, loc="left", fontsize="medium", pad=22)
-    _add_silhouette_legend(ax, score)
+    _add_silhouette_legend(ax, score, handles)
     return ax
+
+
+def describe_silhouettes(n_clusters: int) -> str:
+    """Return what :func:`draw_silhouettes` shows of ``n_clusters`` clusters, for readers of the picture."""
+    if n_clusters > _MAX_BARRED:
+        return (
+            "Silhouette plot: one line a cluster, sorted by mean (the dark curve); the band holds "
+            f"{1 - 2 * _OUTSIDE:.0%} of the cluster's samples. What is left of 0, in orange, is nearer to another "
+            "cluster. A cluster whose band ends before the dashed mean of all samples is a poor one."
+        )
+    return (
+        "Silhouette plot: one bar a sample, sorted within its cluster; on the right, the "
+        "cluster's samples and their mean. Bars left of 0, in orange, are samples nearer to another cluster. A "
+        "cluster whose bars all end before the dashed mean is a poor one."
+    )
+
+
+def _draw_clusters(ax: Axes, ordered: Sequence[NDArray[Any]], classes: NDArray[Any]) -> list[Any]:
+    """Draw each cluster's samples as bars, one cluster below the other."""
+    n_samples = sum(map(len, ordered))
+    gap = min(_GAP, _ALL_GAPS / len(classes)) * n_samples
+    top = 0.0
+    middles = []
+    for cluster, values in enumerate(ordered):
+        _draw_bars(ax, values[::-1], top, color=(BLUE, SKY)[cluster % 2])
+        middles.append(top + len(values) / 2)
+        top += len(values) + gap
+    _name_clusters(ax, classes, ordered, middles)
+    ax.set_ylim(top, -gap)
+    ax.set_ylabel("cluster")
+    return []
+
+
+def _draw_summary(ax: Axes, ordered: Sequence[NDArray[Any]], classes: NDArray[Any]) -> list[Any]:
+    """Draw mean and range of each cluster, sorted by the means; return what the legend names."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    means = np.array([values.mean(dtype=np.float64) for values in ordered])
+    order = np.argsort(-means, kind="stable")
+    low, high = np.array([np.quantile(ordered[c], (_OUTSIDE, 1 - _OUTSIDE)) for c in order]).T
+    edges = np.arange(len(classes) + 1) - 0.5
+    low, high = np.append(low, low[-1]), np.append(high, high[-1])
+    ax.fill_betweenx(edges, np.maximum(low, 0), np.maximum(high, 0), step="post", color=SKY, linewidth=0)
+    ax.fill_betweenx(edges, np.minimum(low, 0), np.minimum(high, 0), step="post", color=VERMILION, linewidth=0)
+    ax.plot(means[order], np.arange(len(classes)), color=INK, linewidth=1.4)
+    shown = np.unique(np.linspace(0, len(classes) - 1, _MAX_NAMED).round().astype(int))
+    ax.set_yticks(shown, [show_text(classes[order[place]]) for place in shown], parse_math=False)
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(edges[-1], edges[0])
+    ax.set_ylabel("some of the clusters, sorted by mean")
+    band = Patch(color=SKY, label=f"{1 - 2 * _OUTSIDE:.0%} of its samples")
+    return [Line2D([], [], color=INK, linewidth=1.4, label="mean of a cluster"), band]
 
 
 def draw_distribution(silhouettes: NDArray[Any], *, score: float, ax: Axes | None = None) -> Axes:
@@ -161,9 +216,7 @@ def _mark_mean(ax: Axes, score: float) -> None:
 def _name_clusters(
     ax: Axes,
     classes: NDArray[Any],
-    silhouettes: NDArray[Any],
-    codes: NDArray[Any],
-    sizes: NDArray[Any],
+    ordered: Sequence[NDArray[Any]],
     middles: Sequence[float],
 ) -> None:
     """Write the label of each cluster on the left, its size and mean on the right; of many clusters, only some."""
@@ -173,10 +226,9 @@ def _name_clusters(
     ax.tick_params(axis="y", length=0)
     if every > 1:
         return
-    means = np.bincount(codes, weights=silhouettes, minlength=len(classes)) / np.maximum(sizes, 1)
     for cluster in shown:
         ax.annotate(
-            f"{sizes[cluster]:,} · {means[cluster]:+.2f}",
+            f"{len(ordered[cluster]):,} · {ordered[cluster].mean(dtype=np.float64):+.2f}",
             (1.01, middles[cluster]),
             xycoords=("axes fraction", "data"),
             va="center",
@@ -186,7 +238,7 @@ def _name_clusters(
     ax.annotate("samples · mean", (1.01, 1.01), xycoords="axes fraction", va="bottom", fontsize="small", color=GREY)
 
 
-def _add_silhouette_legend(ax: Axes, score: float) -> None:
+def _add_silhouette_legend(ax: Axes, score: float, more: Sequence[Any] = ()) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -194,10 +246,10 @@ def _add_silhouette_legend(ax: Axes, score: float) -> None:
     negative = Patch(color=VERMILION, label="left of 0: nearer to another cluster")
     # Above the axes, where no bar can be, and under the title.
     ax.legend(
-        handles=[mean, negative],
+        handles=[mean, negative, *more],
         loc="lower left",
         bbox_to_anchor=(0, 1),
-        ncols=2,
+        ncols=2 + len(more),
         frameon=False,
         fontsize="small",
         borderaxespad=0.2,

@@ -125,7 +125,7 @@ class GapTest:
     @property
     def p_clusters(self) -> float:
         """P-value without the axes: small only if the clusters of some k lie apart."""
-        return float(self.p_values[: len(self.clusters)].min())
+        return float(self.p_values[: len(self.clusters)].min(initial=1.0))
 
     def at(self, k: int) -> GapsAtK | None:
         """Return the counts between the clusters of k; None if that k was not tested."""

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.report.plots import (
+    describe_silhouettes,
     draw_distribution,
     draw_geometry_excess,
     draw_geometry_scores,
@@ -286,10 +287,8 @@ def _close_pictures(profile: SilhouetteProfile, k: int) -> list[_Picture]:
         _picture(
             lambda ax: _draw_bars(profile, ax),
             height=height_for(profile.n_clusters),
-            alt=f"Silhouette plot of k = {k}: the silhouettes of every cluster as sorted bars.",
-            caption="Silhouette plot: one bar a sample, sorted within its cluster; on the right, the "
-            "cluster's samples and their mean. Bars left of 0, in orange, are samples nearer to another cluster. A "
-            "cluster whose bars all end before the dashed mean is a poor one.",
+            alt=f"Silhouette plot of k = {k}: the silhouettes of every cluster.",
+            caption=describe_silhouettes(profile.n_clusters),
         ),
         _picture(
             lambda ax: draw_distribution(profile.silhouettes, score=profile.score, ax=ax),

@@ -66,7 +66,7 @@ def has_gaps(gaps: GapTest | None) -> bool:
 
 def list_separate_k(results: Mapping[str, NDArray[Any]], gaps: GapTest) -> list[int]:
     """List the k whose gaps are about the clearest."""
-    scored = results["n_clusters"][np.isfinite(results["silhouette"])]
+    scored = results["n_clusters"][np.isfinite(results["silhouette"]) & ~mark_repeats(results)]
     z = {int(k): float(value) for k, value in zip(gaps.n_clusters, gaps.z, strict=True) if k in scored}
     clearest = max(z.values())
     return [k for k, value in z.items() if value >= min(_AS_CLEAR * clearest, clearest - 1)]
@@ -75,9 +75,17 @@ def list_separate_k(results: Mapping[str, NDArray[Any]], gaps: GapTest) -> list[
 def rank_k(results: Mapping[str, NDArray[Any]], gaps: GapTest | None) -> NDArray[np.float64]:
     """Return the values that rank k, one for each; NaN for k that are out of the question."""
     if gaps is None or not has_gaps(gaps):
-        return np.asarray(results["silhouette"], dtype=np.float64)
+        return np.where(mark_repeats(results), np.nan, results["silhouette"])
     separate = np.isin(results["n_clusters"], list_separate_k(results, gaps))
     return np.where(separate, (results["silhouette"] + results["macro_silhouette"]) / 2, np.nan)
+
+
+def mark_repeats(results: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+    """Mark the k whose clustering is that of a smaller k: with fewer distinct samples than k, each is a cluster."""
+    ks = results["n_clusters"]
+    found = results.get("n_found", ks)
+    first = np.array([int(np.flatnonzero(found == count)[0]) for count in found], dtype=np.intp)
+    return np.asarray((found > 0) & (found < ks) & (first < np.arange(len(ks))))
 
 
 def list_good_k(results: Mapping[str, NDArray[Any]], gaps: GapTest | None) -> list[int]:

@@ -21,7 +21,7 @@ from fastsil.report.words import (
 )
 from fastsil.scoring.diagnosis import Finding
 from fastsil.sweep.null import NullComparison
-from fastsil.sweep.verdict.choice import LEVEL, SCORE_TOLERANCE, has_gaps, is_test, list_good_k, lowest_k
+from fastsil.sweep.verdict.choice import LEVEL, SCORE_TOLERANCE, has_gaps, is_test, list_good_k, lowest_k, mark_repeats
 from fastsil.sweep.verdict.groups import (
     GapFindings,
     advise_on_kind,
@@ -99,6 +99,7 @@ def judge(
         *evidence,
         *([] if kind in ("cloud", "continuum") else [format_score(score)]),
         *_counts(results, at),
+        *_fewer_found(results),
         *_agreement(results, at, nothing=nothing),
         *_negative_means(results, lowest_findings),
         *(f"{finding.severity.capitalize()}: {finding.message}" for finding in _told(findings)),
@@ -208,7 +209,7 @@ def _choice(results: Mapping[str, NDArray[Any]], at: int, structure: str, tested
             f"The choice is k = {ks[at]}, which is furthest above data without clusters. k = {ks[best]} scores "
             f"higher ({higher}, not {lower}), but there data without clusters do so too ({there}, not {here})."
         )
-    near = [f"{k}" for k in ks[np.abs(scores - score) < SCORE_TOLERANCE] if k != ks[at]]
+    near = [f"{k}" for k in ks[(np.abs(scores - score) < SCORE_TOLERANCE) & ~mark_repeats(results)] if k != ks[at]]
     macro_best = int(np.nanargmax(macro))
     also = []
     if near:
@@ -221,6 +222,18 @@ def _choice(results: Mapping[str, NDArray[Any]], at: int, structure: str, tested
 def _counts(results: Mapping[str, NDArray[Any]], at: int) -> list[str]:
     negative, *others = (int(results[name][at]) for name in ("n_negative", "n_zero", "n_positive"))
     return [format_counts(negative, negative + sum(others))]
+
+
+def _fewer_found(results: Mapping[str, NDArray[Any]]) -> list[str]:
+    """Say for which k fewer clusters were found."""
+    ks = results["n_clusters"]
+    found = results.get("n_found", ks)
+    fewer = (found > 0) & (found < ks)
+    if not fewer.any():
+        return []
+    where = join_words([f"{k}" for k in ks[fewer]]) if fewer.sum() <= _MOST_NAMED else f"{ks[fewer].min()} and more"
+    counts = join_words([f"{count}" for count in np.unique(found[fewer])])
+    return [f"For k = {where} only {counts} clusters were found; the data hardly have more distinct samples."]
 
 
 def _agreement(results: Mapping[str, NDArray[Any]], at: int, *, nothing: bool) -> list[str]:
