@@ -79,11 +79,12 @@ def _look_for_shuffled(evidence: Evidence) -> Finding | None:
 def _look_for_distances(evidence: Evidence) -> Finding | None:
     if not evidence.are_distances:
         return None
+    precomputed = "metric='precomputed'"
     return Finding(
         "distances_as_samples",
         "fault",
         "X is square and symmetric with zeros on its diagonal, as distances are, and its rows were taken for samples.",
-        "If these are distances, score them with metric='precomputed'.",
+        f"If these are distances, score them with {for_python(precomputed) or 'fastsil score --metric precomputed'}.",
     )
 
 
@@ -295,13 +296,14 @@ def _look_for_noise_label(evidence: Evidence) -> Finding | None:
     if not {"-1", "0"} <= set(labels):
         return None
     noise = labels.index("-1")
+    label = evidence.classes.tolist()[noise]
     size = int(evidence.sizes[noise])
     return Finding(
         "noise_label",
         "warning",
         f"The label -1, which DBSCAN and HDBSCAN give to noise, is scored as a cluster of {size:,} samples with a mean "
         f"silhouette of {evidence.cluster_scores[noise]:.3f}.",
-        f"Leave noise out of the score: ignore_label={evidence.classes.tolist()[noise]!r}.",
+        f"Leave noise out of the score: {suggest(f'ignore_label={label!r}', ignore_label=label)}",
         {"samples": float(size), "mean_silhouette": float(evidence.cluster_scores[noise])},
         (evidence.classes[noise],),
     )
