@@ -90,7 +90,7 @@ class Copy:
             )
         except subprocess.TimeoutExpired:
             return -1, f"more than {_SECONDS} seconds"
-        return done.returncode, "\n".join(done.stdout.splitlines()[-6:])
+        return done.returncode, "\n".join((done.stdout + done.stderr).splitlines()[-6:])
 
     def find_faults(self, mutants: list[Mutant]) -> Iterator[str]:
         """Try mutants one by one; yield what is wrong with the tests or with the list."""

@@ -264,6 +264,7 @@ def test_merged_shapes_bound_the_scatter(seed, n_features):
     values = np.linalg.eigvalsh(left)
     assert values[0] >= -1e-9 * merged.squares[0]
     assert values[-1] <= merged.residual_bound[0] + 1e-9 * merged.squares[0]
+    assert merged.max_squared_radius[0] == pytest.approx((u**2).sum(axis=1).max(), rel=1e-12)
     np.testing.assert_allclose(merged.skews[0], ((u**2).sum(axis=1)[:, None] * u).sum(axis=0), atol=1e-9)
 
 

@@ -133,3 +133,13 @@ def test_the_skew_outside_the_basis_is_not_less_than_it_is(dtype):
     given = vectors.astype(np.longdouble)
     outside = skew[0] - given.T @ (given @ skew[0])
     assert 0 < np.linalg.norm(outside) <= shared.skew_rest[0]
+
+
+def test_the_largest_eigenvalue_of_samples_on_a_line_is_not_less_than_it_is():
+    """It is all of the variance, in exact arithmetic."""
+    for seed in range(20):
+        X = np.random.default_rng(seed).normal(size=(30, 1))
+        data, _, bounds, _ = measured(X)
+        x = [Fraction(value) for value in (X[:, 0] * data.scale).tolist()]
+        center = sum(x) / len(x)
+        assert sum((value - center) ** 2 for value in x) / len(x) <= Fraction(bounds.spectral[0])

@@ -181,3 +181,16 @@ def test_symmetry_is_for_clusters_that_bounds_do_not_exclude(monkeypatch):
     assert strategy() == "euclidean: symmetric"
     monkeypatch.setattr(euclidean, "_SYMMETRIC_BYTES", 0)
     assert strategy() != "euclidean: symmetric"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_bound_above_a_computed_mean_by_less_than_its_rounding_excludes_nothing(dtype):
+    """Two clusters tie, the second was computed, and it may be smaller than it is: the first is computed, and taken."""
+    X = np.array([[0.0], [3.0], [4.0], [3.0], [4.0]]).astype(dtype)
+    data = scale_data(X, partition_from_codes(np.arange(3), np.array([0, 1, 1, 2, 2])))
+    pairs = PairSums(data, np.zeros((4, 1), dtype), 1)
+    mean = 3.5 * data.scale
+    lower = np.array([mean * (1 + (5e-6 if dtype == np.float32 else 5e-12)), 0.0])
+    row, cluster = np.zeros(2, np.int32), np.array([1, 2], np.int32)
+    found = pairs.nearest_candidates(np.array([0]), row, cluster, lower, np.array([1]))
+    assert (found[0][0], found[1][0]) == (mean, 1)

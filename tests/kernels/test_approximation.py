@@ -168,3 +168,23 @@ def test_one_point_may_be_nearer_and_farther_than_it_seems(sign):
     assert lower <= np.sqrt(1 + sign * 1e-3) <= upper * (1 + 1e-15)
     lower, _, upper = bounds_of(1.0, 1.0, point._replace(wander=np.array([0.25])), 0.0, among=False)
     assert lower <= 1 + sign * 0.25 <= upper
+
+
+def test_the_bounds_are_reached_in_a_basis_that_splits_the_covariance():
+    """Two points on a diagonal, seen from one of them, in the basis of one feature: all parts of V add up."""
+    truth = np.sqrt(2)  # half of the distance, which is 2 √2
+    rest = {"leak": np.ones(1), "rest": np.ones(1), "rest_mean": np.ones(1)}
+    moments = pair(variance=np.full(1, 2.0), fourth=np.full(1, 4.0), radius=np.full(1, np.sqrt(2)), **rest)
+    lower, _, upper = bounds_of(2.0, 1.0, moments, 0.0, among=False)
+    np.testing.assert_allclose(lower, truth, rtol=1e-9)
+    assert lower <= truth * (1 + 1e-15) <= upper
+
+
+def test_the_upper_bound_takes_no_more_of_the_spread_than_is_certain():
+    """What crosses between the basis and the rest may lessen V as well: the pair of points on the other diagonal."""
+    members = np.array([[1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [-1.0, 1.0]])
+    x = np.array([1.0, 1.0])
+    rest = {"leak": np.ones(1), "rest": np.ones(1), "rest_mean": np.ones(1)}
+    moments = pair(variance=np.full(1, 2.0), fourth=np.full(1, 4.0), radius=np.full(1, np.sqrt(2)), **rest)
+    _, _, upper = bounds_of(x @ x, x[0], moments, 0.0, among=False)
+    assert np.linalg.norm(members - x, axis=1).mean() <= upper * (1 + 1e-12)

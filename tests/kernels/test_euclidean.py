@@ -293,3 +293,17 @@ def test_a_stop_leaves_early():
     )
     assert not sums.any()
     assert not cluster.any()
+
+
+@dtypes
+def test_of_equally_near_clusters_the_first_is_taken(dtype):
+    """Though the last is a copy of it, and found later."""
+    X = np.array([[0.0], [3.0], [4.0], [3.0], [4.0], [9.0]]).astype(dtype)
+    partition = np.array([0, 1, 1, 2, 2, 3], np.int32)
+    samples = Samples(X, np.arange(6), np.zeros((1, 1), dtype), dtype(1.0))
+    mean, cluster = np.empty(6), np.empty(6, np.int32)
+    kernels.fill_nearest_cluster(
+        samples, np.array([0, 6, 0]), np.array([0, 1, 3, 5, 6]), partition, make_workspace(dtype, 1), mean, cluster, GO
+    )
+    assert (mean[0], cluster[0]) == (3.5, 1)
+    assert (mean[5], cluster[5]) == (5.5, 1)

@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 from sklearn.cluster import KMeans
 
-from fastsil.sweep.gaps import MAX_DEPTH, find_gaps, measure_finer_depth
+from fastsil.sweep.gaps import MAX_DEPTH, find_gaps, gap_test, measure_finer_depth
 
 
 def identity(X):
@@ -164,3 +164,9 @@ def test_finer_clusters_touch_where_clusters_are_arcs_of_a_ring():
     depths = [measure_finer_depth(X, identity, cluster(X, [3])[3], np.random.default_rng(0)) for X in (ring, blobs)]
     assert depths[0] > 0.6 > 0.3 > depths[1]
     assert np.isnan(measure_finer_depth(blobs[:30], identity, np.arange(30) % 3, random))
+
+
+def test_contributions_of_copies_are_added_before_they_are_squared():
+    """Or many copies of a row would be much evidence."""
+    sums = np.array([1.0, 1.0, 1.0, 2.0])
+    assert gap_test._standardize(sums, np.array([0, 0, 0, 1])) == pytest.approx(5 / np.sqrt(3**2 + 2**2))

@@ -182,7 +182,8 @@ def test_numbers_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("inertia", "chosen"), [([80.0, 70, 65], 1), ([20.0, 18, 17], 2), ([60.0, 10, 9.5], 4), ([60.0, 30, 2], 5)]
+    ("inertia", "chosen"),
+    [([80.0, 70, 65], 1), ([70.3, 40, 30], 1), ([20.0, 18, 17], 2), ([60.0, 10, 9.5], 4), ([60.0, 30, 2], 5)],
 )
 def test_the_gap_chooses_the_smallest_k_that_the_next_does_not_beat(inertia, chosen):
     null_inertias = np.array([[70.0, 60, 55], [72.0, 61, 56], [71.0, 60, 55]])
