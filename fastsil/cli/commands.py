@@ -32,7 +32,7 @@ from fastsil.cli.sweep import (
 )
 from fastsil.report.suggestions import on_command_line
 from fastsil.report.tables import summarize_clusters
-from fastsil.report.words import count, format_counts, format_reading
+from fastsil.report.words import count, format_bytes, format_counts, format_reading
 from fastsil.runtime.threads import resolve_n_jobs
 from fastsil.scoring.diagnosis import Diagnosis
 from fastsil.scoring.plan import plan
@@ -415,11 +415,11 @@ def _about_data(file: str, found: DataFile) -> dict[str, str]:
     except ValueError as error:
         finite = f"no. {error}"
     about = {
-        "file": f"{file} ({_bytes(_measure_size(Path(file)))})" if Path(file).exists() else file,
+        "file": f"{file} ({format_bytes(_measure_size(Path(file)))})" if Path(file).exists() else file,
         "samples": f"{X.shape[0]:,}",
         "features": f"{X.shape[1]:,}",
         "type": f"{X.dtype}",
-        "size": f"{_bytes(X.nbytes)}" + (", read in place from the file" if isinstance(X, np.memmap) else ""),
+        "size": f"{format_bytes(X.nbytes)}" + (", read in place from the file" if isinstance(X, np.memmap) else ""),
         "finite": finite,
         "pairs": f"{X.shape[0] ** 2:,} distances, were all of them computed",
     }
@@ -447,14 +447,6 @@ def _measure_size(path: Path) -> int:
     """Return the bytes of a file, or of the files in a folder."""
     files = [file for file in path.iterdir() if file.is_file()] if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files)
-
-
-def _bytes(count: float) -> str:
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
 
 
 @app.callback(invoke_without_command=True)

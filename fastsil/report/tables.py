@@ -113,7 +113,7 @@ def side_by_side(tables: Mapping[str, Mapping[str, NDArray[Any]]]) -> list[Colum
     Examples
     --------
     >>> side_by_side({"cosine": {"n_clusters": np.array([2, 3]), "silhouette": np.array([0.5, 0.8])}})
-    [Column(title='k', cells=('2', '3')), Column(title='cosine', cells=('0.5000', '0.8000'))]
+    [Column(title='k', cells=('2', '3'), rank=0), Column(title='cosine', cells=('0.5000', '0.8000'), rank=0)]
     """
     longest = max(tables.values(), key=lambda results: len(results["n_clusters"]))["n_clusters"]
     columns = [Column("k", tuple(f"{k}" for k in longest))]

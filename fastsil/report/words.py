@@ -105,8 +105,23 @@ def warn_of_many_features(score: float, n_features: int) -> str:
         return ""
     return (
         f"With {n_features:,} features distances differ little, so that even real groups can score low: compare the k "
-        "with each other more than with that table."
+        "with each other."
     )
+
+
+def format_bytes(n_bytes: float) -> str:
+    """Return a size in the unit that suits it.
+
+    Examples
+    --------
+    >>> format_bytes(512), format_bytes(3 * 2**20)
+    ('512 bytes', '3.0 MiB')
+    """
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if n_bytes < 1024:
+            return f"{n_bytes:.0f} {unit}" if unit == "bytes" else f"{n_bytes:.1f} {unit}"
+        n_bytes /= 1024
+    return f"{n_bytes:.1f} TiB"
 
 
 def format_distinguishable(one: float, other: float) -> tuple[str, str]:

@@ -432,6 +432,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
             best_k=self.best_geometry_.best_k,
             verdict=self.verdict_,
             profiles=self.profiles_,
+            n_bytes=getattr(data, "nbytes", None),
             coordinates=None if data is None else self.best_geometry_.frame.apply(data),
             diagnosis=self.diagnosis_,
             geometries=self.geometries_,

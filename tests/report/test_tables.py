@@ -62,4 +62,6 @@ def test_table_shows_what_is_there_and_a_dash_for_what_is_not():
 
 
 def test_none_negative():
-    assert format_counts(0, 50).startswith("0 of 50 samples (0.0%)")
+    assert format_counts(0, 50) == "No sample lies nearer, on average, to another cluster than its own."
+    assert format_counts(1, 50).startswith("1 of 50 samples (2.0%) lies nearer")
+    assert format_counts(2, 50).startswith("2 of 50 samples (4.0%) lie nearer")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
@@ -21,7 +21,8 @@ YELLOW = "#F0E442"
 INK = "#222222"
 GREY = "#8A8A8A"
 
-LegendPlace = Literal["best", "upper right", "lower left", "below"]
+# Inches of curves under which a legend has space for two columns.
+_TWO_COLUMNS = 4.5
 
 _NEEDS_MATPLOTLIB = "pictures need matplotlib; install it with: pip install 'fastsil[plots]'"
 
@@ -74,8 +75,10 @@ def two_axes_for(axes: Any) -> Any:
     return pyplot().subplots(1, 2, figsize=(13, 4.2), layout="constrained")[1] if axes is None else axes
 
 
-def finish_against_k(ax: Axes, n_clusters: NDArray[Any], *, place: LegendPlace = "best") -> None:
-    """Finish curves against k: whole numbers on the x axis, faint horizontal lines, and a legend."""
+def finish_against_k(ax: Axes, n_clusters: NDArray[Any]) -> None:
+    """Finish curves against k: whole numbers on the x axis, faint horizontal lines, and a legend below, where it hides
+    no curve.
+    """
     from matplotlib.ticker import MaxNLocator
 
     ax.set_xlabel("number of clusters k")
@@ -83,7 +86,6 @@ def finish_against_k(ax: Axes, n_clusters: NDArray[Any], *, place: LegendPlace =
     ax.set_xlim(n_clusters.min() - 0.5, n_clusters.max() + 0.5)
     ax.grid(axis="y", color="#DDDDDD", linewidth=0.7)
     ax.set_axisbelow(True)
-    if place == "below":
-        ax.legend(loc="upper left", bbox_to_anchor=(0, -0.17), ncols=2, frameon=False, fontsize="small")
-    else:
-        ax.legend(loc=place, facecolor="white", edgecolor="none", framealpha=0.9, fontsize="small")
+    # A legend wider than the picture would be cut.
+    ncols = 2 if ax.bbox.width / ax.figure.dpi >= _TWO_COLUMNS else 1
+    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.17), ncols=ncols, frameon=False, fontsize="small")

@@ -15,7 +15,6 @@ from fastsil.report.plots.canvas import (
     ORANGE,
     SKY,
     VERMILION,
-    LegendPlace,
     axes_for,
     finish_against_k,
     two_axes_for,
@@ -23,10 +22,6 @@ from fastsil.report.plots.canvas import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-
-# Share of a picture's height that a legend of a few lines takes.
-_LEGEND_ROOM = 0.3
 
 
 def draw_sweep_elbow(
@@ -107,12 +102,9 @@ def draw_sweep_scores(
     macro = results["macro_silhouette"]
     _draw_curve(ax, n_clusters, macro, "s--", color=GREY, markersize=4, label="mean of cluster means")
     ax.axhline(0, color=INK, linewidth=0.8)
-    # Space above the curves for the legend.
-    low, high = ax.get_ylim()
-    ax.set_ylim(low, high + _LEGEND_ROOM * (high - low))
     ax.set_ylabel("mean silhouette")
     ax.set_title("Silhouette: higher is better, 1 is perfect, 0 is on the border", loc="left", fontsize="medium")
-    _finish_with_choice(ax, n_clusters, best_k, chosen_k, place="upper right")
+    _finish_with_choice(ax, n_clusters, best_k, chosen_k)
     return ax
 
 
@@ -156,7 +148,7 @@ def draw_stability(
     ax.set_ylim(min(-0.05, float(np.nanmin(stability, initial=0.0)) - 0.05), 1.05)
     ax.set_ylabel("adjusted Rand index")
     ax.set_title("Stability: 1 is the same clusters each time, 0 is chance", loc="left", fontsize="medium")
-    _finish_with_choice(ax, n_clusters, best_k, chosen_k, place="lower left")
+    _finish_with_choice(ax, n_clusters, best_k, chosen_k)
     return ax
 
 
@@ -209,16 +201,9 @@ def _draw_null_band(ax: Axes, n_clusters: NDArray[Any], mean: NDArray[Any], std:
     ax.fill_between(n_clusters[there], low, high, color=ORANGE, alpha=0.25, linewidth=0)
 
 
-def _finish_with_choice(
-    ax: Axes,
-    n_clusters: NDArray[Any],
-    best_k: int | None,
-    chosen_k: int | None,
-    *,
-    place: LegendPlace = "best",
-) -> None:
+def _finish_with_choice(ax: Axes, n_clusters: NDArray[Any], best_k: int | None, chosen_k: int | None) -> None:
     if chosen_k is not None and chosen_k != best_k:
         ax.axvline(chosen_k, color=VERMILION, linewidth=1.4, label=f"choice: k = {chosen_k}")
     if best_k is not None:
         ax.axvline(best_k, color=VERMILION, linestyle=":", linewidth=1.6, label=f"highest silhouette: k = {best_k}")
-    finish_against_k(ax, n_clusters, place=place)
+    finish_against_k(ax, n_clusters)

@@ -100,7 +100,7 @@ def draw_geometry_scores(tables: Tables, *, ax: Axes | None = None) -> Axes:
     ax.axhline(0, color=INK, linewidth=0.8)
     ax.set_ylabel("mean silhouette")
     ax.set_title("Mean silhouettes: the scales differ from geometry to geometry", loc="left", fontsize="medium")
-    finish_against_k(ax, _ks(tables), place="below")
+    finish_against_k(ax, _ks(tables))
     return ax
 
 
@@ -136,7 +136,7 @@ def draw_geometry_excess(tables: Tables, *, ax: Axes | None = None) -> Axes:
     ax.axhline(0, color=INK, linewidth=0.8)
     ax.set_ylabel("above data without clusters (sd)")
     ax.set_title("How far above data without clusters: compare this", loc="left", fontsize="medium")
-    finish_against_k(ax, _ks(tables), place="below")
+    finish_against_k(ax, _ks(tables))
     return ax
 
 

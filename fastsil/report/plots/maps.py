@@ -13,7 +13,7 @@ from fastsil.report.words import show_text
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Clusters on a map take turns with these; clusters that share a color differ in their mark.
+# Colors of clusters on a map; clusters that share a color lie far apart, and differ in their mark.
 _TURNS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, YELLOW, GREY)
 _MARKS = ("o", "s", "^", "D", "P", "X")
 
@@ -42,18 +42,47 @@ def draw_map(coordinates: NDArray[Any], codes: NDArray[Any], classes: NDArray[An
         If matplotlib is not installed.
     """
     ax = axes_for(ax, figsize=(6, 5))
-    for cluster, label in enumerate(classes):
-        x, y = coordinates[codes == cluster].T
-        if not len(x):
-            continue
-        color = _TURNS[cluster % len(_TURNS)]
-        mark = _MARKS[cluster // len(_TURNS) % len(_MARKS)]
+    there = [cluster for cluster in range(len(classes)) if (codes == cluster).any()]
+    middles = np.array([np.median(coordinates[codes == cluster], axis=0) for cluster in there]).reshape(-1, 2)
+    for cluster, (turn, repeats) in zip(there, choose_colors(middles, len(_TURNS)), strict=True):
+        label, (x, y) = classes[cluster], coordinates[codes == cluster].T
+        color, mark = _TURNS[turn], _MARKS[repeats % len(_MARKS)]
         ax.scatter(x, y, s=_dot_size(len(codes)), c=color, marker=mark, linewidths=0, alpha=0.7)
         name = ax.annotate(show_text(label), (np.median(x), np.median(y)), parse_math=False, ha="center", va="center")
         name.set_bbox({"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": color, "alpha": 0.85})
         name.set_fontsize("small")
     _finish_map(ax)
     return ax
+
+
+def choose_colors(middles: NDArray[Any], n_colors: int) -> list[tuple[int, int]]:
+    """Choose a color for each cluster: a new one while there are any, then that whose clusters are farthest away.
+
+    Parameters
+    ----------
+    middles : ndarray of shape (n_clusters, 2)
+        Middles of the clusters on the map.
+    n_colors : int
+        Number of colors.
+
+    Returns
+    -------
+    list of (int, int)
+        For each cluster its color, and how many before it have the same.
+
+    Examples
+    --------
+    >>> choose_colors(np.array([[0.0, 0.0], [5.0, 0.0], [1.0, 0.0], [4.0, 0.0]]), 2)
+    [(0, 0), (1, 0), (1, 1), (0, 1)]
+    """
+    chosen: list[tuple[int, int]] = []
+    taken: list[list[int]] = [[] for _ in range(n_colors)]
+    for cluster, middle in enumerate(middles):
+        nearest = [np.linalg.norm(middles[of] - middle, axis=1).min() if of else np.inf for of in taken]
+        color = int(np.argmax(nearest))
+        chosen.append((color, len(taken[color])))
+        taken[color].append(cluster)
+    return chosen
 
 
 def draw_silhouette_map(coordinates: NDArray[Any], silhouettes: NDArray[Any], *, ax: Axes | None = None) -> Axes:

@@ -7,6 +7,7 @@ whatever is given to it, and forbids the browser to load anything.
 from __future__ import annotations
 
 import base64
+import datetime
 import functools
 import importlib.resources
 import io
@@ -34,7 +35,7 @@ from fastsil.report.plots import (
     save_picture,
 )
 from fastsil.report.tables import Column, cluster_columns, geometry_columns, side_by_side, sweep_columns
-from fastsil.report.words import read_score, readings, show_text
+from fastsil.report.words import count, format_bytes, read_score, readings, show_text
 from fastsil.runtime.atomic_files import replacing
 from fastsil.scoring.profile import SilhouetteProfile
 from fastsil.sweep.gaps import GapsAtK
@@ -46,11 +47,16 @@ if TYPE_CHECKING:
     from jinja2 import Template
     from matplotlib.axes import Axes
 
+_KINDS = {"groups": "separate groups", "cloud": "one random cloud", "continuum": "a continuum"}
+
 # Pairs of clusters whose profiles are shown.
 _MOST_PROFILES = 2
 
 # Inches. A phone shows a picture of this width at about 80 pixels an inch, so that its letters stay legible.
 _WIDTH, _HEIGHT = 4.8, 3.6
+
+# Of pictures with a legend below.
+_CURVES_HEIGHT = 4.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +69,8 @@ class SweepContent:
         Name of the data; may be empty.
     n_features : int
         Number of features of the data.
+    n_bytes : int, optional
+        Size of the data in memory.
     results : mapping of str to ndarray of shape (n_tried,)
         ``sweep_results_`` of a sweep.
     best_k : int
@@ -97,6 +105,7 @@ class SweepContent:
     failed_geometries: Sequence[str] = ()
     geometry: str = ""
     gaps: GapsAtK | None = None
+    n_bytes: int | None = None
 
     @property
     def k(self) -> int:
@@ -135,6 +144,7 @@ def write_sweep_page(path: Path, content: SweepContent) -> None:
     page = load_template().render(
         name=content.name,
         verdict=content.verdict,
+        about=_about(content),
         facts=_facts(content),
         curves=_curves(content),
         geometry=content.geometry,
@@ -172,6 +182,16 @@ def load_template() -> Template:
     return environment.from_string(source)
 
 
+def _about(content: SweepContent) -> str:
+    """Return the size of the data, and the date."""
+    today = datetime.date.today()
+    n_samples = [len(profile.labels) for profile in content.profiles.values()][:1]
+    parts = [f"{n:,} samples x {count(content.n_features, 'feature')}" for n in n_samples]
+    if content.n_bytes is not None:
+        parts.append(format_bytes(content.n_bytes))
+    return " · ".join([*parts, f"{today.day} {today:%B %Y}"])
+
+
 def _facts(content: SweepContent) -> list[tuple[str, str]]:
     """Return the few numbers that matter, each under its name."""
     verdict, profile = content.verdict, content.profiles.get(content.k)
@@ -181,7 +201,9 @@ def _facts(content: SweepContent) -> list[tuple[str, str]]:
         n_samples = len(profile.silhouettes)
         null = f"{content.results['null_mean'][row]:.3f}"
         facts += [
-            ("structure", verdict.structure)
+            ("what the data are", _KINDS[verdict.kind])
+            if verdict.kind is not None
+            else ("structure", verdict.structure)
             if verdict.tested
             else ("structure, by the usual table", read_score(profile.score).structure),
             ("mean silhouette", f"{profile.score:.3f}"),
@@ -192,12 +214,11 @@ def _facts(content: SweepContent) -> list[tuple[str, str]]:
             ),
             ("samples with a negative silhouette", f"{profile.n_negative / n_samples:.1%}"),
             ("metric", profile.metric) if content.geometry in ("", profile.metric) else ("geometry", content.geometry),
-            ("samples", f"{n_samples:,}"),
         ]
     inertia = float(content.results["inertia"][row])
     if np.isfinite(inertia) and not verdict.tested:
         facts.append(("inertia", f"{inertia:,.0f}" if inertia >= 1000 else f"{inertia:.4g}"))
-    return [*facts, ("features", f"{content.n_features:,}")]
+    return facts
 
 
 def _failures(results: Mapping[str, NDArray[Any]]) -> list[tuple[int, str]]:
@@ -217,6 +238,7 @@ def _curves(content: SweepContent) -> list[_Picture]:
         pictures.append(
             _picture(
                 lambda ax: draw_sweep_scores(results, best_k=best_k, chosen_k=chosen_k, ax=ax),
+                height=_CURVES_HEIGHT,
                 alt=f"Curve of the mean silhouette against k; the highest is at k = {best_k}.",
                 caption="Silhouette against k. Higher is better: 1 is perfect, 0 is on the border between clusters. A "
                 "clear peak speaks for its k; a flat line says that no k is better than its neighbors." + band,
@@ -227,6 +249,7 @@ def _curves(content: SweepContent) -> list[_Picture]:
         pictures.append(
             _picture(
                 lambda ax: draw_sweep_elbow(results, best_k=best_k, chosen_k=chosen_k, ax=ax),
+                height=_CURVES_HEIGHT,
                 alt="Curve of the inertia against k.",
                 caption="The elbow. Inertia falls with more clusters whatever the data are, so look for a kink "
                 "after which it flattens, not for the lowest point. Often there is none." + (band if with_null else ""),
@@ -243,6 +266,7 @@ def _curves(content: SweepContent) -> list[_Picture]:
                     chosen_k=chosen_k,
                     ax=ax,
                 ),
+                height=_CURVES_HEIGHT,
                 alt="Curve of the agreement of clusterings of two parts of the data against k.",
                 caption="Stability. Two random parts of the data were clustered apart: 1 means that both gave the same "
                 "clusters, 0 that they agree no more than by chance. Clusters that exist are found again.",
@@ -259,6 +283,7 @@ def _geometries(content: SweepContent) -> dict[str, Any] | None:
     pictures = [
         _picture(
             lambda ax: draw_geometry_scores(tables, ax=ax),
+            height=_CURVES_HEIGHT,
             alt="Curves of the mean silhouette against k, one for each geometry.",
             caption="Mean silhouettes of each geometry. Their scales differ, so a higher curve is not a better one: "
             "each counts only against its own data without clusters.",
@@ -269,6 +294,7 @@ def _geometries(content: SweepContent) -> dict[str, Any] | None:
         pictures.append(
             _picture(
                 lambda ax: draw_geometry_excess(tables, ax=ax),
+                height=_CURVES_HEIGHT,
                 alt="Curves of how far the scores lie above data without clusters, one for each geometry.",
                 caption="How far the scores lie above those of data without clusters, in standard deviations of "
                 "these. Here the geometries do compare: the highest curve shows most structure.",

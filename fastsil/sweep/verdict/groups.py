@@ -61,6 +61,11 @@ class GapFindings:
         return at_k.depth if at_k is not None and (at_k.midway.sum() + at_k.near.sum()) > 0 else float(np.nan)
 
     @property
+    def touching(self) -> bool:
+        """Whether a closer look finds bridges between the groups."""
+        return self.finer_depth >= _TOUCHING
+
+    @property
     def separate_pairs(self) -> tuple[tuple[Any, Any], ...]:
         at_k = self.at_k
         if at_k is None or not has_gaps(self.test):
@@ -90,29 +95,38 @@ def write_headline(kind: str | None, gaps: GapTest, k: int, good_k: Sequence[int
     }[kind]
 
 
-def explain_kind(
-    results: Mapping[str, NDArray[Any]], found: GapFindings, kind: str | None, null: NullComparison | None
-) -> list[str]:
-    """Return the sentences behind the answer: the decision first, the statistics last."""
+def explain_kind(found: GapFindings, kind: str | None, null: NullComparison | None) -> list[str]:
+    """Return the sentences behind the answer: the decision, then the evidence."""
     if kind == "groups":
-        return _explain_groups(results, found)
-    midway = _write_midway(found)
+        return _explain_groups(found)
+    midway, limit = _write_midway(found), _write_limit(found.test.n_samples)
     if kind == "cloud":
-        assert null is not None
-        return [
-            f"Random clouds of the same spread score as high (p = {null.p_value:.2f}).",
-            midway,
-            _write_limit(found.test.n_samples),
-        ]
+        return ["Do not report these clusters as groups.", midway, limit]
     if kind == "continuum":
-        assert null is not None
         return [
+            "The clusters can serve as segments; do not report them as types that exist.",
             "The data may be skewed, heavy-tailed or curved, have outliers, or consist of groups that overlap.",
             midway,
-            "The clusters can serve as segments; do not report them as types that exist.",
-            f"Random clouds of the same spread do not score as high ({_write_p(null.p_value)}).",
         ]
-    return [midway, _write_limit(found.test.n_samples), "Whether the data are one random cloud was not tested."]
+    return [midway, limit, "Whether the data are one random cloud was not tested."]
+
+
+def write_statistics(found: GapFindings, kind: str | None, null: NullComparison | None) -> list[str]:
+    """Return the tests behind the answer."""
+    if kind == "groups":
+        return [f"Chance seldom brings such gaps ({_write_p(found.test.p_value)})."]
+    if kind is None or null is None:
+        return []
+    if kind == "continuum":
+        return [write_null_test(null)]
+    return [f"Random clouds of the same spread come as far (p = {null.p_value:.2f})."]
+
+
+def write_null_test(null: NullComparison) -> str:
+    """Describe how the data stand out from sets without clusters: from all of them, or from nearly all."""
+    if null.p_value * (null.n_null + 1) < 1.5:
+        return f"The data stand out from all {null.n_null} random clouds of the same spread."
+    return f"Few random clouds of the same spread come as far ({_write_p(null.p_value)})."
 
 
 def explain_choice(results: Mapping[str, NDArray[Any]], found: GapFindings, kind: str | None) -> list[str]:
@@ -125,9 +139,9 @@ def explain_choice(results: Mapping[str, NDArray[Any]], found: GapFindings, kind
     sentences = [
         f"The gaps are clearest at k = {separate[0]}."
         if len(separate) == 1
-        else f"The gaps are about as clear at k = {join_words([f'{k}' for k in separate])}; of these k = {found.k} has "
-        f"the highest silhouettes (mean {scores[at]:.3f}; every cluster counted alike, "
-        f"{results['macro_silhouette'][at]:.3f})."
+        else f"The gaps are about as clear at k = {join_words([f'{k}' for k in separate])}.",
+        f"{'It' if len(separate) == 1 else f'Of these, k = {found.k}'} has a mean silhouette of {scores[at]:.3f}"
+        f"{'.' if len(separate) == 1 else ', the highest.'}",
     ]
     good = list_good_k(results, found.test)
     if len(good) > 1:
@@ -156,45 +170,46 @@ def advise_on_null(null: NullComparison | None, words: str) -> list[str]:
     return [] if done else [f"{words}: {suggest_sweep(n_null=N_NULL)}"]
 
 
-def _explain_groups(results: Mapping[str, NDArray[Any]], found: GapFindings) -> list[str]:
+def _explain_groups(found: GapFindings) -> list[str]:
     at_k = found.at_k
     if not has_gaps(found.test) or at_k is None:
         axis = int(np.argmax(found.test.axis_z)) + 1
         return [
-            f"Along principal axis {axis} there is a gap: samples in it are {found.test.axis_depth[axis - 1]:.0%} as "
-            f"dense as next to it ({_write_p(found.test.p_value)}).",
+            "Do not report these clusters as the groups.",
+            f"There is a gap along principal axis {axis}: samples in it are {found.test.axis_depth[axis - 1]:.0%} as "
+            "dense as next to it.",
             "The clusters of no k follow this gap, because the data spread more in another direction.",
         ]
-    sentences = [_write_midway(found, found.test.p_value), _write_pairs(found, at_k)]
-    if found.finer_depth >= _TOUCHING:
-        sentences.append(
-            "A closer look finds bridges between the groups: they touch, or they are arcs of a ring or another curve. "
-            "Look at a map of the data before you count them."
-        )
+    share = at_k.separate.mean() if len(at_k.separate) else 0.0
+    which = "The" if share == 1 else "Most" if share >= 0.5 else "Some"
+    decision = f"{which} clusters of k = {found.k} can be reported as groups."
+    if found.touching:
+        decision = "Look at a map of the data before you count the groups."
+    sentences = [decision, *_write_pairs(found, at_k), _write_midway(found, tested=True)]
+    if found.touching:
+        sentences.append("A closer look finds bridges: groups touch, or they are arcs of a ring or another curve.")
     return sentences
 
 
-def _write_midway(found: GapFindings, p_value: float | None = None) -> str:
+def _write_midway(found: GapFindings, *, tested: bool = False) -> str:
     if not np.isfinite(found.depth):
         return "k-means finds other clusters in parts of the data, so that no gap between them could be measured."
-    if p_value is None and found.depth <= MAX_DEPTH:
+    if not tested and found.depth <= MAX_DEPTH:
         return "Some gaps between the clusters are seen, but chance brings as deep ones."
-    p = "" if p_value is None else f" ({_write_p(p_value)})"
-    return f"Midway between neighboring centers samples are {found.depth:.0%} as dense as near them{p}."
+    return f"Midway between neighboring centers samples are {found.depth:.0%} as dense as near them."
 
 
-def _write_pairs(found: GapFindings, at_k: GapsAtK) -> str:
+def _write_pairs(found: GapFindings, at_k: GapsAtK) -> list[str]:
     n_pairs = len(at_k.pairs)
     joined = [(found.labels[i], found.labels[j]) for i, j in at_k.pairs[~at_k.separate]]
     if n_pairs == 1:
-        return "The two clusters are separate." if not joined else "The two clusters run into each other."
+        return ["The two clusters are separate." if not joined else "The two clusters run into each other."]
     if not joined:
-        return f"All {n_pairs} pairs of clusters are separate."
-    count = f"{n_pairs - len(joined)} of {n_pairs} pairs of clusters are separate"
-    if len(joined) > _MOST_PAIRS:
-        return f"{count}; {len(joined)} run into each other."
-    names = join_words([f"{i} and {j}" for i, j in joined]) if len(joined) > 1 else f"{joined[0][0]} and {joined[0][1]}"
-    return f"{count}; clusters {names} run into each other."
+        return [f"All {n_pairs} pairs of clusters are separate."]
+    sentences = [f"{n_pairs - len(joined)} of {n_pairs} pairs of clusters are separate."]
+    if len(joined) <= _MOST_PAIRS:
+        sentences.append(f"These run into each other: {'; '.join(f'{i} and {j}' for i, j in joined)}.")
+    return sentences
 
 
 def _write_limit(n_samples: int) -> str:

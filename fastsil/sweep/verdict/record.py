@@ -19,7 +19,8 @@ class Verdict:
     ----------
     structure : str
         ``"none"``, ``"weak"``, ``"reasonable"`` or ``"strong"``. ``"none"`` if there are no separate groups, else the
-        usual reading of the mean silhouette of ``k``, ``"weak"`` at least. Without the test of gaps: ``"none"`` if the
+        usual reading of the mean silhouette of ``k``, ``"weak"`` at least, and ``"reasonable"`` at least where all
+        clusters are separate with hardly a negative silhouette. Without the test of gaps: ``"none"`` if the
         data do not rise above data without clusters; without both that reading alone, and ``tested`` is False.
     k : int or None
         The chosen number of clusters. Where there are no separate groups, the one that scores highest: its clusters are

@@ -14,7 +14,7 @@ from fastsil.report.words import (
     Reading,
     format_counts,
     format_distinguishable,
-    format_score,
+    format_reading,
     join_words,
     read_score,
     warn_of_many_features,
@@ -30,6 +30,8 @@ from fastsil.sweep.verdict.groups import (
     explain_kind,
     name_kind,
     write_headline,
+    write_null_test,
+    write_statistics,
 )
 from fastsil.sweep.verdict.record import Verdict
 
@@ -38,6 +40,9 @@ _SAME, _ALIKE = 0.8, 0.5
 
 # Findings that say why a mean silhouette is negative, or that it should not be.
 _CAUSES_OF_NEGATIVE_MEANS = {"labels_shuffled", "labels_do_not_fit", "unequal_spread"}
+
+# Share of samples with a negative silhouette that clean clusters have at most.
+_FEW = 0.01
 
 # Numbers of clusters that a sentence lists at most.
 _MOST_NAMED = 4
@@ -86,20 +91,23 @@ def judge(
     reading = read_score(score)
     compared = is_test(null)
     kind = None if gaps is None else name_kind(gaps.test, null)
-    structure = _choose_structure(reading, kind, null if compared else None, gaps)
+    counts = [int(results[name][at]) for name in ("n_negative", "n_zero", "n_positive")]
+    structure = _choose_structure(reading, kind, null if compared else None, gaps, counts)
     nothing = structure == "none" and (compared or gaps is not None)
     if gaps is None:
         headline = _headline(structure, k, reading, compared)
-        evidence = [*_comparison(results, at, null), *_choice(results, at, structure, compared)]
+        evidence, statistics = _choice(results, at, structure, compared), _comparison(results, at, null)
     else:
         good_k = list_good_k(results, gaps.test) if kind == "groups" else [k]
         headline = write_headline(kind, gaps.test, k, good_k)
-        evidence = [*explain_kind(results, gaps, kind, null), *explain_choice(results, gaps, kind)]
+        evidence = [*explain_kind(gaps, kind, null), *explain_choice(results, gaps, kind)]
+        statistics = write_statistics(gaps, kind, null)
     reasons = [
         *evidence,
-        *([] if kind in ("cloud", "continuum") else [format_score(score)]),
-        *_counts(results, at),
+        *([format_reading(score, n_features)] if reading.structure == structure and not nothing else []),
+        *([format_counts(counts[0], sum(counts))] if counts[0] else []),
         *_fewer_found(results),
+        *statistics,
         *_agreement(results, at, nothing=nothing),
         *_negative_means(results, lowest_findings),
         *(f"{finding.severity.capitalize()}: {finding.message}" for finding in _told(findings)),
@@ -136,7 +144,9 @@ def _say_what_is_missing(results: Mapping[str, NDArray[Any]]) -> str:
     return f"No verdict yet: {done}, but not scored."
 
 
-def _choose_structure(reading: Reading, kind: str | None, null: NullComparison | None, gaps: GapFindings | None) -> str:
+def _choose_structure(
+    reading: Reading, kind: str | None, null: NullComparison | None, gaps: GapFindings | None, counts: Sequence[int]
+) -> str:
     """Choose the reading where there is structure, "weak" at least; "none" where a test finds nothing."""
     if gaps is not None and kind != "groups":
         return "none"
@@ -144,7 +154,17 @@ def _choose_structure(reading: Reading, kind: str | None, null: NullComparison |
         return reading.structure
     if gaps is None and null is not None and null.p_value > LEVEL:
         return "none"
+    if gaps is not None and reading.structure in ("none", "weak") and _are_clean(gaps, counts):
+        return "reasonable"
     return "weak" if reading.structure == "none" else reading.structure
+
+
+def _are_clean(gaps: GapFindings, counts: Sequence[int]) -> bool:
+    """Return whether all pairs of clusters are separate, and hardly a sample lies nearer to another cluster."""
+    at_k = gaps.at_k
+    if at_k is None or not len(at_k.pairs) or gaps.touching:
+        return False
+    return bool(at_k.separate.all()) and counts[0] <= _FEW * sum(counts)
 
 
 def _headline(structure: str, k: int, reading: Reading, tested: bool) -> str:
@@ -165,21 +185,20 @@ def _comparison(results: Mapping[str, NDArray[Any]], at: int, null: NullComparis
         return ["Whether data without clusters would score as high was not tested."]
     if not is_test(null):
         return [f"{null.n_null} sets without clusters are too few for a test at 5 %."]
-    score, mean, spread = (float(results[name][at]) for name in ("null_score", "null_mean", "null_std"))
-    of_data, of_sets = format_distinguishable(score, mean)
+    k, mean = results["n_clusters"][at], float(results["null_mean"][at])
     numbers = (
-        f"At k = {results['n_clusters'][at]} the data have a mean silhouette of {of_data}, and {null.n_null} random "
-        f"sets that spread like them but have no clusters {of_sets} ± {spread:.3f} ({null.n_samples:,} samples each)."
+        f"Random sets that spread like the data, without clusters, have a mean silhouette of {mean:.3f} at k = {k}."
     )
     if null.p_value <= LEVEL:
-        return [f"{numbers} {_which_shows(null)}"]
+        return [numbers, *_which_shows(null)]
     return [
-        f"{numbers} Over every k, and with inertia and shape, such sets often come as far (p = {null.p_value:.2f}, "
-        "where 0.05 is the usual limit)."
+        numbers,
+        f"Over every k, and with inertia and shape, such sets often come as far (p = {null.p_value:.2f}, where 0.05 is "
+        "the usual limit).",
     ]
 
 
-def _which_shows(null: NullComparison) -> str:
+def _which_shows(null: NullComparison) -> list[str]:
     """Name the measures by which the data stand out."""
     p_values = {"silhouette": null.p_silhouette, "inertia": null.p_inertia, "shape": null.p_mixture}
     showing = [f"the {name}" for name, p_value in p_values.items() if p_value <= LEVEL]
@@ -189,10 +208,7 @@ def _which_shows(null: NullComparison) -> str:
         alone = f"alone, {join_words(showing)} {'shows' if len(showing) == 1 else 'show'} it"
     else:
         alone = "none would show it alone"
-    return (
-        "Silhouette, inertia and shape (two bell curves along an axis, not one) are together further out than chance "
-        f"brings such sets (p = {null.p_value:.3f}, one test for every k); {alone}."
-    )
+    return [write_null_test(null), f"That is by silhouette, inertia and shape together; {alone}."]
 
 
 def _choice(results: Mapping[str, NDArray[Any]], at: int, structure: str, tested: bool) -> list[str]:
@@ -219,11 +235,6 @@ def _choice(results: Mapping[str, NDArray[Any]], at: int, structure: str, tested
     return [" ".join([chosen, *also])]
 
 
-def _counts(results: Mapping[str, NDArray[Any]], at: int) -> list[str]:
-    negative, *others = (int(results[name][at]) for name in ("n_negative", "n_zero", "n_positive"))
-    return [format_counts(negative, negative + sum(others))]
-
-
 def _fewer_found(results: Mapping[str, NDArray[Any]]) -> list[str]:
     """Say for which k fewer clusters were found."""
     ks = results["n_clusters"]
@@ -232,7 +243,7 @@ def _fewer_found(results: Mapping[str, NDArray[Any]]) -> list[str]:
     if not fewer.any():
         return []
     where = join_words([f"{k}" for k in ks[fewer]]) if fewer.sum() <= _MOST_NAMED else f"{ks[fewer].min()} and more"
-    counts = join_words([f"{count}" for count in np.unique(found[fewer])])
+    counts = join_words([f"{n}" for n in np.unique(found[fewer])])
     return [f"For k = {where} only {counts} clusters were found; the data hardly have more distinct samples."]
 
 
@@ -287,7 +298,7 @@ def _advice(
     if gaps is not None:
         advice += advise_on_kind(kind, gaps, null)
     elif nothing_tested:
-        advice.append("Do not read these clusters as groups that exist: k-means divides anything.")
+        advice.append("Do not read these clusters as groups that exist: clustering divides anything.")
     elif not is_test(null):
         words = (
             "A low score may be a weak structure or none, and a high one can come from the shape of the data alone. "
