@@ -36,7 +36,7 @@ from fastsil.sweep.one_space import (
 from fastsil.sweep.progress import Listener, SweepEvent, make_listener
 from fastsil.sweep.results import SweepRow
 from fastsil.sweep.stability import check_n_stability
-from fastsil.validation import Metric, check_data
+from fastsil.validation import Metric, check_data, unpack_samples
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,8 +57,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
     There is one fit for each k, and the labels that are scored are the labels of the inertia that is shown.
     Clustering happens in the geometry of the metric: rows of length 1 for cosine, whitened features for
     Mahalanobis. A k that fails is recorded and the others go on; Ctrl-C keeps every k whose fit is finished.
-    Fits are collected until one pass over the pairs of samples costs no more than they took; it then scores all of
-    them.
+    One pass over the pairs of samples scores several fits, once they have taken as long as it will take.
 
     Parameters
     ----------
@@ -76,8 +75,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
     metrics : sequence of str or callable, optional
         Several metrics, instead of ``metric``: the data are clustered and scored in the geometry of each.
     metric_params : dict, optional
-        Keywords of the metric, such as ``{"V": covariance}`` for ``"mahalanobis"``; with ``metrics``, such keywords by
-        metric.
+        Keywords of the metric, such as ``{"V": covariance}``; of several metrics, such keywords by metric.
     pca : int, float, None or sequence of these, default=None
         Principal components to keep before, or the share of the variance that they have at least; None: the data as
         they are. Of several, each is tried with every metric.
@@ -263,8 +261,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         check_n_stability(self.n_stability)
         if self.refit not in _REFIT:
             raise ValueError(f"refit={self.refit!r} is not known; choose one of: {', '.join(_REFIT)}.")
-        data: Any = check_data(X)
-        validate_data(self, X, skip_check_array=True)
+        data = self._check(X, reset=True)
         ks = check_n_clusters(self.n_clusters, data.shape[0])
         pcas = check_pca(self.pca, data.shape)
         frames = make_feature_spaces(data, metrics, params_of, pcas)
@@ -322,8 +319,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
             If X is not an array of finite numbers with as many features as the data of the fit.
         """
         check_is_fitted(self)
-        data: Any = check_data(X)
-        validate_data(self, X, reset=False, skip_check_array=True)
+        data = self._check(X)
         return np.asarray(self.best_estimator_.predict(self.best_geometry_.frame.apply(data)))
 
     def to_frame(self) -> pd.DataFrame:
@@ -418,13 +414,11 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         check_is_fitted(self)
         from fastsil.sweep.page import SweepContent, write_sweep_page
 
-        data: Any = None if X is None else check_data(X)
-        if data is not None:
-            validate_data(self, X, reset=False, skip_check_array=True)
-            if data.shape[0] != len(self.labels_):
-                raise ValueError(
-                    f"X has {data.shape[0]} rows but {len(self.labels_)} were fitted; pass the data of the fit."
-                )
+        data = None if X is None else self._check(X)
+        if data is not None and data.shape[0] != len(self.labels_):
+            raise ValueError(
+                f"X has {data.shape[0]} rows but {len(self.labels_)} were fitted; pass the data of the fit."
+            )
         content = SweepContent(
             name=name,
             n_features=self.n_features_in_,
@@ -447,6 +441,12 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+    def _check(self, X: Any, *, reset: bool = False) -> Any:
+        """Return checked data, with the number and names of the features recorded or compared."""
+        data = check_data(X := unpack_samples(X))
+        validate_data(self, X, reset=reset, skip_check_array=True)
+        return data
 
     def _keep(self, outcomes: Sequence[GeometrySweep | FailedSpace], ks: Sequence[int], *, complete: bool) -> None:
         """Set the fitted attributes."""

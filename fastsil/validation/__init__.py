@@ -24,6 +24,7 @@ from fastsil.validation.arguments import (
     check_undefined,
     get_metric_name,
 )
+from fastsil.validation.containers import unpack_samples
 from fastsil.validation.data import check_data, check_finite, is_dask_array, take_samples
 from fastsil.validation.distances import check_distance_row, check_distances_between, diagonal_tolerance
 from fastsil.validation.keywords import check_metric_params
@@ -73,6 +74,7 @@ __all__ = [
     "mark_scored",
     "take_samples",
     "take_scored",
+    "unpack_samples",
     "warn_of_order",
 ]
 

@@ -12,6 +12,7 @@ from fastsil.runtime.memory import require
 from fastsil.runtime.sklearn_compat import BOOLEAN_METRICS
 from fastsil.validation.arguments import Metric
 from fastsil.validation.arrays import is_missing, is_sparse, result_dtype
+from fastsil.validation.containers import is_vector, unpack_samples
 from fastsil.validation.distances import raise_not_finite
 from fastsil.validation.mistakes import check_complete, warn_of_distances
 
@@ -44,7 +45,8 @@ def check_data(X: Any, *, metric: Metric = "euclidean", first_row: int = 0, warn
     Parameters
     ----------
     X : array-like or sparse matrix of shape (n_samples, n_features)
-        float32 stays float32; everything else that is a number becomes float64. Distances
+        float32 stays float32; everything else that is a number becomes float64. A column of vectors is stacked.
+        Distances
         (``metric="precomputed"``), samples for a callable and truth values for a metric of these keep their type.
     metric : str or callable
         Distances must be square. Their values are checked by :func:`fastsil.validation.check_distance_row`, in the
@@ -66,6 +68,7 @@ def check_data(X: Any, *, metric: Metric = "euclidean", first_row: int = 0, warn
             "X is a Dask array, which would be computed as a whole here; pass X.compute(), or score it by "
             "silhouette_samples, silhouette_score, silhouette_profile or silhouette_estimate."
         )
+    X = unpack_samples(X)
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
         raise ValueError("X has masked entries; fill or drop them first (for example X.filled(0)).")
     if is_sparse(X) and X.format in ("csr", "csc"):
@@ -141,6 +144,12 @@ def _raise_for_entry(X: Any, first_row: int) -> None:
             raise_not_finite(value, first_row + row, column)
         if isinstance(value, (complex, np.complexfloating)):
             return
+        if is_vector(value):
+            name = repr(list(X.columns)[column]) if hasattr(X, "columns") else f":, {column}"
+            raise TypeError(
+                f"X has a vector as an entry, in row {first_row + row}, column {column}, next to other columns. Pass "
+                f"the vectors alone: numpy.stack(X[{name}])."
+            )
         try:
             float(value)
         except (TypeError, ValueError, OverflowError) as error:

@@ -42,7 +42,7 @@ BAD_DATA = {
     "complex": (GOOD_X + 1j, ValueError, "[Cc]omplex"),
     "strings": (np.full((6, 2), "a"), ValueError, "a"),
     "objects that are no numbers": (np.full((6, 2), {}, dtype=object), TypeError, "dict"),
-    "ragged": ([[0.0, 1.0], [2.0], [3.0, 4.0], [0, 0], [0, 0], [0, 0]], ValueError, "inhomogeneous"),
+    "ragged": ([[0.0, 1.0], [2.0], [3.0, 4.0], [0, 0], [0, 0], [0, 0]], ValueError, "row 1 has 1"),
     "masked": (np.ma.masked_less(GOOD_X, 3), ValueError, "masked"),
 }
 

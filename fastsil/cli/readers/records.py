@@ -116,7 +116,8 @@ def choose(path: Path, there: Sequence[str], key: str | None, names: Sequence[st
     if len(there) == 1 or likely:
         return there[0] if len(there) == 1 else likely[0]
     example = f"; choose one, for example {path}:{there[0]}" if there else ""
-    raise DataFileError(f"{path} has {len(there)} {kind}s ({shown}){example}.")
+    kinds = kind.replace("column", "columns", 1) if " of " in kind else f"{kind}s"
+    raise DataFileError(f"{path} has {len(there)} {kinds} ({shown}){example}.")
 
 
 def listed(names: Sequence[str] | Any) -> str:

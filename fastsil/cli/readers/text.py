@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.cli.readers.columns import UNNAMED, describe_gaps, is_index, note_suspects, select_columns
+from fastsil.cli.readers.columns import UNNAMED, describe_gaps, is_index, note_suspects, quote_name, select_columns
 from fastsil.cli.readers.records import (
     LABEL_NAMES,
+    VECTOR_NAMES,
     DataFile,
     DataFileError,
     LabelFile,
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 _LONGEST_LINE = 64 << 20
 # Numbers with either decimal mark, or with marks of thousands; dates are none.
 _GROUPED = r"[+-]?(\d+|\d{1,3}([.,' ]\d{3})+)([.,]\d+)?"
+# Vectors as Python, JSON or NumPy write them.
+_VECTOR = r"\s*\[[\d\s.,eE+-]+\]\s*"
 # The format is found in at most this number of lines, or fewer if they are long.
 _SHOWN_LINES = 500
 _FEWEST_LINES = 4
@@ -49,7 +53,13 @@ def read_table(path: Path, reading: Reading) -> DataFile:
     index, empty = _find_index(frame, found)
     names, notes = select_columns(path, [name for name in there if name not in empty], reading, index)
     labels = None if reading.labels_column is None else _label_values(frame[reading.labels_column])
+    notes += _read_thousands(path, frame, names, found.decimal)
     kinds = {name: kind.kind for name, kind in frame.dtypes.items()}
+    if vectors := [name for name in names if kinds[name] not in "biuf" and _has_vectors(frame[name])]:
+        name = choose(path, vectors, None, VECTOR_NAMES, "column of vectors")
+        X, left_out = _parse_vectors(path, name, frame[name]), [other for other in names if other != name]
+        notes = [*found.notes, f"features: the vectors of column {name!r}", *notes]
+        return DataFile(X, labels=labels, notes=(*notes, *[f"columns left out: {listed(left_out)}"][: len(left_out)]))
     numeric = [name for name in names if kinds[name] in "biuf"]
     if not numeric:
         raise DataFileError(f"{path} has no numeric column to use as a feature; it has: {listed(there)}.")
@@ -59,7 +69,6 @@ def read_table(path: Path, reading: Reading) -> DataFile:
         notes.append(f"columns left out, empty and without a name: {listed(empty)}")
     if left_out := [name for name in names if kinds[name] not in "biuf"]:
         notes.append(f"columns left out, not numeric: {listed(left_out)}")
-        notes += _note_numbers(frame[left_out])
     features = frame[numeric]
     is_gap = features.isna().to_numpy()
     gappy = {numeric[place]: is_gap[:, place] for place in np.flatnonzero(is_gap.any(axis=0))}
@@ -72,6 +81,30 @@ def read_table(path: Path, reading: Reading) -> DataFile:
     notes += note_suspects(X, numeric, {name for name in numeric if kinds[name] in "iu"})
     assumed = found.header if found.remark else None
     return DataFile(X, columns=tuple(numeric), labels=labels, notes=tuple(notes), assumed_header=assumed)
+
+
+def _has_vectors(column: Any) -> bool:
+    """Return whether a column is text like ``[0.1, 0.2]`` or ``[0.1 0.2]``."""
+    shown = column.dropna().astype(str).head(_SHOWN_LINES)
+    return len(shown) > 0 and bool(shown.str.fullmatch(_VECTOR).all())
+
+
+def _parse_vectors(path: Path, name: str, column: Any) -> NDArray[np.float64]:
+    rows: list[NDArray[np.float64]] = []
+    for row, cell in enumerate(column, 1):
+        try:
+            if not isinstance(cell, str):
+                raise ValueError
+            rows.append(np.array(cell.strip(" []").replace(",", " ").split(), dtype=np.float64))
+        except ValueError:
+            where = f"{path}: column {name!r} has no vector in row {row} of the data, but {str(cell)[:40]!r}"
+            raise DataFileError(f"{where}; write all numbers of each vector, or drop such rows.") from None
+        if len(rows[-1]) != len(rows[0]):
+            raise DataFileError(
+                f"{path}: the vector in row {row} of column {name!r} has length {len(rows[-1])}, and that in row 1 has "
+                f"{len(rows[0])}."
+            )
+    return np.array(rows)
 
 
 def read_label_table(path: Path, reading: Reading) -> LabelFile:
@@ -99,13 +132,50 @@ def read_label_lines(path: Path, reading: Reading) -> LabelFile:
         return LabelFile(np.array(words), header=header)
 
 
-def _note_numbers(texts: pd.DataFrame) -> list[str]:
-    """Return a warning if columns of text are numbers with another decimal mark, or with marks of thousands."""
-    shown = {name: texts[name].dropna().astype(str).head(_SHOWN_LINES) for name in texts.columns}
-    numbers = [name for name, cells in shown.items() if len(cells) and cells.str.fullmatch(_GROUPED).all()]
-    example = shown[numbers[0]].iloc[0] if numbers else ""
-    advice = f"these have numbers such as {example}: {listed(numbers)}; see --decimal, or write them without thousands"
-    return [advice] if numbers else []
+def _read_thousands(path: Path, frame: pd.DataFrame, names: Sequence[str], decimal: str) -> list[str]:
+    """Read columns of numbers with marks of thousands, in place; return notes on them, and on other decimal marks.
+
+    Raises
+    ------
+    DataFileError
+        If the mark could be a decimal mark as well.
+    """
+    read: list[str] = []
+    with_another: list[str] = []
+    for name in names:
+        if frame[name].dtype.kind in "biuf":
+            continue
+        cells = frame[name].dropna().astype(str).str.strip()
+        if not len(cells) or not cells.head(_SHOWN_LINES).str.fullmatch(_GROUPED).all():
+            continue
+        grouped = rf"[+-]?\d{{1,3}}(?P<mark>[.,' ])\d{{3}}(?:(?P=mark)\d{{3}})*(?:{re.escape(decimal)}\d*)?"
+        marks = cells.str.extract(f"^{grouped}$")["mark"]
+        if marks.isna().all():
+            with_another.append(name)
+            continue
+        mark = str(marks.dropna().iloc[0])
+        plain = cells.str.replace(mark, "", regex=False)
+        others = cells[marks.isna()]
+        # Of two different marks in a number the last one is decimal; a mark that comes twice is not.
+        no_decimal = mark in "' "
+        certain = cells.str.contains(re.escape(decimal) if no_decimal else rf"{re.escape(mark)}.*[.,]").any()
+        if no_decimal and not certain and not len(others):  # a number of a telephone, for example
+            continue
+        is_plain = others.str.fullmatch(rf"[+-]?\d+(?:{re.escape(decimal)}\d*)?").all()
+        if mark == decimal or not (certain or no_decimal) or not is_plain or (marks.dropna() != mark).any():
+            example = next((cell for cell in cells if mark in cell), cells.iloc[0])
+            raise DataFileError(
+                f"{path}: column {name!r} has numbers such as {example}, in which a mark may stand for thousands or "
+                "for decimals. Write them without marks of thousands, name the decimal mark with --decimal, or leave "
+                f"the column out with --exclude {quote_name(name)}."
+            )
+        frame[name] = plain.str.replace(decimal, ".", regex=False).astype(np.float64).reindex(frame.index)
+        read.append(name)
+    notes = [f"columns read with marks of thousands: {listed(read)}"] if read else []
+    if with_another:
+        example = frame[with_another[0]].dropna().iloc[0]
+        notes.append(f"these have numbers such as {example}: {listed(with_another)}; see --decimal")
+    return notes
 
 
 def _find_index(frame: pd.DataFrame, found: TextFormat) -> tuple[list[str], list[str]]:

@@ -128,12 +128,10 @@ def test_commas_in_one_column_and_after_many_lines(tmp_path):
     path = write(tmp_path / "s.csv", "sep=;\na;b\n1,5;2\n2,5;3\n")  # as a spreadsheet writes it
     assert_reads(path, [[1.5, 2], [2.5, 3]])
     path = write(tmp_path / "t.csv", 'a,b\n"1,234",2\n"5,678",3\n"9,012",4\n')  # thousands are no decimals
-    assert assert_reads(path, [[2], [3], [4]]).notes[-2:] == (
-        "columns left out, not numeric: a",
-        "these have numbers such as 1,234: a; see --decimal, or write them without thousands",
-    )
+    assert_refused(lambda: read_data(path), "numbers such as 1,234, in which a mark may stand for thousands")
+    assert_reads(path, [[2], [3], [4]], exclude=["a"])
     path = write(tmp_path / "m.csv", "a;b;c\n1,5;2.5;x1\n2,5;3.5;x2\n")  # both marks
-    assert "these have numbers such as 2.5: b; see --decimal" in assert_reads(path, [[1.5], [2.5]]).notes[-1]
+    assert "these have numbers such as 2.5: b; see --decimal" in assert_reads(path, [[1.5], [2.5]]).notes
 
 
 @pytest.mark.parametrize("lines", ["a,b, 1,2.5, 3,4,", "a,b 1,2.5, 3,4,", "a,b, 1,2.5 3,4", "a;b; 1;2,5; 3;4;"])
@@ -197,3 +195,36 @@ def test_labels_with_an_index_or_a_semicolon(tmp_path):
         "id;cluster\n" + series.to_csv(sep=";")[3:],
     ):
         np.testing.assert_array_equal(read_labels(write(tmp_path / "l.csv", content)).labels, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("cells", "separator", "values"),
+    [
+        (["1,234.5", "7.25", "-2,000,000"], ";", [1234.5, 7.25, -2e6]),
+        (["1.234,5", "7,25", "-2.000.000"], ";", [1234.5, 7.25, -2e6]),
+        (["1'234.5", "7.25", "2'000"], ",", [1234.5, 7.25, 2000]),
+        (["1 234.5", "7", ""], ",", [1234.5, 7, np.nan]),
+    ],
+)
+def test_marks_of_thousands_that_are_certain_are_read(tmp_path, cells, separator, values):
+    lines = [f"x{separator}y", *(f"{cell}{separator}{row % 2}" for row, cell in enumerate(cells * 4))]
+    found = assert_reads(
+        write(tmp_path / "t.csv", "\n".join(lines) + "\n"), np.c_[values * 4, np.arange(12) % 2], allow_gaps=True
+    )
+    assert "columns read with marks of thousands: x" in found.notes
+
+
+def test_numbers_of_telephones_are_no_thousands(tmp_path):
+    path = write(tmp_path / "p.csv", "phone,y\n" + "555 123 456,1.5\n555 123 457,2.5\n" * 4)
+    assert_reads(path, [[1.5], [2.5]] * 4)
+
+
+@pytest.mark.parametrize("form", ["[0.5, -1.25, 3e2]", "[ 0.5 -1.25 300.]", " [0.5,-1.25,300]"])
+def test_vectors_as_text_are_the_samples(tmp_path, form):
+    lines = "\n".join(f'{row},"{form}"' for row in range(5))
+    found = assert_reads(write(tmp_path / "v.csv", f"id,embedding\n{lines}\n"), [[0.5, -1.25, 300]] * 5)
+    assert found.notes[-2:] == ("features: the vectors of column 'embedding'", "columns left out: id")
+    path = write(tmp_path / "w.csv", f'e\n"{form}"\n"[1, 2]"\n')
+    assert_refused(lambda: read_data(path), "the vector in row 2 of column 'e' has length 2, and that in row 1 has 3")
+    cut = write(tmp_path / "c.csv", "id,e\n" + f'1,"{form}"\n' * 600 + '2,"[1 ... 2]"\n')
+    assert_refused(lambda: read_data(cut), "column 'e' has no vector in row 601")
