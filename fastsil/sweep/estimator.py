@@ -416,9 +416,8 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
 
         data = None if X is None else self._check(X)
         if data is not None and data.shape[0] != len(self.labels_):
-            raise ValueError(
-                f"X has {data.shape[0]} rows but {len(self.labels_)} were fitted; pass the data of the fit."
-            )
+            n_fitted = len(self.labels_)
+            raise ValueError(f"X has {data.shape[0]} rows but {n_fitted} were fitted; pass the data of the fit.")
         content = SweepContent(
             name=name,
             n_features=self.n_features_in_,
