@@ -57,7 +57,6 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
     There is one fit for each k, and the labels that are scored are the labels of the inertia that is shown.
     Clustering happens in the geometry of the metric: rows of length 1 for cosine, whitened features for
     Mahalanobis. A k that fails is recorded and the others go on; Ctrl-C keeps every k whose fit is finished.
-    One pass over the pairs of samples scores several fits, once they have taken as long as it will take.
 
     Parameters
     ----------
@@ -264,7 +263,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         data = self._check(X, reset=True)
         ks = check_n_clusters(self.n_clusters, data.shape[0])
         pcas = check_pca(self.pca, data.shape)
-        frames = make_feature_spaces(data, metrics, params_of, pcas)
+        frames = make_feature_spaces(data, metrics, params_of, pcas, given=X)
         checkpoint, seed = self._open_checkpoint(data, ks)
         clusterers = make_clusterers(self.estimator, ks, seed, n_init=self.n_init)
         n_jobs = resolve_n_jobs(self.n_jobs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -21,7 +21,7 @@ from fastsil.engines.metric_maps import (
     typical_row,
     whiten_own_subspace,
 )
-from fastsil.validation import Metric, check_metric, check_metric_params, get_metric_name
+from fastsil.validation import Metric, check_data, check_metric, check_metric_params, get_metric_name
 
 Components = int | float | None
 
@@ -44,6 +44,8 @@ class FeatureSpace:
         The map in front of the clusterer, after the reduction.
     note : str
         What users should know of the map; mostly empty.
+    row_dtype : dtype or None
+        Type in which a callable metric gets the rows, as the data were given.
     """
 
     metric: Metric
@@ -52,6 +54,7 @@ class FeatureSpace:
     reduction: PCA | None
     geometry: FeatureMap
     note: str = ""
+    row_dtype: np.dtype[Any] | None = None
 
     @property
     def name(self) -> str:
@@ -95,6 +98,8 @@ def make_feature_spaces(
     metrics: Sequence[Metric],
     params_of: Callable[[Metric], dict[str, Any]],
     pcas: Sequence[Components],
+    *,
+    given: Any,
 ) -> list[FeatureSpace | FailedSpace]:
     """Make a space for every metric after every reduction, in the order given.
 
@@ -110,6 +115,8 @@ def make_feature_spaces(
         Keywords of a metric.
     pcas : sequence of int, float or None
         Principal components to keep.
+    given : array-like
+        The samples as they were given, in whose type a callable gets their rows.
 
     Raises
     ------
@@ -117,6 +124,7 @@ def make_feature_spaces(
         If none of them exists for these data, or one does not because of its keywords.
     """
     made: dict[tuple[Metric, Components], FeatureSpace | FailedSpace] = {}
+    row_dtype = _find_row_dtype(given, metrics)
     for pca in pcas:
         try:
             reduction = _fit_pca(X, pca)
@@ -126,7 +134,8 @@ def make_feature_spaces(
             continue
         for metric in metrics:
             try:
-                made[metric, pca] = _make_space(reduced, metric, params_of(metric), pca, reduction)
+                space = _make_space(reduced, metric, params_of(metric), pca, reduction)
+                made[metric, pca] = replace(space, row_dtype=row_dtype if callable(metric) and pca is None else None)
             except ValueError as error:
                 if params_of(metric):
                     raise
@@ -134,6 +143,12 @@ def make_feature_spaces(
     spaces = [made[wanted] for wanted in product(metrics, pcas)]
     raise_if_all_failed(spaces)
     return spaces
+
+
+def _find_row_dtype(X: Any, metrics: Sequence[Metric]) -> np.dtype[Any] | None:
+    """Return the type in which callables among the metrics get the rows of X; None without."""
+    asked = [metric for metric in metrics if callable(metric)]
+    return np.dtype(check_data(X, metric=asked[0], warns=False).dtype) if asked else None
 
 
 def raise_if_all_failed(outcomes: Sequence[Any]) -> None:

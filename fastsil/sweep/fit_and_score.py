@@ -53,13 +53,22 @@ class PreparedData:
     """
 
     def __init__(
-        self, X: Any, geometry: FeatureMap, metric: Metric, metric_params: dict[str, Any], n_jobs: int
+        self,
+        X: Any,
+        geometry: FeatureMap,
+        metric: Metric,
+        metric_params: dict[str, Any],
+        n_jobs: int,
+        row_dtype: np.dtype[Any] | None = None,
     ) -> None:
         linear = isinstance(geometry, LinearMap)
         self.clustered = geometry.apply(X)
         self.scored = self.clustered if linear else X
         if metric in BOOLEAN_METRICS and not is_sparse(X) and ((X == 0) | (X == 1)).all():
             self.scored = X.astype(bool)
+        # Null sets are no integers and no truth values, whatever the data are.
+        if row_dtype is not None and _are_equal(as_given := X.astype(row_dtype), X):
+            self.scored = as_given
         self.spread = X if isinstance(geometry, LinearMap) and geometry.whitens else self.clustered
         self._metric: Metric = "euclidean" if linear else metric
         self._metric_params = {} if linear else metric_params
@@ -283,6 +292,10 @@ class _Run:
         if k > 1:
             self._progress.add_score(self.fits[k].row.score_seconds)
         self._progress.report(k, "done", self.fits[k].row)
+
+
+def _are_equal(as_given: Any, X: Any) -> bool:
+    return not (as_given != X).nnz if is_sparse(X) else bool((as_given == X).all())
 
 
 def _count(labels: Any) -> int:

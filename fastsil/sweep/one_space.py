@@ -127,7 +127,7 @@ def sweep_in(
     data = frame.reduce(X)
 
     def prepare(samples: Any, n_jobs: int = 1) -> PreparedData:
-        return PreparedData(samples, frame.geometry, frame.metric, frame.params, n_jobs)
+        return PreparedData(samples, frame.geometry, frame.metric, frame.params, n_jobs, frame.row_dtype)
 
     stages = Stages(listen, _work(settings, data.shape[0]))
     findings, interrupted = search(prepare(data, settings.n_jobs), clusterers, stages.listener("sweep"), cached)

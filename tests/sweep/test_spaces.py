@@ -199,6 +199,23 @@ def test_a_geometry_in_which_every_k_fails_leaves_the_others():
     assert sweep.best_geometry_.name == "euclidean"
 
 
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float32])
+def test_a_callable_gets_the_rows_as_they_were_given(dtype):
+    seen = set()
+
+    def differ(x, y):
+        seen.add(x.dtype)
+        return float((x != y).mean())
+
+    X = (IRIS[::5] > 3).astype(dtype) if dtype is bool else (10 * IRIS[::5]).astype(dtype)
+    sweep = KMeansSweep([2], metric=differ, n_null=2, null_size=20, gaps=False, random_state=0, n_init=1).fit(X)
+    profile = sweep.profiles_[2]
+    # Null sets are drawn from a Gaussian.
+    assert np.dtype(dtype) in seen
+    assert seen <= {np.dtype(dtype), np.dtype(np.float32 if dtype is np.float32 else np.float64)}
+    np.testing.assert_array_equal(profile.silhouettes, silhouette_samples(X, profile.labels, metric=differ))
+
+
 def test_metric_params_are_by_metric():
     V = np.diag([1.0, 4.0, 9.0, 16.0])
     sweep = swept(metric=["euclidean", "mahalanobis"], metric_params={"mahalanobis": {"V": V}})
