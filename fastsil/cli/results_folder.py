@@ -211,11 +211,14 @@ def _sample_columns(profiles: Mapping[int, SilhouetteProfile]) -> dict[str, Any]
 
 
 def _draw_sweep(folder: Path, sweep: KMeansSweep) -> dict[str, str]:
+    several = len(sweep.best_geometry_.rows) > 1
     results, best, chosen = sweep.best_geometry_.results, sweep.best_geometry_.best_k, sweep.verdict_.k
-    elbow, scores = new_figure(), new_figure()
-    draw_sweep_elbow(results, best_k=best, chosen_k=chosen, ax=elbow.subplots())
-    save_picture(elbow, folder / "elbow.png")
-    files = {"elbow.png": "inertia against k"}
+    files = {}
+    if several:  # a curve of one point is none
+        elbow = new_figure()
+        draw_sweep_elbow(results, best_k=best, chosen_k=chosen, ax=elbow.subplots())
+        save_picture(elbow, folder / "elbow.png")
+        files["elbow.png"] = "inertia against k"
     if len(sweep.geometries_) > 1:
         both = new_figure(13)
         sweep.plot_geometries(both.subplots(1, 2))
@@ -223,14 +226,14 @@ def _draw_sweep(folder: Path, sweep: KMeansSweep) -> dict[str, str]:
         files["geometries.png"] = "all geometries side by side"
     if not sweep.profiles_:
         return files
-    draw_sweep_scores(results, best_k=best, chosen_k=chosen, ax=scores.subplots())
-    save_picture(scores, folder / "silhouette.png")
+    if several:
+        scores = new_figure()
+        draw_sweep_scores(results, best_k=best, chosen_k=chosen, ax=scores.subplots())
+        save_picture(scores, folder / "silhouette.png")
+        files["silhouette.png"] = "mean silhouette against k"
     closer = chosen or best
     save_picture(_silhouette_picture(sweep.profiles_[closer]), folder / f"silhouette_k{closer}.png")
-    return files | {
-        "silhouette.png": "mean silhouette against k",
-        f"silhouette_k{closer}.png": f"the silhouette plot of k = {closer}",
-    }
+    return files | {f"silhouette_k{closer}.png": f"the silhouette plot of k = {closer}"}
 
 
 def _silhouette_picture(profile: SilhouetteProfile) -> Figure:

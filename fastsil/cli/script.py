@@ -110,6 +110,8 @@ def _run_script(arguments: Sequence[str]) -> None:
 def _begin(arguments: Sequence[str], folder: str) -> None:
     from fastsil.scoring.sklearn_patch import patch_sklearn
 
+    if sys.stderr.isatty():
+        print(f"fastsil: {arguments[0]} runs with fastsil in place of scikit-learn's silhouettes", file=sys.stderr)
     sys.argv[:] = arguments
     if not sys.flags.safe_path:
         # Python put the place of this program there.

@@ -23,9 +23,7 @@ CLUSTERERS: dict[str, str | None] = {
     "agglomerative": "AgglomerativeClustering",
 }
 
-# A score of so few products (samples² x features) takes well under a second; if it takes more than this, numba
-# has been compiling.
-_SMALL_SCORE = 10**10
+# Seconds of compiling that are worth a remark.
 _COMPILING_SECONDS = 2.0
 
 # Exit codes that a shell reports for a program ended by SIGINT (Ctrl-C) and SIGTERM.
@@ -124,13 +122,20 @@ def run_sweep(
     estimator = _clusterer(settings)
     for metric in settings.metric:
         check_metric(metric)
+    from numba.core import event
+
+    compiling: list[float] = []
     X = _name_features(standardized(X) if settings.standardize else X, columns)
     with (
         results_folder.prepare_folder(out, results_folder.list_sweep_files(ks), force=force),
         results_folder.open_resumable(out, asked and asked.as_record()) as checkpoint,
     ):
         try:
-            with console.watching(ks, quiet=quiet) as listen, _listening_to_sigterm():
+            with (
+                console.watching(ks, quiet=quiet) as listen,
+                _listening_to_sigterm(),
+                event.install_timer("numba:compile", compiling.append),
+            ):
                 sweep = KMeansSweep(
                     ks,
                     estimator=estimator,
@@ -146,7 +151,9 @@ def run_sweep(
                 ).fit(X)
             if sweep.interrupted_:
                 console.remark("Interrupted; what is finished is shown and written. Ctrl-C again ends that too.")
-            _show_sweep(sweep, X.shape[1])
+            _show_sweep(sweep)
+            if sum(compiling) > _COMPILING_SECONDS:
+                console.remark(f"{sum(compiling):.0f} seconds of these went into compiling, once a machine.")
             record = {**settings._asdict(), "n_samples": X.shape[0], "n_features": X.shape[1]}
             show_written(out, lambda pictures: results_folder.write_sweep(out, sweep, X, record, pictures=pictures))
         except (KeyboardInterrupt, _Terminated) as signaled:
@@ -198,16 +205,13 @@ def check_choice(name: str, table: Mapping[str, Any], what: str) -> str:
     return name
 
 
-def _show_sweep(sweep: KMeansSweep, n_features: int) -> None:
+def _show_sweep(sweep: KMeansSweep) -> None:
     if len(sweep.geometries_) + len(sweep.failed_geometries_) > 1:
         _show_geometries(sweep)
     results = sweep.best_geometry_.results
     ks = results["n_clusters"].tolist()
     console.show_table(sweep_columns(results), marked=ks.index(sweep.verdict_.k or sweep.best_k_))
     console.show_verdict(sweep.verdict_)
-    slow = results["n_clusters"][results["score_seconds"] > _COMPILING_SECONDS]
-    if len(slow) and len(sweep.labels_) ** 2 * n_features < _SMALL_SCORE:
-        console.remark(f"Most of the seconds at k = {', '.join(map(str, slow))} went into compiling, once a machine.")
 
 
 def _show_geometries(sweep: KMeansSweep) -> None:

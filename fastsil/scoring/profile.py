@@ -51,6 +51,13 @@ class ClusterTable:
     negative: NDArray[np.intp]
     neighbor: NDArray[Any]
 
+    def _repr_html_(self) -> str:
+        """Return the table, of many clusters the lowest ones, for notebooks."""
+        from fastsil.report.tables import html_table, summarize_clusters
+
+        columns, note = summarize_clusters(self)
+        return f"<div>{html_table(columns)}<p>{note}</p></div>"
+
 
 @dataclass(frozen=True, eq=False)
 class SilhouetteProfile:
@@ -320,7 +327,6 @@ class SilhouetteProfile:
 
     def _repr_html_(self) -> str:
         """Return the table of clusters under the score, for notebooks."""
-        from fastsil.report.tables import cluster_columns, html_table
         from fastsil.report.words import format_score
 
         counts = f"{self.n_negative:,} of {self.n_samples:,} samples are negative."
@@ -329,7 +335,7 @@ class SilhouetteProfile:
         words = (
             f"<b>Mean silhouette {self.score:.4f}</b> (mean of the clusters' means {self.macro_score:.4f}). {counts}"
         )
-        return f"<div><p>{words}<br>{format_score(self.score)}</p>{html_table(cluster_columns(self.clusters))}</div>"
+        return f"<div><p>{words}<br>{format_score(self.score)}</p>{self.clusters._repr_html_()}</div>"
 
 
 def make_profile(

@@ -7,6 +7,7 @@ import pytest
 
 from fastsil.report.tables import sweep_columns
 from fastsil.report.words import format_counts, read_score, warn_of_many_features
+from fastsil.scoring.scores import silhouette_profile
 
 
 def results(scores, macro=None, ks=None, **columns):
@@ -65,3 +66,11 @@ def test_none_negative():
     assert format_counts(0, 50) == "No sample lies nearer, on average, to another cluster than its own."
     assert format_counts(1, 50).startswith("1 of 50 samples (2.0%) lies nearer")
     assert format_counts(2, 50).startswith("2 of 50 samples (4.0%) lie nearer")
+
+
+def test_notebooks_show_many_clusters_as_the_lowest_ones():
+    X = np.arange(80.0)[:, None] ** 2
+    few, many = (silhouette_profile(X, np.arange(80) // size).clusters._repr_html_() for size in (20, 2))
+    assert few.count("<tr>") == 1 + 4
+    assert many.count("<tr>") == 1 + 20
+    assert "These are the 20 of 40 clusters with the lowest mean silhouettes" in many

@@ -207,6 +207,8 @@ def test_samples_that_are_all_alike_are_no_evidence():
     zeros = np.zeros((4, 2))
     none = zeros[:, 0]
     same = NullComparison(np.array([2, 3]), 9, zeros[0], zeros[0], zeros, zeros, 0.0, none, 0.0, none)
+    assert "<b>p = 1.000</b>, one test for every k" in same._repr_html_()
+    assert same._repr_html_().count("<tr>") == 1 + 2
     assert same.p_value == same.p_silhouette == same.p_inertia == same.p_mixture == 1.0
     np.testing.assert_array_equal(same.z, 0)
     np.testing.assert_array_equal(same.p_values, 1)

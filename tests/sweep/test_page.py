@@ -151,7 +151,7 @@ def test_clusters_of_which_no_sample_is_on_the_map_are_named(tmp_path):
 def test_k_of_one_has_an_inertia_only(tmp_path):
     page = page_of(KMeansSweep(1, random_state=0).fit(X), tmp_path, X)
     assert "Only k = 1 was clustered, which has no silhouette: nothing can be said." in page.text
-    assert len(page.all("img")) == 1
+    assert not page.all("img")
 
 
 @pytest.mark.parametrize("metric", ["cosine", "mahalanobis", "manhattan", lambda x, y: abs(x - y).max()])

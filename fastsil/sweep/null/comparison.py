@@ -9,6 +9,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsil.report.tables import Column, html_table
+from fastsil.report.words import count
 from fastsil.scoring.diagnosis import NullReference
 from fastsil.sweep.results import SweepRow, with_columns
 
@@ -63,6 +65,24 @@ class NullComparison:
     null_totals: NDArray[np.float64]
     mixture_gain: float
     null_mixture_gains: NDArray[np.float64]
+
+    def _repr_html_(self) -> str:
+        """Return the scores of the data and of the null sets for each k, under the p-value, for notebooks."""
+        scores = {
+            "mean silhouette": self.silhouette,
+            "null mean": self.mean,
+            "null sd": self.std,
+            "null z": self.z,
+            "p of this k alone": self.p_values,
+        }
+        columns = [Column("k", tuple(map(str, self.n_clusters)))]
+        for title, values in scores.items():
+            columns.append(Column(title, tuple(f"{value:.3f}" if np.isfinite(value) else "-" for value in values)))
+        words = (
+            f"<b>p = {self.p_value:.3f}</b>, one test for every k ({count(self.n_null, 'null set')} of "
+            f"{count(self.n_samples, 'sample')})."
+        )
+        return f"<div><p>{words}</p>{html_table(columns)}</div>"
 
     @property
     def n_null(self) -> int:

@@ -228,7 +228,9 @@ def _failures(results: Mapping[str, NDArray[Any]]) -> list[tuple[int, str]]:
 def _curves(content: SweepContent) -> list[_Picture]:
     results, best_k, chosen_k = content.results, content.best_k, content.verdict.k
     with_null = np.isfinite(results["null_mean"]).any()
-    pictures = []
+    pictures: list[_Picture] = []
+    if len(results["n_clusters"]) == 1:  # a curve of one point is none
+        return pictures
     if content.profiles:
         band = (
             " The orange band is what data without clusters score: only what lies above it speaks for clusters."
