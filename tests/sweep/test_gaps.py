@@ -156,13 +156,19 @@ def test_many_features_and_whole_numbers_far_apart():
     assert run(counts.astype(float)).p_value < 0.001
 
 
-def test_finer_clusters_touch_where_clusters_are_arcs_of_a_ring():
+@pytest.mark.parametrize("arc", [2.0, 1.5], ids=["ring", "horseshoe"])
+def test_finer_clusters_touch_where_clusters_are_arcs_of_a_curve(arc):
+    # The first and the last third of a horseshoe lie far apart; each touches the one between them.
     random = np.random.default_rng(0)
-    angle = random.uniform(0, 2 * np.pi, size=1000)
-    ring = np.column_stack([np.cos(angle), np.sin(angle)]) + 0.1 * random.normal(size=(1000, 2))
+    angle = random.uniform(0, arc * np.pi, size=1000)
+    curve = np.column_stack([np.cos(angle), np.sin(angle)]) + 0.1 * random.normal(size=(1000, 2))
+    assert measure_finer_depth(curve, identity, cluster(curve, [3])[3], np.random.default_rng(0)) > 0.6
+
+
+def test_finer_clusters_of_groups_that_lie_apart_do_not_touch():
+    random = np.random.default_rng(0)
     blobs = make_blobs(3, 8, n=1000, d=3)
-    depths = [measure_finer_depth(X, identity, cluster(X, [3])[3], np.random.default_rng(0)) for X in (ring, blobs)]
-    assert depths[0] > 0.6 > 0.3 > depths[1]
+    assert measure_finer_depth(blobs, identity, cluster(blobs, [3])[3], np.random.default_rng(0)) < 0.3
     assert np.isnan(measure_finer_depth(blobs[:30], identity, np.arange(30) % 3, random))
 
 

@@ -1,8 +1,8 @@
 """A closer look at separate clusters: do finer clusters leave gaps between them, too?
 
 k-means cuts a ring or a horseshoe into arcs. Across the chord between the middles of two arcs there is a gap, and yet
-the arcs touch: finer clusters, of which one belongs to each arc, have many samples midway. So have groups that touch.
-Between groups that lie far apart there are hardly any.
+the arcs touch: of the finer clusters, two at the ends of both arcs have many samples midway. So have groups that touch.
+Between groups that lie far apart there are hardly any, whichever finer clusters one takes.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ _FINER = 3
 _SAMPLES_EACH = 12
 _MAX_ROWS = 5_000
 _N_REPEATS = 3
+# Samples midway and on the thinner side of two finer clusters, in the training rows, that show how dense a bridge is.
+_FEWEST_SAMPLES = 8
 
 
 def measure_finer_depth(
     X: Any, transform: Callable[[Any], Any], labels: NDArray[Any], random: np.random.Generator
 ) -> float:
-    """Measure how dense samples are midway between finer clusters that belong to different clusters.
+    """Measure how dense samples are on the densest bridge of finer clusters that leads out of each cluster.
 
     Parameters
     ----------
@@ -45,8 +47,8 @@ def measure_finer_depth(
     -------
     float
         Density midway, as a share of the density near the centers of the finer clusters; NaN if there are too few
-        samples. Measured: 0.1 to 0.5 for groups 5 standard deviations apart, 0.5 to 1.2 for groups 3 to 4 apart and
-        for arcs of curves.
+        samples. Measured: up to 0.4 for groups 5 standard deviations apart, 0.6 to 2 for arcs of curves, and anything
+        between for groups 3 to 4 apart.
     """
     rows = draw_rows(X.shape, random, most=_MAX_ROWS)
     samples = transform(dither(X[rows], random)[0])
@@ -75,16 +77,33 @@ def _count_across(
     n_fine: int,
     random: np.random.Generator,
 ) -> tuple[float, float]:
-    """Count held-out rows midway and on the thinner side, over pairs of finer clusters of different clusters."""
+    """Count held-out rows midway and on the thinner side, over the densest bridge of each cluster."""
     centers, own = fit_kmeans(scores[training], n_fine, random)
     votes = np.zeros((n_fine, int(codes.max()) + 1))
     np.add.at(votes, (own, codes[training]), 1)
-    cluster_of = votes.argmax(axis=1)
+    cluster_of = votes.argmax(axis=1)[np.column_stack(np.triu_indices(n_fine, 1))]
     center_squares = squared_distances(centers, centers)
-    windows, thinner_first = choose_windows(
-        count_rows(bin_rows(scores[training], centers, center_squares)), shifts=(0,)
-    )
-    near_i, midway, near_j = (windows * count_rows(bin_rows(scores[held_out], centers, center_squares))).sum(axis=2)
-    i, j = np.triu_indices(n_fine, 1)
-    is_across = cluster_of[i] != cluster_of[j]
-    return float(midway[is_across].sum()), float(np.where(thinner_first, near_i, near_j)[is_across].sum())
+    counts = count_rows(bin_rows(scores[training], centers, center_squares))
+    windows, thinner_first = choose_windows(counts, shifts=(0,))
+
+    def count(rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        near_i, midway, near_j = (windows * rows).sum(axis=2)
+        return midway, np.where(thinner_first, near_i, near_j)
+
+    chosen = _choose_bridges(cluster_of, *count(counts))
+    midway, thinner = count(count_rows(bin_rows(scores[held_out], centers, center_squares)))
+    return float(midway[chosen].sum()), float(thinner[chosen].sum())
+
+
+def _choose_bridges(
+    cluster_of: NDArray[np.intp], midway: NDArray[np.float64], thinner: NDArray[np.float64]
+) -> list[int]:
+    """Choose the pair of finer clusters that leads most densely out of each cluster, by the training rows."""
+    seen = (cluster_of[:, 0] != cluster_of[:, 1]) & (midway + thinner >= _FEWEST_SAMPLES)
+    density = np.where(seen, midway / np.maximum(thinner, 1), -1.0)
+    chosen = []
+    for cluster in range(int(cluster_of.max()) + 1):
+        leads_out = np.where((cluster_of == cluster).any(axis=1), density, -1.0)
+        if leads_out.max() >= 0:
+            chosen.append(int(leads_out.argmax()))
+    return chosen

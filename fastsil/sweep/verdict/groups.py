@@ -15,8 +15,8 @@ from fastsil.sweep.gaps import MAX_DEPTH, GapsAtK, GapTest
 from fastsil.sweep.null import NullComparison
 from fastsil.sweep.verdict.choice import LEVEL, has_gaps, is_test, list_good_k, list_separate_k
 
-# Finer clusters of different clusters are this dense between them where groups touch, or where clusters are arcs.
-_TOUCHING = 0.5
+# The bridges out of clusters are this dense where groups touch, or where clusters are arcs of a curve.
+_TOUCHING = 0.6
 
 # Samples, and the distance in standard deviations at which two round groups of equal size are found in 8 of 10 sets of
 # up to as many; measured in 2 and 20 dimensions.
