@@ -101,7 +101,7 @@ def of_accuracy(row: dict[str, Any]) -> list[str]:
     return [
         row["case"],
         row["dtype"],
-        row["way"],
+        row["strategy"],
         *(f"{row[name]:.1e}" for name in ("fastsil", "scikit-learn", "promised")),
         verdict(row["met"]),
     ]

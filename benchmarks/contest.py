@@ -101,9 +101,9 @@ class Worker:
     def run(self) -> None:
         """Make one call."""
         print(file=self._process.stdin, flush=True)
-        told = json.loads(self._read("{"))
-        self.seconds.append(told["seconds"])
-        self.memory = max(self.memory, told["memory"])
+        answer = json.loads(self._read("{"))
+        self.seconds.append(answer["seconds"])
+        self.memory = max(self.memory, answer["memory"])
 
     def forget(self) -> None:
         """Do not count the time of the calls so far. Their memory counts: some libraries keep it for the next call."""
@@ -206,7 +206,7 @@ def _apart(silhouettes: np.ndarray, answer: np.ndarray, labels: np.ndarray) -> d
 
 
 def check(silhouettes: np.ndarray, data: cases.Data, metric: str) -> None:
-    """Hold some silhouettes of fastsil against plain sums.
+    """Compare some silhouettes of fastsil with plain sums.
 
     Raises
     ------

@@ -203,7 +203,7 @@ def accuracy(options: argparse.Namespace) -> list[str]:
                     for peer in (peers.FASTSIL, peers.SKLEARN[0])
                 }
             promised = peers.FASTSIL.tolerance[dtype]
-            row = {"case": name, "dtype": dtype, "way": silhouette_profile(*data).work.strategy, **errors}
+            row = {"case": name, "dtype": dtype, "strategy": silhouette_profile(*data).work.strategy, **errors}
             row |= {"promised": promised, "met": errors["fastsil"] <= promised}
             recorder.add(f"{name}, {dtype}", **row)
             rows.append(row)
@@ -387,8 +387,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--peer-samples", type=int, default=_PEER_SAMPLES, help="speed: see --peer-limit")
     options = parser.parse_args(arguments)
     # Results are public: of a file they contain the name only.
-    told = [Path(word).name if word == options.npy else word for word in arguments]
-    options.command = " ".join(["python -m benchmarks", *told])
+    arguments = [Path(word).name if word == options.npy else word for word in arguments]
+    options.command = " ".join(["python -m benchmarks", *arguments])
     if options.budget is None:
         options.budget = 600.0 if options.full or options.case else 30.0
     try:

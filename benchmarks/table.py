@@ -56,7 +56,7 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
     "gaps": (
         "Separate groups: false alarms and power",
         "Share of drawn data sets that `KMeansSweep(range(2, 11))` calls separate groups, with the right number of "
-        "them, and with the caution that clusters touch or are arcs of a curve. Beside it the share that dip hunting "
+        "them, and with the caution that clusters touch or are arcs of a curve. Dip hunting: the share that it "
         "finds (Guo and Shah 2025: Hartigans' dip along the direction between two centers, which are computed from "
         "other samples). Data without groups first.",
         ("data", "data sets", "groups", "right k", "caution", "dip hunting", "asked for", "met"),
@@ -102,7 +102,7 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
     "accuracy": (
         "Accuracy",
         "Largest error of a silhouette against plain differences and sums in long double, from the same input.",
-        ("data", "dtype", "way chosen", "fastsil", "scikit-learn", "promised", "met"),
+        ("data", "dtype", "strategy", "fastsil", "scikit-learn", "promised", "met"),
         cells.of_accuracy,
     ),
     "kernels": (
@@ -124,10 +124,10 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
         "Other packages that compute silhouettes",
         "Each contender in a process and an environment of its own, in turn with fastsil in the same metric, on the "
         "same float32 data and cores. The ratio is the median over rounds (with extremes) of the contender's time over "
-        "fastsil's. Memory: peak beyond what was resident before the call, the data among it. Apart: the largest "
-        "difference to fastsil's silhouettes, which were held against plain sums; of contenders that are exact by "
-        "their own word it is rounding, of the others their error. Samples that are alone in their cluster are told "
-        "apart: by Rousseeuw's definition their silhouette is 0, and some contenders give them 1.",
+        "fastsil's. Memory: peak beyond what was resident before the call, including the data. Difference: the largest "
+        "to fastsil's silhouettes, which were compared with plain sums. For contenders that state exact results it is "
+        "rounding, for the others it is their error. Samples that are alone in their cluster are listed separately: "
+        "by Rousseeuw's definition their silhouette is 0, and some contenders give them 1.",
         (
             "data",
             "contender",
@@ -138,7 +138,7 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
             "ratio",
             "memory",
             "fastsil's memory",
-            "apart",
+            "difference",
         ),
         cells.of_peers,
     ),
@@ -152,8 +152,8 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
     "compare": (
         "Two commits",
         "Median times of both, in interleaved rounds, and the ratios of the first to the second within rounds: above 1 "
-        "the second is faster. Apart: the largest difference of a silhouette.",
-        ("data", "dtype", "metric", "first", "second", "ratio", "apart"),
+        "the second is faster. Difference: the largest of a silhouette.",
+        ("data", "dtype", "metric", "first", "second", "ratio", "difference"),
         cells.of_compare,
     ),
     "estimate": (

@@ -78,7 +78,7 @@ class Plan:
 
     Attributes
     ----------
-    way : str
+    strategy : str
         Engine and strategy that will probably be chosen.
     pairs : float
         Pairs of samples whose distance will be computed.
@@ -105,7 +105,7 @@ class Plan:
     True
     """
 
-    way: str
+    strategy: str
     pairs: float
     seconds: float
     memory: int
@@ -125,7 +125,7 @@ class Plan:
 
     def __str__(self) -> str:
         words = (
-            f"Exact silhouettes of {self.n_samples:,} samples in {self.n_clusters:,} clusters ({self.way}): about "
+            f"Exact silhouettes of {self.n_samples:,} samples in {self.n_clusters:,} clusters ({self.strategy}): about "
             f"{format_seconds(self.seconds)} and at most {self.memory / 2**20:,.0f} MiB on {self.n_jobs} threads, "
             f"{self.share:.2%} of all pairs."
         )
@@ -183,7 +183,7 @@ def plan(
     --------
     >>> from fastsil import plan
     >>> found = plan([[0.0], [1.0], [5.0], [6.0], [7.0]], [0, 0, 1, 1, 1])
-    >>> found.n_samples, found.way, found.pairs
+    >>> found.n_samples, found.strategy, found.pairs
     (5, 'euclidean: symmetric', 12.0)
     """
     tol = check_tol(tol)
@@ -195,7 +195,7 @@ def plan(
     phases = probe.phases()
     seconds = sum(phases.values())
     return Plan(
-        way=probe.work.strategy,
+        strategy=probe.work.strategy,
         pairs=probe.pairs(),
         seconds=seconds,
         phases=phases,

@@ -172,7 +172,7 @@ def test_sections_of_results_keep_their_neighbors(tmp_path, monkeypatch):
     row = {
         "case": "data",
         "dtype": "float32",
-        "way": "w",
+        "strategy": "w",
         "fastsil": 1e-7,
         "scikit-learn": 1e-4,
         "promised": 2e-6,

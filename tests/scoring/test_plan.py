@@ -29,7 +29,7 @@ def small_probes(monkeypatch):
 def test_pairs_are_predicted(d, k, small_probes):
     X, labels = overlapping(9_000, d, k)
     found, work = plan(X, labels), silhouette_profile(X, labels).work
-    assert found.way == work.strategy
+    assert found.strategy == work.strategy
     assert work.pairs / 1.5 < found.pairs < 1.5 * work.pairs
     assert found.share == found.pairs / 9_000**2
     assert found.seconds > 0
