@@ -26,6 +26,7 @@ from fastsil.cli.sweep import (
     Asked,
     Settings,
     check_choice,
+    choose_tol,
     run_sweep,
     show_written,
     standardized,
@@ -121,6 +122,11 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Replace files in the
 StandardizeOption = Annotated[
     bool, typer.Option("--standardize", help="Give every feature mean 0 and variance 1 first, as units are arbitrary.")
 ]
+TolOption = Annotated[
+    float | None,
+    typer.Option(help="Estimate the scores of large data to within this, each with an interval; much faster."),
+]
+ExactOption = Annotated[bool, typer.Option("--exact", help="Exact scores, also where they take minutes.")]
 SeedOption = Annotated[int, typer.Option(help="Seed: the same seed gives the same clusters.")]
 RestartsOption = Annotated[int, typer.Option("--n-init", min=1, help="Restarts of k-means for each k.")]
 NullOption = Annotated[
@@ -217,6 +223,8 @@ def sweep(
     n_null: NullOption = _N_NULL,
     n_stability: StabilityOption = 0,
     seed: SeedOption = 0,
+    tol: TolOption = None,
+    exact: ExactOption = False,
     key: KeyOption = None,
     features: FeaturesOption = None,
     exclude: ExcludeOption = None,
@@ -234,11 +242,16 @@ def sweep(
         raise ValueError("sweep needs a FILE of samples, or --resume DIR to go on with a sweep that was ended.")
     else:
         name = name_data(file, key)
-        settings = Settings(name, k, metric, pca or ["none"], clusterer, n_init, n_null, n_stability, seed, standardize)
+        settings = Settings(
+            name, k, metric, pca or ["none"], clusterer, n_init, n_null, n_stability, seed, standardize, tol
+        )
         reading = Reading(key, None, features or (), exclude or (), header, sep, decimal)
         asked = Asked(file, reading, settings)
     found = read_data(asked.file, **asked.reading._asdict())
     _show_data(asked.file, found)
+    if resume is None:
+        tol = choose_tol(found.X, asked.settings, exact=exact, n_jobs=n_jobs)
+        asked = asked._replace(settings=asked.settings._replace(tol=tol))
     folder = resume or out or Path(f"fastsil-{asked.settings.name}")
     kept: dict[str, Any] = {"n_jobs": n_jobs, "quiet": quiet, "force": force, "columns": found.columns}
     raise typer.Exit(run_sweep(found.X, asked.settings, folder, asked=asked, **kept))

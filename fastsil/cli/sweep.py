@@ -12,7 +12,10 @@ from typing import Any, NamedTuple, Self
 
 from fastsil.cli import console, results_folder
 from fastsil.cli.readers import Reading
+from fastsil.engines.dispatch import estimate_pass_seconds
 from fastsil.report.tables import geometry_columns, side_by_side, sweep_columns
+from fastsil.runtime.threads import resolve_n_jobs
+from fastsil.scoring.plan import format_seconds
 from fastsil.sweep.estimator import KMeansSweep
 from fastsil.validation import check_data, check_metric
 
@@ -25,6 +28,10 @@ CLUSTERERS: dict[str, str | None] = {
 
 # Seconds of compiling that are worth a remark.
 _COMPILING_SECONDS = 2.0
+
+# Exact scores that take longer are estimated instead, to within _TOL.
+_LONG_SECONDS = 120.0
+_TOL = 1e-3
 
 # Exit codes that a shell reports for a program ended by SIGINT (Ctrl-C) and SIGTERM.
 INTERRUPTED = 130
@@ -44,6 +51,7 @@ class Settings(NamedTuple):
     n_stability: int
     seed: int
     standardize: bool = False
+    tol: float | None = None
 
 
 class Asked(NamedTuple):
@@ -144,6 +152,7 @@ def run_sweep(
                     n_init=settings.n_init,
                     n_null=settings.n_null,
                     n_stability=settings.n_stability,
+                    tol=settings.tol,
                     checkpoint=checkpoint,
                     random_state=settings.seed,
                     n_jobs=n_jobs,
@@ -166,6 +175,41 @@ def run_sweep(
             return INTERRUPTED
         results_folder.drop_checkpoint(out)
     return 0
+
+
+def choose_tol(X: Any, settings: Settings, *, exact: bool, n_jobs: int | None) -> float | None:
+    """Return the half-width to which scores are estimated, None for exact ones, and print it where it was not given.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, n_features)
+        Samples.
+    settings : Settings
+        Settings of the sweep.
+    exact : bool
+        Whether exact scores are wanted, however long they take.
+    n_jobs : int or None
+        Threads.
+
+    Raises
+    ------
+    ValueError
+        If both are given.
+    """
+    if exact and settings.tol is not None:
+        raise ValueError("--tol estimates scores and --exact computes them; give one of the two.")
+    if exact or settings.tol is not None:
+        return settings.tol
+    threads = resolve_n_jobs(n_jobs)
+    seconds = sum(estimate_pass_seconds(X, metric, {}, n_jobs=threads) for metric in settings.metric)
+    if seconds <= _LONG_SECONDS:
+        return None
+    console.remark(
+        f"Exact scores would take about {format_seconds(seconds)}. They are estimated to within {_TOL} instead; "
+        "--exact computes them.",
+        style="yellow",
+    )
+    return _TOL
 
 
 def show_written(out: Path, write: Callable[[bool], dict[str, str]]) -> None:

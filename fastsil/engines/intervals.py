@@ -136,13 +136,16 @@ class MomentRows:
         silhouettes[self._alone[positions]] = 0.0
         return silhouettes
 
+    def guess(self, tick: ProgressCallback = ignore_progress) -> tuple[Approximation, NDArray[np.float64]]:
+        """Return the mean distances of all samples, as far as they are known without pairs, and the intervals."""
+        found = self._rows.approximate(tick)
+        return found, self.compute_intervals(found)
+
     def terms(
         self, refine_to: float | None, tick: ProgressCallback, started: float
     ) -> tuple[SilhouetteTerms, NDArray[np.float64]]:
         """Return the result of :func:`guess_terms`; ``started`` is the time at which its work began."""
-        order, n_samples = self._partition.order, self._partition.n_samples
-        found = self._rows.approximate(scale_progress(tick, 1.0 if refine_to is None else 0.5))
-        intervals = self.compute_intervals(found)
+        found, intervals = self.guess(scale_progress(tick, 1.0 if refine_to is None else 0.5))
         seconds = {"guesses": time.perf_counter() - started}
         if refine_to is not None:
             wide = np.flatnonzero(intervals[:, UPPER] - intervals[:, LOWER] > refine_to)
@@ -150,6 +153,13 @@ class MomentRows:
             found.a[wide], found.b[wide], found.neighbor[wide] = exact
             intervals[wide] = combine_terms(exact.a[:, GUESS], exact.b[:, GUESS])[:, None]
             seconds["refined"] = time.perf_counter() - started - seconds["guesses"]
+        return self.order_by_row(found, intervals, seconds)
+
+    def order_by_row(
+        self, found: Approximation, intervals: NDArray[np.float64], seconds: dict[str, float]
+    ) -> tuple[SilhouetteTerms, NDArray[np.float64]]:
+        """Return guesses as the terms of an engine, and the intervals, by row of X."""
+        order, n_samples = self._partition.order, self._partition.n_samples
         a, b = np.empty(n_samples), np.empty(n_samples)
         neighbor = np.empty(n_samples, dtype=np.int32)
         by_row = np.empty((n_samples, 3))

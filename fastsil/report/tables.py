@@ -67,7 +67,7 @@ def sweep_columns(results: Mapping[str, NDArray[Any]]) -> list[Column]:
         Column("k", tuple(f"{k}" for k in results["n_clusters"])),
         *_found_column(results),
         Column("inertia", tuple(map(_number, results["inertia"])), rank=1),
-        Column("mean silhouette", tuple(map(_score, results["silhouette"]))),
+        Column("mean silhouette", _estimates(results)),
         Column("macro mean", tuple(map(_score, results["macro_silhouette"])), rank=5),
         Column("negative", tuple(map(_count, results["n_negative"], scored))),
         Column("zero", tuple(map(_count, results["n_zero"], scored)), rank=6),
@@ -84,6 +84,16 @@ def _found_column(results: Mapping[str, NDArray[Any]]) -> list[Column]:
     if not ((found != results["n_clusters"]) & (found > 0)).any():
         return []
     return [Column("found", tuple(f"{count}" if count else "-" for count in found))]
+
+
+def _estimates(results: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
+    """Return mean silhouettes, with half the width of the interval where they were estimated."""
+    scores = results["silhouette"]
+    half_widths = (results.get("silhouette_high", scores) - results.get("silhouette_low", scores)) / 2
+    return tuple(
+        _score(score) + (f" ± {half_width:.1g}" if half_width > 0 else "")
+        for score, half_width in zip(scores, half_widths, strict=True)
+    )
 
 
 def _null_columns(results: Mapping[str, NDArray[Any]]) -> list[Column]:

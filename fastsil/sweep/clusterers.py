@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -298,3 +298,15 @@ def _thread_limits(clusterer: Any, shape: tuple[int, int], n_jobs: int) -> dict[
         return None
     small = shape[0] * shape[1] * clusterer.n_clusters < _SMALL_PASS
     return {"blas": 1, "openmp": 1 if small else n_jobs}
+
+
+def refuse_params(params: Iterable[str]) -> None:
+    """Refuse further arguments of a sweep's ``fit``; a Pipeline or a search would pass them on."""
+    for name in params:
+        reason = (
+            "k-means would follow the weights, and silhouettes have none: they would judge another clustering. "
+            "Repeat rows instead, or score the labels of your own weighted fit with silhouette_profile."
+            if name == "sample_weight"
+            else "pass parameters to KMeansSweep(...) itself."
+        )
+        raise TypeError(f"KMeansSweep.fit takes no {name}; {reason}")

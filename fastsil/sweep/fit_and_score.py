@@ -1,4 +1,4 @@
-"""One fit and one exact score for each number of clusters.
+"""One fit and one score for each number of clusters.
 
 Fits are collected for scoring, because one pass over all pairs of samples serves several labelings. The pass runs once
 these fits have taken as long as its estimated time, so that scoring stays below clustering, and an interruption loses
@@ -14,7 +14,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,10 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastsil.engines.dispatch import compute_terms_many, estimate_pass_seconds
 from fastsil.engines.terms import SilhouetteTerms, Work
-from fastsil.runtime.progress import ProgressCallback
+from fastsil.runtime.progress import ProgressCallback, scale_progress
 from fastsil.runtime.sklearn_compat import BOOLEAN_METRICS
+from fastsil.scoring.estimate import SilhouetteEstimate, estimate_profile
+from fastsil.scoring.estimate.rounds import Request
 from fastsil.scoring.profile import SilhouetteProfile, get_terms, make_profile
 from fastsil.sweep.checkpoint import Arrays, CachedCall, no_cache
 from fastsil.sweep.clusterers import Fitter, center_indices, extract_state, get_fitted, get_labels
@@ -38,9 +40,26 @@ from fastsil.validation.partition import Partition
 
 # A pass of fewer seconds is not worth waiting for.
 _SHORT_PASS = 0.05
-
 # Seconds that a pass may take after Ctrl-C.
 _QUICK_PASS = 3.0
+# With which the intervals of estimated scores hold.
+_CONFIDENCE = 0.99
+# Fields of a profile that do not follow from its mean distances where these were guessed.
+_GUESSES = ("silhouettes", "lower", "upper")
+
+
+class Estimation(NamedTuple):
+    """Half-width of the intervals that scores are estimated to, and the seed of the samples that are drawn for it."""
+
+    tol: float
+    seed: int
+
+
+class Scored(NamedTuple):
+    """Silhouettes of a clustering, and the values of its row in the results."""
+
+    profile: SilhouetteProfile
+    values: dict[str, float]
 
 
 class PreparedData:
@@ -60,6 +79,7 @@ class PreparedData:
         metric_params: dict[str, Any],
         n_jobs: int,
         row_dtype: np.dtype[Any] | None = None,
+        estimation: Estimation | None = None,
     ) -> None:
         linear = isinstance(geometry, LinearMap)
         self.clustered = geometry.apply(X)
@@ -75,6 +95,7 @@ class PreparedData:
         self._metric_name = get_metric_name(metric)
         self._dtype = X.dtype
         self.n_jobs = n_jobs
+        self._estimation = estimation
         self._fitter = Fitter(self.clustered, n_jobs=n_jobs)
 
     def fit(self, clusterer: Any) -> tuple[Any, float]:
@@ -89,8 +110,15 @@ class PreparedData:
         """Group samples by cluster, from checked labels."""
         return check_labels(labels, self.scored.shape[0])
 
+    @property
+    def estimates(self) -> bool:
+        """Return whether scores of large data are estimated."""
+        return self._estimation is not None
+
     def estimate_pass_seconds(self) -> float:
         """Estimate the time of a pass for several labelings on one core; 0 if there is no such pass."""
+        if self.estimates:
+            return 0.0
         return estimate_pass_seconds(self.scored, self._metric, self._metric_params, n_jobs=1)
 
     def estimate_fit_seconds(self, unfitted: Any, fitted: Any, measured: float) -> float:
@@ -101,19 +129,36 @@ class PreparedData:
             return estimate_seconds_of_products(fitted, self.clustered.shape[0], unfitted.n_init)
         return measured * self.n_jobs
 
-    def score(self, partitions: Sequence[Partition], tick: ProgressCallback) -> list[SilhouetteProfile]:
-        """Compute the exact silhouettes of each partition."""
+    def score(self, partitions: Sequence[Partition], tick: ProgressCallback) -> list[Scored]:
+        """Compute the silhouettes of each partition, or estimate them."""
+        if self._estimation is not None:
+            return [self._estimate(partition, scale_progress(tick, 1 / len(partitions))) for partition in partitions]
         terms = compute_terms_many(
             self.scored, partitions, self._metric, self._metric_params, n_jobs=self.n_jobs, tick=tick
         )
-        return self.profiles(terms, partitions)
+        return [self.make_scored(*of_one) for of_one in zip(terms, partitions, strict=True)]
 
-    def profiles(self, terms: Sequence[SilhouetteTerms], partitions: Sequence[Partition]) -> list[SilhouetteProfile]:
-        """Make records of mean distances that have been computed."""
-        return [
-            make_profile(of_one, partition, dtype=self._dtype, metric=self._metric_name)
-            for of_one, partition in zip(terms, partitions, strict=True)
-        ]
+    def make_scored(
+        self,
+        terms: SilhouetteTerms,
+        partition: Partition,
+        guesses: Arrays | None = None,
+        values: dict[str, float] | None = None,
+    ) -> Scored:
+        """Make the record of mean distances; of guessed ones with the silhouettes, their bounds, and the estimates."""
+        profile = make_profile(terms, partition, dtype=self._dtype, metric=self._metric_name)
+        if guesses is None or values is None:
+            return Scored(profile, _list_values(profile))
+        return Scored(replace(profile, **guesses), values)  # type: ignore[arg-type]  # all of them are arrays
+
+    def _estimate(self, partition: Partition, tick: ProgressCallback) -> Scored:
+        assert self._estimation is not None
+        tol, seed = self._estimation
+        # Equal draws for every k: what luck there is in them moves all scores alike.
+        request = Request(tol, _CONFIDENCE, np.random.RandomState(seed), self.n_jobs)
+        estimate, profile = estimate_profile(self.scored, partition, self._metric, self._metric_params, request, tick)
+        profile = replace(profile, metric=self._metric_name)
+        return Scored(profile, _list_values(profile) if estimate.exact else _list_estimates(estimate, profile))
 
 
 @dataclass(frozen=True)
@@ -254,24 +299,24 @@ class _Run:
 
     def score_what_is_quick(self) -> None:
         """Score the fits that wait after Ctrl-C, if it takes seconds; another Ctrl-C ends that."""
-        if self._pass_seconds <= _QUICK_PASS * self._space.n_jobs:
+        if not self._space.estimates and self._pass_seconds <= _QUICK_PASS * self._space.n_jobs:
             with contextlib.suppress(KeyboardInterrupt):
                 self.score_waiting()
 
     def _score(self, ks: list[int]) -> None:
         self._progress.report(ks[-1], "scoring")
-        profiles, seconds = self._score_or_load(ks)
-        for k, profile in zip(ks, profiles, strict=True):
-            row = _with_scores(self.fits[k].row, profile, seconds / len(ks))
+        scored, seconds = self._score_or_load(ks)
+        for k, (profile, values) in zip(ks, scored, strict=True):
+            row: SweepRow = replace(self.fits[k].row, score_seconds=seconds / len(ks), **values)  # type: ignore[arg-type]
             self.fits[k] = replace(self.fits[k], row=row, profile=profile)
             self._finish(k)
 
-    def _score_or_load(self, ks: list[int]) -> tuple[list[SilhouetteProfile], float]:
+    def _score_or_load(self, ks: list[int]) -> tuple[list[Scored], float]:
         """Return the scores of a pass, or those of an earlier run, and the seconds of the pass."""
         partitions = [self._waiting[k] for k in ks]
         # A pass has one file, since its last digits depend on the labelings that share it, which name the file.
         name = f"scores-{ks[0]}-{ks[-1]}-{_digest(partitions)}"
-        found: list[SilhouetteProfile] = []
+        found: list[Scored] = []
 
         def score() -> Arrays:
             started = time.perf_counter()
@@ -280,7 +325,11 @@ class _Run:
 
         kept = self._cached(name, score)
         assert kept is not None
-        return found or self._space.profiles(_from_arrays(ks, kept), partitions), float(kept["seconds"])
+        found = found or [
+            self._space.make_scored(**_from_arrays(k, kept), partition=partition)
+            for k, partition in zip(ks, partitions, strict=True)
+        ]
+        return found, float(kept["seconds"])
 
     def _fail(self, k: int, error: Exception) -> None:
         self.failures.append(error)
@@ -306,34 +355,52 @@ def _digest(partitions: Sequence[Partition]) -> str:
     return hashlib.sha256(b"".join(partition.codes.tobytes() for partition in partitions)).hexdigest()[:12]
 
 
-def _as_arrays(ks: Sequence[int], profiles: Sequence[SilhouetteProfile]) -> Arrays:
+def _as_arrays(ks: Sequence[int], scored: Sequence[Scored]) -> Arrays:
     arrays: Arrays = {}
-    for k, profile in zip(ks, profiles, strict=True):
+    for k, (profile, values) in zip(ks, scored, strict=True):
         terms = get_terms(profile)
         arrays |= {f"a-{k}": terms.a, f"b-{k}": terms.b, f"neighbor-{k}": terms.neighbor}
         arrays[f"work-{k}"] = np.array(json.dumps(asdict(terms.work)))
+        if not profile.exact:
+            arrays |= {f"{name}-{k}": getattr(profile, name) for name in _GUESSES}
+            arrays[f"values-{k}"] = np.array(json.dumps(values))
     return arrays
 
 
-def _from_arrays(ks: Sequence[int], arrays: Arrays) -> list[SilhouetteTerms]:
-    return [
-        SilhouetteTerms(
-            arrays[f"a-{k}"], arrays[f"b-{k}"], arrays[f"neighbor-{k}"], Work(**json.loads(str(arrays[f"work-{k}"])))
-        )
-        for k in ks
-    ]
-
-
-def _with_scores(row: SweepRow, profile: SilhouetteProfile, seconds: float) -> SweepRow:
-    return replace(
-        row,
-        silhouette=profile.score,
-        macro_silhouette=profile.macro_score,
-        n_negative=profile.n_negative,
-        n_zero=profile.n_zero,
-        n_positive=profile.n_positive,
-        score_seconds=seconds,
+def _from_arrays(k: int, arrays: Arrays) -> dict[str, Any]:
+    """Return the arguments of :meth:`PreparedData.make_scored`."""
+    terms = SilhouetteTerms(
+        arrays[f"a-{k}"], arrays[f"b-{k}"], arrays[f"neighbor-{k}"], Work(**json.loads(str(arrays[f"work-{k}"])))
     )
+    if f"values-{k}" not in arrays:
+        return {"terms": terms}
+    guesses = {name: arrays[f"{name}-{k}"] for name in _GUESSES}
+    return {"terms": terms, "guesses": guesses, "values": json.loads(str(arrays[f"values-{k}"]))}
+
+
+def _list_values(profile: SilhouetteProfile) -> dict[str, float]:
+    return {
+        "silhouette": profile.score,
+        "silhouette_low": profile.score,
+        "silhouette_high": profile.score,
+        "macro_silhouette": profile.macro_score,
+        "n_negative": profile.n_negative,
+        "n_zero": profile.n_zero,
+        "n_positive": profile.n_positive,
+    }
+
+
+def _list_estimates(estimate: SilhouetteEstimate, profile: SilhouetteProfile) -> dict[str, float]:
+    n_negative = round(estimate.negative_share * estimate.n_samples)
+    return {
+        "silhouette": estimate.score,
+        "silhouette_low": estimate.interval[0],
+        "silhouette_high": estimate.interval[1],
+        "macro_silhouette": estimate.macro_score,
+        "n_negative": n_negative,
+        "n_zero": profile.n_zero,
+        "n_positive": estimate.n_samples - n_negative - profile.n_zero,
+    }
 
 
 class _Progress:

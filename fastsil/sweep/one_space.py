@@ -19,7 +19,7 @@ from fastsil.scoring.diagnosis import Diagnosis
 from fastsil.sweep.checkpoint import CachedCall, Checkpoint, no_cache
 from fastsil.sweep.clusterers import generator_for
 from fastsil.sweep.feature_space import FailedSpace, FeatureSpace, raise_if_all_failed
-from fastsil.sweep.fit_and_score import FittedK, PreparedData, search
+from fastsil.sweep.fit_and_score import Estimation, FittedK, PreparedData, search
 from fastsil.sweep.gaps import MANY_SAMPLES, GapTest, find_gaps, measure_finer_depth
 from fastsil.sweep.geometry_sweep import GeometrySweep
 from fastsil.sweep.null import NullComparison, compare_with_null, with_null_columns
@@ -44,6 +44,8 @@ class SweepSettings:
         Numbers of clusters.
     n_null, null_size, null_reference, n_stability, gaps
         As :class:`fastsil.KMeansSweep` has them.
+    tol : float or None
+        As :class:`fastsil.KMeansSweep` has it.
     seed : int
         Seed of all random draws.
     n_jobs : int
@@ -56,6 +58,7 @@ class SweepSettings:
     null_reference: str
     n_stability: int
     gaps: bool
+    tol: float | None
     seed: int
     n_jobs: int
 
@@ -126,11 +129,14 @@ def sweep_in(
     """
     data = frame.reduce(X)
 
-    def prepare(samples: Any, n_jobs: int = 1) -> PreparedData:
-        return PreparedData(samples, frame.geometry, frame.metric, frame.params, n_jobs, frame.row_dtype)
+    def prepare(samples: Any, n_jobs: int = 1, estimation: Estimation | None = None) -> PreparedData:
+        return PreparedData(samples, frame.geometry, frame.metric, frame.params, n_jobs, frame.row_dtype, estimation)
 
     stages = Stages(listen, _work(settings, data.shape[0]))
-    findings, interrupted = search(prepare(data, settings.n_jobs), clusterers, stages.listener("sweep"), cached)
+    # Null sets and parts of the data are small, and are scored exactly.
+    estimation = None if settings.tol is None else Estimation(settings.tol, settings.seed)
+    prepared = prepare(data, settings.n_jobs, estimation)
+    findings, interrupted = search(prepared, clusterers, stages.listener("sweep"), cached)
     null, stability, gaps = None, None, None
     if not interrupted:
         null, stability, gaps, interrupted = _compare(data, frame, prepare, findings, settings, stages, cached)

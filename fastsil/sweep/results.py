@@ -24,8 +24,10 @@ class SweepRow:
         Within-cluster sum of squares, in the units of the geometry that was clustered in, squared.
     silhouette, macro_silhouette : float
         Mean over samples, and mean of the clusters' means. NaN for k = 1.
+    silhouette_low, silhouette_high : float
+        Interval of ``silhouette`` where it was estimated, which holds with 99 % confidence; else ``silhouette`` itself.
     n_negative, n_zero, n_positive : int
-        Samples with a silhouette below, at and above 0.
+        Samples with a silhouette below, at and above 0; estimated where ``silhouette`` is.
     calinski_harabasz, davies_bouldin : float
         scikit-learn's indices of those names, in the geometry that was clustered in: a high Calinski-Harabasz index
         is good, and a low Davies-Bouldin index. NaN for k = 1 and for sparse data.
@@ -43,7 +45,7 @@ class SweepRow:
         Mean and standard deviation of the agreement of clusterings of two random parts of the data: adjusted Rand
         index, 1 at most. NaN where it was not requested.
     fit_seconds, score_seconds : float
-        Wall-clock time of the clustering and of the exact scores; of a pass that served several k, an equal share.
+        Wall-clock time of the clustering and of the scores; of a pass that served several k, an equal share.
     error : str
         Empty, or why there is no result.
     """
@@ -53,6 +55,8 @@ class SweepRow:
     inertia: float = np.nan
     silhouette: float = np.nan
     macro_silhouette: float = np.nan
+    silhouette_low: float = np.nan
+    silhouette_high: float = np.nan
     n_negative: int = 0
     n_zero: int = 0
     n_positive: int = 0

@@ -53,6 +53,12 @@ def test_low_scores_in_many_dimensions_are_put_in_proportion():
     assert warn_of_many_features(0.8, n_features=1000) == ""
 
 
+def test_estimated_scores_are_shown_with_half_of_their_interval():
+    table = results([0.5, 0.25], silhouette_low=np.array([0.499, 0.25]), silhouette_high=np.array([0.501, 0.25]))
+    columns = {column.title: column.cells for column in sweep_columns(table)}
+    assert columns["mean silhouette"] == ("0.5000 ± 0.001", "0.2500")
+
+
 def test_table_shows_what_is_there_and_a_dash_for_what_is_not():
     columns = {column.title: column.cells for column in sweep_columns(results([0.5, np.nan]))}
     assert columns["k"] == ("2", "3")

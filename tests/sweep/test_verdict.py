@@ -18,11 +18,12 @@ from fastsil.scoring.diagnosis import Finding
 from fastsil.sweep.gaps import GapsAtK, GapTest
 from fastsil.sweep.space_comparison import suggest_geometries
 from fastsil.sweep.verdict import GapFindings, Verdict, choose_k, judge
+from fastsil.sweep.verdict.choice import list_good_k
 
 STRUCTURES = ["none", "weak", "reasonable", "strong"]
 
 
-def results(scores, *, macro=None, ks=None, null_mean=np.nan, stability=np.nan, negative=10):
+def results(scores, *, macro=None, ks=None, null_mean=np.nan, stability=np.nan, negative=10, margin=0.0):
     scores = np.array(scores, dtype=float)
     n = len(scores)
     return {
@@ -30,6 +31,8 @@ def results(scores, *, macro=None, ks=None, null_mean=np.nan, stability=np.nan, 
         "inertia": np.linspace(1e6, 1, n),
         "silhouette": scores,
         "macro_silhouette": scores if macro is None else np.array(macro, dtype=float),
+        "silhouette_low": scores - margin,
+        "silhouette_high": scores + margin,
         "n_negative": np.full(n, negative),
         "n_zero": np.full(n, 0),
         "n_positive": np.full(n, 100 - negative),
@@ -393,6 +396,12 @@ def test_k_that_do_equally_well_are_all_named():
     assert verdict.headline == "Separate groups: k = 3 or 4."
     assert (verdict.good_k, verdict.k) == ((3, 4), 4)
     assert "k = 3 and 4 do equally well." in str(verdict)
+
+
+def test_estimated_scores_whose_intervals_overlap_are_equally_good():
+    gaps = make_gaps([10.0, 10.0, 10.0])
+    assert list_good_k(results([0.5, 0.52, 0.49]), gaps) == [3]
+    assert list_good_k(results([0.5, 0.52, 0.49], margin=0.012), gaps) == [2, 3]
 
 
 def test_groups_that_touch_come_with_a_caution():

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
 from fastsil.engines.dispatch import NO_PAIRS, compute_terms, find_engine
-from fastsil.engines.intervals import open_rows
+from fastsil.engines.intervals import MomentRows, open_rows
 from fastsil.engines.linear.summaries import SQUARED_METRICS
 from fastsil.engines.terms import SilhouetteTerms, compute_silhouettes
 from fastsil.runtime.lazy_imports import import_on_first_use
@@ -24,6 +24,7 @@ from fastsil.runtime.threads import resolve_n_jobs
 from fastsil.scoring.estimate.result import ClusterEstimates, SilhouetteEstimate
 from fastsil.scoring.estimate.rounds import Request, Rounds
 from fastsil.scoring.plan import exact_is_as_cheap
+from fastsil.scoring.profile import SilhouetteProfile, make_profile
 from fastsil.validation import (
     Metric,
     check_confidence,
@@ -36,9 +37,10 @@ from fastsil.validation import (
     get_metric_name,
     is_dask_array,
 )
+from fastsil.validation.arrays import result_dtype
 from fastsil.validation.partition import Partition
 
-__all__ = ["ClusterEstimates", "SilhouetteEstimate", "silhouette_estimate"]
+__all__ = ["ClusterEstimates", "SilhouetteEstimate", "estimate_profile", "silhouette_estimate"]
 
 
 def silhouette_estimate(
@@ -116,6 +118,45 @@ def silhouette_estimate(
     return replace(found, metric=get_metric_name(metric), seconds=time.perf_counter() - started)
 
 
+def estimate_profile(
+    X: Any,
+    partition: Partition,
+    metric: Metric,
+    metric_params: dict[str, Any],
+    request: Request,
+    tick: ProgressCallback,
+) -> tuple[SilhouetteEstimate, SilhouetteProfile]:
+    """Estimate the mean silhouette, and return the profile of the guesses that the estimate rests on.
+
+    Silhouettes that were drawn are exact in the profile, as are all where exact ones cost no more, or where the metric
+    has no guesses.
+    """
+    started, name, dtype = time.perf_counter(), get_metric_name(metric), result_dtype(X.dtype)
+    rows = None
+    if not _is_exact(X, partition, metric, metric_params):
+        rows = open_rows(X, partition, metric, metric_params, n_jobs=request.n_jobs, tick=scale_progress(tick, 0.4))
+    if isinstance(rows, MomentRows):
+        found, intervals = rows.guess(scale_progress(tick, 0.4))
+        rounds = Rounds(rows, partition, request, intervals)
+        if rounds.run():
+            tick(0.2)
+            seconds = time.perf_counter() - started
+            terms, by_row = rows.order_by_row(found, intervals, {"estimate": seconds})
+            profile = make_profile(terms, partition, dtype=dtype, metric=name, intervals=by_row)
+            return replace(rounds.finish(), metric=name, seconds=seconds), profile
+        tick = scale_progress(tick, 0.2)
+    terms = compute_terms(X, partition, metric, metric_params, n_jobs=request.n_jobs, tick=tick)
+    estimate = _make_exact_estimate(terms, partition, request)
+    profile = make_profile(terms, partition, dtype=dtype, metric=name)
+    return replace(estimate, metric=name, seconds=time.perf_counter() - started), profile
+
+
+def _is_exact(X: Any, partition: Partition, metric: Metric, metric_params: dict[str, Any]) -> bool:
+    """Return whether exact silhouettes cost no more than an estimate."""
+    engine = find_engine(X, metric, metric_params)
+    return engine in NO_PAIRS or (engine == "euclidean" and exact_is_as_cheap(partition, X.shape[1]))
+
+
 def _estimate(
     X: Any,
     partition: Partition,
@@ -125,8 +166,7 @@ def _estimate(
     tick: ProgressCallback,
 ) -> SilhouetteEstimate:
     n_jobs = request.n_jobs
-    engine = find_engine(X, metric, metric_params)
-    if engine in NO_PAIRS or (engine == "euclidean" and exact_is_as_cheap(partition, X.shape[1])):
+    if _is_exact(X, partition, metric, metric_params):
         return _compute_exactly(X, partition, metric, metric_params, request, tick)
     rows = open_rows(X, partition, metric, metric_params, n_jobs=n_jobs, tick=scale_progress(tick, 0.4))
     rounds = Rounds(rows, partition, request, rows.intervals(scale_progress(tick, 0.4)))

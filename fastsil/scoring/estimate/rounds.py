@@ -58,7 +58,10 @@ class _Needs(NamedTuple):
 
 
 class Rounds:
-    """Rounds of random samples. Arrays are by position in the order of the partition, so cluster after cluster."""
+    """Rounds of random samples. Arrays are by position in the order of the partition, so cluster after cluster.
+
+    ``intervals`` are narrowed in place: a computed sample has a point there.
+    """
 
     def __init__(
         self, rows: SilhouetteRows, partition: Partition, request: Request, intervals: NDArray[np.float64]

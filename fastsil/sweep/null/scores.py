@@ -150,8 +150,8 @@ def _scores(
         except Exception:  # as in the sweep itself: a k that fails leaves the others
             continue
     if partitions:
-        profiles = space.score(list(partitions.values()), ignore_progress)
-        silhouettes[list(partitions)] = [profile.score for profile in profiles]
+        scored = space.score(list(partitions.values()), ignore_progress)
+        silhouettes[list(partitions)] = [of_one.profile.score for of_one in scored]
     return silhouettes, inertias
 
 

@@ -89,9 +89,12 @@ def mark_repeats(results: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
 
 
 def list_good_k(results: Mapping[str, NDArray[Any]], gaps: GapTest | None) -> list[int]:
-    """List the k that rank as high as the best."""
+    """List the k that rank as high as the best; of estimated scores, all whose intervals overlap with its own."""
     ranks = rank_k(results, gaps)
-    return [int(k) for k in results["n_clusters"][ranks >= np.nanmax(ranks) - SCORE_TOLERANCE]]
+    half_widths = (results["silhouette_high"] - results["silhouette_low"]) / 2
+    best = int(np.nanargmax(ranks))
+    tolerance = np.maximum(SCORE_TOLERANCE, half_widths + half_widths[best])
+    return [int(k) for k in results["n_clusters"][ranks >= ranks[best] - tolerance]]
 
 
 def k_with_largest_excess(results: Mapping[str, NDArray[Any]]) -> int:
