@@ -149,7 +149,7 @@ def write_sweep(
 ) -> dict[str, str]:
     """Write a sweep's results; return what each file is for, by name."""
     with _draft_in(folder) as draft:
-        files = _write_sweep(draft, sweep, X, settings["name"], pictures=pictures)
+        files = _write_sweep(draft, sweep, X, settings.get("data", settings["name"]), pictures=pictures)
         verdict = {name: getattr(sweep.verdict_, name) for name in ("kind", "structure", "k", "good_k", "tested")}
         settings = {
             **settings,

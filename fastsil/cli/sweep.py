@@ -163,7 +163,8 @@ def run_sweep(
             _show_sweep(sweep)
             if sum(compiling) > _COMPILING_SECONDS:
                 console.remark(f"{sum(compiling):.0f} seconds of these went into compiling, once a machine.")
-            record = {**settings._asdict(), "n_samples": X.shape[0], "n_features": X.shape[1]}
+            data = settings.name if asked is None else Path(asked.file).name
+            record = {**settings._asdict(), "data": data, "n_samples": X.shape[0], "n_features": X.shape[1]}
             show_written(out, lambda pictures: results_folder.write_sweep(out, sweep, X, record, pictures=pictures))
         except (KeyboardInterrupt, _Terminated) as signaled:
             _print_how_to_resume(out, asked)

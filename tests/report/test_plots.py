@@ -25,6 +25,7 @@ from fastsil.report.plots import (  # noqa: E402
     new_figure,
     save_picture,
 )
+from fastsil.report.plots.maps import choose_colors  # noqa: E402
 
 KS = np.arange(2, 8)
 # As a formula, the first ends in an error and the second shows other letters.
@@ -163,6 +164,16 @@ def test_without_matplotlib_the_error_names_what_to_install(monkeypatch):
     for draw in (new_figure, lambda: draw_sweep_elbow(RESULTS)):
         with pytest.raises(ImportError, match=r"pip install 'fastsil\[plots\]'"):
             draw()
+
+
+@pytest.mark.parametrize("n_clusters", [9, 12, 16])
+def test_neighbors_on_the_map_have_different_colors(n_clusters):
+    middles = np.random.default_rng(n_clusters).uniform(size=(n_clusters, 2))
+    chosen = choose_colors(middles, 8)
+    colors = np.array([color for color, _ in chosen])
+    nearest = np.argsort(np.linalg.norm(middles[:, None] - middles, axis=2), axis=1)[:, 1]
+    assert (colors[nearest] != colors).all()
+    assert len(set(chosen)) == n_clusters
 
 
 def test_a_map_shows_every_sample_of_every_cluster_and_its_label():
