@@ -18,7 +18,7 @@ import typer
 
 from fastsil import __version__
 from fastsil.cli import console, results_folder
-from fastsil.cli.readers import DataFile, Reading, name_data, read_data, read_labeled
+from fastsil.cli.readers import DataFile, Reading, drop_gaps, name_data, read_data, read_labeled
 from fastsil.cli.repeat import write_command
 from fastsil.cli.sweep import (
     CLUSTERERS,
@@ -71,7 +71,7 @@ def _in_plain_words(command: Callable[_Args, None]) -> Callable[_Args, None]:
             try:
                 command(*args, **kwargs)
             except _MENDABLE as error:
-                console.complain(str(error) or type(error).__name__)
+                console.complain(_describe(error, write))
                 raise typer.Exit(2) from None
             except KeyboardInterrupt:
                 console.remark("Interrupted; there is no result yet.", style="yellow")
@@ -81,6 +81,14 @@ def _in_plain_words(command: Callable[_Args, None]) -> Callable[_Args, None]:
                     console.remark(f"note: {message}", style="yellow")
 
     return wrapped
+
+
+def _describe(error: Exception, write: Callable[[dict[str, Any]], str]) -> str:
+    """Return the words of an error, with what a command can do about it in place of what a program can."""
+    words, missing, _ = str(error).partition("Drop or impute such rows first")
+    if missing and "NaN" in words:
+        return f"{words}Leave such rows out: {write({'drop_missing': True})}"
+    return str(error) or type(error).__name__
 
 
 class _Dataset(NamedTuple):
@@ -119,6 +127,7 @@ OutOption = Annotated[
     Path | None, typer.Option("--out", "-o", help="Folder for the results (sweep, demo: fastsil-NAME if not given).")
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace files in the folder that fastsil did not write.")]
+DropOption = Annotated[bool, typer.Option("--drop-missing", help="Leave out rows that have empty or NaN cells.")]
 StandardizeOption = Annotated[
     bool, typer.Option("--standardize", help="Give every feature mean 0 and variance 1 first, as units are arbitrary.")
 ]
@@ -231,6 +240,7 @@ def sweep(
     header: HeaderOption = None,
     sep: SepOption = None,
     decimal: DecimalOption = None,
+    drop_missing: DropOption = False,
     resume: ResumeOption = None,
     n_jobs: JobsOption = None,
     quiet: QuietOption = False,
@@ -245,9 +255,11 @@ def sweep(
         settings = Settings(
             name, k, metric, pca or ["none"], clusterer, n_init, n_null, n_stability, seed, standardize, tol
         )
-        reading = Reading(key, None, features or (), exclude or (), header, sep, decimal)
+        reading = Reading(key, None, features or (), exclude or (), header, sep, decimal, drop_missing=drop_missing)
         asked = Asked(file, reading, settings)
     found = read_data(asked.file, **asked.reading._asdict())
+    if asked.reading.drop_missing:
+        found, _ = drop_gaps(found)
     _show_data(asked.file, found)
     if resume is None:
         tol = choose_tol(found.X, asked.settings, exact=exact, n_jobs=n_jobs)
@@ -298,6 +310,7 @@ def score(
     header: HeaderOption = None,
     sep: SepOption = None,
     decimal: DecimalOption = None,
+    drop_missing: DropOption = False,
     n_jobs: JobsOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -305,8 +318,10 @@ def score(
     if (labels is None) == (labels_column is None):
         raise ValueError("score needs the labels once: as a second FILE, or as --labels-column of the first.")
     check_metric(metric)
-    reading = Reading(key, labels_column, features or (), exclude or (), header, sep, decimal)
+    columns = features or (), exclude or ()
+    reading = Reading(key, labels_column, *columns, header, sep, decimal, drop_missing=drop_missing)
     found, given = read_labeled(file, labels, **reading._asdict())
+    found, given = drop_gaps(found, given) if drop_missing else (found, given)
     _show_data(file, found)
     X = standardized(found.X) if standardize else found.X
     with results_folder.prepare_folder(out, results_folder.SCORE_FILES, force=force):

@@ -17,6 +17,8 @@ _LEFT_OUT = ("resume", "force", "quiet")
 def write_command(context: typer.Context, changes: Mapping[str, Any]) -> str:
     """Return the command of a context with these changes, by the names of parameters of a sweep.
 
+    Of a command that has not these options, the options alone.
+
     Parameters
     ----------
     context : typer.Context
@@ -24,6 +26,8 @@ def write_command(context: typer.Context, changes: Mapping[str, Any]) -> str:
     changes : mapping of str to object
         New values, as :class:`fastsil.KMeansSweep` takes them, or as the command does.
     """
+    if not changes.keys() <= {*(param.name for param in context.command.params), "n_clusters"}:
+        return " ".join(f"--{name.replace('_', '-')}" for name in changes)
     values = {**context.params, **_find_earlier(context), **dict(_translate(*change) for change in changes.items())}
     words = ["fastsil", str(context.info_name)]
     for param in context.command.params:

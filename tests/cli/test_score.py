@@ -73,3 +73,28 @@ def test_a_score_writes_the_columns_of_to_frame(folder):
     run("iris.npy", "species.npy", "--out", "scored")
     expected = silhouette_profile(IRIS.data, IRIS.target).to_frame()
     pandas.testing.assert_frame_equal(pandas.read_parquet(folder / "scored" / "samples.parquet"), expected)
+
+
+@pytest.mark.parametrize("name", ["gaps.csv", "gaps.npy", "gaps.parquet"])
+def test_rows_with_gaps_are_left_out_by_the_command_that_the_error_says(folder, name):
+    X = IRIS.data.to_numpy().copy()
+    X[[3, 70], 1] = np.nan
+    frame = pandas.DataFrame(X, columns=list("abcd"))
+    frame.to_csv("gaps.csv", index=False)
+    np.save("gaps.npy", X)
+    frame.to_parquet("gaps.parquet")
+    refused = " ".join(run(name, "species.npy", exit_code=2).stderr.split())
+    assert f"fastsil score {name} species.npy --drop-missing" in refused
+    assert "sklearn" not in refused
+    result = run(name, "species.npy", "--drop-missing")
+    kept = ~np.isnan(X).any(axis=1)
+    expected = silhouette_score(X[kept], IRIS.target[kept])
+    assert f"Mean silhouette {expected:.4f}" in result.stdout
+    assert "rows left out, with empty or NaN cells: 2 of 150, the first is row 4" in result.stderr
+    np.save("none.npy", np.full((150, 2), np.nan))
+    assert "every row has empty or NaN cells" in run("none.npy", "species.npy", "--drop-missing", exit_code=2).stderr
+
+
+def test_standardized_features_are_scored(folder):
+    X = (IRIS.data - IRIS.data.mean()) / IRIS.data.std(ddof=0)
+    assert f"{silhouette_score(X, IRIS.target):.4f}" in run("iris.npy", "species.npy", "--standardize").stdout

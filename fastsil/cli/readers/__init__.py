@@ -31,6 +31,7 @@ __all__ = [
     "DataFileError",
     "LabelFile",
     "Reading",
+    "drop_gaps",
     "name_data",
     "read_data",
     "read_labeled",
@@ -93,6 +94,37 @@ def read_data(source: str | Path, **reading: Any) -> DataFile:
         found: DataFile = read(path, request)
         _check_samples(path, found.X)
     return found
+
+
+def drop_gaps(found: DataFile, labels: NDArray[Any] | None = None) -> tuple[DataFile, NDArray[Any] | None]:
+    """Leave out the rows that have NaN, and their labels; with a note, if there are any.
+
+    Raises
+    ------
+    DataFileError
+        If no row is left.
+    """
+    if found.X.dtype.kind != "f" or (labels is not None and len(labels) != len(found.X)):
+        return found, labels
+    with np.errstate(all="ignore"):
+        # Infinities of both signs add up to NaN as well.
+        suspects = np.flatnonzero(np.isnan(found.X.sum(axis=1)))
+    gaps = suspects[np.isnan(found.X[suspects]).any(axis=1)]
+    if not len(gaps):
+        return found, labels
+    kept = np.ones(len(found.X), dtype=bool)
+    kept[gaps] = False
+    if not kept.any():
+        raise DataFileError("every row has empty or NaN cells; leave columns out with --exclude, or fill them.")
+    note = (
+        f"rows left out, with empty or NaN cells: {len(gaps):,} of {len(kept):,}, the first is row {gaps[0] + 1}; the "
+        "results have the other rows, in their order"
+    )
+    own = None if found.labels is None else found.labels[kept]
+    return (
+        replace(found, X=found.X[kept], labels=own, notes=(*found.notes, note)),
+        None if labels is None else labels[kept],
+    )
 
 
 def read_labels(source: str | Path, *, n_samples: int | None = None, **reading: Any) -> LabelFile:

@@ -45,9 +45,10 @@ def read_arrow(path: Path, reading: Reading) -> DataFile:
     source = _find_source(path, table, names)
     labels: list[Any] = []
     X = _join(path, _convert(table, source, labels_column, labels), table.n_rows)
-    if source.gaps and not reading.allow_gaps:
+    if source.gaps and not (reading.allow_gaps or reading.drop_missing):
         raise DataFileError(f"{path}: {describe_gaps(source.gaps)[0]}")
-    notes = [*source.notes, *notes, *_note_left_out(names, source), *describe_gaps(source.gaps)]
+    gaps = [] if reading.drop_missing else describe_gaps(source.gaps)
+    notes = [*source.notes, *notes, *_note_left_out(names, source), *gaps]
     notes += note_suspects(X, source.features, {name for name in source.features if _is_integer(table.types[name])})
     if isinstance(X, np.memmap):
         notes.append(f"unpacked into a temporary file of {X.nbytes / 2**30:.1f} GiB in {tempfile.gettempdir()}")

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.cli.readers.records import DataFileError, Reading, choose, listed
+from fastsil.report.suggestions import suggest
 from fastsil.report.words import count
 
 # Names that pandas gives to columns of a text that have none, as its own index in a file has none.
@@ -106,7 +107,8 @@ def describe_gaps(gaps: Mapping[str, tuple[int, int]]) -> list[str]:
     """Return a sentence for each column with gaps, of which ``gaps`` has the first row and the number."""
     return [
         f"column {name!r} has {count(n_gaps, 'empty or NaN cell')}, the first in row {first + 1} of the data (or that "
-        f"line is short of cells); fill them, drop those rows, or leave it out with --exclude {quote_name(name)}."
+        f"line is short of cells); fill them, drop those rows ({suggest('--drop-missing', drop_missing=True)}), or "
+        f"leave it out with --exclude {quote_name(name)}."
         for name, (first, n_gaps) in gaps.items()
     ]
 

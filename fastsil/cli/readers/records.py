@@ -43,6 +43,8 @@ class Reading(NamedTuple):
         Decimal mark of a text, ``"."`` or ``","``.
     allow_gaps : bool
         Read empty cells of a table as NaN, with a note, instead of an error.
+    drop_missing : bool
+        Leave out rows with empty cells or NaN, with a note.
     """
 
     key: str | None = None
@@ -53,6 +55,7 @@ class Reading(NamedTuple):
     sep: str | None = None
     decimal: str | None = None
     allow_gaps: bool = False
+    drop_missing: bool = False
 
 
 @dataclass(frozen=True)

@@ -73,9 +73,9 @@ def read_table(path: Path, reading: Reading) -> DataFile:
     is_gap = features.isna().to_numpy()
     gappy = {numeric[place]: is_gap[:, place] for place in np.flatnonzero(is_gap.any(axis=0))}
     if gaps := describe_gaps({name: (int(rows.argmax()), int(rows.sum())) for name, rows in gappy.items()}):
-        if not reading.allow_gaps:
+        if not (reading.allow_gaps or reading.drop_missing):
             raise DataFileError(f"{path}: {gaps[0]}")
-        notes += gaps
+        notes += [] if reading.drop_missing else gaps
     values = features.to_numpy()
     X = np.ascontiguousarray(values if values.dtype.kind == "f" else values.astype(np.float64))
     notes += note_suspects(X, numeric, {name for name in numeric if kinds[name] in "iu"})
