@@ -19,7 +19,7 @@ import typer
 from fastsil import __version__
 from fastsil.cli import console, results_folder
 from fastsil.cli.readers import DataFile, Reading, drop_gaps, name_data, read_data, read_labeled
-from fastsil.cli.repeat import write_command
+from fastsil.cli.repeat import describe_error, write_command
 from fastsil.cli.sweep import (
     CLUSTERERS,
     INTERRUPTED,
@@ -71,7 +71,7 @@ def _in_plain_words(command: Callable[_Args, None]) -> Callable[_Args, None]:
             try:
                 command(*args, **kwargs)
             except _MENDABLE as error:
-                console.complain(_describe(error, write))
+                console.complain(describe_error(error, write))
                 raise typer.Exit(2) from None
             except KeyboardInterrupt:
                 console.remark("Interrupted; there is no result yet.", style="yellow")
@@ -81,14 +81,6 @@ def _in_plain_words(command: Callable[_Args, None]) -> Callable[_Args, None]:
                     console.remark(f"note: {message}", style="yellow")
 
     return wrapped
-
-
-def _describe(error: Exception, write: Callable[[dict[str, Any]], str]) -> str:
-    """Return the words of an error, with what a command can do about it in place of what a program can."""
-    words, missing, _ = str(error).partition("Drop or impute such rows first")
-    if missing and "NaN" in words:
-        return f"{words}Leave such rows out: {write({'drop_missing': True})}"
-    return str(error) or type(error).__name__
 
 
 class _Dataset(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from fastsil.cli import results_folder
+from fastsil.report.suggestions import Writer
 
 # Options of how a command runs, not of what it does.
 _LEFT_OUT = ("resume", "force", "quiet")
@@ -43,6 +44,14 @@ def write_command(context: typer.Context, changes: Mapping[str, Any]) -> str:
         else:
             words += [word for one in listed for word in (name, str(one))]
     return shlex.join(words)
+
+
+def describe_error(error: Exception, write: Writer) -> str:
+    """Return the words of an error, with what a command can do about it in place of what a program can."""
+    words, missing, _ = str(error).partition("Drop or impute such rows first")
+    if missing and "NaN" in words:
+        return f"{words}Leave such rows out: {write({'drop_missing': True})}"
+    return str(error) or type(error).__name__
 
 
 def _list_default(param: Any) -> list[str]:
