@@ -284,18 +284,14 @@ def _bound_by_forms(
         # g is taken about the center that is known.
         off[k] += 4.0 * np.sqrt(square + slack[k]) * center_off * variance
         beyond = 4.0 * skew_rest * np.sqrt(outside)
-        lower[k], _ = bound_mean_distance(
-            square, slack[k], variance * (1.0 + _EXACT), max(spread[k] + beyond, 0.0) + off[k]
-        )
+        lower[k], _ = bound_mean_distance(square, slack[k], variance, max(spread[k] + beyond, 0.0) + off[k])
     for k in range(len(entries)):
         e = entries[k]
         if lower[k] <= least_upper[found.row[e]]:
             # u·g outside Q is mostly noise, far below the product of the norms; it is computed from the sample itself.
             spread[k] -= 4.0 * _component(rows, found.row[e], clusters.centers[c], shared.skew_outside[c])
             off[k] += _SKEW_ROUNDING * skew_rest * np.sqrt(squares[k] + slack[k])
-            lower[k], _ = bound_mean_distance(
-                squares[k], slack[k], variance * (1.0 + _EXACT), max(spread[k], 0.0) + off[k]
-            )
+            lower[k], _ = bound_mean_distance(squares[k], slack[k], variance, max(spread[k], 0.0) + off[k])
         found.lower[e] = lower[k]
         found.guess[e] = _guess(squares[k] + variance, max(spread[k], 0.0))
 

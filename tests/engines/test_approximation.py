@@ -183,3 +183,26 @@ def test_the_rest_of_a_covariance_counts_as_members_meet_it():
     whole = (covariance**2).sum()
     assert kept < 0.8 * whole
     np.testing.assert_allclose(kept + summary.rest_mean * left, whole, rtol=0.05)
+
+
+def test_covariances_may_be_smaller_than_they_are():
+    """By the rounding of their entries: what is made from them is not, for samples on a line."""
+    rounding = table._bound_rounding(np.dtype(np.float32), 3)
+    line = np.outer(np.random.default_rng(0).normal(size=50), [1.0, 2.0, 2.0])
+    line -= line.mean(axis=0)
+    covariance = line.T @ line / len(line)
+    summary = table.summarize_covariance(covariance * (1 - rounding), 1, rounding)
+    factor = np.sqrt(summary.theta)[:, None] * summary.vectors
+    # But for the square of the rounding.
+    assert np.linalg.eigvalsh(factor.T @ factor - covariance)[0] >= -2 * rounding**2 * np.trace(covariance)
+    squares = (line**2).sum(axis=1)
+    moments = table.ClusterMoments(
+        sizes=np.array([50]),
+        centers=np.zeros((1, 3)),
+        variance=np.array([squares.mean() * 1.01]),
+        fourth=np.array([(squares**2).mean()]),
+        skew=(squares @ line / 50)[None],
+        radius=np.sqrt(squares.max(keepdims=True)),
+        covariances=[summary],
+    )
+    assert table.make_table(moments, np.dtype(np.float32)).bounds.spectral[0] >= np.linalg.norm(covariance, 2)

@@ -143,3 +143,18 @@ def test_the_largest_eigenvalue_of_samples_on_a_line_is_not_less_than_it_is():
         x = [Fraction(value) for value in (X[:, 0] * data.scale).tolist()]
         center = sum(x) / len(x)
         assert sum((value - center) ** 2 for value in x) / len(x) <= Fraction(bounds.spectral[0])
+
+
+def test_a_form_of_all_directions_is_not_less_than_the_covariance():
+    """In exact arithmetic, for directions along which there is next to no variance."""
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(20, 3)) * [1.0, 1.0, 1e-9]
+        data, _, bounds, skew = measured(X)
+        _, shared = shared_basis(data, bounds, skew, np.zeros(3), 16, 0, n_jobs=1)
+        form = [[Fraction(value) for value in row] for row in shared.forms[0, :3, :3].tolist()]
+        center = exact_center(X * data.scale)
+        u = [[Fraction(value) - c for value, c in zip(row, center, strict=True)] for row in (X * data.scale).tolist()]
+        for z in ([0, 0, 1], [1, 0, 0], [1, -1, 0]):
+            quadratic = sum(z[i] * z[j] * form[i][j] for i in range(3) for j in range(3))
+            assert sum(sum(a * b for a, b in zip(z, row, strict=True)) ** 2 for row in u) / len(u) <= quadratic

@@ -1,6 +1,7 @@
 """Bounds contain the mean distances that they bound, whatever the shape of the cluster."""
 
 from fractions import Fraction
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -397,8 +398,9 @@ def bounds_by_basis(*, z, square, norm, rest, rounding, variance=1.0, center_rou
     found.row[0] = found.cluster[0] = 0
     block = one_sample(square, norm, [z, 0.0, 0.0, 0.0])
     rows = kernels.BlockRows(shared.pop("x", np.zeros((1, 1))), np.array([0]), 1.0)
+    limit = np.array([shared.pop("limit", np.inf)])
     kernels.exclude_by_shared_basis(
-        rows, block, clusters, kernels.SharedBasis(**given | shared), rounding, np.array([np.inf]), found, 1
+        rows, block, clusters, kernels.SharedBasis(**given | shared), rounding, limit, found, 1
     )
     return found.lower[0]
 
@@ -472,3 +474,12 @@ def test_g_outside_of_the_basis_may_be_kept_in_single_precision():
     )
     assert lower <= lower_bound(1.0, 4 * rest + 4 * g)
     assert lower >= lower_bound(1.0, 4 * rest + 4 * g) - 1e-4
+
+
+def test_a_bound_by_a_basis_is_reached_in_the_middle_of_a_sphere():
+    """The mean distance is the radius; the variance, its square, is not enlarged in a lower bound."""
+    exact = {"z": 0.0, "square": 0.0, "norm": 0.0, "rest": 0.0, "rounding": 0.0}
+    # A cluster beyond the limit is not looked at a second time.
+    for radius2, limit in product((0.3, 1.0, 7.0), (0.0, np.inf)):
+        lower = bounds_by_basis(**exact, variance=radius2, limit=limit)
+        assert np.sqrt(radius2) * (1 - 1e-15) <= lower <= np.sqrt(radius2) * (1 + 1e-15)
