@@ -42,7 +42,14 @@ def ratios(results: str) -> str:
         for row in others:
             if row["data"] == others[-1]["data"] and row["ratio"]:
                 name = f"{row['contender']}, {row['metric']}" if row["metric"] != "euclidean" else row["contender"]
-                cells = (row["time"], row["fastsil"], _ratio(row), row["memory"], row["fastsil's memory"], row["apart"])
+                cells = (
+                    row["time"],
+                    row["fastsil"],
+                    _ratio(row),
+                    row["memory"],
+                    row["fastsil's memory"],
+                    row["difference"],
+                )
                 lines.append(_line(name, *cells))
     return "\n".join(lines)
 
