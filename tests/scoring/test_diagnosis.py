@@ -150,6 +150,7 @@ def test_few_features_in_another_unit(n_features, large, is_found):
 
 
 def test_features_that_two_data_sets_of_scikit_learn_are_known_for():
+    pytest.importorskip("pandas")
     for data, names in (
         (load_breast_cancer(as_frame=True), "worst area and mean area"),
         (load_wine(as_frame=True), "proline"),
