@@ -415,6 +415,7 @@ def test_groups_that_k_means_cuts_across_are_told():
     assert (verdict.kind, verdict.k) == ("groups", 2)
     assert verdict.headline == "There are separate groups, but k-means cuts across them."
     assert "There is a gap along principal axis 1" in str(verdict)
+    assert "arcs of a ring" in " ".join(str(verdict).split())
 
 
 def test_one_k_everywhere_unless_the_highest_silhouette_is_asked_for():

@@ -178,7 +178,8 @@ def _explain_groups(found: GapFindings) -> list[str]:
             "Do not report these clusters as the groups.",
             f"There is a gap along principal axis {axis}: samples in it are {found.test.axis_depth[axis - 1]:.0%} as "
             "dense as next to it.",
-            "The clusters of no k follow this gap, because the data spread more in another direction.",
+            "The clusters of no k follow this gap: the data spread more in another direction, or the clusters are "
+            "arcs of a ring or another curve.",
         ]
     share = at_k.separate.mean() if len(at_k.separate) else 0.0
     which = "The" if share == 1 else "Most" if share >= 0.5 else "Some"
