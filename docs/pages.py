@@ -117,9 +117,8 @@ def _close(shown: str, printed: str) -> bool:
 
 
 def prepare(folder: Path) -> Path:
-    """Make a folder look like ``docs`` to a block: the data are there, and pictures have a place."""
+    """Make a folder look like ``docs`` to a block: the data are there."""
     shutil.copytree(DOCS / "data", folder / "data")
-    (folder / "images").mkdir()
     return folder
 
 
@@ -129,7 +128,9 @@ def write_page(page: Path) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = prepare(Path(name))
         ran = list(run_page(page, folder))
-        shutil.copytree(folder / "images", DOCS / "images", dirs_exist_ok=True)
+        # A reader's run writes its pictures where it is; those of the pages are elsewhere.
+        for picture in folder.glob("*.png"):
+            shutil.copy(picture, DOCS / "images")
     for block, printed in reversed(ran):
         start, end = block.span
         text = text[:start] + (f"\n```text\n{printed}```\n" if printed else "") + text[end:]
