@@ -183,14 +183,10 @@ def choose_tol(X: Any, settings: Settings, *, exact: bool, n_jobs: int | None) -
 
     Parameters
     ----------
-    X : array of shape (n_samples, n_features)
-        Samples.
-    settings : Settings
-        Settings of the sweep.
+    X, settings, n_jobs
+        As for :func:`run_sweep`.
     exact : bool
         Whether exact scores are wanted, however long they take.
-    n_jobs : int or None
-        Threads.
 
     Raises
     ------

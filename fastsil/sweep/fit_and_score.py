@@ -154,7 +154,7 @@ class PreparedData:
     def _estimate(self, partition: Partition, tick: ProgressCallback) -> Scored:
         assert self._estimation is not None
         tol, seed = self._estimation
-        # Equal draws for every k: what luck there is in them moves all scores alike.
+        # The seed is that of every k, so that a score does not depend on which other k are tried.
         request = Request(tol, _CONFIDENCE, np.random.RandomState(seed), self.n_jobs)
         estimate, profile = estimate_profile(self.scored, partition, self._metric, self._metric_params, request, tick)
         profile = replace(profile, metric=self._metric_name)
@@ -236,6 +236,7 @@ class _Run:
             clusterer, row = self._fit_or_load(unfitted, k)
             if k > 1:
                 self._waiting[k] = self._space.partition(get_labels(clusterer))
+                row = replace(row, n_found=self._waiting[k].n_clusters)
                 self._waited += self._space.estimate_fit_seconds(unfitted, get_fitted(clusterer), row.fit_seconds)
             self.fits[k] = FittedK(row, unfitted, get_fitted(clusterer))
         except Exception as error:
@@ -257,7 +258,7 @@ class _Run:
                 warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
                 labels, inertia = self._space.fit(clusterer)
             seconds = time.perf_counter() - started
-            if k > 1 and _count(labels) == 1:
+            if k > 1 and np.all(labels == labels[0]):
                 raise ValueError("all samples are in one cluster, which has no silhouette; are they all the same?")
             indices = center_indices(self._space.clustered, labels) if k > 1 else (np.nan, np.nan)
             numbers = np.array([inertia, seconds, *indices])
@@ -272,7 +273,7 @@ class _Run:
         inertia, seconds, calinski_harabasz, davies_bouldin = numbers.tolist()
         row = SweepRow(
             k,
-            n_found=_count(get_labels(clusterer)),
+            n_found=1,
             inertia=inertia,
             fit_seconds=seconds,
             calinski_harabasz=calinski_harabasz,
@@ -345,10 +346,6 @@ class _Run:
 
 def _are_equal(as_given: Any, X: Any) -> bool:
     return not (as_given != X).nnz if is_sparse(X) else bool((as_given == X).all())
-
-
-def _count(labels: Any) -> int:
-    return len(np.unique(labels))
 
 
 def _digest(partitions: Sequence[Partition]) -> str:

@@ -145,8 +145,7 @@ def estimate_profile(
             profile = make_profile(terms, partition, dtype=dtype, metric=name, intervals=by_row)
             return replace(rounds.finish(), metric=name, seconds=seconds), profile
         tick = scale_progress(tick, 0.2)
-    terms = compute_terms(X, partition, metric, metric_params, n_jobs=request.n_jobs, tick=tick)
-    estimate = _make_exact_estimate(terms, partition, request)
+    estimate, terms = _compute_exactly(X, partition, metric, metric_params, request, tick)
     profile = make_profile(terms, partition, dtype=dtype, metric=name)
     return replace(estimate, metric=name, seconds=time.perf_counter() - started), profile
 
@@ -167,12 +166,12 @@ def _estimate(
 ) -> SilhouetteEstimate:
     n_jobs = request.n_jobs
     if _is_exact(X, partition, metric, metric_params):
-        return _compute_exactly(X, partition, metric, metric_params, request, tick)
+        return _compute_exactly(X, partition, metric, metric_params, request, tick)[0]
     rows = open_rows(X, partition, metric, metric_params, n_jobs=n_jobs, tick=scale_progress(tick, 0.4))
     rounds = Rounds(rows, partition, request, rows.intervals(scale_progress(tick, 0.4)))
     if not rounds.run():
         # The remaining samples are most of the work.
-        return _compute_exactly(X, partition, metric, metric_params, request, scale_progress(tick, 0.2))
+        return _compute_exactly(X, partition, metric, metric_params, request, scale_progress(tick, 0.2))[0]
     tick(0.2)
     return rounds.finish()
 
@@ -200,10 +199,10 @@ def _compute_exactly(
     metric_params: dict[str, Any],
     request: Request,
     tick: ProgressCallback,
-) -> SilhouetteEstimate:
-    """Return the exact values, as an estimate with intervals of no width."""
+) -> tuple[SilhouetteEstimate, SilhouetteTerms]:
+    """Return the exact values, as an estimate with intervals of no width, and the terms that they are made from."""
     terms = compute_terms(X, partition, metric, metric_params, n_jobs=request.n_jobs, tick=tick)
-    return _make_exact_estimate(terms, partition, request)
+    return _make_exact_estimate(terms, partition, request), terms
 
 
 def _make_exact_estimate(terms: SilhouetteTerms, partition: Partition, request: Request) -> SilhouetteEstimate:
