@@ -16,16 +16,9 @@ from typer.testing import CliRunner  # noqa: E402
 from fastsil.cli.commands import app  # noqa: E402
 from fastsil.scoring.scores import silhouette_profile  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("folder")
+
 IRIS = load_iris(as_frame=True)
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    IRIS.data.assign(species=[IRIS.target_names[t] for t in IRIS.target]).to_csv("iris.csv", index=False)
-    np.save("iris.npy", IRIS.data.to_numpy())
-    np.save("species.npy", IRIS.target.to_numpy())
-    return tmp_path
 
 
 def run(*args, exit_code=0):
