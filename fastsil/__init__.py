@@ -46,6 +46,8 @@ __all__ = [
     "silhouette_samples",
     "silhouette_samples_many",
     "silhouette_score",
+    "simplified_silhouette_samples",
+    "simplified_silhouette_score",
     "unpatch_sklearn",
 ]
 
@@ -75,6 +77,8 @@ _MODULE_OF = {
     "silhouette_samples": "fastsil.scoring.scores",
     "silhouette_samples_many": "fastsil.scoring.many_labelings",
     "silhouette_score": "fastsil.scoring.scores",
+    "simplified_silhouette_samples": "fastsil.scoring.simplified",
+    "simplified_silhouette_score": "fastsil.scoring.simplified",
     "unpatch_sklearn": "fastsil.scoring.sklearn_patch",
 }
 
@@ -86,6 +90,7 @@ if TYPE_CHECKING:
     from fastsil.scoring.plan import Plan, plan
     from fastsil.scoring.profile import ClusterTable, SilhouetteProfile
     from fastsil.scoring.scores import silhouette_profile, silhouette_samples, silhouette_score
+    from fastsil.scoring.simplified import simplified_silhouette_samples, simplified_silhouette_score
     from fastsil.scoring.sklearn_patch import patch_sklearn, unpatch_sklearn
     from fastsil.scoring.sklearn_scorer import SilhouetteScorer
     from fastsil.scoring.stream import SilhouetteStream

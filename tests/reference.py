@@ -140,6 +140,21 @@ def compute_terms(X, codes, metric="euclidean", **params):
     return Terms(a=a, b=elsewhere.min(axis=1), neighbor=elsewhere.argmin(axis=1), means=means)
 
 
+def compute_center_terms(X, codes, centers, metric="euclidean", **params):
+    """Distances to centers in place of mean distances; by default to the means, of directions for cosine."""
+    X, codes = np.asarray(X).astype(WIDE), np.asarray(codes)
+    n_clusters = int(codes.max()) + 1
+    if centers is None:
+        points = {"cosine": unit_rows, "correlation": lambda X: unit_rows(X - X.mean(axis=1, keepdims=True))}
+        points = points.get(metric, np.asarray)(X)
+        centers = np.stack([points[codes == c].sum(axis=0) / np.count_nonzero(codes == c) for c in range(n_clusters)])
+    means = np.stack([_ROWS[metric](x, np.asarray(centers).astype(WIDE), **params) for x in X])
+    rows = np.arange(len(X))
+    elsewhere = means.copy()
+    elsewhere[rows, codes] = np.inf
+    return Terms(a=means[rows, codes], b=elsewhere.min(axis=1), neighbor=elsewhere.argmin(axis=1), means=means)
+
+
 def compute_silhouettes(a, b, codes):
     """The last formula, sample by sample."""
     silhouettes = np.zeros(len(codes), dtype=WIDE)

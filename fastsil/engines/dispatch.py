@@ -188,6 +188,50 @@ def compute_terms_many(
     return found
 
 
+def compute_center_terms(
+    X: Any,
+    partition: Partition,
+    metric: Metric,
+    metric_params: dict[str, Any],
+    centers: NDArray[Any] | None,
+    *,
+    n_jobs: int,
+) -> SilhouetteTerms | None:
+    """Compute the distances of every sample to the center of its own cluster, and to the nearest other one.
+
+    Parameters
+    ----------
+    X, partition, metric, metric_params, n_jobs
+        As for :func:`compute_terms`.
+    centers : ndarray, optional
+        Shape (n_clusters, n_features): points. Shape (n_clusters,), integer: rows of X, the medoids. By default means.
+
+    Returns
+    -------
+    SilhouetteTerms, or None if there is no such center for the metric: points where the metric maps X first, and any
+    but medoids where it has no means.
+    """
+    engine = _engine("linear.centers")
+    are_rows = centers is not None and centers.ndim == 1
+    if metric in engine.METRICS and not metric_params:
+        points: Any = X[centers] if are_rows else centers
+        points = points.toarray() if is_sparse(points) else points
+    else:
+        mapped = as_euclidean(X, metric, metric_params)
+        if mapped is None:
+            if not are_rows:
+                return None
+            compute = _engine("reference").compute_medoid_terms
+            found: SilhouetteTerms = compute(X, partition, centers, metric=metric, metric_params=metric_params)
+            return found
+        if centers is not None and not are_rows:
+            return None
+        X, metric, points = mapped, "euclidean", None if centers is None else mapped[centers]
+    points = None if points is None else np.asarray(points, dtype=np.float64)
+    terms: SilhouetteTerms = engine.compute_center_terms(X, partition, metric, centers=points, n_jobs=n_jobs)
+    return terms
+
+
 def _only_once(tick: ProgressCallback) -> ProgressCallback:
     """Limit progress to the whole where work is done again."""
     done = 0.0

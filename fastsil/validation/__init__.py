@@ -24,6 +24,7 @@ from fastsil.validation.arguments import (
     check_undefined,
     get_metric_name,
 )
+from fastsil.validation.centers import check_centers
 from fastsil.validation.containers import unpack_samples
 from fastsil.validation.data import check_data, check_finite, is_dask_array, take_samples
 from fastsil.validation.distances import check_distance_row, check_distances_between, diagonal_tolerance
@@ -45,6 +46,7 @@ from fastsil.validation.partition import Partition
 __all__ = [
     "Metric",
     "check_average",
+    "check_centers",
     "check_confidence",
     "check_data",
     "check_distance_row",

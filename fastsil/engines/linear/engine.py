@@ -119,7 +119,8 @@ def check_directions(view: NormalizedRows, metric: str, *, first_row: int = 0) -
 def _terms(
     view: NormalizedRows, codes: NDArray[np.int32], summaries: ClusterSummaries, n_jobs: int, tick: ProgressCallback
 ) -> SilhouetteTerms:
-    nearest = _find_nearest(view, codes, summaries, n_jobs, tick)
+    centers = _make_centers(summaries, view.metric.factor)
+    nearest = find_nearest(view, codes, centers, summaries.sizes, n_jobs=n_jobs, tick=tick)
     _set_rows_without_direction(nearest, view.zero_norm_rows(), codes, summaries.sizes)
     for values in (nearest.a, nearest.b):
         values[values < view.metric.resolution] = 0.0
@@ -154,12 +155,18 @@ def _make_screen(centers: kernels.Centers, sizes: Indices) -> kernels.Screen:
     return kernels.Screen(origin, relative, np.einsum("ij,ij->i", relative, relative), weights, constants)
 
 
-def _find_nearest(
-    view: NormalizedRows, codes: NDArray[np.int32], summaries: ClusterSummaries, n_jobs: int, tick: ProgressCallback
+def find_nearest(
+    view: NormalizedRows,
+    codes: NDArray[np.int32],
+    centers: kernels.Centers,
+    sizes: Indices,
+    *,
+    n_jobs: int,
+    tick: ProgressCallback,
 ) -> kernels.Nearest:
+    """Find the value of every row for the center of its own cluster, and the smallest for another center."""
     n_samples = len(codes)
-    centers = _make_centers(summaries, view.metric.factor)
-    screen = _make_screen(centers, summaries.sizes)
+    screen = _make_screen(centers, sizes)
     nearest = kernels.Nearest(np.empty(n_samples), np.empty(n_samples), np.empty(n_samples, dtype=np.int32))
 
     def find_rows(task: slice, interrupt: NDArray[np.uint8]) -> None:
