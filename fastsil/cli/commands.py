@@ -36,6 +36,7 @@ from fastsil.report.tables import summarize_clusters
 from fastsil.report.words import count, format_bytes, format_counts, format_reading
 from fastsil.runtime.threads import resolve_n_jobs
 from fastsil.scoring.diagnosis import Diagnosis
+from fastsil.scoring.page import ScorePage
 from fastsil.scoring.plan import plan
 from fastsil.scoring.profile import SilhouetteProfile
 from fastsil.scoring.scores import silhouette_profile
@@ -333,7 +334,8 @@ def score(
         _show_profile(profile, diagnosis, seconds, found.X.shape[1])
         if out is not None:
             record = {"data": file, "labels": labels or labels_column, "metric": metric}
-            show_written(out, lambda pictures: results_folder.write_score(out, profile, record, pictures=pictures))
+            page = ScorePage(Path(file).name, profile, diagnosis, check_data(X, metric=metric, warns=False))
+            show_written(out, lambda pictures: results_folder.write_score(out, page, record, pictures=pictures))
 
 
 @app.command()
@@ -405,7 +407,7 @@ def _show_profile(profile: SilhouetteProfile, diagnosis: Diagnosis, seconds: flo
     columns, note = summarize_clusters(profile.clusters)
     console.show_table(columns)
     if note:
-        console.show_sentences(["", f"{note} clusters.csv has all (--out DIR)."])
+        console.show_sentences(["", f"{note} With --out DIR, clusters.csv has all."])
     left_out = f" {count(profile.n_ignored, 'sample')} left out." if profile.n_ignored else ""
     console.show_sentences(
         [

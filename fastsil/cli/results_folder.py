@@ -15,23 +15,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastsil import __version__
-from fastsil.report.plots import draw_sweep_elbow, draw_sweep_scores, height_for, new_figure, save_picture
+from fastsil.report.page import Picture, load_templates
+from fastsil.report.plots import new_figure
 from fastsil.runtime.atomic_files import read_record, write_columns, write_csv, write_record
+from fastsil.scoring.page import ScorePage
 from fastsil.sweep.checkpoint import has_pieces, remove_pieces
-from fastsil.sweep.page import load_template
+from fastsil.sweep.page import SweepPage, describe_sweep
+from fastsil.validation import check_data
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from fastsil.scoring.profile import SilhouetteProfile
     from fastsil.sweep.estimator import KMeansSweep
 
 _RECORD = "fastsil.json"
-SCORE_FILES = ("clusters.csv", "samples.parquet", "samples.npz", "silhouette.png")
+SCORE_FILES = ("clusters.csv", "samples.parquet", "samples.npz", "silhouette.png", "report.html")
 
 # What is left of a sweep that was cut short, and what it was asked.
 _CHECKPOINT = "fastsil-checkpoint"
 _ASKED = "asked.json"
+
+_Pictures = Mapping[str, tuple[Picture | None, str]]
 
 
 @contextlib.contextmanager
@@ -136,9 +139,9 @@ def pictures_missing() -> str:
 
 
 def page_missing() -> str:
-    """Return an empty text, or the reason why there will be no page of a sweep."""
+    """Return an empty text, or the reason why there will be no page."""
     try:
-        load_template()
+        load_templates()
     except ImportError as error:
         return str(error)
     return pictures_missing()
@@ -163,7 +166,8 @@ def write_sweep(
 
 def list_sweep_files(ks: Iterable[int]) -> list[str]:
     """Return the names of all files that a sweep may write."""
-    pictures = ("elbow.png", "geometries.png", "silhouette.png", *(f"silhouette_k{k}.png" for k in ks))
+    curves = ("elbow.png", "silhouette.png", "geometries.png", "geometries_null.png")
+    pictures = (*curves, *(f"silhouette_k{k}.png" for k in ks))
     return ["sweep.csv", "report.html", "samples.parquet", "samples.npz", *pictures]
 
 
@@ -175,17 +179,27 @@ def _write_sweep(draft: Path, sweep: KMeansSweep, X: Any, name: str, *, pictures
         written = write_columns(draft / "samples", columns)
         files[written.name] = "labels, silhouettes and nearest other clusters of every k"
     if pictures:
-        files |= _draw_sweep(draft, sweep)
-    if not page_missing():
-        sweep.report(draft / "report.html", X, name=name)
-        files = {"report.html": "everything on one page, to open in a browser"} | files
+        page = describe_sweep(sweep, check_data(X, warns=False), name=name)
+        files = _write_page(draft, page, _list_pictures(page)) | files
     return files
 
 
-def write_score(
-    folder: Path, profile: SilhouetteProfile, settings: Mapping[str, Any], *, pictures: bool
-) -> dict[str, str]:
+def _write_page(draft: Path, page: SweepPage | ScorePage, pictures: _Pictures) -> dict[str, str]:
+    """Write a page, if it can be made, and pictures of it as files."""
+    files = {}
+    if not page_missing():
+        page.write(draft / "report.html")
+        files["report.html"] = "everything on one page, to open in a browser"
+    for name, (picture, meaning) in pictures.items():
+        if picture is not None:
+            (draft / name).write_bytes(picture.png)
+            files[name] = meaning
+    return files
+
+
+def write_score(folder: Path, page: ScorePage, settings: Mapping[str, Any], *, pictures: bool) -> dict[str, str]:
     """Write the scores of given labels; return what each file is for, by name."""
+    profile = page.profile
     with _draft_in(folder) as draft:
         write_csv(draft / "clusters.csv", vars(profile.clusters))
         files = {"clusters.csv": "one row for each cluster"}
@@ -195,8 +209,7 @@ def write_score(
         written = write_columns(draft / "samples", columns)
         files[written.name] = "label, silhouette, a, b and nearest other cluster of each sample"
         if pictures:
-            save_picture(_silhouette_picture(profile), draft / "silhouette.png")
-            files["silhouette.png"] = "the silhouette plot"
+            files = _write_page(draft, page, {"silhouette.png": (page.silhouettes, "the silhouette plot")}) | files
         settings = {**settings, "score": profile.score, "macro_score": profile.macro_score}
         return _publish(draft, folder, "score", settings, files)
 
@@ -210,36 +223,15 @@ def _sample_columns(profiles: Mapping[int, SilhouetteProfile]) -> dict[str, Any]
     return columns
 
 
-def _draw_sweep(folder: Path, sweep: KMeansSweep) -> dict[str, str]:
-    several = len(sweep.best_geometry_.rows) > 1
-    results, best, chosen = sweep.best_geometry_.results, sweep.best_geometry_.best_k, sweep.verdict_.k
-    files = {}
-    if several:  # a curve of one point is none
-        elbow = new_figure()
-        draw_sweep_elbow(results, best_k=best, chosen_k=chosen, ax=elbow.subplots())
-        save_picture(elbow, folder / "elbow.png")
-        files["elbow.png"] = "inertia against k"
-    if len(sweep.geometries_) > 1:
-        both = new_figure(13)
-        sweep.plot_geometries(both.subplots(1, 2))
-        save_picture(both, folder / "geometries.png")
-        files["geometries.png"] = "all geometries side by side"
-    if not sweep.profiles_:
-        return files
-    if several:
-        scores = new_figure()
-        draw_sweep_scores(results, best_k=best, chosen_k=chosen, ax=scores.subplots())
-        save_picture(scores, folder / "silhouette.png")
-        files["silhouette.png"] = "mean silhouette against k"
-    closer = chosen or best
-    save_picture(_silhouette_picture(sweep.profiles_[closer]), folder / f"silhouette_k{closer}.png")
-    return files | {f"silhouette_k{closer}.png": f"the silhouette plot of k = {closer}"}
-
-
-def _silhouette_picture(profile: SilhouetteProfile) -> Figure:
-    figure = new_figure(7.5, height_for(profile.n_clusters))
-    profile.plot(figure.subplots())
-    return figure
+def _list_pictures(page: SweepPage) -> _Pictures:
+    """Return the pictures that a sweep writes as files, None where there is nothing to draw, and their meanings."""
+    return {
+        "elbow.png": (page.elbow, "inertia against k"),
+        "silhouette.png": (page.scores, "mean silhouette against k"),
+        "geometries.png": (page.geometry_scores, "mean silhouette against k in all geometries"),
+        "geometries_null.png": (page.geometry_excess, "how far all geometries are above data without clusters"),
+        f"silhouette_k{page.k}.png": (page.silhouettes.get(page.k), f"the silhouette plot of k = {page.k}"),
+    }
 
 
 @contextlib.contextmanager

@@ -169,8 +169,6 @@ def run_sweep(
         except (KeyboardInterrupt, _Terminated) as signaled:
             _print_how_to_resume(out, asked)
             return INTERRUPTED if isinstance(signaled, KeyboardInterrupt) else _TERMINATED
-        if not results_folder.pictures_missing() and (no_page := results_folder.page_missing()):
-            console.remark(f"no report: {no_page}", style="yellow")
         if sweep.interrupted_:
             _print_how_to_resume(out, asked)
             return INTERRUPTED
@@ -215,6 +213,8 @@ def show_written(out: Path, write: Callable[[bool], dict[str, str]]) -> None:
     console.show_written(f"{out}/", write(not no_pictures))
     if no_pictures:
         console.remark(f"no pictures: {no_pictures}", style="yellow")
+    elif no_page := results_folder.page_missing():
+        console.remark(f"no report: {no_page}", style="yellow")
 
 
 def standardized(X: Any) -> Any:

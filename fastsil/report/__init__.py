@@ -1,1 +1,1 @@
-"""Records as tables, sentences and pictures; imports no other package of fastsil."""
+"""Records as tables, sentences, pictures and pages; imports no other package of fastsil."""

@@ -423,28 +423,9 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
             If the file cannot be written.
         """
         check_is_fitted(self)
-        from fastsil.sweep.page import SweepContent, write_sweep_page
+        from fastsil.sweep.page import describe_sweep
 
-        data = None if X is None else self._check(X)
-        if data is not None and data.shape[0] != len(self.labels_):
-            n_fitted = len(self.labels_)
-            raise ValueError(f"X has {data.shape[0]} rows but {n_fitted} were fitted; pass the data of the fit.")
-        content = SweepContent(
-            name=name,
-            n_features=self.n_features_in_,
-            results=self.best_geometry_.results,
-            best_k=self.best_geometry_.best_k,
-            verdict=self.verdict_,
-            profiles=self.profiles_,
-            n_bytes=getattr(data, "nbytes", None),
-            coordinates=None if data is None else self.best_geometry_.frame.apply(data),
-            diagnosis=self.diagnosis_,
-            geometries=self.geometries_,
-            failed_geometries=list(self.failed_geometries_),
-            geometry=self.best_geometry_.name,
-            gaps=None if self.gaps_ is None else self.gaps_.at(self.verdict_.k or self.best_k_),
-        )
-        write_sweep_page(Path(path), content)
+        describe_sweep(self, None if X is None else self._check(X), name=name).write(Path(path))
         return Path(path)
 
     def __sklearn_tags__(self) -> Any:

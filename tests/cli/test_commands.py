@@ -26,7 +26,9 @@ from typer.testing import CliRunner  # noqa: E402
 from fastsil.cli.commands import app  # noqa: E402
 from fastsil.cli.readers import Reading  # noqa: E402
 from fastsil.cli.sweep import Asked, Settings  # noqa: E402
+from fastsil.report.page import load_templates  # noqa: E402
 from fastsil.runtime.atomic_files import write_record  # noqa: E402
+from tests.html import Page, assert_pictures_are_those_of_the_page  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -63,7 +65,9 @@ def test_demo_sweeps_digits_and_writes_a_folder(folder):
     names = ["elbow.png", "fastsil.json", "samples.parquet", "silhouette.png", "silhouette_k9.png", "sweep.csv"]
     if importlib.util.find_spec("jinja2"):
         names.insert(2, "report.html")
-        assert "A map of k = 9" in (made / "report.html").read_text(encoding="utf-8")
+        page = Page(made / "report.html")
+        assert "A map of k = 9" in page.text
+        assert_pictures_are_those_of_the_page(made, page)
     assert sorted(path.name for path in made.iterdir()) == names
     assert all(f"  {name}" in result.stdout for name in names)
 
@@ -420,8 +424,7 @@ def test_without_matplotlib_there_is_a_table_and_a_note(monkeypatch, folder):
 
 
 def test_without_jinja_there_are_pictures_and_a_note(monkeypatch, folder):
-    page = pytest.importorskip("fastsil.sweep.page")
-    page.load_template.cache_clear()
+    load_templates.cache_clear()
     monkeypatch.setitem(sys.modules, "jinja2", None)
     result = run("sweep", "iris.npy", "--k", "2:3", "-q")
     assert "no report: the report needs Jinja2; install it with: pip install 'fastsil[report]'" in result.stderr

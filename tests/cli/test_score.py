@@ -9,12 +9,14 @@ from sklearn.metrics import silhouette_score
 
 pytest.importorskip("typer")
 pytest.importorskip("matplotlib")
+pytest.importorskip("jinja2")
 pandas = pytest.importorskip("pandas")
 
 from typer.testing import CliRunner  # noqa: E402
 
 from fastsil.cli.commands import app  # noqa: E402
 from fastsil.scoring.scores import silhouette_profile  # noqa: E402
+from tests.html import Page, assert_pictures_are_those_of_the_page  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -35,7 +37,10 @@ def test_score_of_given_labels(folder):
     assert f"Mean silhouette {expected:.4f}" in by_column
     assert "versicolor" in by_column
     made = {path.name for path in (folder / "scored").iterdir()}
-    assert made == {"clusters.csv", "fastsil.json", "samples.parquet", "silhouette.png"}
+    assert made == {"clusters.csv", "fastsil.json", "report.html", "samples.parquet", "silhouette.png"}
+    page = Page(folder / "scored" / "report.html")
+    assert "How good are these clusters? · iris.csv" in page.text
+    assert_pictures_are_those_of_the_page(folder / "scored", page)
     assert pandas.read_csv(folder / "scored" / "clusters.csv")["size"].tolist() == [50, 50, 50]
     assert not (folder / "fastsil-iris").exists()
 

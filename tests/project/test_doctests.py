@@ -16,7 +16,6 @@ NEEDS = {
     "fastsil.cli": ("typer", "rich"),
     "fastsil.__main__": ("typer", "rich"),
     "fastsil.report.plots": ("matplotlib",),
-    "fastsil.sweep.page": ("matplotlib", "jinja2"),
 }
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import itertools
 import re
 import sys
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -13,44 +14,18 @@ from scipy.sparse import csr_matrix
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
-from sklearn.decomposition import PCA
 
 from fastsil import KMeansSweep
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
-from fastsil.sweep.page import load_template
-from fastsil.sweep.page import projection as plane
-from fastsil.sweep.page.projection import principal_plane
+from fastsil.report.page import load_templates
+from fastsil.report.projection import principal_plane
+from tests.html import Page
 
 EVIL = "<script>alert('$\\x$')</script>"
 X, _ = make_blobs(90, centers=[[0, 0, 0], [9, 0, 0], [0, 9, 0]], random_state=0)
-
-
-class Page(HTMLParser):
-    """Tags with their attributes, and the text between them."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.tags, self.open, self.words = [], [], []
-        self.source = path.read_text(encoding="utf-8")
-        self.feed(self.source)
-        self.text = " ".join(" ".join(self.words).split())
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in {"meta", "img", "br"}:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.words.append(data)
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 def page_of(sweep, tmp_path, *args, **kwargs):
@@ -93,7 +68,6 @@ def test_every_k_is_there_and_what_was_found_about_it(sweep, tmp_path):
 
 def test_nothing_is_loaded_from_anywhere(sweep, tmp_path):
     page = page_of(sweep, tmp_path, X)
-    assert not page.all("script")
     assert not page.all("link")
     assert not re.search(r"https?:|//[a-z]|url\(|@import", re.sub(r"base64,[A-Za-z0-9+/=]+", "", page.source))
     for image in page.all("img"):
@@ -102,6 +76,30 @@ def test_nothing_is_loaded_from_anywhere(sweep, tmp_path):
         assert base64.b64decode(data, validate=True).startswith(b"\x89PNG")
     assert all(link["href"].startswith("#") for link in page.all("a"))
     assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.all("meta")
+
+
+def test_the_browser_runs_the_script_that_sorts_tables_and_no_other(sweep, tmp_path):
+    page = page_of(sweep, tmp_path, X)
+    scripts = re.findall("<script>(.*?)</script>", page.source, re.DOTALL)
+    assert len(scripts) == len(page.all("script")) == 1
+    digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
+    (policy,) = [meta["content"] for meta in page.all("meta") if "http-equiv" in meta]
+    assert policy == f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    assert not re.search("<[^>]* on[a-z]+ *=", page.source.replace(scripts[0], ""))
+
+
+def test_curves_show_the_numbers_of_each_k_where_the_mouse_points(sweep, tmp_path):
+    strips = [strip for strip in page_of(sweep, tmp_path).all("i") if strip]
+    assert len(strips) == 2 * len(sweep.profiles_)
+    for strip, (k, profile) in zip(strips, sweep.profiles_.items(), strict=False):
+        assert strip["title"].startswith(f"k: {k}\n")
+        assert f"mean silhouette: {profile.score:.4f}" in strip["title"]
+    # Over the Axes of the picture, one next to the other.
+    places = [tuple(map(float, re.findall(r"[\d.]+", strip["style"]))) for strip in strips[: len(sweep.profiles_)]]
+    assert 5 < places[0][0] < 30
+    assert 90 < sum(places[-1]) <= 100
+    for (left, width), (following, _) in itertools.pairwise(places):
+        assert left + width == pytest.approx(following, abs=0.02)
 
 
 @pytest.mark.filterwarnings("ignore:1 of 3 clusterings failed")
@@ -116,7 +114,7 @@ def test_whatever_is_given_shows_as_text(tmp_path, monkeypatch):
     monkeypatch.setattr(NamedClusters, "fit", fail_at_four)
     sweep = KMeansSweep([2, 3, 4], estimator=NamedClusters()).fit(X)
     page = page_of(sweep, tmp_path, X, name=EVIL)
-    assert not page.all("script")
+    assert len(page.all("script")) == 1
     assert f"Which number of clusters? · {EVIL}" in page.text
     assert f"k = 4: RuntimeError: {EVIL}" in page.text
     assert all(f"{EVIL}{code}" in page.text for code in range(3))
@@ -175,38 +173,8 @@ def test_other_data_than_those_of_the_fit_are_refused(sweep, tmp_path):
 
 
 def test_without_jinja_the_extra_is_named(sweep, tmp_path, monkeypatch):
-    load_template.cache_clear()
+    load_templates.cache_clear()
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(ImportError, match=r"pip install 'fastsil\[report\]'"):
         sweep.report(tmp_path / "report.html")
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("container", [np.asarray, csr_matrix])
-@pytest.mark.parametrize("scale", [1.0, 1e-200, 1e200])
-@pytest.mark.parametrize("max_dense", [plane._MAX_DENSE, 10])
-def test_the_plane_is_that_of_the_principal_components(container, scale, max_dense, monkeypatch):
-    monkeypatch.setattr(plane, "_MAX_DENSE", max_dense)
-    data = np.random.default_rng(0).normal(size=(40, 5)) * [5, 3, 1, 1, 1]
-    found = principal_plane(container(data * scale))
-    pca = PCA(2).fit(data)
-    np.testing.assert_allclose(abs(found.coordinates / scale), abs(pca.transform(data)), rtol=1e-6, atol=1e-6)
-    assert found.share == pytest.approx(pca.explained_variance_ratio_.sum())
-
-
-def test_a_plane_of_many_samples_shows_some_of_them_always_the_same():
-    data = np.random.default_rng(0).normal(size=(5000, 3))
-    first, second = principal_plane(data), principal_plane(data)
-    assert len(first.rows) == len(np.unique(first.rows)) == 3000
-    assert first.n_samples == 5000
-    np.testing.assert_array_equal(first.rows, second.rows)
-    np.testing.assert_array_equal(first.coordinates, second.coordinates)
-
-
-@pytest.mark.parametrize("data", [np.arange(5.0)[:, None], np.ones((4, 3)), np.array([[0.0, 1], [1, 0]])])
-@pytest.mark.parametrize("container", [np.asarray, csr_matrix])
-def test_a_plane_of_next_to_nothing(data, container):
-    found = principal_plane(container(data))
-    assert found.coordinates.shape == (len(data), 2)
-    assert np.isfinite(found.coordinates).all()
-    assert 0 <= found.share <= 1.0000001

@@ -109,9 +109,7 @@ def draw_sweep_scores(
 
 
 def draw_stability(
-    n_clusters: NDArray[Any],
-    stability: NDArray[Any],
-    spread: NDArray[Any] | None = None,
+    results: Mapping[str, NDArray[Any]],
     *,
     best_k: int | None = None,
     chosen_k: int | None = None,
@@ -121,10 +119,8 @@ def draw_stability(
 
     Parameters
     ----------
-    n_clusters : ndarray of shape (n_tried,)
-        Numbers of clusters.
-    stability, spread : ndarray of shape (n_tried,)
-        Mean and standard deviation of the adjusted Rand index; NaN where there is none.
+    results : mapping of str to ndarray of shape (n_tried,)
+        ``sweep_results_`` of a sweep, with the mean and standard deviation of the adjusted Rand index.
     best_k, chosen_k : int, optional
         The number of clusters of the highest silhouette, and the one that was chosen, to mark.
     ax : matplotlib Axes, optional
@@ -140,9 +136,9 @@ def draw_stability(
         If matplotlib is not installed.
     """
     ax = axes_for(ax, figsize=(7, 4.2))
-    if spread is not None:
-        there = np.isfinite(stability)
-        ax.errorbar(n_clusters[there], stability[there], spread[there], fmt="none", ecolor=SKY, elinewidth=2)
+    n_clusters, stability, spread = results["n_clusters"], results["stability"], results["stability_std"]
+    there = np.isfinite(stability)
+    ax.errorbar(n_clusters[there], stability[there], spread[there], fmt="none", ecolor=SKY, elinewidth=2)
     _draw_curve(ax, n_clusters, stability, "o-", color=BLUE, label="agreement of two parts (± sd)")
     ax.axhline(0, color=INK, linewidth=0.8)
     ax.set_ylim(min(-0.05, float(np.nanmin(stability, initial=0.0)) - 0.05), 1.05)

@@ -95,7 +95,7 @@ def draw_silhouettes(
     ax.set_xlim(max(-1.0, lowest - 0.05), min(1.0, float(silhouettes.max()) + 0.05))
     ax.set_xlabel("silhouette")
     title = f"{len(classes):,} clusters, {len(codes):,} samples, {np.count_nonzero(silhouettes < 0):,} of them negative"
-    ax.set_title(title, loc="left", fontsize="medium", pad=22)
+    ax.set_title(title, loc="left", fontsize="medium", pad=40 if handles else 22)
     _add_silhouette_legend(ax, score, handles)
     return ax
 
@@ -209,6 +209,7 @@ def _draw_bars(ax: Axes, values: NDArray[Any], top: float, *, color: str) -> Non
 
 
 def _mark_mean(ax: Axes, score: float) -> None:
+    ax.locator_params(axis="x", nbins=6)  # more do not fit a narrow picture
     ax.axvline(0, color=INK, linewidth=0.8)
     ax.axvline(score, color=INK, linewidth=1.2, linestyle="--")
 
@@ -243,15 +244,17 @@ def _add_silhouette_legend(ax: Axes, score: float, more: Sequence[Any] = ()) -> 
     from matplotlib.patches import Patch
 
     mean = Line2D([], [], color=INK, linestyle="--", linewidth=1.2, label=f"mean {score:.3f}")
-    negative = Patch(color=VERMILION, label="left of 0: nearer to another cluster")
+    negative = Patch(color=VERMILION, label="nearer to another cluster")
     # Above the axes, where no bar can be, and under the title.
     ax.legend(
         handles=[mean, negative, *more],
         loc="lower left",
         bbox_to_anchor=(0, 1),
-        ncols=2 + len(more),
+        ncols=2,
         frameon=False,
         fontsize="small",
         borderaxespad=0.2,
         borderpad=0,
+        handlelength=1.5,
+        columnspacing=1.2,
     )
