@@ -86,6 +86,36 @@ def scib_metrics(X, labels, metric):
     return np.asarray(silhouette_samples(X, labels, metric=metric))
 
 
+def _batches(n_samples):
+    """Draw one of four batches for every sample."""
+    return np.random.default_rng(0).integers(4, size=n_samples)
+
+
+def fastsil_batches(X, labels, metric):
+    """Score how well batches are mixed within each cluster."""
+    from fastsil import silhouette_by
+
+    return silhouette_by(X, _batches(len(X)), labels, metric=metric).mixing_score
+
+
+def scib_batches(X, labels, metric):
+    from scib_metrics import silhouette_batch
+
+    return silhouette_batch(X, labels, _batches(len(X)), metric=metric)
+
+
+def fastsil_bras(X, labels, metric):
+    from fastsil import silhouette_by
+
+    return silhouette_by(X, _batches(len(X)), labels, metric=metric, other="mean").mixing_score
+
+
+def scib_bras(X, labels, metric):
+    from scib_metrics import bras
+
+    return bras(X, labels, _batches(len(X)), metric=metric)
+
+
 def sil_score(X, labels, metric):
     from sil_score import sil_samples
 

@@ -32,6 +32,7 @@ __all__ = [
     "SilhouetteProfile",
     "SilhouetteScorer",
     "SilhouetteStream",
+    "SilhouettesByGroup",
     "Stability",
     "SweepEvent",
     "SweepRow",
@@ -40,6 +41,7 @@ __all__ = [
     "__version__",
     "patch_sklearn",
     "plan",
+    "silhouette_by",
     "silhouette_estimate",
     "silhouette_profile",
     "silhouette_profiles",
@@ -64,6 +66,7 @@ _MODULE_OF = {
     "SilhouetteProfile": "fastsil.scoring.profile",
     "SilhouetteScorer": "fastsil.scoring.sklearn_scorer",
     "SilhouetteStream": "fastsil.scoring.stream",
+    "SilhouettesByGroup": "fastsil.scoring.by_group",
     "Stability": "fastsil.sweep.stability",
     "SweepEvent": "fastsil.sweep.progress",
     "SweepRow": "fastsil.sweep.results",
@@ -71,6 +74,7 @@ _MODULE_OF = {
     "Work": "fastsil.engines.terms",
     "patch_sklearn": "fastsil.scoring.sklearn_patch",
     "plan": "fastsil.scoring.plan",
+    "silhouette_by": "fastsil.scoring.by_group",
     "silhouette_estimate": "fastsil.scoring.estimate",
     "silhouette_profile": "fastsil.scoring.scores",
     "silhouette_profiles": "fastsil.scoring.many_labelings",
@@ -84,6 +88,7 @@ _MODULE_OF = {
 
 if TYPE_CHECKING:
     from fastsil.engines.terms import Work
+    from fastsil.scoring.by_group import SilhouettesByGroup, silhouette_by
     from fastsil.scoring.diagnosis import Diagnosis, Finding, NullReference
     from fastsil.scoring.estimate import SilhouetteEstimate, silhouette_estimate
     from fastsil.scoring.many_labelings import silhouette_profiles, silhouette_samples_many

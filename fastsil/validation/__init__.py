@@ -74,6 +74,7 @@ __all__ = [
     "is_dask_array",
     "look_like_distances",
     "mark_scored",
+    "take_rows",
     "take_samples",
     "take_scored",
     "unpack_samples",
@@ -97,7 +98,11 @@ def check_scored(
 
 def take_scored(X: Any, kept: NDArray[np.bool_], metric: Metric) -> Any:
     """Copy the samples of checked data that are scored; of distances, those between them."""
-    rows = np.flatnonzero(kept)
+    return take_rows(X, np.flatnonzero(kept), metric)
+
+
+def take_rows(X: Any, rows: NDArray[np.intp], metric: Metric) -> Any:
+    """Copy some samples of checked data, in the order of X; of distances, those between them."""
     drawn = take_samples(X, rows, metric)
     if metric == "precomputed":
         # Here, where rows have the caller's numbers.

@@ -17,16 +17,19 @@ from fastsil.validation.arguments import Metric, get_metric_name
 _SCORES = ("silhouette_samples", "silhouette_score", "silhouette_profile", "silhouette_estimate")
 _SIMPLIFIED = ("simplified_silhouette_samples", "simplified_silhouette_score")
 _MANY = ("silhouette_samples_many", "silhouette_profiles")
+_LABELINGS = (*_SCORES, *_MANY, *_SIMPLIFIED, "silhouette_by", "plan", "SilhouetteStream", "SilhouetteScorer")
 
 # Keywords of the public functions, and the functions that take them.
 KEYWORDS: dict[str, tuple[str, ...]] = {
-    "ignore_label": (*_SCORES, *_MANY, *_SIMPLIFIED, "plan", "SilhouetteStream", "SilhouetteScorer"),
-    "n_jobs": (*_SCORES, *_MANY, *_SIMPLIFIED, "plan", "SilhouetteStream", "SilhouetteScorer", "KMeansSweep"),
-    "progress": (*_SCORES, *_MANY, "KMeansSweep"),
+    "ignore_label": _LABELINGS,
+    "n_jobs": (*_LABELINGS, "KMeansSweep"),
+    "progress": (*_SCORES, *_MANY, "silhouette_by", "KMeansSweep"),
     "sample_size": ("silhouette_score",),
     "random_state": ("silhouette_score", "silhouette_estimate", "KMeansSweep"),
     "average": ("silhouette_score", "simplified_silhouette_score", "SilhouetteScorer"),
     "centers": _SIMPLIFIED,
+    "groups": ("silhouette_by",),
+    "other": ("silhouette_by",),
     "tol": ("silhouette_score", "silhouette_estimate", "plan"),
     "confidence": ("silhouette_estimate",),
     "exact": ("silhouette_profile",),

@@ -13,7 +13,9 @@ import fastsil
 from fastsil import (
     KMeansSweep,
     SilhouetteProfile,
+    SilhouettesByGroup,
     patch_sklearn,
+    silhouette_by,
     silhouette_profile,
     silhouette_profiles,
     silhouette_samples,
@@ -31,6 +33,7 @@ assert_type(fastsil.__version__, str)
 assert_type(silhouette_samples(X, labels), NDArray[Any])
 assert_type(silhouette_score(X, labels, metric="cosine", average="macro"), float)
 assert_type(silhouette_score([[0.0], [1.0], [2.0]], ["a", "a", "b"], sample_size=3, random_state=0), float)
+assert_type(silhouette_by(X, labels, labels, other="mean"), SilhouettesByGroup)
 assert_type(simplified_silhouette_samples(X, labels, centers=X[:2]), NDArray[Any])
 assert_type(simplified_silhouette_score(X, labels, centers=[0, 2], metric="manhattan"), float)
 assert_type(silhouette_samples_many(X, [labels, labels]), NDArray[Any])

@@ -1,0 +1,283 @@
+"""Silhouettes within groups of the samples: sentences of a language, cells of a type, rows of a site."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastsil.engines.dispatch import as_euclidean, compute_terms
+from fastsil.engines.terms import SilhouetteTerms, Work, compute_silhouettes
+from fastsil.runtime.progress import ProgressCallback, progress_bar, scale_progress
+from fastsil.runtime.sklearn_compat import InvalidParameterError
+from fastsil.runtime.threads import resolve_n_jobs
+from fastsil.validation import (
+    Metric,
+    check_data,
+    check_metric,
+    check_metric_params,
+    check_part_labels,
+    check_sparse,
+    mark_scored,
+    take_rows,
+    take_samples,
+    warn_of_order,
+)
+from fastsil.validation.arrays import result_dtype
+from fastsil.validation.partition import Partition, partition_from_codes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Other = Literal["nearest", "mean", "furthest"]
+
+# Metrics that derive a scale from the data: from all samples, so that every group is measured alike.
+_DERIVED = ("mahalanobis", "seuclidean")
+
+
+@dataclass(frozen=True, eq=False)
+class SilhouettesByGroup:
+    """Silhouettes within each group of the samples, one entry a group in the order of ``groups``.
+
+    Made by :func:`fastsil.silhouette_by`. A group has no silhouettes if its samples have one label, or each its own:
+    its scores are NaN, and no mean over groups includes it.
+
+    Attributes
+    ----------
+    groups : ndarray of shape (n_groups,)
+        The groups, sorted.
+    sizes : ndarray of shape (n_groups,), intp
+        Samples of each group, without those that ``ignore_label`` leaves out.
+    n_labels : ndarray of shape (n_groups,), intp
+        Distinct labels of each group.
+    scores : ndarray of shape (n_groups,), float64
+        Mean silhouette over the samples of the group ("micro").
+    macro_scores : ndarray of shape (n_groups,), float64
+        Mean of the labels' mean silhouettes within the group ("macro").
+    mixing_scores : ndarray of shape (n_groups,), float64
+        Mean of ``1 - |silhouette|`` over the samples of the group: 1 where labels are mixed, 0 where they are apart.
+    silhouettes : ndarray of shape (n_samples,)
+        Silhouette of each sample among its group, in the order of the rows of X; NaN where there is none.
+    """
+
+    groups: NDArray[Any]
+    sizes: NDArray[np.intp]
+    n_labels: NDArray[np.intp]
+    scores: NDArray[np.float64]
+    macro_scores: NDArray[np.float64]
+    mixing_scores: NDArray[np.float64]
+    silhouettes: NDArray[Any]
+
+    @cached_property
+    def score(self) -> float:
+        """Mean of ``scores``: every group counts alike."""
+        return float(np.nanmean(self.scores))
+
+    @cached_property
+    def macro_score(self) -> float:
+        """Mean of ``macro_scores``: every group counts alike, and in it every label."""
+        return float(np.nanmean(self.macro_scores))
+
+    @cached_property
+    def mixing_score(self) -> float:
+        """Mean of ``mixing_scores``: of batches within cell types, the rescaled batch ASW of scib."""
+        return float(np.nanmean(self.mixing_scores))
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a group: size, n_labels, score, macro_score, mixing_score.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError("to_frame needs pandas; install it with: pip install 'fastsil[frames]'") from error
+        columns = {
+            "size": self.sizes,
+            "n_labels": self.n_labels,
+            "score": self.scores,
+            "macro_score": self.macro_scores,
+            "mixing_score": self.mixing_scores,
+        }
+        return pd.DataFrame(columns, index=pd.Index(self.groups, name="group"))
+
+    def __repr__(self) -> str:
+        without = int(np.isnan(self.scores).sum())
+        return (
+            f"SilhouettesByGroup(n_groups={len(self.groups)}, {f'without_score={without}, ' if without else ''}"
+            f"score={self.score:.4f}, macro_score={self.macro_score:.4f}, mixing_score={self.mixing_score:.4f})"
+        )
+
+
+def silhouette_by(
+    X: ArrayLike,
+    labels: ArrayLike,
+    groups: ArrayLike,
+    *,
+    metric: Metric = "euclidean",
+    other: Other = "nearest",
+    ignore_label: Any = None,
+    n_jobs: int | None = None,
+    progress: bool = False,
+    **metric_params: Any,
+) -> SilhouettesByGroup:
+    """Compute silhouettes within each group of the samples alone: no sample is compared with another group's.
+
+    Are topics separate among the sentences of each language? ``labels`` are topics, ``groups`` languages. Are batches
+    mixed among the cells of each type? ``labels`` are batches, ``groups`` cell types.
+
+    Parameters
+    ----------
+    X : array-like or sparse matrix of shape (n_samples, n_features) or (n_samples, n_samples)
+        Samples, or their distances for ``metric="precomputed"``.
+    labels : array-like of shape (n_samples,)
+        Label of every sample. A label may occur in several groups.
+    groups : array-like of shape (n_samples,)
+        Group of every sample.
+    metric : str or callable, default="euclidean"
+        As for :func:`silhouette_samples`. Mahalanobis and standardized Euclidean distance take the covariance or the
+        variances of all samples, if they are not given.
+    other : {"nearest", "mean", "furthest"}, default="nearest"
+        What ``b`` of a sample is: the mean distance to the nearest other label's samples, which makes it a silhouette;
+        to the samples of all other labels together; or to the furthest other label's. The last two are those of BRAS.
+    ignore_label, n_jobs, progress, **metric_params
+        As for :func:`silhouette_samples`.
+
+    Returns
+    -------
+    SilhouettesByGroup
+
+    Raises
+    ------
+    ValueError
+        If an argument is invalid; the message names it and the place. Or if no group has silhouettes.
+
+    References
+    ----------
+    M. D. Luecken and others (2022), "Benchmarking atlas-level data integration in single-cell genomics", Nature Methods
+    19, 41-50.
+
+    P. Rautenstrauch, U. Ohler (2025), "Shortcomings of silhouette in single-cell integration benchmarking", Nature
+    Biotechnology, doi:10.1038/s41587-025-02743-4.
+
+    Examples
+    --------
+    >>> from fastsil import silhouette_by
+    >>> X = [[0.0], [1.0], [5.0], [6.0], [0.0], [5.0], [1.0], [6.0]]
+    >>> by = silhouette_by(X, labels=list("uuvvuuvv"), groups=["en"] * 4 + ["fr"] * 4)
+    >>> by.scores.round(3)
+    array([ 0.798, -0.4  ])
+    >>> by
+    SilhouettesByGroup(n_groups=2, score=0.1990, macro_score=0.1990, mixing_score=0.4010)
+    """
+    check_metric(metric)
+    check_metric_params(metric, metric_params)
+    if other not in ("nearest", "mean", "furthest"):
+        raise InvalidParameterError(f"other={other!r} is not known; pass 'nearest', 'mean' or 'furthest'.")
+    warn_of_order(X, labels)
+    data = check_data(X, metric=metric)
+    check_sparse(data, metric)
+    labels, kept = mark_scored(labels, data.shape[0], ignore_label)
+    grouped = _check_groups(groups, data.shape[0])
+    dtype = result_dtype(data.dtype)
+    if metric in _DERIVED:
+        data, metric, metric_params = as_euclidean(data, metric, metric_params), "euclidean", {}
+
+    with progress_bar("silhouettes", enabled=progress) as tick:
+        measure = _Measure(metric, metric_params, other, resolve_n_jobs(n_jobs), tick)
+        by = _score_groups(data, labels, kept, grouped, measure, dtype)
+    if np.isnan(by.scores).all():
+        raise ValueError(
+            "no group has silhouettes: within each, samples have one label, or each its own. labels are what is "
+            "compared within a group; are labels and groups in each other's place?"
+        )
+    return by
+
+
+def _score_groups(
+    X: Any, labels: NDArray[Any], kept: NDArray[np.bool_], grouped: Partition, measure: _Measure, dtype: np.dtype[Any]
+) -> SilhouettesByGroup:
+    """Score the samples of one group after the other."""
+    scores, macro_scores, mixing_scores = np.full((3, grouped.n_clusters), np.nan)
+    sizes, n_labels = np.zeros((2, grouped.n_clusters), dtype=np.intp)
+    silhouettes = np.full(len(kept), np.nan, dtype=dtype)
+    for group, members in enumerate(np.split(grouped.order, grouped.offsets[1:-1])):
+        rows = members[kept[members]]
+        sizes[group] = len(rows)
+        if not len(rows):
+            continue
+        partition = check_part_labels(labels[rows], len(rows))
+        n_labels[group] = partition.n_clusters
+        if 1 < partition.n_clusters < len(rows):
+            values = measure.compute(take_rows(X, rows, measure.metric), partition, (len(rows) / len(kept)) ** 2)
+            silhouettes[rows] = values
+            scores[group], macro_scores[group] = values.mean(), partition.means(values).mean()
+            mixing_scores[group] = 1 - np.abs(values).mean()
+    return SilhouettesByGroup(grouped.classes, sizes, n_labels, scores, macro_scores, mixing_scores, silhouettes)
+
+
+def _check_groups(groups: Any, n_samples: int) -> Partition:
+    """Return the groups as a partition; one group is enough."""
+    try:
+        array, present = mark_scored(groups, n_samples, np.nan)
+        if not present.all():
+            row = int(np.flatnonzero(~present)[0])
+            raise ValueError(f"labels contains {array[row]} (a missing value) at row {row}; drop those rows of X.")
+        return check_part_labels(array, n_samples)
+    except (ValueError, TypeError) as error:
+        raise type(error)(str(error).replace("labels", "groups").replace("one label", "one group")) from error
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """The distance and the rule by which the samples of a group are scored."""
+
+    metric: Metric
+    metric_params: dict[str, Any]
+    other: Other
+    n_jobs: int
+    tick: ProgressCallback
+
+    def compute(self, X: Any, partition: Partition, share: float) -> NDArray[np.float64]:
+        """Compute the silhouettes of one group, which is a share of the work."""
+        if self.other == "nearest":
+            return compute_silhouettes(self._compute_terms(X, partition, share), partition)
+        a, b = self._compare_pairs(X, partition, share)
+        terms = SilhouetteTerms(a, b, np.zeros(len(a), dtype=np.int32), Work("pairs of labels", pairs=0, share=0.0))
+        return compute_silhouettes(terms, partition)
+
+    def _compute_terms(self, X: Any, partition: Partition, share: float) -> SilhouetteTerms:
+        tick = scale_progress(self.tick, share)
+        return compute_terms(X, partition, self.metric, self.metric_params, n_jobs=self.n_jobs, tick=tick)
+
+    def _compare_pairs(
+        self, X: Any, partition: Partition, share: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Compute the mean distances within clusters and to others, from two clusters at a time.
+
+        Of two clusters the nearest other one is the other. Distances within a cluster are computed once for each other
+        one, at most as much work again, and every metric is served.
+        """
+        a, b = np.zeros((2, partition.n_samples))
+        members = np.split(partition.order, partition.offsets[1:-1])
+        share /= math.comb(len(members), 2)
+        for two in combinations(members, 2):
+            rows, sizes = np.concatenate(two), [len(two[0]), len(two[1])]
+            pair = partition_from_codes(np.arange(2), np.repeat([0, 1], sizes))
+            terms = self._compute_terms(take_samples(X, rows, self.metric), pair, share)
+            a[rows] = np.ldexp(terms.a, -terms.exponent)
+            to_other = np.ldexp(terms.b, -terms.exponent)
+            if self.other == "furthest":
+                b[rows] = np.maximum(b[rows], to_other)
+            else:
+                n_others = partition.n_samples - np.repeat(sizes, sizes)
+                b[rows] += to_other * np.repeat(sizes[::-1], sizes) / n_others
+        return a, b
