@@ -18,10 +18,35 @@ import typer
 
 from fastsil import __version__
 from fastsil.cli import console, results_folder
+from fastsil.cli.options import (
+    ClustererOption,
+    DecimalOption,
+    DropOption,
+    ExactOption,
+    ExcludeOption,
+    FeaturesOption,
+    ForceOption,
+    HeaderOption,
+    JobsOption,
+    KeyOption,
+    KOption,
+    MetricOption,
+    MetricsOption,
+    NullOption,
+    OutOption,
+    PcaOption,
+    QuietOption,
+    RestartsOption,
+    ResumeOption,
+    SeedOption,
+    SepOption,
+    StabilityOption,
+    StandardizeOption,
+    TolOption,
+)
 from fastsil.cli.readers import DataFile, Reading, drop_gaps, name_data, read_data, read_labeled
 from fastsil.cli.repeat import describe_error, write_command
 from fastsil.cli.sweep import (
-    CLUSTERERS,
     INTERRUPTED,
     Asked,
     Settings,
@@ -98,75 +123,6 @@ _DATASETS = {
     "breast-cancer": _Dataset("load_breast_cancer", "cells of tumors"),
 }
 
-KOption = Annotated[
-    str, typer.Option("--k", help="Numbers of clusters: 2:16 (both included), 2:64:2 (every other), or 2,5,10.")
-]
-MetricOption = Annotated[str, typer.Option(help="euclidean, cosine, mahalanobis, or any metric of scikit-learn.")]
-MetricsOption = Annotated[
-    list[str],
-    typer.Option(
-        help="euclidean, cosine, mahalanobis, or any metric of scikit-learn. k-means works in its geometry. "
-        "Repeat it to compare several."
-    ),
-]
-PcaOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Principal components to keep before: a number, a share of the variance such as 0.9, or none. "
-        "Repeat it to compare several."
-    ),
-]
-OutOption = Annotated[
-    Path | None, typer.Option("--out", "-o", help="Folder for the results (sweep, demo: fastsil-NAME if not given).")
-]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace files in the folder that fastsil did not write.")]
-DropOption = Annotated[bool, typer.Option("--drop-missing", help="Leave out rows that have empty or NaN cells.")]
-StandardizeOption = Annotated[
-    bool, typer.Option("--standardize", help="Give every feature mean 0 and variance 1 first, as units are arbitrary.")
-]
-TolOption = Annotated[
-    float | None,
-    typer.Option(help="Estimate the scores of large data to within this, each with an interval; much faster."),
-]
-ExactOption = Annotated[bool, typer.Option("--exact", help="Exact scores, also where they take minutes.")]
-SeedOption = Annotated[int, typer.Option(help="Seed: the same seed gives the same clusters.")]
-RestartsOption = Annotated[int, typer.Option("--n-init", min=1, help="Restarts of k-means for each k.")]
-NullOption = Annotated[
-    int,
-    typer.Option(
-        min=0,
-        help="Data sets without clusters to compare with: 19 or more show whether there is structure at all, more find "
-        "more, 0 leaves it open.",
-    ),
-]
-StabilityOption = Annotated[
-    int, typer.Option(min=0, help="Pairs of random parts of the data that are clustered separately and compared.")
-]
-ClustererOption = Annotated[str, typer.Option(help=f"One of: {', '.join(CLUSTERERS)}.")]
-ResumeOption = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", help="Go on with a sweep that was ended, in the folder of its results."),
-]
-JobsOption = Annotated[int | None, typer.Option("--n-jobs", "-j", help="Threads (default: all cores).")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
-KeyOption = Annotated[
-    str | None, typer.Option(help="Which array of an .npz, or which column of vectors of a .parquet (or FILE:KEY).")
-]
-FeaturesOption = Annotated[
-    list[str] | None,
-    typer.Option(help="Columns of a table that are the features: A,B,C, or a range A:C. Default: all numeric ones."),
-]
-ExcludeOption = Annotated[
-    list[str] | None,
-    typer.Option("--exclude", "--drop", help="Columns of a table that are no features, such as ids; written likewise."),
-]
-HeaderOption = Annotated[
-    bool | None,
-    typer.Option("--header/--no-header", help="Whether the first line of a text has the names of its columns."),
-]
-SepOption = Annotated[str | None, typer.Option(help="Separator of a text: ',', ';', tab or any other character.")]
-DecimalOption = Annotated[str | None, typer.Option(help="Decimal mark of a text: '.' or ','.")]
-
 
 @app.command()
 @_in_plain_words
@@ -187,7 +143,7 @@ def demo(
     n_jobs: JobsOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Cluster a data set that comes with scikit-learn, and name the k that fits it."""
+    """Cluster a data set that comes with scikit-learn, and choose k."""
     from sklearn import datasets
 
     dataset = _DATASETS[check_choice(data, _DATASETS, "data")]
@@ -238,11 +194,11 @@ def sweep(
     n_jobs: JobsOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Cluster your data for each k, score each clustering exactly, and name the k that fits."""
+    """Cluster your data for each k, score every clustering, and choose k."""
     if resume is not None:
         asked = _asked_before(context, resume, file)
     elif file is None:
-        raise ValueError("sweep needs a FILE of samples, or --resume DIR to go on with a sweep that was ended.")
+        raise ValueError("sweep needs a FILE of samples, or --resume DIR of an interrupted sweep.")
     else:
         name = name_data(file, key)
         settings = Settings(
@@ -295,7 +251,7 @@ def score(
     force: ForceOption = False,
     labels_column: Annotated[str | None, typer.Option(help="Column of FILE that holds the labels.")] = None,
     ignore_label: Annotated[
-        str | None, typer.Option(help="Label of samples to leave out, such as -1 for noise, or nan for missing ones.")
+        str | None, typer.Option(help="Label of samples to leave out, such as -1 for noise, or nan for missing labels.")
     ] = None,
     key: KeyOption = None,
     features: FeaturesOption = None,
@@ -309,7 +265,7 @@ def score(
 ) -> None:
     """Score labels that you have: print the mean silhouette, problems found, and a row for each cluster."""
     if (labels is None) == (labels_column is None):
-        raise ValueError("score needs the labels once: as a second FILE, or as --labels-column of the first.")
+        raise ValueError("score needs the labels once: in a second FILE, or in --labels-column of the first.")
     check_metric(metric)
     columns = features or (), exclude or ()
     reading = Reading(key, labels_column, *columns, header, sep, decimal, drop_missing=drop_missing)
@@ -435,7 +391,7 @@ def _about_data(file: str, found: DataFile) -> dict[str, str]:
         check_data(X)
         finite = "yes"
     except ValueError as error:
-        finite = f"no. {error}"
+        finite = f"no. {str(error).partition(' Drop or impute')[0]}"
     about = {
         "file": f"{file} ({format_bytes(_measure_size(Path(file)))})" if Path(file).exists() else file,
         "samples": f"{X.shape[0]:,}",

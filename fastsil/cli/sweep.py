@@ -159,10 +159,10 @@ def run_sweep(
                     progress=listen,
                 ).fit(X)
             if sweep.interrupted_:
-                console.remark("Interrupted; what is finished is shown and written. Ctrl-C again ends that too.")
+                console.remark("Interrupted; finished results are shown and written. Ctrl-C again stops that too.")
             _show_sweep(sweep)
             if sum(compiling) > _COMPILING_SECONDS:
-                console.remark(f"{sum(compiling):.0f} seconds of these went into compiling, once a machine.")
+                console.remark(f"Compiling took {sum(compiling):.0f} seconds of this; it happens once on each machine.")
             data = settings.name if asked is None else Path(asked.file).name
             record = {**settings._asdict(), "data": data, "n_samples": X.shape[0], "n_features": X.shape[1]}
             show_written(out, lambda pictures: results_folder.write_sweep(out, sweep, X, record, pictures=pictures))

@@ -226,7 +226,7 @@ class SilhouetteProfile:
             if data.shape[0] != len(self.ignored):
                 raise ValueError(
                     f"X has {data.shape[0]} rows but {len(self.ignored)} samples were scored; "
-                    "pass the samples that were."
+                    "pass the samples that were scored."
                 )
             if self.n_ignored:
                 data = take_samples(data, np.flatnonzero(~self.ignored), self.metric)

@@ -65,23 +65,25 @@ def compare_geometries(sweeps: Sequence[GeometrySweep], chosen: GeometrySweep) -
     return (
         _answer_by_gaps(first, chosen) if with_gaps else _answer(first, chosen),
         *(_beside(sweep, first) for sweep in sweeps),
-        "Compare standard deviations and p, not the mean silhouettes, whose scale differs from geometry to geometry."
+        "Compare the standard deviations and p; mean silhouettes have another scale in each geometry."
         + _describe_several(chosen.p_value, len(sweeps)),
     )
 
 
 def _answer_by_gaps(first: GeometrySweep, chosen: GeometrySweep) -> str:
     if chosen is first:
-        return f"No: in no other the gaps between the clusters are clearly deeper than in {first.name}."
+        return f"No: in no other geometry are the gaps between the clusters clearly deeper than in {first.name}."
     return f"Yes: the gaps between the clusters are clearest in {chosen.name}."
 
 
 def _answer(first: GeometrySweep, chosen: GeometrySweep) -> str:
     if chosen is first and first.p_value > LEVEL:
-        return f"No: in none of them do the data rise above data without clusters (p > {LEVEL})."
+        return f"No: the data score no higher than data without clusters in any geometry (p > {LEVEL})."
     if chosen is first:
-        return f"No: in no other the data rise clearly further above data without clusters than in {first.name}."
-    return f"Yes: the data rise further above data without clusters in {chosen.name} than in {first.name}."
+        return (
+            f"No: in no other geometry are the data clearly further above data without clusters than in {first.name}."
+        )
+    return f"Yes: the data are further above data without clusters in {chosen.name} than in {first.name}."
 
 
 def _beside(sweep: GeometrySweep, first: GeometrySweep) -> str:
@@ -103,7 +105,7 @@ def _less_clear(sweep: GeometrySweep, first: GeometrySweep) -> str:
     """Explain a low p-value without help: it shows that there is structure, not how clear it is."""
     if sweep.p_value > LEVEL:
         return ""
-    return f" There is structure here too, as p says, but clusters stand out less than in {first.name}."
+    return f" The low p says that there is structure here too, but it is less clear than in {first.name}."
 
 
 def _describe_several(p_value: float, n_sweeps: int) -> str:
@@ -111,8 +113,8 @@ def _describe_several(p_value: float, n_sweeps: int) -> str:
     if p_value > LEVEL or n_sweeps * p_value <= LEVEL:
         return ""
     return (
-        f" By chance alone the lowest of {n_sweeps} p-values is {p_value:.3f} or less in up to "
-        f"{min(n_sweeps * p_value, 1.0):.0%} of data without clusters; more null sets make it sharper."
+        f" By chance alone, the lowest of {n_sweeps} p-values is {p_value:.3f} or less in up to "
+        f"{min(n_sweeps * p_value, 1.0):.0%} of data without clusters."
     )
 
 
@@ -120,8 +122,8 @@ def _without_null(sweeps: Sequence[GeometrySweep]) -> tuple[str, ...]:
     scores = [f"{sweep.name} {sweep.best_score:.3f} (k = {sweep.best_k})" for sweep in sweeps]
     return (
         f"Highest mean silhouettes: {join_words(scores)}.",
-        "That does not compare them: fewer dimensions or another metric raise or lower the scores of data without "
-        f"clusters too. Null sets for each geometry do: {suggest_sweep(n_null=N_NULL)}",
+        "These scores cannot be compared: another metric or fewer dimensions change the scores of data without "
+        f"clusters too. Compare each geometry with data without clusters: {suggest_sweep(n_null=N_NULL)}",
     )
 
 

@@ -30,17 +30,19 @@ def test_geometries_are_compared_by_numbers_and_the_question_is_answered():
     )
     cosine = make_feature_map("cosine", z=1.0, p=0.025)
     answer, *each, scales = compare_geometries([plain, whitened, cosine], whitened)
-    assert answer == "Yes: the data rise further above data without clusters in mahalanobis than in euclidean."
+    assert answer == "Yes: the data are further above data without clusters in mahalanobis than in euclidean."
     assert [sentence.replace(" standard deviations; p = 0.025 over every k.", "") for sentence in each] == [
         "euclidean: at k = 4 the data score 0.300 and data without clusters 0.200, +3.0",
         "mahalanobis helps: at k = 4 the data score 0.200 and data without clusters 0.100, +8.5",
-        "cosine does not help: at k = 4 the data score 0.300 and data without clusters 0.200, +1.0 There is "
-        "structure here too, as p says, but clusters stand out less than in euclidean.",
+        "cosine does not help: at k = 4 the data score 0.300 and data without clusters 0.200, +1.0 The low p "
+        "says that there is structure here too, but it is less clear than in euclidean.",
     ]
     assert "the lowest of 3 p-values is 0.025 or less in up to 8% of data without clusters" in scales
-    assert compare_geometries([plain, cosine], plain)[0].startswith("No: in no other the data rise clearly further")
+    assert compare_geometries([plain, cosine], plain)[0].startswith(
+        "No: in no other geometry are the data clearly further"
+    )
     nothing = [make_feature_map("euclidean", z=0.1, p=0.6), make_feature_map("cosine", z=0.0, p=0.7)]
-    assert compare_geometries(nothing, nothing[0])[0].startswith("No: in none of them do the data rise above")
+    assert compare_geometries(nothing, nothing[0])[0].startswith("No: the data score no higher than data without")
     assert "By chance" not in compare_geometries(nothing, nothing[0])[-1]
     assert compare_geometries(nothing, nothing[0])[2].endswith("p = 0.700 over every k.")
 
@@ -57,7 +59,7 @@ def test_geometries_without_enough_null_sets_are_not_told_apart():
     sweeps = [make_feature_map("euclidean", score=0.3), make_feature_map("cosine", score=0.5)]
     scores, why = compare_geometries(sweeps, sweeps[0])
     assert scores == "Highest mean silhouettes: euclidean 0.300 (k = 3) and cosine 0.500 (k = 3)."
-    assert why.endswith("do: sweep.set_params(n_null=39).fit(X)")
+    assert why.endswith("clusters: sweep.set_params(n_null=39).fit(X)")
     few = [make_feature_map("euclidean", z=1.0, p=0.2, n_null=4), make_feature_map("cosine", z=1.0, p=0.2, n_null=4)]
     assert compare_geometries(few, few[0])[0].startswith("Highest mean silhouettes")
     assert compare_geometries(sweeps[:1], sweeps[0]) == ()
@@ -69,4 +71,4 @@ def test_gaps_say_which_geometry_helps():
     answer = "Yes: the gaps between the clusters are clearest in mahalanobis."
     assert compare_geometries([plain, whitened], whitened) == (answer,)
     plain.clearest_gap = 6.0
-    assert compare_geometries([plain, whitened], plain)[0].startswith("No: in no other the gaps")
+    assert compare_geometries([plain, whitened], plain)[0].startswith("No: in no other geometry are the gaps")

@@ -109,10 +109,10 @@ def test_structure_that_a_null_does_not_reach_is_weak_at_least(score, structure)
 @pytest.mark.parametrize(
     ("p_values", "words"),
     [
-        ((0.02, 0.02, 0.02), "; each shows it alone."),
-        ((0.02, 0.3, 0.02), "; alone, the silhouette and the shape show it."),
-        ((0.3, 0.02, 0.3), "; alone, the inertia shows it."),
-        ((0.3, 0.3, 0.3), "; none would show it alone."),
+        ((0.02, 0.02, 0.02), "; each shows it alone too."),
+        ((0.02, 0.3, 0.02), "; alone, only the silhouette and the shape show it."),
+        ((0.3, 0.02, 0.3), "; alone, only the inertia shows it."),
+        ((0.3, 0.3, 0.3), "; none shows it alone."),
     ],
 )
 def test_the_words_say_which_measure_found_it(p_values, words):
@@ -192,7 +192,7 @@ def test_a_choice_at_the_end_of_the_range_is_told():
 
 
 def test_a_macro_mean_that_disagrees_is_told():
-    assert "(macro mean) k = 2 is ahead" in told([0.5, 0.6, 0.1], macro=[0.7, 0.4, 0.1])
+    assert "The mean of the clusters' means is highest at k = 2." in told([0.5, 0.6, 0.1], macro=[0.7, 0.4, 0.1])
 
 
 def test_one_cluster_alone_says_nothing():
@@ -209,7 +209,7 @@ def test_stability_is_told_if_it_is_known():
     assert "adjusted Rand index 0.95 ± 0.02" in told([0.5, 0.6], stability=0.95)
     assert "much the same clusters" in told([0.5, 0.6], stability=0.95)
     assert "give partly the same clusters" in told([0.5, 0.6], stability=0.6)
-    assert "give other clusters" in told([0.5, 0.6], stability=0.2)
+    assert "give different clusters" in told([0.5, 0.6], stability=0.2)
     assert "Rand" not in told([0.5, 0.6])
 
 
@@ -376,6 +376,9 @@ def test_the_decision_comes_first_and_the_test_last():
     reasons = judge_gaps([0.5, 0.6], make_gaps([0.0, 9.0]), null=null_of(0.02), null_mean=0.1).reasons
     assert reasons[0] == "The clusters of k = 3 can be reported as groups."
     assert reasons[-1] == "Chance seldom brings such gaps (p < 0.001)."
+    none = make_gaps([0.0, 0.0], depth=1.04, midway=10)
+    for null in (None, null_of(0.4)):
+        assert judge_gaps([0.8, 0.5], none, null=null).reasons[0] == "Do not report these clusters as groups."
 
 
 def test_a_high_silhouette_without_gaps_is_no_strong_structure():
@@ -406,14 +409,17 @@ def test_estimated_scores_whose_intervals_overlap_are_equally_good():
 
 def test_groups_that_touch_come_with_a_caution():
     gaps = make_gaps([9.0])
-    assert "arcs of a ring" in " ".join(str(judge_gaps([0.5], gaps, finer_depth=0.8)).split())
+    touching = judge_gaps([0.5], gaps, finer_depth=0.8)
+    assert touching.reasons[0] == "You can report that there are groups, but not yet how many."
+    assert "Look at a map of the data before you count the groups." in touching.advice
+    assert "arcs of a ring" in " ".join(str(touching).split())
     assert "arcs of a ring" not in str(judge_gaps([0.5], gaps, finer_depth=0.2))
 
 
 def test_groups_that_k_means_cuts_across_are_told():
     verdict = judge_gaps([0.5, 0.4], make_gaps([0.0, 0.0], axis_z=8.0))
     assert (verdict.kind, verdict.k) == ("groups", 2)
-    assert verdict.headline == "There are separate groups, but k-means cuts across them."
+    assert verdict.headline == "There are separate groups, but the clusters cut across them."
     assert "There is a gap along principal axis 1" in str(verdict)
     assert "arcs of a ring" in " ".join(str(verdict).split())
 

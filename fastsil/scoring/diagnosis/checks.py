@@ -98,8 +98,8 @@ def _look_for_misfit(evidence: Evidence) -> Finding | None:
         "fault" if share >= 1 / 3 else "warning",
         f"{share:.1%} of the samples are nearer to the center of another cluster than to the center of their own; "
         "after k-means hardly any are.",
-        "If the labels come from k-means, look for another fit, some shuffled rows or another metric; rings, chains "
-        "and classes given by hand may look so too, and a silhouette does not reward them.",
+        "If the labels come from k-means, check for labels of another fit, shuffled rows or another metric. Rings, "
+        "chains and classes given by hand can look like this too; their silhouettes are low.",
         {"share": share},
     )
 
@@ -197,8 +197,8 @@ def _describe_dominating(evidence: Evidence, features: NDArray[np.intp], share: 
     return Finding(
         "dominating_feature",
         "warning",
-        f"{what} {share:.1%} of all squared distances, so that the clusters are made of {'them' if several else 'it'} "
-        "nearly alone.",
+        f"{what} {share:.1%} of all squared distances, so that the clusters depend on {'them' if several else 'it'} "
+        "almost alone.",
         advice + suggest_standardizing(sparse=is_sparse(evidence.coordinates)),
         {"feature": float(features[0]), "n_features": float(len(features)), "share": share},
     )
@@ -328,7 +328,7 @@ def _look_for_disagreeing_means(evidence: Evidence) -> Finding | None:
         "note",
         f"The mean over samples is {evidence.score:.3f}, the mean of the clusters' means {macro:.3f}; mostly because "
         f"of cluster {named}.",
-        "Name the mean that you report, and look at the clusters listed.",
+        "Say which of the two means you report, and look at these clusters.",
         {"micro": evidence.score, "macro": macro},
         tuple(evidence.classes[causes].tolist()),
     )

@@ -85,7 +85,7 @@ def name_kind(gaps: GapTest, null: NullComparison | None) -> str | None:
 def write_headline(kind: str | None, gaps: GapTest, k: int, good_k: Sequence[int]) -> str:
     """Return the answer in a sentence."""
     if kind == "groups" and not has_gaps(gaps):
-        return "There are separate groups, but k-means cuts across them."
+        return "There are separate groups, but the clusters cut across them."
     if kind == "groups":
         return f"Separate groups: k = {_join_or(good_k if len(good_k) > 1 else [k])}."
     return {
@@ -100,15 +100,16 @@ def explain_kind(found: GapFindings, kind: str | None, null: NullComparison | No
     if kind == "groups":
         return _explain_groups(found)
     midway, limit = _write_midway(found), _write_limit(found.test.n_samples)
+    decision = "Do not report these clusters as groups."
     if kind == "cloud":
-        return ["Do not report these clusters as groups.", midway, limit]
+        return [decision, midway, limit]
     if kind == "continuum":
         return [
             "The clusters can serve as segments; do not report them as types that exist.",
             "The data may be skewed, heavy-tailed or curved, have outliers, or consist of groups that overlap.",
             midway,
         ]
-    return [midway, limit, "Whether the data are one random cloud was not tested."]
+    return [decision, midway, limit, "No test was made of whether the data are one random cloud."]
 
 
 def write_statistics(found: GapFindings, kind: str | None, null: NullComparison | None) -> list[str]:
@@ -155,10 +156,10 @@ def explain_choice(results: Mapping[str, NDArray[Any]], found: GapFindings, kind
 def advise_on_kind(kind: str | None, found: GapFindings, null: NullComparison | None) -> list[str]:
     """Return advice on what to try next."""
     if kind == "groups":
-        across = (
-            "k-means sees the directions of largest spread first: leave out features that spread for other reasons."
-        )
-        return [] if has_gaps(found.test) else [across]
+        across = "Clusters follow the directions of largest spread: leave out features that spread for other reasons."
+        if not has_gaps(found.test):
+            return [across]
+        return ["Look at a map of the data before you count the groups."] if found.touching else []
     if kind is None:
         return advise_on_null(null, "See whether the data are more than one random cloud")
     return ["Groups may show in other features."]
@@ -185,7 +186,7 @@ def _explain_groups(found: GapFindings) -> list[str]:
     which = "The" if share == 1 else "Most" if share >= 0.5 else "Some"
     decision = f"{which} clusters of k = {found.k} can be reported as groups."
     if found.touching:
-        decision = "Look at a map of the data before you count the groups."
+        decision = "You can report that there are groups, but not yet how many."
     sentences = [decision, *_write_pairs(found, at_k), _write_midway(found, tested=True)]
     if found.touching:
         sentences.append("A closer look finds bridges: groups touch, or they are arcs of a ring or another curve.")

@@ -193,8 +193,8 @@ def _comparison(results: Mapping[str, NDArray[Any]], at: int, null: NullComparis
         return [numbers, *_which_shows(null)]
     return [
         numbers,
-        f"Over every k, and with inertia and shape, such sets often come as far (p = {null.p_value:.2f}, where 0.05 is "
-        "the usual limit).",
+        f"Over all k, and with inertia and shape, such sets often reach the data (p = {null.p_value:.2f}; the usual "
+        "limit is 0.05).",
     ]
 
 
@@ -203,12 +203,12 @@ def _which_shows(null: NullComparison) -> list[str]:
     p_values = {"silhouette": null.p_silhouette, "inertia": null.p_inertia, "shape": null.p_mixture}
     showing = [f"the {name}" for name, p_value in p_values.items() if p_value <= LEVEL]
     if len(showing) == len(p_values):
-        alone = "each shows it alone"
+        alone = "each shows it alone too"
     elif showing:
-        alone = f"alone, {join_words(showing)} {'shows' if len(showing) == 1 else 'show'} it"
+        alone = f"alone, only {join_words(showing)} {'shows' if len(showing) == 1 else 'show'} it"
     else:
-        alone = "none would show it alone"
-    return [write_null_test(null), f"That is by silhouette, inertia and shape together; {alone}."]
+        alone = "none shows it alone"
+    return [write_null_test(null), f"This takes silhouette, inertia and shape together; {alone}."]
 
 
 def _choice(results: Mapping[str, NDArray[Any]], at: int, structure: str, tested: bool) -> list[str]:
@@ -231,7 +231,7 @@ def _choice(results: Mapping[str, NDArray[Any]], at: int, structure: str, tested
     if near:
         also.append(f"k = {join_words(near)} {'scores' if len(near) == 1 else 'score'} within {SCORE_TOLERANCE} of it.")
     if macro[macro_best] - macro[at] >= SCORE_TOLERANCE:
-        also.append(f"With every cluster counted alike (macro mean) k = {ks[macro_best]} is ahead.")
+        also.append(f"The mean of the clusters' means is highest at k = {ks[macro_best]}.")
     return [" ".join([chosen, *also])]
 
 
@@ -252,11 +252,11 @@ def _agreement(results: Mapping[str, NDArray[Any]], at: int, *, nothing: bool) -
     mean = float(results["stability"][at]) if "stability" in results else np.nan
     if not np.isfinite(mean):
         return []
-    words = "much the same" if mean >= _SAME else "partly the same" if mean >= _ALIKE else "other"
+    words = "much the same" if mean >= _SAME else "partly the same" if mean >= _ALIKE else "different"
     spread = float(results["stability_std"][at])
     by_shape = " The shape of the data can do that without clusters." if nothing and mean >= _ALIKE else ""
     return [
-        f"Two random parts of the data, clustered apart, give {words} clusters: adjusted Rand index {mean:.2f} ± "
+        f"Two random parts of the data, clustered separately, give {words} clusters: adjusted Rand index {mean:.2f} ± "
         f"{spread:.2f}, where 1 is the same and 0 is chance.{by_shape}"
     ]
 
