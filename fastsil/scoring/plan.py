@@ -59,7 +59,7 @@ _MOMENT_VECTORS = 5.0
 _FACTOR_FEATURES = 191
 _DIRECTIONS = 32
 # Rows that an estimate computes at least.
-_LEAST_ROWS = 1500
+_LEAST_ROWS = 750
 # Cost of loading the estimate's compiled code and of drawing, at least.
 _LEAST_PRODUCTS = 1e10
 # Products a second of a core in the Euclidean engine, each used for both of its samples, and distances a second in
@@ -332,7 +332,7 @@ class _Probe:
         if exact_is_as_cheap(self._partition, self._n_features):
             return float("inf")
         # Rows are computed for one side only.
-        rows = max(_LEAST_ROWS, 20 * self._partition.n_clusters)
+        rows = max(_LEAST_ROWS, 10 * self._partition.n_clusters)
         return self._guessed * self._growth + 2 * self._grown(self._pair_seconds()) * rows / n_samples
 
     def _grown(self, by_pairs: float) -> float:

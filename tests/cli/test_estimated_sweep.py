@@ -19,7 +19,7 @@ FEW = ("--k", "2:3", "--n-init", "1", "--n-null", "0", "--force")
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(0)
-    np.save("X.npy", random.normal(size=(4000, 4)) + 20 * random.integers(2, size=(4000, 1)))
+    np.save("X.npy", random.normal(size=(500, 4)) + 20 * random.integers(2, size=(500, 1)))
     return tmp_path
 
 

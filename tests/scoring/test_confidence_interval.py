@@ -5,8 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from fastsil.scoring.estimate import confidence_interval
-from fastsil.scoring.estimate.confidence_interval import MeanInterval
+from fastsil.scoring.estimate.confidence_interval import MeanIntervals
 
 REPETITIONS = 400
 
@@ -36,32 +35,75 @@ def mean_of(shape):
     return shape(np.random.default_rng(99), 4_000_000).mean() if known is None else known
 
 
+class Interval(MeanIntervals):
+    """Of one mean, from 0 to 1."""
+
+    def __init__(self, confidence, guess=0.5):
+        super().__init__(confidence, np.zeros(1), np.ones(1), np.full(1, guess))
+
+    def take(self, values, least=0.0, most=1.0):
+        self.add(np.zeros(len(values), dtype=int), values, np.full(1, least), np.full(1, most))
+
+    def needed(self, half_width, least=0.0, most=1.0):
+        return self.draws_needed(*(np.full(1, value) for value in (half_width, least, most)))[0]
+
+    def holds(self, mean):
+        return self.low[0] <= mean <= self.high[0]
+
+
+def count_misses(confidence, rounds, mean, guess=0.5, repetitions=REPETITIONS):
+    """Count the repetitions whose interval has ever left the mean out."""
+    missed = 0
+    for seed in range(repetitions):
+        interval, held = Interval(confidence, guess), True
+        for values in rounds(np.random.default_rng(seed)):
+            interval.take(values)
+            held &= interval.holds(mean)
+        missed += not held
+    return missed
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
-@pytest.mark.parametrize("confidence", [0.8, 0.99])
+@pytest.mark.parametrize("confidence", [0.6, 0.8, 0.99])
 def test_coverage_at_all_times(shape, confidence):
-    """A repetition counts as missed if the interval has ever left the mean out, after any of its rounds."""
-    mean = mean_of(shape)
-    missed = 0
-    for seed in range(REPETITIONS):
-        rng = np.random.default_rng(seed)
-        interval = MeanInterval(confidence, 0.0, 1.0, 0.5)
-        held = True
-        for n in (5, 20, 100, 400):
-            interval.add(shape(rng, n), 0.0, 1.0)
-            held &= interval.low <= mean <= interval.high
-        missed += not held
+    missed = count_misses(confidence, lambda rng: [shape(rng, n) for n in (5, 20, 100, 400)], mean_of(shape))
     assert missed <= (1 - confidence) * REPETITIONS
+
+
+@pytest.mark.parametrize("end", [0.0, 1.0])
+def test_one_value_in_all_draws_narrows_the_interval_as_far_as_may_be(end):
+    """If the other end came with a chance p, n draws would all miss it with probability (1 - p)^n: a mean that is p
+    from the value must be held as long as this is α / 2, and hardly any longer.
+    """
+    n, confidence = 100, 0.8
+    farthest = 1 - ((1 - confidence) / 2) ** (1 / n)
+    interval = Interval(confidence, guess=end)
+    interval.take(np.full(n, end))
+    assert farthest < 2 * interval.half_width[0] < 1.1 * farthest
+
+
+@pytest.mark.slow
+def test_coverage_of_a_chance_that_is_as_small_as_the_interval_allows():
+    """All draws are 0 nearly as often as the upper limit may be missed; a limit at half its distance would be missed
+    much more often.
+    """
+    n, confidence, repetitions = 100, 0.6, 2000
+    interval = Interval(confidence, guess=0.0)
+    interval.take(np.zeros(n))
+    mean = 1.001 * interval.high[0]
+    missed = count_misses(confidence, lambda rng: [(rng.random(n) < mean).astype(float)], mean, 0.0, repetitions)
+    assert 0.4 * (1 - confidence) * repetitions < missed <= (1 - confidence) * repetitions
 
 
 def test_the_variable_may_change_from_round_to_round():
     """As long as its mean stays; a round with a narrow range narrows the interval much."""
     rng = np.random.default_rng(0)
-    interval = MeanInterval(0.99, 0.0, 1.0, 0.5)
-    interval.add(rng.uniform(0.0, 1.0, 200), 0.0, 1.0)
+    interval = Interval(0.99)
+    interval.take(rng.uniform(0.0, 1.0, 200))
     before = interval.half_width
-    interval.add(rng.uniform(0.45, 0.55, 400), 0.45, 0.55)
-    assert interval.low <= 0.5 <= interval.high
+    interval.take(rng.uniform(0.45, 0.55, 400), 0.45, 0.55)
+    assert interval.holds(0.5)
     assert interval.half_width < before / 4
 
 
@@ -69,66 +111,92 @@ def test_the_variable_may_change_from_round_to_round():
 def test_as_many_draws_as_were_forecast_are_enough(shape):
     """Or nearly: the forecast knows the spread of the first draws only."""
     rng = np.random.default_rng(1)
-    interval = MeanInterval(0.99, 0.0, 1.0, 0.5)
-    interval.add(shape(rng, 2000), 0.0, 1.0)
-    wanted = interval.half_width / 3
-    needed = interval.draws_needed(wanted, 0.0, 1.0)
+    interval = Interval(0.99)
+    interval.take(shape(rng, 2000))
+    wanted = interval.half_width[0] / 3
+    needed = interval.needed(wanted)
     assert 0 < needed < 100_000
-    interval.add(shape(rng, needed), 0.0, 1.0)
-    assert wanted / 3 < interval.half_width < 1.3 * wanted
+    interval.take(shape(rng, needed))
+    assert wanted / 3 < interval.half_width[0] < 1.3 * wanted
 
 
 def test_small_spread_needs_few_draws():
     """The interval narrows like 1 / n where the spread is small compared with the range, not like 1 / √n."""
-    interval = MeanInterval(0.99, 0.0, 1.0, 0.3)
-    interval.add(tiny_spread(np.random.default_rng(2), 3000), 0.0, 1.0)
+    interval = Interval(0.99, guess=0.3)
+    interval.take(tiny_spread(np.random.default_rng(2), 3000))
     hoeffding = np.sqrt(np.log(200) / 6000)
-    assert interval.half_width < hoeffding / 10
+    assert interval.half_width[0] < hoeffding / 10
 
 
 def test_what_is_certain_is_taken_in():
-    interval = MeanInterval(0.99, -1.0, 1.0, 0.25)
+    interval = Interval(0.99, guess=0.25)
     assert interval.mean == 0.25
-    interval.narrow(0.3, 2.0)
+    interval.narrow(np.array([0.3]), np.array([2.0]))
+    assert interval.holds(0.3)
     assert (interval.low, interval.high) == (0.3, 1.0)
     assert interval.mean == 0.3
-    assert interval.draws_needed(1.0, 0.0, 1.0) == 0
-    interval.add(np.empty(0), 0.0, 1.0)
+    assert interval.needed(1.0) == 0
+    interval.take(np.empty(0))
     assert (interval.low, interval.high) == (0.3, 1.0)
+    interval.take(np.array([0.5]), 0.4, 0.6)
+    assert 0.4 <= interval.low[0] <= interval.high[0] <= 0.6
+
+
+def test_means_do_not_disturb_each_other():
+    """Each has the interval that it would have alone, in whatever order their draws come."""
+    rng = np.random.default_rng(3)
+    draws = [rng.random(n) / (n + 1) for n in (30, 3, 100)]
+    together = MeanIntervals(0.9, np.zeros(4), np.ones(4), np.full(4, 0.5))
+    mixed = rng.permutation(np.repeat([0, 1, 3], [30, 3, 100]))
+    values = np.empty(len(mixed))
+    for mean, some in zip((0, 1, 3), draws, strict=True):
+        values[mixed == mean] = some
+    for part in (slice(50), slice(50, None)):
+        together.add(mixed[part], values[part], np.zeros(4), np.ones(4))
+    for mean, some in zip((0, 1, 3), draws, strict=True):
+        alone, first = Interval(0.9), np.count_nonzero(mixed[:50] == mean)
+        alone.take(some[:first])
+        alone.take(some[first:])
+        assert together.low[mean] == pytest.approx(alone.low[0], rel=1e-9)
+        assert together.high[mean] == pytest.approx(alone.high[0], rel=1e-9)
+    assert (together.low[2], together.high[2]) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize("variable", [{0.0: 0.02, 1.0: 0.98}, {0.0: 0.5, 0.2: 0.5}, {0.0: 0.5, 0.5: 0.1, 1.0: 0.4}])
 @pytest.mark.parametrize("guess", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("rounds", [(1,), (2,), (1, 2), (1, 1, 1)])
-def test_the_products_are_supermartingales(variable, guess, rounds):
-    """Their expectation, summed over all outcomes, never exceeds 1: the line of the proof that all else rests on."""
+def test_the_capital_is_a_martingale(variable, guess, rounds):
+    """At the true mean its expectation, summed over all outcomes, is 1: all else rests on this line of the proof."""
     mean = sum(value * chance for value, chance in variable.items())
-    for side, sign in (("_below", 1.0), ("_above", -1.0)):
-        expected = 0.0
-        for outcome in product(variable, repeat=sum(rounds)):
-            interval = MeanInterval(0.9, 0.0, 1.0, guess)
-            for values in np.split(np.array(outcome), np.cumsum(rounds)[:-1]):
-                interval.add(values, 0.0, 1.0)
-            found = getattr(interval, side)
-            chance = np.prod([variable[value] for value in outcome])
-            expected += chance * np.exp(found.total - sign * mean * found.weight - found.penalty)
-        assert expected <= 1 + 1e-12
+    expected = np.zeros(2)
+    for outcome in product(variable, repeat=sum(rounds)):
+        interval = Interval(0.9, guess)
+        for values in np.split(np.array(outcome), np.cumsum(rounds)[:-1]):
+            interval.take(values)
+        chance = np.prod([variable[value] for value in outcome])
+        expected += chance * np.exp(interval._log_capital(np.array([mean, -mean]))[0])
+    np.testing.assert_allclose(expected, 1, rtol=1e-12)
+
+
+@pytest.mark.parametrize("values", [[0.5], [0.0, 1.0], [0.9] * 30, [0.2, 0.3] * 500, [0.0] * 40])
+def test_limits_are_where_the_capital_has_grown_enough(values):
+    interval = Interval(0.9)
+    interval.take(np.array(values))
+    capital = np.exp(interval._log_capital(interval._limits)[0])
+    inside = interval._limits > [0.0, -1.0]
+    assert (capital[inside] >= 20).all()
+    assert (capital[inside] < 20.01).all()
+    assert inside.any()
 
 
 @pytest.mark.slow
 def test_coverage_where_the_interval_is_as_narrow_as_it_may_be(monkeypatch):
-    """A fair coin and a small λ throughout: the products are nearly martingales, and cross 1 / α about as often as they
-    may.
-    """
-    monkeypatch.setattr(confidence_interval, "_LAMBDAS", confidence_interval._LAMBDAS[36:37])
-    monkeypatch.setattr(confidence_interval, "_PSI", confidence_interval._PSI[36:37])
-    missed, confidence = 0, 0.7
-    for seed in range(REPETITIONS):
-        draws = coins(np.random.default_rng(seed), 4000)
-        interval = MeanInterval(confidence, 0.0, 1.0, 0.5)
-        held = True
-        for start in range(0, len(draws), 10):
-            interval.add(draws[start : start + 10], 0.0, 1.0)
-            held &= interval.low <= 0.5 <= interval.high
-        missed += not held
+    """A fair coin and a small share throughout: the capital crosses 1 / α about as often as it may."""
+    monkeypatch.setattr(MeanIntervals, "_choose_shares", lambda self, means, *rest: np.full(2 * len(means), 0.1))
+    confidence = 0.7
+
+    def rounds(rng):
+        return coins(rng, 4000).reshape(-1, 40)
+
+    missed = count_misses(confidence, rounds, 0.5)
     assert 0.6 * (1 - confidence) * REPETITIONS < missed <= (1 - confidence) * REPETITIONS

@@ -5,15 +5,21 @@ error of the guesses is found from random samples that are computed exactly. A d
 p_i, gives
 
     mean of the guesses + (s_i - g_i) / (n p_i),
-whose mean is the score for any p; it lies inside a range that is fixed before the draw. From such draws,
-:class:`~fastsil.scoring.estimate.confidence_interval.MeanInterval` makes an interval that holds with the stated
-confidence for any data, any number of rounds, and any rule for stopping. Samples are drawn in proportion to u - l, for
-the score from all samples, for the other results from each cluster separately, in the number that each of them needs. A
-computed sample has a point for its interval, and is not drawn again.
+whose mean is the score for any p that leaves out no sample whose silhouette is open; it lies inside a range that is
+fixed before the draw. From such draws,
+:class:`~fastsil.scoring.estimate.confidence_interval.MeanIntervals` makes an interval that holds with the stated
+confidence for any data, any number of rounds, and any rule for stopping.
+
+The range below is the narrowest for p in proportion to g - l, that above for u - g. Samples are drawn in proportion to
+the larger of g - l and κ (u - g), where κ is the ratio of their sums: the ranges are then nearly as narrow together as
+the sum of u - l. Draws for one purpose serve the others too, so that a sample gets the largest of the chances that it
+has for each of them, not their sum. What single clusters still need is drawn last, in the number that each needs.
+A computed sample has a point for its interval, and is not drawn again.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -21,14 +27,14 @@ from numpy.typing import NDArray
 
 from fastsil.engines.euclidean.approximation import GUESS, LOWER, UPPER
 from fastsil.engines.intervals import SilhouetteRows
-from fastsil.scoring.estimate.confidence_interval import MeanInterval
+from fastsil.scoring.estimate.confidence_interval import MeanIntervals
 from fastsil.scoring.estimate.result import ClusterEstimates, SilhouetteEstimate
 from fastsil.validation.partition import Partition
 
+# Places of the means: of all samples, of the clusters' means, of the share of negative samples, of the clusters.
+_SCORE, _MACRO, _SHARE, _CLUSTERS = range(4)
 # Half-widths of the intervals of single clusters and of the share of negative samples, in units of `tol`.
 _LOOSER = 10.0
-# A first round takes this share of the draws that seem to be needed: spreads are known better after it.
-_FIRST_ROUND = 0.5
 # With more of all samples to compute one by one, computing all of them together is less work.
 _MOST_ROWS = 0.5
 
@@ -40,21 +46,55 @@ class Request(NamedTuple):
     n_jobs: int
 
 
-class _Needs(NamedTuple):
-    """Draws of a round, by purpose."""
+class _Purpose(NamedTuple):
+    """Means of samples that follow each other, one mean or one for each cluster.
 
-    score: int
-    macro: int
-    share: int
-    of_clusters: NDArray[np.int64]
+    Attributes
+    ----------
+    starts : ndarray of shape (n_means,)
+        Position of the first sample of each mean.
+    part : ndarray of shape (n_samples,)
+        Weight of each sample in its mean.
+    below, above : ndarray of shape (n_samples,)
+        How far each sample can be below, and above, what is guessed.
+    """
 
-    @property
-    def total(self) -> int:
-        return int(self.score + self.macro + self.share + self.of_clusters.sum())
+    starts: NDArray[np.intp]
+    part: NDArray[np.float64]
+    below: NDArray[np.float64]
+    above: NDArray[np.float64]
 
-    def scale(self, share: float) -> _Needs:
-        score, macro, negative = (int(np.ceil(share * needed)) for needed in (self.score, self.macro, self.share))
-        return _Needs(score, macro, negative, np.ceil(share * self.of_clusters).astype(np.int64))
+    def find_chances(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return chances in a draw that make its range narrow, and the chance of each mean's samples together."""
+        below, above = self.add(self.part * self.below), self.add(self.part * self.above)
+        one_sided = np.minimum(below, above) == 0
+        ratio = np.where(one_sided, 1.0, below / np.where(one_sided, 1.0, above))
+        chances = self.part * np.maximum(self.below, self.spread(ratio) * self.above)
+        return chances, self.add(chances)
+
+    def find_range(self, chances: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return how far draws with these chances can be below, and above, each guessed mean; inf where the chances
+        leave a sample out.
+        """
+        stands = np.divide(self.part, chances, out=np.full_like(chances, np.inf), where=chances > 0)
+        total = np.maximum(self.add(chances), 1e-300)
+        below, above = (
+            np.maximum.reduceat(np.multiply(reach, stands, out=np.zeros_like(stands), where=reach > 0), self.starts)
+            for reach in (self.below, self.above)
+        )
+        return below * total, above * total
+
+    def find_stakes(self, drawn: NDArray[np.intp], chances: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return how far each draw moves its mean, in units of its sample."""
+        mean = np.searchsorted(self.starts, drawn, side="right") - 1
+        return np.asarray(self.part[drawn] * self.add(chances)[mean] / chances[drawn])
+
+    def add(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(np.add.reduceat(values, self.starts))
+
+    def spread(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the value of each sample's mean."""
+        return np.repeat(values, np.diff(np.append(self.starts, len(self.part))))
 
 
 class Rounds:
@@ -77,23 +117,20 @@ class Rounds:
         self._codes = partition.codes[partition.order]
         self._sizes = partition.sizes.astype(np.float64)
 
-        def unknown(low: float, guess: float) -> MeanInterval:
-            return MeanInterval(request.confidence, low, 1.0, guess)
-
-        guesses = intervals[:, GUESS]
-        means = self._cluster_means(guesses)
-        self._score = unknown(-1.0, float(guesses.mean()))
-        self._macro = unknown(-1.0, float(means.mean()))
-        self._share = unknown(0.0, float((guesses < 0).mean()))
-        self._means = [unknown(-1.0, mean) for mean in means.tolist()]
+        guess = self._guessed_means()
+        low, tol = np.full(len(guess), -1.0), np.full(len(guess), request.tol)
+        low[_SHARE], tol[_SHARE:] = 0.0, _LOOSER * request.tol
+        self._means = MeanIntervals(request.confidence, low, np.ones(len(guess)), guess)
+        self._tol = tol
 
     def run(self) -> bool:
         """Draw until all intervals are narrow enough; False if computing all samples is less work."""
         while True:
             self._narrow()
-            needs = self._needs()
-            small = np.flatnonzero(self._small_clusters(needs.of_clusters)[self._codes] & ~self._known)
-            wanted = len(small) or needs.total
+            purposes = self._purposes()
+            of_all, of_clusters = self._needs(purposes)
+            small = np.flatnonzero(self._small_clusters(of_clusters)[self._codes] & ~self._known)
+            wanted = len(small) or max(math.ceil(of_all.sum()), int(of_clusters.sum()))
             if wanted == 0:
                 return True
             if self._computed + wanted > _MOST_ROWS * self._partition.n_samples:
@@ -101,22 +138,25 @@ class Rounds:
             if len(small):
                 self._learn(small)
                 continue
-            self._draw(needs if self._rounds else needs.scale(_FIRST_ROUND))
+            if of_all.any():
+                self._draw(of_all, np.array([math.ceil(of_all.sum())]), purposes)
+            else:
+                self._draw(purposes[-1].find_chances()[0], of_clusters, purposes)
             self._rounds += 1
 
     def finish(self) -> SilhouetteEstimate:
         partition = self._partition
-        low, mean, high = (
-            np.array([getattr(interval, name) for interval in self._means]) for name in ("low", "mean", "high")
-        )
+        low, mean, high = self._means.low, self._means.mean, self._means.high
+        intervals = list(zip(low.tolist(), high.tolist(), strict=True))
+        of_clusters = (column[_CLUSTERS:] for column in (mean, low, high))
         return SilhouetteEstimate(
-            score=self._score.mean,
-            interval=(self._score.low, self._score.high),
-            macro_score=self._macro.mean,
-            macro_interval=(self._macro.low, self._macro.high),
-            clusters=ClusterEstimates(partition.classes, partition.sizes, mean, low, high),
-            negative_share=self._share.mean,
-            negative_interval=(self._share.low, self._share.high),
+            score=float(mean[_SCORE]),
+            interval=intervals[_SCORE],
+            macro_score=float(mean[_MACRO]),
+            macro_interval=intervals[_MACRO],
+            clusters=ClusterEstimates(partition.classes, partition.sizes, *of_clusters),
+            negative_share=float(mean[_SHARE]),
+            negative_interval=intervals[_SHARE],
             confidence=self._request.confidence,
             tol=self._request.tol,
             metric="",
@@ -130,129 +170,99 @@ class Rounds:
     def _narrow(self) -> None:
         """Narrow all intervals to certain bounds."""
         lower, upper = self._intervals[:, LOWER], self._intervals[:, UPPER]
-        lows, highs = self._cluster_means(lower), self._cluster_means(upper)
-        self._score.narrow(float(lower.mean()), float(upper.mean()))
-        self._macro.narrow(float(lows.mean()), float(highs.mean()))
-        self._share.narrow(float((upper < 0).mean()), float((lower < 0).mean()))
-        for interval, low, high in zip(self._means, lows.tolist(), highs.tolist(), strict=True):
-            interval.narrow(low, high)
+        self._means.narrow(self._all_means(lower, upper < 0), self._all_means(upper, lower < 0))
 
-    def _needs(self) -> _Needs:
-        """Return the draws that each interval probably needs: samples in proportion to the width of their intervals."""
-        tol = self._request.tol
+    def _purposes(self) -> list[_Purpose]:
+        """Return what draws are for, in the order of the means."""
         n_samples, n_clusters = self._partition.n_samples, self._partition.n_clusters
         lower, guess, upper = self._intervals.T
-        widths = upper - lower
-        # Where a draw can lie, in units of its own width.
-        divisor = np.where(widths > 0, widths, 1.0)
-        lows = np.minimum.reduceat((lower - guess) / divisor, self._starts)
-        highs = np.maximum.reduceat((upper - guess) / divisor, self._starts)
-        open_widths = self._cluster_means(widths)
-        n_open = np.count_nonzero(open_widths)
-        means = self._cluster_means(guess)
-        base, mean_width = float(guess.mean()), float(widths.mean())
-        macro_width = open_widths * (n_open / n_clusters)
-        macro = float(means.mean())
-        negative = float((guess < 0).mean())
-        doubtful = np.count_nonzero(self._doubtful()) / n_samples
-        return _Needs(
-            score=self._score.draws_needed(tol, base + mean_width * lows.min(), base + mean_width * highs.max()),
-            macro=self._macro.draws_needed(
-                tol, macro + float((macro_width * lows).min()), macro + float((macro_width * highs).max())
-            ),
-            share=self._share.draws_needed(_LOOSER * tol, negative - doubtful, negative + doubtful),
-            of_clusters=np.array(
-                [
-                    interval.draws_needed(_LOOSER * tol, mean + width * low, mean + width * high)
-                    for interval, mean, width, low, high in zip(
-                        self._means, means.tolist(), open_widths.tolist(), lows.tolist(), highs.tolist(), strict=True
-                    )
-                ],
-                dtype=np.int64,
-            ),
-        )
+        below, above = guess - lower, upper - guess
+        doubtful, negative = self._doubtful(), guess < 0
+        first, equal = self._starts[:1], np.full(n_samples, 1 / n_samples)
+        in_cluster = 1 / self._sizes[self._codes]
+        return [
+            _Purpose(first, equal, below, above),
+            _Purpose(first, in_cluster / n_clusters, below, above),
+            _Purpose(first, equal, (doubtful & negative).astype(float), (doubtful & ~negative).astype(float)),
+            _Purpose(self._starts, in_cluster, below, above),
+        ]
+
+    def _needs(self, purposes: list[_Purpose]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Return how often each sample should be drawn for the results of all samples, and how many draws each
+        cluster's mean needs.
+        """
+        chances, totals = zip(*(purpose.find_chances() for purpose in purposes), strict=True)
+        needed = self._means.draws_needed(self._tol, *self._find_ranges(purposes, list(chances)))
+        of_all = np.zeros(self._partition.n_samples)
+        for some, total, number in zip(chances[:-1], totals[:-1], needed[:_CLUSTERS], strict=True):
+            if number:
+                np.maximum(of_all, some * (number / total), out=of_all)
+        return of_all, needed[_CLUSTERS:]
+
+    def _find_ranges(
+        self, purposes: list[_Purpose], chances: list[NDArray[np.float64]]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the least and the most that draws for each mean can be."""
+        ranges = [purpose.find_range(some) for purpose, some in zip(purposes, chances, strict=True)]
+        below, above = (np.concatenate(side) for side in zip(*ranges, strict=True))
+        means = self._guessed_means()
+        return means - below, means + above
+
+    def _guessed_means(self) -> NDArray[np.float64]:
+        guess = self._intervals[:, GUESS]
+        return self._all_means(guess, guess < 0)
+
+    def _all_means(self, values: NDArray[np.float64], negative: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Return all means of values by sample, with what counts as negative for their share."""
+        means = self._cluster_means(values)
+        return np.concatenate([[values.mean(), means.mean(), negative.mean()], means])
 
     def _small_clusters(self, needed: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return the clusters whose draws would cost no less than all of their samples."""
         unknown = np.add.reduceat((~self._known).astype(np.int64), self._starts)
         return (unknown > 0) & (unknown <= needed)
 
-    def _draw(self, needs: _Needs) -> None:
-        """Run one round: draw, compute, and update every interval."""
-        lower, guess, upper = self._intervals.T
-        chances = self._chances(needs)
-        drawn = self._draw_positions(chances, needs.total)
+    def _draw(self, chances: NDArray[np.float64], counts: NDArray[np.int64], purposes: list[_Purpose]) -> None:
+        """Run one round: draw, compute, and update the intervals.
+
+        ``counts`` are the numbers of draws from all samples, or from each cluster.
+        """
+        drawn = self._draw_positions(chances, counts)
         chosen, at = np.unique(drawn, return_inverse=True)
         silhouettes = self._rows.exact(chosen)
-        missed = silhouettes[at] - guess[drawn]
-        # 1 / p, 0 where nothing is drawn; a draw stands for as many samples.
-        stands = np.divide(1.0, chances, out=np.zeros_like(chances), where=chances > 0)
-        below, above = (lower - guess) * stands, (upper - guess) * stands
-        self._tell_means(drawn, missed * stands[drawn], below, above, chances)
-        self._tell_share(drawn, silhouettes[at] < 0, stands)
+        least, most = self._find_ranges(purposes, [chances] * len(purposes))
+        told = np.isfinite(least) & np.isfinite(most)
+        # Draws in a number that is fixed for each cluster are no draws from all samples.
+        told[:_CLUSTERS] &= len(counts) == 1
+        means, values = self._values(drawn, silhouettes[at], chances, purposes)
+        kept = told[means]
+        self._means.add(means[kept], values[kept], least, most)
         self._learn(chosen, silhouettes)
 
-    def _chances(self, needs: _Needs) -> NDArray[np.float64]:
-        """Return the probability of each sample in a draw."""
-        widths = self._intervals[:, UPPER] - self._intervals[:, LOWER]
-        sums = np.add.reduceat(widths, self._starts)
-        of_clusters = needs.of_clusters + needs.macro / max(int(np.count_nonzero(sums)), 1)
-        a_width = needs.score / max(float(sums.sum()), 1e-300) + of_clusters / np.where(sums > 0, sums, 1.0)
-        doubtful = self._doubtful()
-        chances = a_width[self._codes] * widths + doubtful * (needs.share / max(int(np.count_nonzero(doubtful)), 1))
-        return np.asarray(chances / chances.sum())
-
-    def _draw_positions(self, chances: NDArray[np.float64], n_draws: int) -> NDArray[np.intp]:
-        ends = np.cumsum(chances)
-        drawn = np.searchsorted(ends, self._request.random_state.random_sample(n_draws) * ends[-1], side="right")
-        return np.asarray(np.minimum(drawn, np.flatnonzero(chances)[-1]))
-
-    def _tell_means(
+    def _values(
         self,
         drawn: NDArray[np.intp],
-        missed: NDArray[np.float64],
-        below: NDArray[np.float64],
-        above: NDArray[np.float64],
+        silhouettes: NDArray[np.float64],
         chances: NDArray[np.float64],
-    ) -> None:
-        """Update the intervals of all means; ``missed`` is (s - g) / p of the draws, ``below`` to ``above`` its
-        range.
-        """
-        n_samples, n_clusters = self._partition.n_samples, self._partition.n_clusters
-        guess = self._intervals[:, GUESS]
-        base = float(guess.mean())
-        self._score.add(base + missed / n_samples, base + below.min() / n_samples, base + above.max() / n_samples)
-        lows = np.minimum.reduceat(below, self._starts) / self._sizes
-        highs = np.maximum.reduceat(above, self._starts) / self._sizes
-        means = self._cluster_means(guess)
-        macro = float(means.mean())
-        codes = self._codes[drawn]
-        self._macro.add(
-            macro + missed / (n_clusters * self._sizes[codes]),
-            macro + lows.min() / n_clusters,
-            macro + highs.max() / n_clusters,
-        )
-        by_cluster = np.argsort(codes, kind="stable")
-        cuts = np.searchsorted(codes[by_cluster], np.arange(n_clusters + 1))
-        # Among the draws of a cluster, a sample has this probability times as much.
-        shares = np.add.reduceat(chances, self._starts)
-        for cluster in np.unique(codes).tolist():
-            of_cluster = by_cluster[cuts[cluster] : cuts[cluster + 1]]
-            mean, share = means[cluster], shares[cluster]
-            values = mean + missed[of_cluster] * (share / self._sizes[cluster])
-            self._means[cluster].add(values, mean + share * lows[cluster], mean + share * highs[cluster])
+        purposes: list[_Purpose],
+    ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """Return what the draws say of each mean, and of which, (n_purposes, n_draws)."""
+        means = np.repeat(np.arange(len(purposes))[:, None], len(drawn), axis=1)
+        means[_CLUSTERS] += self._codes[drawn]
+        guess = self._intervals[drawn, GUESS]
+        missed, signs = silhouettes - guess, (silhouettes < 0).astype(np.float64) - (guess < 0)
+        stakes = np.stack([purpose.find_stakes(drawn, chances) for purpose in purposes])
+        return means, self._guessed_means()[means] + stakes * np.stack([missed, missed, signs, missed])
 
-    def _tell_share(self, drawn: NDArray[np.intp], negative: NDArray[np.bool_], stands: NDArray[np.float64]) -> None:
-        """Update the interval of the share of negative samples."""
-        n_samples = self._partition.n_samples
-        guessed = self._intervals[:, GUESS] < 0
-        doubtful = stands * self._doubtful()
-        base = float(guessed.mean())
-        self._share.add(
-            base + (negative.astype(np.float64) - guessed[drawn]) * stands[drawn] / n_samples,
-            base - float((doubtful * guessed).max()) / n_samples,
-            base + float((doubtful * ~guessed).max()) / n_samples,
-        )
+    def _draw_positions(self, chances: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.intp]:
+        ends = np.cumsum(chances)
+        tops = ends[-1:] if len(counts) == 1 else ends[self._partition.offsets[1:] - 1]
+        bottoms = np.append(0.0, tops[:-1])
+        part = np.repeat(np.arange(len(counts)), counts)
+        points = bottoms[part] + self._request.random_state.random_sample(len(part)) * (tops - bottoms)[part]
+        # Rounded up to the end, a point would be that of the next cluster.
+        points = np.minimum(points, np.nextafter(tops, 0)[part])
+        return np.asarray(np.searchsorted(ends, points, side="right"))
 
     def _learn(self, positions: NDArray[np.intp], silhouettes: NDArray[np.float64] | None = None) -> None:
         """Set the silhouettes of some samples to exact values."""
