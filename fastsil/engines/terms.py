@@ -27,7 +27,7 @@ class Work:
     strategy : str
         Engine and strategy chosen, for example ``"euclidean: symmetric"``.
     pairs : int
-        Pairs of samples whose distance was computed, each counted as often as it was.
+        Pairs of samples whose distance was computed; a pair that was computed twice counts twice.
     share : float
         ``pairs`` as a share of all n² ordered pairs; a brute-force computation has 1.0.
     seconds : dict of str to float

@@ -76,8 +76,8 @@ class Patch:
 def patch_sklearn() -> Patch:
     """Let ``sklearn.metrics.silhouette_score`` and ``silhouette_samples`` run on fastsil, for everybody in the process.
 
-    References that were made before the patch follow it, and those made under it follow its end. scikit-learn still
-    checks the parameters, and signatures and docstrings stay its own. Calling it twice changes nothing. While it holds,
+    References to these functions change too, and change back when the patch ends, whenever they were made. scikit-learn
+    still checks the parameters; its signatures and docstrings stay. Calling it twice changes nothing. While it holds,
     the latest result for Euclidean distance is kept (not the data; 64 MiB at most), so that ``silhouette_samples``
     after ``silhouette_score`` for the same data and labels costs next to nothing.
 
@@ -86,8 +86,8 @@ def patch_sklearn() -> Patch:
     Returns
     -------
     context manager
-        With ``with patch_sklearn():`` the patch ends with the block; blocks nest, also in several threads, and the
-        last one to be left takes it back. Ignored, the patch holds until :func:`unpatch_sklearn`.
+        With ``with patch_sklearn():`` the patch ends with the block. Blocks may be nested, also in several threads; the
+        patch ends with the last one. Without ``with`` it holds until :func:`unpatch_sklearn`.
 
     Raises
     ------

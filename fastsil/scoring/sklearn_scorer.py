@@ -40,15 +40,16 @@ class SilhouetteScorer:
     average : {"micro", "macro"}, default="micro"
         Mean over samples, or mean of the clusters' means.
     space : {"transformed", "input"}, default="transformed"
-        Where a pipeline's clusters are scored: among the samples as its last step gets them, or as they come. Scores in
-        different spaces cannot be compared: take ``"input"`` to choose between transformations (numbers of
-        components, say), ``"transformed"`` to choose between clusterers. Without a pipeline they are the same.
+        Samples that a pipeline's clusters are scored on: as its last step gets them, or as the pipeline does. Scores in
+        different spaces cannot be compared: take ``"input"`` to choose between transformations (numbers of components,
+        say), ``"transformed"`` to choose between clusterers. Without a pipeline both are the same.
     ignore_label : object, optional
-        Label of noise, which is left out: -1 for DBSCAN and HDBSCAN. A clusterer that calls everything hard noise can
-        score well; look at how much it leaves.
+        Label of noise, which is left out: -1 for DBSCAN and HDBSCAN. A clusterer that calls most samples noise can
+        score well; look at how many it keeps.
     undefined : float or "raise", default=-1.0
-        The score of labels that have no silhouette: a single cluster, or as many as samples. By default the lowest
-        there is, so that a search goes on and prefers any other. With ``"raise"`` the search's ``error_score`` decides.
+        Score of labels that have no silhouette: a single cluster, or as many clusters as samples. The default is the
+        lowest score there is, so that a search prefers anything else. With ``"raise"`` the search's ``error_score``
+        decides.
     n_jobs : int, optional
         Threads for each score. By default all cores that the process may use.
 

@@ -61,15 +61,15 @@ def _best_can_predict(sweep: KMeansSweep) -> bool:
 class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Cluster for every k, score each clustering exactly, and keep the k whose clusters are separate and score highest.
 
-    There is one fit for each k, and the labels that are scored are the labels of the inertia that is shown.
-    Clustering happens in the geometry of the metric: rows of length 1 for cosine, whitened features for
-    Mahalanobis. A k that fails is recorded and the others go on; Ctrl-C keeps every k whose fit is finished.
+    There is one fit for each k: its inertia, labels and scores belong together. Clustering happens in the geometry of
+    the metric: rows of length 1 for cosine, whitened features for Mahalanobis. A k that fails is recorded, and the
+    others go on; Ctrl-C keeps every k whose fit is finished.
 
     Parameters
     ----------
     n_clusters : int or iterable of int, default=(2, 3, ..., 16)
-        Numbers of clusters to try, each from 1 to n_samples - 1. (For 1 there is an inertia, no silhouette.) Of fewer
-        samples, the default goes as far as they allow, with a warning.
+        Numbers of clusters to try, each from 1 to n_samples - 1; 1 has an inertia, but no silhouette. With 16 samples
+        or fewer the default stops at n_samples - 1, with a warning.
     estimator : clusterer, optional
         Any clusterer with a parameter ``n_clusters``; it is cloned for each k and fitted as it is. By default k-means
         with work that the fits share: see ``n_init``.
@@ -79,25 +79,24 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         features of unit variance for ``"seuclidean"``; the data as they are for ``"euclidean"`` and every
         other metric, in which k-means has no meaning of its own.
     metrics : sequence of str or callable, optional
-        Several metrics, instead of ``metric``: the data are clustered and scored in the geometry of each.
+        Deprecated: pass several metrics as ``metric``.
     metric_params : dict, optional
-        Keywords of the metric, such as ``{"V": covariance}``; of several metrics, such keywords by metric.
+        Keywords of the metric, such as ``{"V": covariance}``; for several metrics, a dict of these by metric.
     pca : int, float, None or sequence of these, default=None
-        Principal components to keep before, or the share of the variance that they have at least; None: the data as
-        they are. Of several, each is tried with every metric.
+        Number of principal components to keep before clustering, or the share of the variance that they must have; None
+        keeps the data as they are. Each of several is tried with every metric.
     n_init : int or "auto", default=10
-        Restarts of k-means for each k. Each is an order of points, drawn as k-means++ does, that seeds every k by its
-        first k points; they compete, for a few iterations and on 4,096 rows or somewhat more, with the centers of the k
-        before and a point added. The best one is improved by moving centers, and goes on as a fit of
-        :class:`sklearn.cluster.KMeans` to all rows. The inertia is about that of ``KMeans(n_init=n_init)``, and
-        never rises from one k to the next. Fewer are faster and leave more luck in the curves. Ignored if
-        ``estimator`` is given.
+        Restarts of k-means for each k; fewer are faster, and the curves less smooth. Each draws an order of points, as
+        k-means++ does, whose first k points seed k. The restarts, and the centers of the k before with a point added,
+        run for a few iterations on about 4,096 rows. The best is improved by moving centers, and fitted to all rows by
+        :class:`sklearn.cluster.KMeans`. The inertia is about that of ``KMeans(n_init=n_init)``, and never rises with k.
+        Ignored if ``estimator`` is given.
     n_null : int, default=0
-        Number of data sets without clusters that are clustered and scored as the data are, to find whether the data
-        score higher: each costs a sweep of ``null_size`` samples. A test at 5 % needs 19, of whom not one may then
-        score as high; 39 find more. With 0 there is no such test.
+        Number of data sets without clusters that are clustered and scored like the data, to test whether the data score
+        higher. Each costs a sweep of ``null_size`` samples. A test at 5 % needs 19, and then none of them may score as
+        high; 39 find more. 0: no test.
     null_size : int, default=1000
-        Samples of a null set at most. Larger data are compared by as many of their rows, drawn at random.
+        Largest number of samples of a null set. Of larger data, this many rows are drawn at random for the comparison.
     null_reference : {"gaussian", "uniform"}, default="gaussian"
         ``"gaussian"``: Gaussian sets of exactly the data's mean and covariance. ``"uniform"``: uniform over the box
         along the principal axes, as in the gap statistic's paper; a test against it is not exact.
@@ -105,22 +104,22 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         Number of pairs of random parts (80 % of the samples each, 10,000 at most) that are clustered and compared
         where they overlap, for every k. Each pair costs two fits of every k on such a part.
     gaps : bool, default=True
-        Whether to test if there are fewer samples between the clusters than inside them. Only then the verdict says
-        whether there are separate groups. It takes seconds at most, whatever the number of samples.
+        Whether to test if there are fewer samples between the clusters than inside them. The verdict needs it to say
+        whether there are separate groups. It takes seconds at most, for any number of samples.
     tol : float, optional
-        Scores of large data are estimated to within it, as by :func:`fastsil.silhouette_estimate` with 99 % confidence;
-        not where exact ones, the default, cost no more, nor in metrics that are not Euclidean after a linear map.
+        Estimate scores to within this much, as :func:`fastsil.silhouette_estimate` does with 99 % confidence. Scores
+        stay exact where that costs no more, and in metrics that are not Euclidean after a linear map. By default all
+        are exact.
     refit : {"verdict", "silhouette"}, default="verdict"
-        Which k ``best_k_``, ``labels_`` and ``predict`` are of: that of the verdict, or that of the highest mean
-        silhouette.
+        The k of ``best_k_``, ``labels_`` and ``predict``: that of the verdict, or that of the highest mean silhouette.
     checkpoint : str or Path, optional
-        Folder that every fit, every pass of scores and every null set is written to as it is done, and taken from by
-        another call with the same data and parameters, which then goes on where this one was ended. The result is that
-        of a run in one go, bit for bit with one thread or two. ``n_null``, ``n_stability`` and ``n_jobs`` may change.
-        Fits of a clusterer that learns more than arrays and numbers, such as ``BisectingKMeans``, are repeated.
+        Folder for every fit, pass of scores and null set that is finished. Another call with the same data and
+        parameters resumes from it, with the result of an uninterrupted run (bit for bit with one thread or two).
+        ``n_null``, ``n_stability`` and ``n_jobs`` may change. Fits of a clusterer that learns more than arrays and
+        numbers, such as ``BisectingKMeans``, are repeated.
     random_state : int, RandomState or None, default=None
-        Equal ints give equal sweeps. An ``estimator`` that leaves its random state open is given it as it is, so
-        that a row is the result of ``KMeans(k, random_state=...)``; of another state, one int is drawn.
+        Equal ints give equal sweeps. An ``estimator`` without a random state of its own gets this int, so that each row
+        is the result of ``KMeans(k, random_state=...)``; from a RandomState one int is drawn.
     n_jobs : int, optional
         Threads. By default all cores that the process may use. Small fits use one.
     progress : bool or callable, default=False
@@ -141,7 +140,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
     profiles_ : dict of int to SilhouetteProfile
         For each k that was scored.
     failed_geometries_ : dict of str to str
-        Of several geometries, those in which these data cannot be clustered, and why.
+        Geometries in which these data cannot be clustered, and why.
     estimators_ : dict of int to clusterer
         The fitted clusterer of each k; its ``labels_`` are the labels that were scored.
     null_ : NullComparison or None
@@ -151,7 +150,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
     stability_ : Stability or None
         Agreement of clusterings of random parts of the data; None without.
     gaps_ : GapTest or None
-        Test of gaps between the clusters, and along the first principal axes; None without, or of too few samples.
+        Test of gaps between the clusters, and along the first principal axes; None without it, or for too few samples.
     diagnosis_ : Diagnosis or None
         Problems of the clustering of the chosen k; None if nothing was scored.
     verdict_ : Verdict
@@ -181,7 +180,7 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
     Notes
     -----
     It is a clusterer, not a transformer: it has no ``transform``, and so no ``get_feature_names_out``. ``fit`` refuses
-    a ``sample_weight``: k-means would follow it, and silhouettes, which have no weights, would judge something else.
+    a ``sample_weight``, because silhouettes have no weights.
 
     Examples
     --------

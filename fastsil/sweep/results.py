@@ -21,7 +21,7 @@ class SweepRow:
     n_found : int
         Clusters that were found: fewer than requested, if X has fewer distinct samples. 0 if it failed.
     inertia : float
-        Within-cluster sum of squares, in the units of the geometry that was clustered in, squared.
+        Sum of squared distances to the centers, in the geometry of the clustering.
     silhouette, macro_silhouette : float
         Mean over samples, and mean of the clusters' means. NaN for k = 1.
     silhouette_low, silhouette_high : float
@@ -34,11 +34,12 @@ class SweepRow:
     null_score : float
         Mean silhouette of the data at the number of samples of the null sets: that of all samples, or of those drawn.
     null_mean, null_std, null_z, null_p : float
-        Mean and standard deviation of the null sets' mean silhouettes, how many of these ``null_score`` lies above,
-        and ``(r + 1) / (n_null + 1)``, r of them being as high. NaN where no null sets were drawn.
+        Mean and standard deviation of the null sets' mean silhouettes; the number of standard deviations that
+        ``null_score`` lies above the mean; ``(r + 1) / (n_null + 1)``, if r null sets score as high. NaN without null
+        sets.
     null_excess : float
-        Number of these standard deviations that ``silhouette``, the score of all samples, lies above ``null_mean``. It
-        depends less on which samples were drawn than ``null_z``, and is not tested.
+        Number of standard deviations that ``silhouette``, the score of all samples, lies above ``null_mean``. It
+        depends less than ``null_z`` on the samples that were drawn, and is no test.
     gap, gap_error : float
         Gap statistic (logarithm of the inertia, null less data) and its standard error.
     stability, stability_std : float

@@ -18,10 +18,10 @@ class Verdict:
     Attributes
     ----------
     structure : str
-        ``"none"``, ``"weak"``, ``"reasonable"`` or ``"strong"``. ``"none"`` if there are no separate groups, else the
-        usual reading of the mean silhouette of ``k``, ``"weak"`` at least, and ``"reasonable"`` at least where all
-        clusters are separate with hardly a negative silhouette. Without the test of gaps: ``"none"`` if the
-        data do not rise above data without clusters; without both that reading alone, and ``tested`` is False.
+        ``"none"`` if there are no separate groups. Otherwise the usual reading of the mean silhouette of ``k``:
+        ``"weak"`` (the least), ``"reasonable"`` (the least where all clusters are separate and hardly a silhouette is
+        negative) or ``"strong"``. Without the test of gaps: ``"none"`` if the data score no higher than data without
+        clusters. Without both tests the reading alone, which may be ``"none"``; ``tested`` is then False.
     k : int or None
         The chosen number of clusters. Where there are no separate groups, the one that scores highest: its clusters are
         segments. None if nothing was scored.
@@ -41,7 +41,7 @@ class Verdict:
         ``"groups"``: separate groups. ``"cloud"``: like one Gaussian cloud. ``"continuum"``: not one Gaussian cloud,
         but without gaps. None if gaps were not looked for, or if there are none and nothing was compared with a cloud.
     good_k : tuple of int
-        The k that are as good as each other, where there are separate groups; a single one, if it is clear.
+        Where there are separate groups: all k that do equally well, often a single one.
     gap_p : float
         P-value of the test of gaps, one test for every k; NaN without.
     gap_depth : float
