@@ -32,6 +32,7 @@ __all__ = [
     "SilhouetteProfile",
     "SilhouetteScorer",
     "SilhouetteStream",
+    "SilhouetteSweep",
     "SilhouettesByGroup",
     "Stability",
     "SweepEvent",
@@ -66,6 +67,7 @@ _MODULE_OF = {
     "SilhouetteProfile": "fastsil.scoring.profile",
     "SilhouetteScorer": "fastsil.scoring.sklearn_scorer",
     "SilhouetteStream": "fastsil.scoring.stream",
+    "SilhouetteSweep": "fastsil.sweep.parameter_sweep",
     "SilhouettesByGroup": "fastsil.scoring.by_group",
     "Stability": "fastsil.sweep.stability",
     "SweepEvent": "fastsil.sweep.progress",
@@ -102,6 +104,7 @@ if TYPE_CHECKING:
     from fastsil.sweep.estimator import KMeansSweep
     from fastsil.sweep.geometry_sweep import GeometrySweep
     from fastsil.sweep.null import NullComparison
+    from fastsil.sweep.parameter_sweep import SilhouetteSweep
     from fastsil.sweep.progress import SweepEvent
     from fastsil.sweep.results import SweepRow
     from fastsil.sweep.stability import Stability

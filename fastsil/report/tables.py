@@ -66,7 +66,8 @@ def sweep_columns(results: Mapping[str, NDArray[Any]]) -> list[Column]:
     return [
         Column("k", tuple(f"{k}" for k in results["n_clusters"])),
         *_found_column(results),
-        Column("inertia", tuple(map(_number, results["inertia"])), rank=1),
+        *_value_columns(results),
+        *_inertia_column(results),
         Column("mean silhouette", _estimates(results)),
         Column("macro mean", tuple(map(_score, results["macro_silhouette"])), rank=5),
         Column("negative", tuple(map(_count, results["n_negative"], scored))),
@@ -84,6 +85,19 @@ def _found_column(results: Mapping[str, NDArray[Any]]) -> list[Column]:
     if not ((found != results["n_clusters"]) & (found > 0)).any():
         return []
     return [Column("found", tuple(f"{count}" if count else "-" for count in found))]
+
+
+def _inertia_column(results: Mapping[str, NDArray[Any]]) -> list[Column]:
+    """Return a column of the inertia, unless the sweep was over a parameter, which has none."""
+    return [] if "noise_share" in results else [Column("inertia", tuple(map(_number, results["inertia"])), rank=1)]
+
+
+def _value_columns(results: Mapping[str, NDArray[Any]]) -> list[Column]:
+    """Return columns of the values of a parameter and of the noise, if the sweep was over one."""
+    if "noise_share" not in results:
+        return []
+    noise = tuple(f"{share:.1%}" for share in results["noise_share"])
+    return [Column("value", tuple(f"{value}" for value in results["value"])), Column("noise", noise)]
 
 
 def _estimates(results: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:

@@ -10,15 +10,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClusterMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from fastsil.runtime.sklearn_compat import available_if
 from fastsil.runtime.threads import resolve_n_jobs
+from fastsil.sweep.base import BaseSweep
 from fastsil.sweep.checkpoint import Checkpoint, compute_digest, described
 from fastsil.sweep.clusterers import (
     DEFAULT_N_CLUSTERS,
@@ -43,22 +42,14 @@ from fastsil.sweep.one_space import (
 from fastsil.sweep.progress import Listener, SweepEvent, make_listener
 from fastsil.sweep.results import SweepRow
 from fastsil.sweep.stability import check_n_stability
-from fastsil.validation import Metric, check_data, check_tol, unpack_samples
-
-if TYPE_CHECKING:
-    import pandas as pd
+from fastsil.validation import Metric, check_tol
 
 __all__ = ["GeometrySweep", "KMeansSweep", "SweepEvent", "SweepRow"]
 
 _REFIT = ("verdict", "silhouette")
 
 
-def _best_can_predict(sweep: KMeansSweep) -> bool:
-    clusterer = getattr(sweep, "best_estimator_", sweep.estimator)
-    return clusterer is None or hasattr(clusterer, "predict")
-
-
-class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class KMeansSweep(BaseSweep):
     """Cluster for every k, score each clustering exactly, and keep the k whose clusters are separate and score highest.
 
     There is one fit for each k: its inertia, labels and scores belong together. Clustering happens in the geometry of
@@ -307,46 +298,6 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         checkpoint = Checkpoint(self.checkpoint, data=compute_digest(data), parameters=parameters, seed=seed)
         return checkpoint, checkpoint.seed
 
-    @available_if(_best_can_predict)
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Cluster of each sample, by the chosen clusterer in the geometry that it was fitted in.
-
-        Parameters
-        ----------
-        X : array-like or CSR matrix of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Labels.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            If the sweep is not fitted.
-        ValueError
-            If X is not an array of finite numbers with as many features as the data of the fit.
-        """
-        check_is_fitted(self)
-        data = self._check(X)
-        return np.asarray(self.best_estimator_.predict(self.best_geometry_.frame.apply(data)))
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return ``sweep_results_`` as a pandas frame, one row for each k of each geometry.
-
-        Raises
-        ------
-        ImportError
-            If pandas is not installed.
-        """
-        check_is_fitted(self)
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError("to_frame needs pandas; install it with: pip install 'fastsil[frames]'") from error
-        return pd.DataFrame(self.sweep_results_)
-
     def plot(self, axes: Any = None) -> NDArray[Any]:
         """Draw the elbow and the silhouettes against k, in the chosen geometry.
 
@@ -392,51 +343,6 @@ class KMeansSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         from fastsil.report.plots import draw_geometries
 
         return draw_geometries({sweep.name: sweep.results for sweep in self.geometries_}, axes=axes)
-
-    def report(self, path: str | Path, X: ArrayLike | None = None, *, name: str = "") -> Path:
-        """Write all that the sweep found as one HTML page that needs nothing else: no network, no other files.
-
-        Parameters
-        ----------
-        path : str or Path
-            Where to write, such as ``"report.html"``; a file that is there is replaced.
-        X : array-like or CSR matrix of shape (n_samples, n_features), optional
-            The samples of the fit, for a map of them; the sweep does not keep them.
-        name : str, default=""
-            Name of the data.
-
-        Returns
-        -------
-        Path
-            Path of the file.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            If the sweep is not fitted.
-        ValueError
-            If X is not an array of finite numbers of the shape of the data of the fit.
-        ImportError
-            If Jinja2 or matplotlib is not installed.
-        OSError
-            If the file cannot be written.
-        """
-        check_is_fitted(self)
-        from fastsil.sweep.page import describe_sweep
-
-        describe_sweep(self, None if X is None else self._check(X), name=name).write(Path(path))
-        return Path(path)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
-
-    def _check(self, X: Any, *, reset: bool = False) -> Any:
-        """Return checked data, with the number and names of the features recorded or compared."""
-        data = check_data(X := unpack_samples(X))
-        validate_data(self, X, reset=reset, skip_check_array=True)
-        return data
 
     def _keep(self, outcomes: Sequence[GeometrySweep | FailedSpace], ks: Sequence[int], *, complete: bool) -> None:
         """Set the fitted attributes."""

@@ -157,7 +157,13 @@ def sweep_in(
 
 
 def judge_space(
-    sweep: GeometrySweep, X: Any, outcomes: Sequence[GeometrySweep | FailedSpace], *, seed: int, names: Sequence[Any]
+    sweep: GeometrySweep,
+    X: Any,
+    outcomes: Sequence[GeometrySweep | FailedSpace],
+    *,
+    seed: int,
+    names: Sequence[Any],
+    can_change: bool = True,
 ) -> tuple[Diagnosis | None, Verdict]:
     """Return the diagnosis of the chosen k, if it has scores, and the verdict on the sweep.
 
@@ -173,6 +179,8 @@ def judge_space(
         Of the closer look at separate clusters.
     names : sequence of str
         Names of the features, if they have names.
+    can_change : bool
+        Whether the sweep has the parameters that advice would change.
     """
     reduced = sweep.frame.reduce(X)
     if sweep.pca is not None:
@@ -195,8 +203,9 @@ def judge_space(
         findings=found.get(k, ()),
         lowest_findings=() if lowest is None else found[lowest],
         geometries=(*compare_geometries(list_made(outcomes), sweep), *explain_failures(outcomes)),
-        other_geometries=suggest_geometries(sweep, X) if len(outcomes) == 1 else "",
+        other_geometries=suggest_geometries(sweep, X) if can_change and len(outcomes) == 1 else "",
         gaps=_look_closer(sweep, reduced, k, seed),
+        can_change=can_change,
     )
     return diagnoses.get(k), verdict
 
@@ -205,11 +214,14 @@ def _look_closer(sweep: GeometrySweep, reduced: Any, k: int, seed: int) -> GapFi
     """Apply the test of gaps to the chosen k."""
     if sweep.gaps is None or k not in sweep.profiles:
         return None
-    labels, finer_depth = sweep.profiles[k].labels, float(np.nan)
+    profile, finer_depth = sweep.profiles[k], float(np.nan)
     if has_gaps(sweep.gaps):
         random = generator_for("closer look", seed)
-        finer_depth = measure_finer_depth(reduced, sweep.frame.geometry.apply, labels, random)
-    return GapFindings(sweep.gaps, k, np.unique(labels).tolist(), finer_depth)
+        samples, labels = reduced, profile.labels
+        if profile.n_ignored:
+            samples, labels = samples[~profile.ignored], labels[~profile.ignored]
+        finer_depth = measure_finer_depth(samples, sweep.frame.geometry.apply, labels, random)
+    return GapFindings(sweep.gaps, k, profile.clusters.label.tolist(), finer_depth)
 
 
 def choose_geometry(sweeps: Sequence[GeometrySweep]) -> int:

@@ -24,7 +24,7 @@ from fastsil.report.plots import (
     draw_sweep_elbow,
     draw_sweep_scores,
 )
-from fastsil.report.projection import principal_plane
+from fastsil.report.projection import Plane, principal_plane
 from fastsil.report.tables import cluster_columns, geometry_columns, side_by_side, sweep_columns
 from fastsil.report.words import read_score
 from fastsil.runtime.atomic_files import replacing
@@ -161,8 +161,8 @@ class SweepPage:
     def silhouettes(self) -> dict[int, Picture]:
         """The silhouette plot of each k, all on one scale."""
         profiles = self.profiles.values()
-        lowest = min((float(profile.silhouettes.min()) for profile in profiles), default=0.0)
-        highest = max((float(profile.silhouettes.max()) for profile in profiles), default=0.0)
+        lowest = min((float(np.nanmin(profile.silhouettes)) for profile in profiles), default=0.0)
+        highest = max((float(np.nanmax(profile.silhouettes)) for profile in profiles), default=0.0)
         limits = max(-1.0, min(lowest, 0.0) - 0.05), min(1.0, highest + 0.05)
         return {k: draw_silhouettes_picture(profile, limits) for k, profile in self.profiles.items()}
 
@@ -177,7 +177,7 @@ class SweepPage:
             If it cannot be written.
         """
         chosen = self.profiles.get(self.k)
-        plane = None if chosen is None or self.coordinates is None else principal_plane(self.coordinates)
+        plane = None if chosen is None else self._make_plane(chosen)
         page = render_page(
             "sweep.html",
             name=self.name,
@@ -199,6 +199,12 @@ class SweepPage:
         )
         with replacing(path) as draft:
             draft.write_text(page, encoding="utf-8")
+
+    def _make_plane(self, chosen: SilhouetteProfile) -> Plane | None:
+        """Return the plane of the samples that were scored; None without samples."""
+        if self.coordinates is None:
+            return None
+        return principal_plane(self.coordinates[~chosen.ignored] if chosen.n_ignored else self.coordinates)
 
     def _draw_curve(
         self, draw: Callable[..., Any], values: NDArray[Any], *, alt: str, caption: str, of_null: str = ""
@@ -229,7 +235,6 @@ class SweepPage:
         row = int(np.flatnonzero(self.results["n_clusters"] == self.k)[0])
         facts = [("number of clusters k", " or ".join(map(str, verdict.good_k or (self.k,))))]
         if profile is not None:
-            n_samples = len(profile.silhouettes)
             null = f"{self.results['null_mean'][row]:.3f}"
             facts += [
                 ("what the data are", _KINDS[verdict.kind])
@@ -243,7 +248,8 @@ class SweepPage:
                     if np.isfinite(self.results["null_mean"][row])
                     else []
                 ),
-                ("samples with a negative silhouette", f"{profile.n_negative / n_samples:.1%}"),
+                ("samples with a negative silhouette", f"{profile.n_negative / profile.n_samples:.1%}"),
+                *([("samples left out", f"{profile.n_ignored:,}")] if profile.n_ignored else []),
                 ("metric", profile.metric) if self.geometry in ("", profile.metric) else ("geometry", self.geometry),
             ]
         inertia = float(self.results["inertia"][row])
@@ -284,7 +290,7 @@ class SweepPage:
         gaps = self.gaps
         if gaps is None or not len(gaps.closest):
             return []
-        names = np.unique(profile.labels)
+        names = profile.clusters.label
         pairs = gaps.closest[:_MOST_PROFILES]
         titles = [f"{names[i]} and {names[j]}" for i, j in gaps.pairs[pairs]]
         return [
@@ -302,7 +308,7 @@ class SweepPage:
         """Return the silhouette plot of one of many k, with its numbers below."""
         profile = self.profiles[k]
         numbers = f"mean {profile.score:.3f}, {profile.n_negative:,} negative"
-        share = f"{profile.n_negative / len(profile.silhouettes):.1%}"
+        share = f"{profile.n_negative / profile.n_samples:.1%}"
         best = " · highest score" if k == self.best_k else ""
         return replace(self.silhouettes[k], caption=f"k = {k}: {numbers} ({share}){best}")
 
@@ -312,7 +318,7 @@ def describe_sweep(sweep: Any, X: Any, *, name: str) -> SweepPage:
 
     Parameters
     ----------
-    sweep : KMeansSweep
+    sweep : KMeansSweep or SilhouetteSweep
         Fitted.
     X : ndarray or CSR matrix of shape (n_samples, n_features), optional
         Checked samples of the fit, for a map of them.
@@ -333,12 +339,12 @@ def describe_sweep(sweep: Any, X: Any, *, name: str) -> SweepPage:
         results=chosen.results,
         best_k=chosen.best_k,
         verdict=sweep.verdict_,
-        profiles=sweep.profiles_,
+        profiles=chosen.profiles,
         n_bytes=getattr(X, "nbytes", None),
-        coordinates=None if X is None else chosen.frame.apply(X),
+        coordinates=None if X is None or chosen.metric == "precomputed" else chosen.frame.apply(X),
         diagnosis=sweep.diagnosis_,
         geometries=sweep.geometries_,
-        failed_geometries=list(sweep.failed_geometries_),
+        failed_geometries=list(getattr(sweep, "failed_geometries_", ())),
         geometry=chosen.name,
         gaps=None if sweep.gaps_ is None else sweep.gaps_.at(sweep.verdict_.k or sweep.best_k_),
     )

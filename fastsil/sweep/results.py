@@ -78,9 +78,40 @@ class SweepRow:
     error: str = ""
 
 
+@dataclass(frozen=True)
+class ParameterRow(SweepRow):
+    """Results for one value of a parameter; ``n_clusters`` is the number of clusters that were found.
+
+    Attributes
+    ----------
+    value : object
+        The value.
+    noise_share : float
+        Share of the samples that the clusterer left out as noise.
+    score : float
+        ``silhouette`` of the samples in clusters times their share: the mean over all samples if noise counts 0.
+    """
+
+    value: Any = None
+    noise_share: float = 0.0
+    score: float = np.nan
+
+
 def make_columns(rows: Sequence[SweepRow]) -> dict[str, NDArray[Any]]:
-    """Return rows as columns, the shape of ``sweep_results_``."""
-    return {field.name: np.array([getattr(row, field.name) for row in rows]) for field in fields(SweepRow)}
+    """Return rows of one kind as columns, the shape of ``sweep_results_``."""
+    kind = type(rows[0]) if rows else SweepRow
+    return {field.name: _as_column([getattr(row, field.name) for row in rows]) for field in fields(kind)}
+
+
+def _as_column(values: list[Any]) -> NDArray[Any]:
+    """Return an array of one dimension, of objects where values are not all of one plain kind."""
+    if len({type(value) for value in values}) == 1 and np.isscalar(values[0]):
+        return np.array(values)
+    if all(isinstance(value, (int, float, np.number)) for value in values):
+        return np.array(values)
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
 
 
 def with_columns(

@@ -14,6 +14,7 @@ from fastsil import (
     KMeansSweep,
     SilhouetteProfile,
     SilhouettesByGroup,
+    SilhouetteSweep,
     patch_sklearn,
     silhouette_by,
     silhouette_profile,
@@ -65,3 +66,7 @@ silhouette_samples(X)  # type: ignore[call-arg]
 KMeansSweep(n_cluster=3)  # type: ignore[call-arg]
 profile.a = profile.b  # type: ignore[misc]
 fastsil.silhouette_scores(X, labels)  # type: ignore[attr-defined]
+
+over_values = SilhouetteSweep(None, "eps", [0.1, 0.2], metric="cosine").fit(X)
+assert_type(over_values, SilhouetteSweep)
+assert_type(over_values.verdict_.kind, str | None)

@@ -15,6 +15,7 @@ from fastsil.report.plots.curves import (
 from fastsil.report.plots.gaps import draw_profile_between
 from fastsil.report.plots.geometries import draw_geometries, draw_geometry_excess, draw_geometry_scores
 from fastsil.report.plots.maps import draw_map, draw_silhouette_map
+from fastsil.report.plots.parameters import draw_parameter_sweep
 from fastsil.report.plots.silhouettes import (
     describe_silhouettes,
     draw_distribution,
@@ -29,6 +30,7 @@ __all__ = [
     "draw_geometry_excess",
     "draw_geometry_scores",
     "draw_map",
+    "draw_parameter_sweep",
     "draw_profile_between",
     "draw_silhouette_map",
     "draw_silhouettes",

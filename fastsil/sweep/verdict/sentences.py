@@ -59,6 +59,7 @@ def judge(
     geometries: Sequence[str] = (),
     other_geometries: str = "",
     gaps: GapFindings | None = None,
+    can_change: bool = True,
 ) -> Verdict:
     """Judge the results of a sweep.
 
@@ -83,6 +84,8 @@ def judge(
         How to try others; empty if several were tried, or no other one exists for the data.
     gaps : GapFindings, optional
         What the test of gaps found about that k.
+    can_change : bool
+        Whether the sweep has the parameters that advice would change.
     """
     at = int(np.flatnonzero(results["n_clusters"] == k)[0])
     score = float(results["silhouette"][at])
@@ -112,7 +115,10 @@ def judge(
         *_negative_means(results, lowest_findings),
         *(f"{finding.severity.capitalize()}: {finding.message}" for finding in _told(findings)),
     ]
-    advice = _advice(results, at, structure, n_features, null, findings, other_geometries, gaps, kind)
+    # Where distances are alike, other geometries help; these are suggested, if there are any.
+    advice = [finding.advice for finding in _told(findings) if finding.code != "distances_alike"]
+    if can_change:
+        advice += _advice(results, at, structure, n_features, null, other_geometries, gaps, kind)
     verdict = Verdict(
         structure,
         k,
@@ -287,14 +293,12 @@ def _advice(
     structure: str,
     n_features: int,
     null: NullComparison | None,
-    findings: Sequence[Finding],
     other_geometries: str,
     gaps: GapFindings | None,
     kind: str | None,
 ) -> list[str]:
     nothing_tested = gaps is None and is_test(null) and structure == "none"
-    # Where distances are alike, other geometries help; these are suggested below, if there are any.
-    advice = [finding.advice for finding in _told(findings) if finding.code != "distances_alike"]
+    advice = []
     if gaps is not None:
         advice += advise_on_kind(kind, gaps, null)
     elif nothing_tested:
