@@ -235,7 +235,7 @@ def _number(value: float) -> str:
     """Format a number with four digits, or with all digits before the point."""
     if not np.isfinite(value):
         return "-"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 999.95 else f"{value:#.4g}"
 
 
 def _score(value: float) -> str:

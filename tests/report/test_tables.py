@@ -62,10 +62,16 @@ def test_estimated_scores_are_shown_with_half_of_their_interval():
 def test_table_shows_what_is_there_and_a_dash_for_what_is_not():
     columns = {column.title: column.cells for column in sweep_columns(results([0.5, np.nan]))}
     assert columns["k"] == ("2", "3")
-    assert columns["inertia"] == ("1,000,000", "1")
+    assert columns["inertia"] == ("1,000,000", "1.000")
     assert columns["mean silhouette"] == ("0.5000", "-")
     assert columns["negative"] == ("10", "-")
     assert columns["seconds"] == ("0.75", "0.75")
+
+
+def test_numbers_have_four_digits_or_all_before_the_point():
+    table = results([0.5] * 4) | {"inertia": np.array([41.0, 999.96, 0.0022344, 12345.6])}
+    columns = {column.title: column.cells for column in sweep_columns(table)}
+    assert columns["inertia"] == ("41.00", "1,000", "0.002234", "12,346")
 
 
 def test_none_negative():
