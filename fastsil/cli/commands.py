@@ -34,6 +34,7 @@ from fastsil.cli.options import (
     MetricsOption,
     NullOption,
     OutOption,
+    ParamOption,
     PcaOption,
     QuietOption,
     RestartsOption,
@@ -44,6 +45,7 @@ from fastsil.cli.options import (
     StandardizeOption,
     TolOption,
 )
+from fastsil.cli.parameter_sweep import check_options, run_parameter_sweep
 from fastsil.cli.readers import DataFile, Reading, drop_gaps, name_data, read_data, read_labeled
 from fastsil.cli.repeat import describe_error, write_command
 from fastsil.cli.sweep import (
@@ -177,6 +179,7 @@ def sweep(
     out: OutOption = None,
     force: ForceOption = False,
     clusterer: ClustererOption = "kmeans",
+    param: ParamOption = None,
     n_init: RestartsOption = 10,
     n_null: NullOption = _N_NULL,
     n_stability: StabilityOption = 0,
@@ -195,6 +198,8 @@ def sweep(
     quiet: QuietOption = False,
 ) -> None:
     """Cluster your data for each k, score every clustering, and choose k."""
+    if param is not None:
+        check_options({name: value for name, value in context.params.items() if _is_given(context, name)})
     if resume is not None:
         asked = _asked_before(context, resume, file)
     elif file is None:
@@ -210,12 +215,19 @@ def sweep(
     if asked.reading.drop_missing:
         found, _ = drop_gaps(found)
     _show_data(asked.file, found)
+    kept: dict[str, Any] = {"n_jobs": n_jobs, "quiet": quiet, "force": force, "columns": found.columns}
+    folder = resume or out or Path(f"fastsil-{asked.settings.name}")
+    if param is not None:
+        return run_parameter_sweep(found.X, asked.settings, param, folder, **kept)
     if resume is None:
         tol = choose_tol(found.X, asked.settings, exact=exact, n_jobs=n_jobs)
         asked = asked._replace(settings=asked.settings._replace(tol=tol))
-    folder = resume or out or Path(f"fastsil-{asked.settings.name}")
-    kept: dict[str, Any] = {"n_jobs": n_jobs, "quiet": quiet, "force": force, "columns": found.columns}
     raise typer.Exit(run_sweep(found.X, asked.settings, folder, asked=asked, **kept))
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    """Return whether a parameter was written on the command line."""
+    return getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
 
 
 def _asked_before(context: typer.Context, folder: Path, file: str | None) -> Asked:
@@ -223,8 +235,7 @@ def _asked_before(context: typer.Context, folder: Path, file: str | None) -> Ask
     changed = [
         name
         for name in context.params
-        if name not in ("file", "resume", "n_jobs", "quiet", "force")
-        and getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+        if name not in ("file", "resume", "n_jobs", "quiet", "force") and _is_given(context, name)
     ]
     if changed:
         raise ValueError(

@@ -162,6 +162,11 @@ def _print_hanging(start: Text, words: Text) -> None:
     console.print(grid)
 
 
+def is_watched(*, quiet: bool) -> bool:
+    """Return whether somebody may be looking at progress: standard error is a terminal."""
+    return not quiet and remarks_console().is_terminal
+
+
 @contextlib.contextmanager
 def watching(ks: Sequence[int], *, quiet: bool) -> Iterator[Callable[[SweepEvent], None]]:
     """Show a sweep at work; the listener is for ``KMeansSweep(progress=...)``."""

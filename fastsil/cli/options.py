@@ -74,6 +74,14 @@ StabilityOption = Annotated[
     ),
 ]
 ClustererOption = Annotated[str, typer.Option(metavar="NAME", help=f"One of: {', '.join(CLUSTERERS)}.")]
+ParamOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME=VALUES",
+        help="Try values of a parameter of --clusterer in place of k: min_cluster_size=5:50:5 or eps=0.5,1,2. Then "
+        "--clusterer may also be dbscan, hdbscan, optics or gaussian-mixture.",
+    ),
+]
 ResumeOption = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Resume an interrupted sweep, given the folder of its results."),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastsil import __version__
 from fastsil.report.page import Picture, load_templates
-from fastsil.report.plots import new_figure
+from fastsil.report.plots import draw_parameter_sweep, new_figure, save_picture
 from fastsil.runtime.atomic_files import read_record, write_columns, write_csv, write_record
 from fastsil.scoring.page import ScorePage
 from fastsil.sweep.checkpoint import has_pieces, remove_pieces
@@ -26,8 +26,10 @@ from fastsil.validation import check_data
 if TYPE_CHECKING:
     from fastsil.scoring.profile import SilhouetteProfile
     from fastsil.sweep.estimator import KMeansSweep
+    from fastsil.sweep.parameter_sweep import SilhouetteSweep
 
 _RECORD = "fastsil.json"
+PARAMETER_FILES = ("sweep.csv", "samples.parquet", "samples.npz", "parameter.png", "report.html")
 SCORE_FILES = ("clusters.csv", "samples.parquet", "samples.npz", "silhouette.png", "report.html")
 
 # What is left of a sweep that was cut short, and what it was asked.
@@ -182,6 +184,27 @@ def _write_sweep(draft: Path, sweep: KMeansSweep, X: Any, name: str, *, pictures
         page = describe_sweep(sweep, check_data(X, warns=False), name=name)
         files = _write_page(draft, page, _list_pictures(page)) | files
     return files
+
+
+def write_parameter_sweep(
+    folder: Path, sweep: SilhouetteSweep, X: Any, settings: Mapping[str, Any], *, pictures: bool
+) -> dict[str, str]:
+    """Write the results of a sweep over a parameter; return what each file is for, by name."""
+    with _draft_in(folder) as draft:
+        write_csv(draft / "sweep.csv", sweep.sweep_results_)
+        written = write_columns(draft / "samples", _sample_columns(sweep.best_geometry_.profiles))
+        meaning = "labels, silhouettes and nearest other clusters of the best value of each number of clusters found"
+        files = {"sweep.csv": "the table, with every column", written.name: meaning}
+        if pictures:
+            figure = new_figure()
+            draw_parameter_sweep(sweep.sweep_results_, sweep.param_name, chosen=sweep.best_index_, ax=figure.subplots())
+            save_picture(figure, draft / "parameter.png")
+            samples = check_data(X, metric=sweep.metric, warns=False)
+            page = describe_sweep(sweep, samples, name=settings["name"])
+            files = _write_page(draft, page, {}) | {"parameter.png": "scores, clusters and noise of each value"} | files
+        verdict = {name: getattr(sweep.verdict_, name) for name in ("kind", "structure", "k", "good_k", "tested")}
+        chosen = {"best_value": sweep.best_value_, "best_k": sweep.best_k_, "verdict": verdict}
+        return _publish(draft, folder, "sweep", {**settings, **chosen}, files)
 
 
 def _write_page(draft: Path, page: SweepPage | ScorePage, pictures: _Pictures) -> dict[str, str]:

@@ -133,7 +133,7 @@ def run_sweep(
     from numba.core import event
 
     compiling: list[float] = []
-    X = _name_features(standardized(X) if settings.standardize else X, columns)
+    X = name_features(standardized(X) if settings.standardize else X, columns)
     with (
         results_folder.prepare_folder(out, results_folder.list_sweep_files(ks), force=force),
         results_folder.open_resumable(out, asked and asked.as_record()) as checkpoint,
@@ -224,7 +224,7 @@ def standardized(X: Any) -> Any:
     return StandardScaler().fit_transform(check_data(X, warns=False))
 
 
-def _name_features(X: Any, columns: Sequence[str]) -> Any:
+def name_features(X: Any, columns: Sequence[str]) -> Any:
     """Return samples in a DataFrame, so that messages name the features, if there are names and pandas."""
     if not columns or importlib.util.find_spec("pandas") is None:
         return X

@@ -96,8 +96,9 @@ def _value_columns(results: Mapping[str, NDArray[Any]]) -> list[Column]:
     """Return columns of the values of a parameter and of the noise, if the sweep was over one."""
     if "noise_share" not in results:
         return []
-    noise = tuple(f"{share:.1%}" for share in results["noise_share"])
-    return [Column("value", tuple(f"{value}" for value in results["value"])), Column("noise", noise)]
+    noise = tuple(f"{share:.1%}" if np.isfinite(share) else "-" for share in results["noise_share"])
+    values = tuple(f"{value}" for value in results["value"])
+    return [Column("value", values), Column("noise", noise), Column("score", tuple(map(_score, results["score"])))]
 
 
 def _estimates(results: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
