@@ -14,6 +14,7 @@ from rich import box
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column as ProgressColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -199,8 +200,9 @@ class _Watch:
         self._rows: list[SweepRow] = []
         self._geometry = ""
         self._bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
+            # Of a line too long, words are wrapped, and no numbers cut.
+            TextColumn("{task.description}", markup=False, table_column=ProgressColumn(no_wrap=False)),
+            BarColumn(bar_width=18),
             TaskProgressColumn(),
             TimeElapsedColumn(),
             TextColumn("left"),
@@ -221,7 +223,7 @@ class _Watch:
         if event.geometry != self._geometry:
             self._geometry, self._rows = event.geometry, []
         first = event.stage == "scoring" and not self._rows
-        hint = " (compiling, if it is the first time)" if first else ""
+        hint = " (may compile first)" if first else ""
         what = _where(event) + (f"k = {event.n_clusters}: {event.stage}" if event.n_clusters else event.stage)
         self._bar.update(self._task, completed=event.share, description=_escape(f"{what}{hint}"))
         if event.row is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
@@ -12,8 +13,11 @@ import pytest
 
 pytest.importorskip("typer")
 
+from rich.console import Console
+
 from fastsil.cli import console
 from fastsil.report.tables import Column, side_by_side, sweep_columns
+from fastsil.sweep.progress import SweepEvent
 from fastsil.sweep.results import SweepRow, make_columns
 
 ROWS = [
@@ -59,6 +63,17 @@ def test_a_table_that_cannot_lose_a_column_is_printed_in_parts(monkeypatch, caps
     assert max(map(len, lines)) <= 80
     assert sum(line.split()[:1] == ["2"] for line in lines) == 2
     assert sum(line.count("-0.5000") for line in lines) == len(names)
+
+
+@pytest.mark.parametrize("geometry", ["", "mahalanobis, pca 50"])
+def test_the_line_of_progress_cuts_no_number(geometry):
+    screen = Console(file=io.StringIO(), force_terminal=True, width=80, height=30)
+    with console._Watch([2, 3], screen) as watch:
+        watch(SweepEvent(n_clusters=2, stage="scoring", share=0.1, row=None, geometry=geometry))
+        watch._live.refresh()
+    shown = screen.file.getvalue()
+    assert "10%" in shown
+    assert "…" not in shown
 
 
 def test_a_cell_wider_than_the_terminal_is_printed_whole(monkeypatch, capsys):

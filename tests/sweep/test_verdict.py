@@ -410,8 +410,7 @@ def test_estimated_scores_whose_intervals_overlap_are_equally_good():
 def test_groups_that_touch_come_with_a_caution():
     gaps = make_gaps([9.0])
     touching = judge_gaps([0.5], gaps, finer_depth=0.8)
-    assert touching.reasons[0] == "You can report that there are groups, but not yet how many."
-    assert "Look at a map of the data before you count the groups." in touching.advice
+    assert touching.reasons[0] == "You can report that there are groups; check their number, k = 2, on a map."
     assert "arcs of a ring" in " ".join(str(touching).split())
     assert "arcs of a ring" not in str(judge_gaps([0.5], gaps, finer_depth=0.2))
 

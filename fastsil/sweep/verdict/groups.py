@@ -157,9 +157,7 @@ def advise_on_kind(kind: str | None, found: GapFindings, null: NullComparison | 
     """Return advice on what to try next."""
     if kind == "groups":
         across = "Clusters follow the directions of largest spread: leave out features that spread for other reasons."
-        if not has_gaps(found.test):
-            return [across]
-        return ["Look at a map of the data before you count the groups."] if found.touching else []
+        return [] if has_gaps(found.test) else [across]
     if kind is None:
         return advise_on_null(null, "See whether the data are more than one random cloud")
     return ["Groups may show in other features."]
@@ -186,7 +184,7 @@ def _explain_groups(found: GapFindings) -> list[str]:
     which = "The" if share == 1 else "Most" if share >= 0.5 else "Some"
     decision = f"{which} clusters of k = {found.k} can be reported as groups."
     if found.touching:
-        decision = "You can report that there are groups, but not yet how many."
+        decision = f"You can report that there are groups; check their number, k = {found.k}, on a map."
     sentences = [decision, *_write_pairs(found, at_k), _write_midway(found, tested=True)]
     if found.touching:
         sentences.append("A closer look finds bridges: groups touch, or they are arcs of a ring or another curve.")
