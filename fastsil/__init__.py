@@ -28,6 +28,7 @@ __all__ = [
     "NullComparison",
     "NullReference",
     "Plan",
+    "SilhouetteCeiling",
     "SilhouetteEstimate",
     "SilhouetteProfile",
     "SilhouetteScorer",
@@ -43,6 +44,7 @@ __all__ = [
     "patch_sklearn",
     "plan",
     "silhouette_by",
+    "silhouette_ceiling",
     "silhouette_estimate",
     "silhouette_profile",
     "silhouette_profiles",
@@ -63,6 +65,7 @@ _MODULE_OF = {
     "NullComparison": "fastsil.sweep.null",
     "NullReference": "fastsil.scoring.diagnosis",
     "Plan": "fastsil.scoring.plan",
+    "SilhouetteCeiling": "fastsil.scoring.ceiling",
     "SilhouetteEstimate": "fastsil.scoring.estimate",
     "SilhouetteProfile": "fastsil.scoring.profile",
     "SilhouetteScorer": "fastsil.scoring.sklearn_scorer",
@@ -77,6 +80,7 @@ _MODULE_OF = {
     "patch_sklearn": "fastsil.scoring.sklearn_patch",
     "plan": "fastsil.scoring.plan",
     "silhouette_by": "fastsil.scoring.by_group",
+    "silhouette_ceiling": "fastsil.scoring.ceiling",
     "silhouette_estimate": "fastsil.scoring.estimate",
     "silhouette_profile": "fastsil.scoring.scores",
     "silhouette_profiles": "fastsil.scoring.many_labelings",
@@ -91,6 +95,7 @@ _MODULE_OF = {
 if TYPE_CHECKING:
     from fastsil.engines.terms import Work
     from fastsil.scoring.by_group import SilhouettesByGroup, silhouette_by
+    from fastsil.scoring.ceiling import SilhouetteCeiling, silhouette_ceiling
     from fastsil.scoring.diagnosis import Diagnosis, Finding, NullReference
     from fastsil.scoring.estimate import SilhouetteEstimate, silhouette_estimate
     from fastsil.scoring.many_labelings import silhouette_profiles, silhouette_samples_many

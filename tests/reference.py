@@ -155,6 +155,19 @@ def compute_center_terms(X, codes, centers, metric="euclidean", **params):
     return Terms(a=means[rows, codes], b=elsewhere.min(axis=1), neighbor=elsewhere.argmin(axis=1), means=means)
 
 
+def bound_rows(distances, own, fewest, most):
+    """The highest silhouette of a sample: its m nearest in its cluster, all of the rest in another one."""
+    ceilings = []
+    for row, i in zip(np.asarray(distances, dtype=WIDE), own, strict=True):
+        others = np.sort(np.delete(row, i))
+        found = [0.0]
+        for m in range(fewest, most + 1):
+            a, b = others[:m].mean(), others[m:].mean()
+            found.append((b - a) / b if b > 0 else 0.0)
+        ceilings.append(max(found))
+    return np.array(ceilings)
+
+
 def compute_silhouettes(a, b, codes):
     """The last formula, sample by sample."""
     silhouettes = np.zeros(len(codes), dtype=WIDE)

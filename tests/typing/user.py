@@ -17,6 +17,7 @@ from fastsil import (
     SilhouetteSweep,
     patch_sklearn,
     silhouette_by,
+    silhouette_ceiling,
     silhouette_profile,
     silhouette_profiles,
     silhouette_samples,
@@ -34,6 +35,7 @@ assert_type(fastsil.__version__, str)
 assert_type(silhouette_samples(X, labels), NDArray[Any])
 assert_type(silhouette_score(X, labels, metric="cosine", average="macro"), float)
 assert_type(silhouette_score([[0.0], [1.0], [2.0]], ["a", "a", "b"], sample_size=3, random_state=0), float)
+assert_type(silhouette_ceiling(X, min_cluster_size=2).interval, tuple[float, float])
 assert_type(silhouette_by(X, labels, labels, other="mean"), SilhouettesByGroup)
 assert_type(simplified_silhouette_samples(X, labels, centers=X[:2]), NDArray[Any])
 assert_type(simplified_silhouette_score(X, labels, centers=[0, 2], metric="manhattan"), float)
