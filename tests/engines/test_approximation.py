@@ -185,6 +185,20 @@ def test_the_rest_of_a_covariance_counts_as_members_meet_it():
     np.testing.assert_allclose(kept + summary.rest_mean * left, whole, rtol=0.05)
 
 
+def test_norms_of_the_residual_are_not_less_than_they_are():
+    """A covariance of as many directions as are kept, but for next to nothing: differences lose all digits."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        u = rng.normal(size=(200, 60)) * np.where(np.arange(60) < 32, 1.0, 1e-9)
+        covariance = u.T @ u / len(u)
+        summary = table._leading_directions(covariance)
+        basis = summary.vectors.astype(np.longdouble)
+        products = basis @ covariance
+        outside = np.eye(60) - basis.T @ basis
+        assert summary.leak >= np.linalg.norm((products @ outside).astype(float))
+        assert summary.rest >= np.linalg.norm((outside @ covariance @ outside).astype(float))
+
+
 def test_covariances_may_be_smaller_than_they_are():
     """By the rounding of their entries: what is made from them is not, for samples on a line."""
     rounding = table._bound_rounding(np.dtype(np.float32), 3)

@@ -123,6 +123,33 @@ def test_forms_bound_the_covariance(seed):
     assert np.linalg.eigvalsh(bound - covariance)[0] >= 0
 
 
+def is_definite(matrix):
+    """Whether no quadratic form of the matrix is negative: its pivots, in exact arithmetic."""
+    rest = matrix.tolist()
+    while rest:
+        (pivot, *row), *others = rest
+        if pivot < 0 or (pivot == 0 and any(row)):
+            return False
+        rest = [[a - other[0] * b / (pivot or 1) for a, b in zip(other[1:], row, strict=True)] for other in others]
+    return True
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_forms_bound_covariances_that_the_basis_holds_but_for_rounding(seed):
+    """Two of three directions; all that the covariance has along the third (almost nothing) goes with the first two."""
+    rng = np.random.default_rng(seed)
+    inside, outside = 10.0 ** rng.uniform([-16, -20], [0, -6])
+    first, second = np.sqrt(outside / 2), np.sqrt(inside * outside / 2)
+    covariance = np.array([[1.0, 0.0, first], [0.0, inside, second], [first, second, outside * (1 + 1e-15)]])
+    exact = np.vectorize(Fraction, otypes=[object])
+    assert is_definite(exact(covariance))
+    frobenius = np.linalg.norm(covariance) * (1 + 1e-15)
+    form, rest = _form(np.eye(2, 3), covariance[:2].copy(), np.trace(covariance), frobenius)
+    bound = np.zeros((3, 3))
+    bound[:2, :2], bound[2, 2] = form, rest
+    assert is_definite(exact(bound) - exact(covariance))
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_skew_outside_the_basis_is_not_less_than_it_is(dtype):
     """Skew along the only direction there is: what is outside is the rounding of the basis."""
@@ -133,6 +160,15 @@ def test_the_skew_outside_the_basis_is_not_less_than_it_is(dtype):
     given = vectors.astype(np.longdouble)
     outside = skew[0] - given.T @ (given @ skew[0])
     assert 0 < np.linalg.norm(outside) <= shared.skew_rest[0]
+
+
+def test_the_norm_of_a_form_is_not_less_than_it_is():
+    """Of the form in single precision, which may be rounded up: of samples on a line it is one number."""
+    for seed in range(20):
+        X = np.random.default_rng(seed).normal(size=(30, 1))
+        data, _, bounds, skew = measured(X, dtype=np.float32)
+        _, shared = shared_basis(data, bounds, skew, np.zeros(1, np.float32), 16, 0, n_jobs=1)
+        assert np.linalg.norm(shared.forms[0].astype(np.longdouble)) <= shared.form_norms[0]
 
 
 def test_the_largest_eigenvalue_of_samples_on_a_line_is_not_less_than_it_is():

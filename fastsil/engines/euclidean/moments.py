@@ -264,16 +264,16 @@ def _form(
     kernels.fill_inner_products(products, products, lengths)
     kernels.fill_inner_products(inner, inner, twice)
     length2, inner2 = np.trace(lengths), np.trace(twice)
-    # Asymmetry, cancellation and all other rounding are less than these shares of the whole.
-    identity = np.eye(len(basis))
-    form = (inner + inner.T) / 2 + 1e-11 * np.sqrt(inner2) * identity
-    crossing = lengths - twice + 1e-13 * length2 * identity
-    # α is best where α |Ez|² = |w|² / α; the typical u is taken to be spread as the members are.
+    form = (inner + inner.T) / 2
+    # Cancellation and all other rounding are less than these shares of the whole: of the crossing, which α times covers
+    # that of the form too, and of what is outside, so that α is not 0 and 1 / α covers that of the rest.
+    crossing = lengths - twice + 1e-13 * length2 * np.eye(len(basis))
     outside = max(variance - np.trace(form), 0.0) + 1e-9 * variance
-    typical = (crossing * form).sum() + 1e-12 * variance * frobenius**2
+    # α is best where α |Ez|² = |w|² / α; the typical u is taken to be spread as the members are.
+    typical = (crossing * form).sum()
     alpha = np.sqrt(outside / typical) if typical > 0 else 0.0
     back = 1.0 / alpha if alpha > 0 else 0.0
-    rest = np.sqrt(max(frobenius**2 - 2 * length2 + inner2, 0.0) + 1e-12 * frobenius**2)
+    rest = np.sqrt(max(frobenius**2 - 2 * length2 + inner2, 0.0))
     return form + alpha * crossing, float(rest + back)
 
 
