@@ -280,14 +280,17 @@ def list_shortfalls(
     never = ", ".join(frame.name for frame in frames[len(outcomes) :])
     if last.interrupted or never:
         kept = [row for row in last.rows if not row.error]
-        waiting = [row for row in kept if row.n_clusters > 1 and np.isnan(row.silhouette)]
+        to_score = [row for row in kept if row.n_clusters > 1]
+        waiting = [row for row in to_score if np.isnan(row.silhouette)]
+        some = f"those of k = {_listed(waiting)} without a score"
+        unscored = some if len(waiting) < len(to_score) else "none with a score"
         wanted = {"null sets": (settings.n_null, last.null), "stability": (settings.n_stability, last.stability)}
         missing = [name for name, (n, found) in wanted.items() if n and found is None]
         yield (
             f"interrupted: {len(last.rows)} of {settings.n_tried} clusterings{where} are finished and kept "
             f"(k = {_listed(kept)})"
-            + (f", those of k = {_listed(waiting)} without a score" if waiting else "")
-            + (f", without {' and '.join(missing)}." if missing else ".")
+            + (f", {unscored}" if waiting else "")
+            + (f"; missing: {', '.join(missing)}." if missing else ".")
             + (f" Not begun: {never}." if never else ""),
             UserWarning,
         )

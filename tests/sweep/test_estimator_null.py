@@ -108,7 +108,7 @@ def test_an_interrupt_among_null_sets_keeps_the_sweep(monkeypatch):
         return score(self, partitions, tick)
 
     monkeypatch.setattr(PreparedData, "score", interrupt)
-    with pytest.warns(UserWarning, match="5 of 5 .* without null sets"):
+    with pytest.warns(UserWarning, match="5 of 5 .*; missing: null sets"):
         sweep = swept(BLOBS)
     assert sweep.interrupted_
     assert sweep.best_k_ == 3

@@ -114,7 +114,7 @@ def test_an_interrupt_keeps_the_sweep(monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("fastsil.sweep.one_space.measure_stability", interrupt)
-    with pytest.warns(UserWarning, match="2 of 2 .* without stability"):
+    with pytest.warns(UserWarning, match="2 of 2 .*; missing: stability"):
         sweep = KMeansSweep(range(2, 4), n_init=1, n_stability=2, random_state=0).fit(BLOBS)
     assert sweep.interrupted_
     assert sweep.verdict_.k == sweep.best_k_ == 3

@@ -311,7 +311,7 @@ def test_advice_names_the_options_that_compare_geometries_unless_they_were_compa
     assert suggested(many[:, :2], metric=lambda x, y: abs(x[0] - y[0])) == ""
     table = results([0.1, 0.2], null_mean=0.0)
     verdict = judge(table, 3, n_features=64, null=null_of(0.5), other_geometries="like this")
-    assert verdict.advice[1] == "See whether clusters stand out more in another geometry: like this"
+    assert verdict.advice[0] == "See whether clusters stand out more in another geometry: like this"
     verdict = judge(table, 3, n_features=64, null=null_of(0.025), geometries=("Yes: so.",))
     assert not any("geometry" in sentence for sentence in verdict.advice)
     assert "Would another geometry help?\n- Yes: so." in str(verdict)
@@ -376,6 +376,7 @@ def test_the_decision_comes_first_and_the_test_last():
     reasons = judge_gaps([0.5, 0.6], make_gaps([0.0, 9.0]), null=null_of(0.02), null_mean=0.1).reasons
     assert reasons[0] == "The clusters of k = 3 can be reported as groups."
     assert reasons[-1] == "Chance seldom brings such gaps (p < 0.001)."
+    assert judged([0.1, 0.2], null=null_of(0.5), null_mean=0.0).reasons[0] == "Do not report these clusters as groups."
     none = make_gaps([0.0, 0.0], depth=1.04, midway=10)
     for null in (None, null_of(0.4)):
         assert judge_gaps([0.8, 0.5], none, null=null).reasons[0] == "Do not report these clusters as groups."

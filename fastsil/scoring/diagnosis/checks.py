@@ -135,7 +135,7 @@ def _look_for_no_structure(evidence: Evidence) -> Finding | None:
         "warning",
         f"Data without any clusters score as high: {null.mean:.3f} ± {null.std:.3f}, and these data {null.score:.3f} "
         f"at the same number of samples (p = {null.p_value:.2f}).",
-        "Do not read these clusters as groups that exist; try other features, or report that there is no structure.",
+        "Do not report these clusters as groups. Try other features, or report that there is no structure.",
         {"score": null.score, "null_mean": null.mean, "null_std": null.std, "p_value": null.p_value},
     )
 

@@ -25,6 +25,9 @@ _DETECTABLE = ((80, 6.0), (150, 5.0), (250, 4.0), (800, 3.5), (np.inf, 3.0))
 N_NULL = 39
 """Null sets to suggest: enough for a test at 5 % that does not miss much."""
 
+DO_NOT_REPORT = "Do not report these clusters as groups."
+"""The decision where no groups were found."""
+
 # Pairs that a sentence names at most.
 _MOST_PAIRS = 3
 
@@ -100,16 +103,15 @@ def explain_kind(found: GapFindings, kind: str | None, null: NullComparison | No
     if kind == "groups":
         return _explain_groups(found)
     midway, limit = _write_midway(found), _write_limit(found.test.n_samples)
-    decision = "Do not report these clusters as groups."
     if kind == "cloud":
-        return [decision, midway, limit]
+        return [DO_NOT_REPORT, midway, limit]
     if kind == "continuum":
         return [
             "The clusters can serve as segments; do not report them as types that exist.",
             "The data may be skewed, heavy-tailed or curved, have outliers, or consist of groups that overlap.",
             midway,
         ]
-    return [decision, midway, limit, "No test was made of whether the data are one random cloud."]
+    return [DO_NOT_REPORT, midway, limit, "No test was made of whether the data are one random cloud."]
 
 
 def write_statistics(found: GapFindings, kind: str | None, null: NullComparison | None) -> list[str]:

@@ -23,6 +23,7 @@ from fastsil.scoring.diagnosis import Finding
 from fastsil.sweep.null import NullComparison
 from fastsil.sweep.verdict.choice import LEVEL, SCORE_TOLERANCE, has_gaps, is_test, list_good_k, lowest_k, mark_repeats
 from fastsil.sweep.verdict.groups import (
+    DO_NOT_REPORT,
     GapFindings,
     advise_on_kind,
     advise_on_null,
@@ -222,7 +223,7 @@ def _choice(results: Mapping[str, NDArray[Any]], at: int, structure: str, tested
     ks, scores, macro = results["n_clusters"], results["silhouette"], results["macro_silhouette"]
     score, best = float(scores[at]), int(np.nanargmax(scores))
     if tested and structure == "none":
-        return [f"The highest mean silhouette is {scores[best]:.3f}, at k = {ks[best]}."]
+        return [DO_NOT_REPORT, f"The highest mean silhouette is {scores[best]:.3f}, at k = {ks[best]}."]
     chosen = f"The choice is k = {ks[at]}, with the highest mean silhouette: {score:.3f}."
     if at != best:
         higher, lower = format_distinguishable(float(scores[best]), score)
@@ -301,8 +302,6 @@ def _advice(
     advice = []
     if gaps is not None:
         advice += advise_on_kind(kind, gaps, null)
-    elif nothing_tested:
-        advice.append("Do not read these clusters as groups that exist: clustering divides anything.")
     elif not is_test(null):
         words = (
             "A low score may be a weak structure or none, and a high one can come from the shape of the data alone. "
