@@ -21,6 +21,7 @@ from fastsil.cli import console, results_folder
 from fastsil.cli.options import (
     ClustererOption,
     DecimalOption,
+    DensityOption,
     DropOption,
     ExactOption,
     ExcludeOption,
@@ -180,6 +181,7 @@ def sweep(
     force: ForceOption = False,
     clusterer: ClustererOption = "kmeans",
     param: ParamOption = None,
+    density: DensityOption = False,
     n_init: RestartsOption = 10,
     n_null: NullOption = _N_NULL,
     n_stability: StabilityOption = 0,
@@ -200,6 +202,8 @@ def sweep(
     """Cluster your data for each k, score every clustering, and choose k."""
     if param is not None:
         check_options({name: value for name, value in context.params.items() if _is_given(context, name)})
+    elif density:
+        raise ValueError("--density goes with --param NAME=VALUES.")
     if resume is not None:
         asked = _asked_before(context, resume, file)
     elif file is None:
@@ -218,7 +222,7 @@ def sweep(
     kept: dict[str, Any] = {"n_jobs": n_jobs, "quiet": quiet, "force": force, "columns": found.columns}
     folder = resume or out or Path(f"fastsil-{asked.settings.name}")
     if param is not None:
-        return run_parameter_sweep(found.X, asked.settings, param, folder, **kept)
+        return run_parameter_sweep(found.X, asked.settings, param, folder, density=density, **kept)
     if resume is None:
         tol = choose_tol(found.X, asked.settings, exact=exact, n_jobs=n_jobs)
         asked = asked._replace(settings=asked.settings._replace(tol=tol))

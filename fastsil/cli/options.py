@@ -82,6 +82,9 @@ ParamOption = Annotated[
         "--clusterer may also be dbscan, hdbscan, optics or gaussian-mixture.",
     ),
 ]
+DensityOption = Annotated[
+    bool, typer.Option("--density", help="With --param: measure DBCV too, which takes clusters of any shape.")
+]
 ResumeOption = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Resume an interrupted sweep, given the folder of its results."),

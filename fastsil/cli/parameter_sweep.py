@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fastsil.cli import console, results_folder
+from fastsil.cli.repeat import ONLY_OVER_K
 from fastsil.cli.sweep import Settings, check_choice, name_features, show_written, standardized
 from fastsil.report.tables import sweep_columns
 from fastsil.sweep.parameter_sweep import SilhouetteSweep
@@ -26,13 +27,10 @@ _CLUSTERERS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "gaussian-mixture": ("mixture", "GaussianMixture", {}),
 }
 
-# Options of a sweep over k that have no place here.
-_NOT_HERE = ("k", "pca", "n_init", "n_stability", "tol", "resume")
-
 
 def check_options(given: Mapping[str, Any]) -> None:
     """Raise a ValueError for an option that was given and has no place in a sweep over a parameter."""
-    wrong = [name for name in given if name in _NOT_HERE or (name == "n_null" and given[name])]
+    wrong = [name for name in given if name in ONLY_OVER_K and (name != "n_null" or given[name])]
     if wrong:
         raise ValueError(
             f"--{wrong[0].replace('_', '-')} is for a sweep over k; --param tries the values of another parameter. "
@@ -46,6 +44,7 @@ def run_parameter_sweep(
     param: str,
     out: Path,
     *,
+    density: bool,
     n_jobs: int | None,
     quiet: bool,
     force: bool,
@@ -63,6 +62,8 @@ def run_parameter_sweep(
         ``NAME=VALUES``.
     out : Path
         Folder of the results.
+    density : bool
+        Measure DBCV too.
     n_jobs, quiet, force, columns
         As for :func:`fastsil.cli.sweep.run_sweep`.
     """
@@ -74,6 +75,7 @@ def run_parameter_sweep(
         name,
         values,
         metric=settings.metric[0],
+        density=density,
         random_state=settings.seed,
         n_jobs=n_jobs,
         progress=console.is_watched(quiet=quiet) and importlib.util.find_spec("tqdm") is not None,

@@ -13,6 +13,8 @@ from fastsil.report.suggestions import Writer
 
 # Options of how a command runs, not of what it does.
 _LEFT_OUT = ("resume", "force", "quiet")
+# Options of a sweep over k that a sweep over a parameter does not take.
+ONLY_OVER_K = ("k", "pca", "n_init", "n_stability", "tol", "resume", "n_null")
 
 
 def write_command(context: typer.Context, changes: Mapping[str, Any]) -> str:
@@ -30,11 +32,12 @@ def write_command(context: typer.Context, changes: Mapping[str, Any]) -> str:
     if not changes.keys() <= {*(param.name for param in context.command.params), "n_clusters"}:
         return " ".join(f"--{name.replace('_', '-')}" for name in changes)
     values = {**context.params, **_find_earlier(context), **dict(_translate(*change) for change in changes.items())}
+    left_out = (*_LEFT_OUT, *(ONLY_OVER_K if "param" in changes else ()))
     words = ["fastsil", str(context.info_name)]
     for param in context.command.params:
         value = values.get(str(param.name))
         listed = [] if value is None else value if isinstance(value, (list, tuple)) else [value]
-        if param.name in _LEFT_OUT or list(map(str, listed)) == _list_default(param):
+        if param.name in left_out or list(map(str, listed)) == _list_default(param):
             continue
         name = max(param.opts, key=len)
         if param.param_type_name == "argument":

@@ -98,7 +98,9 @@ def _value_columns(results: Mapping[str, NDArray[Any]]) -> list[Column]:
         return []
     noise = tuple(f"{share:.1%}" if np.isfinite(share) else "-" for share in results["noise_share"])
     values = tuple(f"{value}" for value in results["value"])
-    return [Column("value", values), Column("noise", noise), Column("score", tuple(map(_score, results["score"])))]
+    columns = [Column("value", values), Column("noise", noise), Column("score", tuple(map(_score, results["score"])))]
+    measured = np.isfinite(results["dbcv"]).any()
+    return [*columns, Column("DBCV", tuple(map(_score, results["dbcv"])))] if measured else columns
 
 
 def _estimates(results: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:

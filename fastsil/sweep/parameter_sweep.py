@@ -9,37 +9,42 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import clone
 from sklearn.exceptions import FitFailedWarning
-from sklearn.metrics import pairwise_distances_argmin
 from sklearn.utils.validation import check_is_fitted
 
+from fastsil.report.suggestions import for_python
 from fastsil.report.words import join_words
 from fastsil.runtime.progress import ProgressCallback, progress_bar, scale_progress
 from fastsil.runtime.threads import resolve_n_jobs
 from fastsil.scoring.many_labelings import silhouette_profiles
-from fastsil.scoring.profile import SilhouetteProfile
 from fastsil.sweep.base import BaseSweep
 from fastsil.sweep.clusterers import draw_seed, generator_for
+from fastsil.sweep.density import check_density, measure_density
 from fastsil.sweep.feature_space import FeatureSpace, Identity, check_metrics, make_feature_spaces
 from fastsil.sweep.gaps import find_gaps
 from fastsil.sweep.geometry_sweep import GeometrySweep
 from fastsil.sweep.one_space import judge_space
+from fastsil.sweep.parameter_fits import (
+    NOISE,
+    ParameterFit,
+    add_scores,
+    assign_noise,
+    find_best,
+    fit_all,
+    make_for_values,
+)
 from fastsil.sweep.results import ParameterRow, make_columns
 from fastsil.sweep.verdict import Verdict
-from fastsil.validation import Metric, have_another_label
+from fastsil.validation import Metric
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-NOISE = -1
-"""Label of samples that belong to no cluster, in scikit-learn and in the packages that follow it."""
 
 # The test of gaps compares every two clusters; a small ``eps`` makes hundreds of scraps.
 _MOST_CLUSTERS = 100
@@ -51,6 +56,7 @@ _COLUMNS = (
     "score",
     "silhouette",
     "macro_silhouette",
+    "dbcv",
     "n_negative",
     "n_zero",
     "n_positive",
@@ -58,23 +64,6 @@ _COLUMNS = (
     "score_seconds",
     "error",
 )
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """Results for one value: its row, the fitted clusterer, the labels; None where it failed or is not scored."""
-
-    row: ParameterRow
-    clusterer: Any = None
-    labels: Any = None
-    profile: SilhouetteProfile | None = None
-
-    @property
-    def can_be_scored(self) -> bool:
-        """Return whether there are two clusters, and fewer than samples in them."""
-        return self.labels is not None and 1 < self.row.n_clusters < round(
-            len(self.labels) * (1 - self.row.noise_share)
-        )
 
 
 class SilhouetteSweep(BaseSweep):
@@ -102,6 +91,9 @@ class SilhouetteSweep(BaseSweep):
     gaps : bool, default=True
         Whether to test if there are fewer samples between the clusters than inside them, as for :class:`KMeansSweep`;
         not of distances.
+    density : bool, default=False
+        Whether to measure DBCV as well, which takes clusters of any shape (needs hdbscan): of 5,000 samples at most, in
+        seconds a value.
     refit : {"verdict", "silhouette"}, default="verdict"
         Which value ``best_value_`` and ``labels_`` are of: that of the verdict, or that of the highest score.
     random_state : int, RandomState or None, default=None
@@ -128,7 +120,8 @@ class SilhouetteSweep(BaseSweep):
     sweep_results_ : dict of str to ndarray of shape (n_values,)
         One entry for each value: ``value``, ``n_clusters`` (found), ``noise_share``, ``score`` (mean silhouette, noise
         counted 0), ``silhouette`` and ``macro_silhouette`` (of the samples in clusters), ``n_negative``, ``n_zero``,
-        ``n_positive``, ``fit_seconds``, ``score_seconds``, ``error``. Fewer than two clusters have no silhouette: NaN.
+        ``n_positive``, ``dbcv``, ``fit_seconds``, ``score_seconds``, ``error``. Fewer than two clusters have no
+        silhouette: NaN.
     profiles_ : list of SilhouetteProfile or None, of length n_values
         None where there is no silhouette.
     estimators_ : list of clusterer or None, of length n_values
@@ -177,6 +170,7 @@ class SilhouetteSweep(BaseSweep):
         metric: Metric = "euclidean",
         metric_params: dict[str, Any] | None = None,
         gaps: bool = True,
+        density: bool = False,
         refit: str = "verdict",
         random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,
@@ -188,6 +182,7 @@ class SilhouetteSweep(BaseSweep):
         self.metric = metric
         self.metric_params = metric_params
         self.gaps = gaps
+        self.density = density
         self.refit = refit
         self.random_state = random_state
         self.n_jobs = n_jobs
@@ -217,14 +212,17 @@ class SilhouetteSweep(BaseSweep):
         """
         if self.refit not in ("verdict", "silhouette"):
             raise ValueError(f"refit={self.refit!r} is not known; choose one of: verdict, silhouette.")
+        if self.density:
+            check_density(are_distances=self._are_distances)
         seed = draw_seed(self.random_state)
         values = list(self.values)
         clusterers = make_for_values(self.estimator, self.param_name, values, seed)
         data = self._check(X, reset=True)
         space = self._make_space(data, X)
         with progress_bar("sweep", enabled=bool(self.progress)) as tick:
-            fits = _fit_all(clusterers, values, space.apply(data), scale_progress(tick, 0.5))
+            fits = fit_all(clusterers, values, space.apply(data), scale_progress(tick, 0.5))
             fits = self._score_all(fits, data, space, scale_progress(tick, 0.5))
+        fits = _measure_all(fits, space.apply(data), seed) if self.density else fits
         self._keep(fits, data, space, seed)
         failed = [fit.row for fit in fits if fit.row.error]
         if failed:
@@ -272,7 +270,9 @@ class SilhouetteSweep(BaseSweep):
         assert isinstance(space, FeatureSpace)
         return space
 
-    def _score_all(self, fits: Sequence[_Fit], data: Any, space: FeatureSpace, tick: ProgressCallback) -> list[_Fit]:
+    def _score_all(
+        self, fits: Sequence[ParameterFit], data: Any, space: FeatureSpace, tick: ProgressCallback
+    ) -> list[ParameterFit]:
         """Score the labelings that have silhouettes; those without noise share their distances."""
         scored, places = list(fits), [place for place, fit in enumerate(fits) if fit.can_be_scored]
         whole = [place for place in places if not fits[place].row.noise_share]
@@ -289,20 +289,20 @@ class SilhouetteSweep(BaseSweep):
             )
             seconds = (time.perf_counter() - started) / len(together)
             for place, profile in zip(together, profiles, strict=True):
-                row = _add_scores(fits[place].row, profile, seconds)
+                row = add_scores(fits[place].row, profile, seconds)
                 scored[place] = replace(fits[place], row=row, profile=profile)
             tick(len(together) / len(places))
         return scored
 
-    def _keep(self, fits: Sequence[_Fit], data: Any, space: FeatureSpace, seed: int) -> None:
+    def _keep(self, fits: Sequence[ParameterFit], data: Any, space: FeatureSpace, seed: int) -> None:
         """Set the fitted attributes."""
-        best_of = _find_best(fits)
+        best_of = find_best(fits)
         if not best_of:
             raise ValueError(_explain_nothing(fits, self.param_name))
         gaps = None
         if self.gaps and not self._are_distances:
             random, n_jobs = generator_for("gaps", seed), resolve_n_jobs(self.n_jobs)
-            labelings = {k: _assign_noise(space.apply(data), fit) for k, fit in best_of.items() if k <= _MOST_CLUSTERS}
+            labelings = {k: assign_noise(space.apply(data), fit) for k, fit in best_of.items() if k <= _MOST_CLUSTERS}
             gaps = find_gaps(data, space.geometry.apply, labelings, random=random, n_jobs=n_jobs) if labelings else None
         chosen = _as_geometry_sweep(best_of, space, gaps)
         names = getattr(self, "feature_names_in_", ())
@@ -319,97 +319,21 @@ class SilhouetteSweep(BaseSweep):
         self.best_index_ = next(place for place, fit in enumerate(fits) if fit is best)
         self.best_value_, self.best_score_ = best.row.value, best.row.score
         self.best_estimator_, self.labels_ = best.clusterer, best.labels
-        self.verdict_ = _name_value(verdict, best_of[chosen.chosen_k].row, self.param_name)
+        self.verdict_ = _name_value(verdict, best_of[chosen.chosen_k].row, self.param_name, columns)
 
 
-def make_for_values(estimator: Any, param_name: str, values: Sequence[Any], seed: int) -> list[Any]:
-    """Make one unfitted clusterer for each value; a callable is wrapped, and called with the value.
-
-    Raises
-    ------
-    ValueError
-        If there are no values.
-    TypeError
-        If the estimator is no clusterer, or has no such parameter.
-    """
-    if not values:
-        raise ValueError(f"values is empty; pass the values of {param_name} to try.")
-    if not hasattr(estimator, "get_params") or isinstance(estimator, type):
-        if callable(estimator) and not isinstance(estimator, type):
-            return [_Called(estimator, value) for value in values]
-        raise TypeError(f"estimator={estimator!r} is no clusterer; pass one such as HDBSCAN(), or a callable.")
-    params = estimator.get_params()
-    if param_name not in params:
-        near = join_words(sorted(name for name in params if "__" not in name))
-        raise TypeError(f"{type(estimator).__name__} has no parameter {param_name!r}; it has {near}.")
-    is_open = "random_state" in params and params["random_state"] is None and param_name != "random_state"
-    random_state = {"random_state": seed} if is_open else {}
-    return [clone(estimator).set_params(**{param_name: value}, **random_state) for value in values]
-
-
-@dataclass(frozen=True)
-class _Called:
-    """A callable in the place of a clusterer."""
-
-    function: Callable[[Any, Any], Any]
-    value: Any
-
-    def fit_predict(self, X: Any) -> Any:
-        return self.function(X, self.value)
-
-
-def _fit_all(clusterers: Sequence[Any], values: Sequence[Any], X: Any, tick: ProgressCallback) -> list[_Fit]:
-    """Fit every clusterer, and count clusters and noise; failures are recorded."""
-    fits = []
-    for clusterer, value in zip(clusterers, values, strict=True):
-        started = time.perf_counter()
-        try:
-            labels = np.asarray(_get_labels(clusterer, X))
-            if labels.shape != (X.shape[0],):
-                raise ValueError(f"the labels have shape {labels.shape}, and not ({X.shape[0]},)")
-            kept = have_another_label(labels, NOISE)
-            row = ParameterRow(n_clusters=len(np.unique(labels[kept])), value=value, noise_share=float(1 - kept.mean()))
-            row = replace(row, n_found=row.n_clusters, fit_seconds=time.perf_counter() - started)
-            fits.append(_Fit(row, getattr(clusterer, "function", clusterer), labels))
-        except Exception as error:
-            row = ParameterRow(0, value=value, noise_share=np.nan, error=f"{type(error).__name__}: {error}")
-            fits.append(_Fit(row))
-        tick(1 / len(values))
-    return fits
-
-
-def _get_labels(clusterer: Any, X: Any) -> Any:
-    """Fit, and return the labels: mixtures keep none."""
-    if hasattr(clusterer, "fit_predict"):
-        return clusterer.fit_predict(X)
-    clusterer.fit(X)
-    return clusterer.labels_ if hasattr(clusterer, "labels_") else clusterer.predict(X)
-
-
-def _add_scores(row: ParameterRow, profile: SilhouetteProfile, seconds: float) -> ParameterRow:
-    return replace(
-        row,
-        silhouette=profile.score,
-        macro_silhouette=profile.macro_score,
-        score=profile.score * (1 - row.noise_share),
-        n_negative=profile.n_negative,
-        n_zero=profile.n_zero,
-        n_positive=profile.n_positive,
-        score_seconds=seconds,
-    )
-
-
-def _find_best(fits: Sequence[_Fit]) -> dict[int, _Fit]:
-    """Return for each number of clusters the fit of the highest score, the first of equal ones; k rises."""
-    best: dict[int, _Fit] = {}
+def _measure_all(fits: Sequence[ParameterFit], X: Any, seed: int) -> list[ParameterFit]:
+    """Add DBCV to the rows of labelings with silhouettes."""
+    measured = []
     for fit in fits:
-        k = fit.row.n_clusters
-        if fit.profile is not None and (k not in best or fit.row.score > best[k].row.score):
-            best[k] = fit
-    return dict(sorted(best.items()))
+        if fit.profile is not None:
+            dbcv = measure_density(X, fit.labels, NOISE, generator_for("density", seed))
+            fit = replace(fit, row=replace(fit.row, dbcv=dbcv))
+        measured.append(fit)
+    return measured
 
 
-def _as_geometry_sweep(best_of: dict[int, _Fit], space: FeatureSpace, gaps: Any) -> GeometrySweep:
+def _as_geometry_sweep(best_of: dict[int, ParameterFit], space: FeatureSpace, gaps: Any) -> GeometrySweep:
     """Return the best values as a sweep over k, in whose means noise counts 0."""
     rows = []
     for fit in best_of.values():
@@ -430,40 +354,36 @@ def _as_geometry_sweep(best_of: dict[int, _Fit], space: FeatureSpace, gaps: Any)
     )
 
 
-def _assign_noise(X: Any, fit: _Fit) -> NDArray[Any]:
-    """Return the labels, noise with that of the nearest mean of a cluster: the test of gaps takes all samples."""
-    labels = np.array(fit.labels)
-    if not fit.row.noise_share:
-        return labels
-    kept = have_another_label(labels, NOISE)
-    classes = np.unique(labels[kept])
-    means = np.vstack([np.asarray(X[labels == label].mean(axis=0)).reshape(1, -1) for label in classes])
-    labels[~kept] = classes[pairwise_distances_argmin(X[~kept], means)]
-    return labels
-
-
-def _name_value(verdict: Verdict, row: ParameterRow, param_name: str) -> Verdict:
-    """Add the value to the reasons, and the noise; and to the advice, what a silhouette does not see."""
+def _name_value(verdict: Verdict, row: ParameterRow, param_name: str, results: Mapping[str, NDArray[Any]]) -> Verdict:
+    """Add the value and the noise to the reasons, and what silhouettes do not see."""
     sentence = f"{param_name} = {row.value} finds these {row.n_clusters} clusters"
     if row.noise_share:
         sentence += (
             f", and leaves {row.noise_share:.1%} of the samples out as noise, which counts 0 in these means. "
-            f"Without it the mean silhouette is {row.silhouette:.3f}."
-        )
-    else:
-        sentence += "."
-    advice = verdict.advice
-    if verdict.structure in ("none", "weak"):
-        advice = (
-            *advice,
-            "Silhouettes and gaps speak for round clusters. If yours may be rings, chains or densities, look at a map, "
-            "and at a measure of density such as DBCV.",
+            f"Without it the mean silhouette is {row.silhouette:.3f}"
         )
     decision, *evidence = verdict.reasons
-    return replace(verdict, reasons=(decision, sentence, *evidence), advice=advice)
+    reasons, advice = [decision, f"{sentence}.", *evidence], list(verdict.advice)
+    if np.isfinite(results["dbcv"]).any():
+        reasons.append(_write_density(row, param_name, results))
+    elif verdict.structure in ("none", "weak"):
+        advice.append(
+            "Silhouettes and gaps speak for round clusters. If yours may be rings, chains or densities, look at a map, "
+            f"and at DBCV{for_python(': sweep.set_params(density=True).fit(X)')}."
+        )
+    return replace(verdict, reasons=tuple(reasons), advice=tuple(advice))
 
 
-def _explain_nothing(fits: Sequence[_Fit], param_name: str) -> str:
+def _write_density(row: ParameterRow, param_name: str, results: Mapping[str, NDArray[Any]]) -> str:
+    best = int(np.nanargmax(results["dbcv"]))
+    words = f"DBCV, which takes clusters of any shape, is {row.dbcv:.2f} here"
+    if results["dbcv"][best] <= row.dbcv:
+        return f"{words}, the highest."
+    found = f"{results['n_clusters'][best]} clusters, {results['noise_share'][best]:.1%} noise"
+    return f"{words}, and highest at {param_name} = {results['value'][best]}: {results['dbcv'][best]:.2f} ({found})."
+
+
+def _explain_nothing(fits: Sequence[ParameterFit], param_name: str) -> str:
     failed = [fit.row for fit in fits if fit.row.error]
     if len(failed) == len(fits):
         return f"every clustering failed; {param_name}={failed[0].value!r}: {failed[0].error}"

@@ -90,11 +90,14 @@ class ParameterRow(SweepRow):
         Share of the samples that the clusterer left out as noise.
     score : float
         ``silhouette`` of the samples in clusters times their share: the mean over all samples if noise counts 0.
+    dbcv : float
+        Density-based validity, where it was requested; else NaN.
     """
 
     value: Any = None
     noise_share: float = 0.0
     score: float = np.nan
+    dbcv: float = np.nan
 
 
 def make_columns(rows: Sequence[SweepRow]) -> dict[str, NDArray[Any]]:

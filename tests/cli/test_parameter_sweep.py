@@ -63,12 +63,21 @@ def test_a_threshold_needs_no_number_of_clusters():
     assert "distance_threshold = 20.0 finds" in result.stdout or "distance_threshold = 20 finds" in result.stdout
 
 
+def test_density_is_another_column():
+    pytest.importorskip("hdbscan", exc_type=ImportError)
+    result = run("iris.npy", "--clusterer", "hdbscan", "--param", "min_cluster_size=5,15", "--density")
+    assert "DBCV, which takes clusters of any shape, is" in result.stdout
+    with open("fastsil-iris/sweep.csv") as file:
+        assert all(-1 <= float(row["dbcv"]) <= 1 for row in csv.DictReader(file))
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [
         (["--param", "eps"], "--param eps is not understood; write NAME=FIRST:LAST:STEP"),
         (["--param", "eps=1:2:0"], "is not understood"),
         (["--param", "eps=2:1"], "--param eps=2:1 has no value in it"),
+        (["--density"], "--density goes with --param"),
         (["--param", "eps=1,2", "--k", "2:4"], "--k is for a sweep over k"),
         (["--param", "eps=1,2", "--n-null", "9"], "--n-null is for a sweep over k"),
         (["--param", "eps=1,2", "--metric", "cosine", "--metric", "euclidean"], "--param takes one --metric"),

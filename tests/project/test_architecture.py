@@ -21,7 +21,19 @@ import fastsil.kernels
 import reference
 
 ROOT = Path(__file__).resolve().parents[2]
-OPTIONAL = ["matplotlib", "pandas", "polars", "pyarrow", "typer", "rich", "tqdm", "jinja2", "dask", "distributed"]
+OPTIONAL = [
+    "matplotlib",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "typer",
+    "rich",
+    "tqdm",
+    "jinja2",
+    "dask",
+    "distributed",
+    "hdbscan",
+]
 # scikit-learn loads some of them itself where they are installed; only what it does not load is our doing.
 SCIKIT_LEARN = "import sklearn.metrics, sklearn.cluster, sklearn.utils"
 KERNEL_MODULES = sorted(

@@ -44,6 +44,8 @@ def test_blocks_print_what_the_page_shows(page, tmp_path, monkeypatch):
     for package in PACKAGES:
         if re.search(rf"^(import|from) {package}\b", code, re.MULTILINE):
             pytest.importorskip(package, exc_type=ImportError)
+    if "density=True" in code:
+        pytest.importorskip("hdbscan", exc_type=ImportError)
     if "get_cmap" in code:  # put back what the page puts into matplotlib
         import matplotlib.cm
 

@@ -1,16 +1,19 @@
 """A sweep over any clusterer's parameter: values, noise, numbers of clusters, and the verdict."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 from sklearn.cluster import DBSCAN, HDBSCAN, AgglomerativeClustering, KMeans
-from sklearn.datasets import make_blobs, make_moons
+from sklearn.datasets import make_blobs, make_circles, make_moons
 from sklearn.exceptions import FitFailedWarning, NotFittedError
 from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fastsil import KMeansSweep, SilhouetteSweep, silhouette_profile, silhouette_score
+from fastsil.sweep import density
 from fastsil.sweep.results import ParameterRow, make_columns
 
 
@@ -191,3 +194,57 @@ def test_columns_of_values_that_are_no_numbers():
     rows = [ParameterRow(2, value=value) for value in ("auto", None, (1, 2))]
     assert make_columns(rows)["value"].tolist() == ["auto", None, (1, 2)]
     assert make_columns([ParameterRow(2, value=value) for value in (1, 2.5)])["value"].dtype == np.float64
+
+
+def circles():
+    return make_circles(500, noise=0.04, factor=0.5, random_state=0)[0]
+
+
+def test_density_finds_what_silhouettes_do_not():
+    validity = pytest.importorskip("hdbscan.validity", exc_type=ImportError)
+    X = circles()
+    labelings = {"rings": (np.linalg.norm(X, axis=1) > 0.75).astype(int), "halves": (X[:, 0] > 0).astype(int)}
+
+    def cluster(X, shape):
+        return labelings[shape]
+
+    sweep = SilhouetteSweep(cluster, "shape", ["rings", "halves"], density=True).fit(X)
+    dbcv = sweep.sweep_results_["dbcv"]
+    assert dbcv[0] == pytest.approx(validity.validity_index(X, labelings["rings"]))
+    assert sweep.best_value_ == "halves"
+    assert dbcv[0] > 0 > dbcv[1]
+    assert f"highest at shape = rings: {dbcv[0]:.2f} (2 clusters, 0.0% noise)" in sweep.verdict_.reasons[-1]
+    plain = SilhouetteSweep(cluster, "shape", ["halves"]).fit(X)
+    assert np.isnan(plain.sweep_results_["dbcv"]).all()
+    assert plain.verdict_.advice[-1].endswith("sweep.set_params(density=True).fit(X).")
+
+
+def test_density_of_scraps_and_of_many_samples(monkeypatch):
+    pytest.importorskip("hdbscan", exc_type=ImportError)
+    X, random = circles(), np.random.default_rng(0)
+    labels = np.where(X[:, 0] > 0, 4, 9)
+    assert np.isnan(density.measure_density(X, np.where(np.arange(500) < 2, 4, 9), -1, random))
+    whole = density.measure_density(X, labels, -1, random)
+    with_scraps = np.where(np.arange(500) < 2, 77, labels)
+    assert density.measure_density(X, with_scraps, -1, random) == pytest.approx(
+        density.measure_density(X, np.where(with_scraps == 77, -1, with_scraps), -1, random)
+    )
+    monkeypatch.setattr(density, "_MOST_SAMPLES", 300)
+    assert density.measure_density(X, labels, -1, random) == pytest.approx(whole, abs=0.2)
+
+
+def test_density_needs_samples_and_the_package(monkeypatch):
+    X = circles()
+    if importlib.util.find_spec("hdbscan"):
+        with pytest.raises(ValueError, match="density=True takes samples"):
+            SilhouetteSweep(DBSCAN(metric="precomputed"), "eps", [0.2], metric="precomputed", density=True).fit(
+                cdist(X, X)
+            )
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"install it with: pip install 'fastsil\[density\]'"):
+        SilhouetteSweep(DBSCAN(), "eps", [0.2], density=True).fit(X)
+
+
+def test_a_sweep_over_k_points_to_it_where_groups_may_be_rings():
+    sweep = KMeansSweep(range(2, 6), random_state=0).fit(circles())
+    assert "try HDBSCAN in a SilhouetteSweep, and compare by DBCV" in " ".join(sweep.verdict_.advice)

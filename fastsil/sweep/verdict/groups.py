@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.report.suggestions import suggest_sweep
+from fastsil.report.suggestions import suggest, suggest_sweep
 from fastsil.report.words import join_words
 from fastsil.sweep.gaps import MAX_DEPTH, GapsAtK, GapTest
 from fastsil.sweep.null import NullComparison
@@ -159,10 +159,21 @@ def advise_on_kind(kind: str | None, found: GapFindings, null: NullComparison | 
     """Return advice on what to try next."""
     if kind == "groups":
         across = "Clusters follow the directions of largest spread: leave out features that spread for other reasons."
-        return [] if has_gaps(found.test) else [across]
+        shapes = [_advise_on_shapes()] if found.touching or not has_gaps(found.test) else []
+        return shapes if has_gaps(found.test) else [across, *shapes]
     if kind is None:
         return advise_on_null(null, "See whether the data are more than one random cloud")
     return ["Groups may show in other features."]
+
+
+def _advise_on_shapes() -> str:
+    sweep = suggest(
+        "try HDBSCAN in a SilhouetteSweep, and compare by DBCV",
+        clusterer="hdbscan",
+        param="min_cluster_size=5:50:5",
+        density=True,
+    )
+    return f"If groups may be rings or chains, which silhouettes do not see: {sweep}"
 
 
 def advise_on_null(null: NullComparison | None, words: str) -> list[str]:
