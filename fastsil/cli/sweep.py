@@ -162,7 +162,9 @@ def run_sweep(
                 console.remark("Interrupted; finished results are shown and written. Ctrl-C again stops that too.")
             _show_sweep(sweep)
             if sum(compiling) > _COMPILING_SECONDS:
-                console.remark(f"Compiling took {sum(compiling):.0f} seconds of this; it happens once on each machine.")
+                console.remark(
+                    f"{sum(compiling):.0f} seconds of the run went into compiling, which happens once on each machine."
+                )
             data = settings.name if asked is None else Path(asked.file).name
             record = {**settings._asdict(), "data": data, "n_samples": X.shape[0], "n_features": X.shape[1]}
             show_written(out, lambda pictures: results_folder.write_sweep(out, sweep, X, record, pictures=pictures))

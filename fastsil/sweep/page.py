@@ -141,7 +141,7 @@ class SweepPage:
             height=_CURVES_HEIGHT,
             alt="Curves of the mean silhouette against k, one for each geometry.",
             caption="Mean silhouettes of each geometry. Their scales differ, so a higher curve is not a better one: "
-            "each counts only against its own data without clusters.",
+            "compare each only with its own data without clusters.",
         )
 
     @cached_property
@@ -154,7 +154,7 @@ class SweepPage:
             height=_CURVES_HEIGHT,
             alt="Curves of how far the scores lie above data without clusters, one for each geometry.",
             caption="How far the scores lie above those of data without clusters, in standard deviations of "
-            "these. Here the geometries do compare: the highest curve shows most structure.",
+            "these. These curves can be compared: the highest one shows most structure.",
         )
 
     @cached_property
