@@ -46,7 +46,7 @@ from fastsil.cli.options import (
     StandardizeOption,
     TolOption,
 )
-from fastsil.cli.parameter_sweep import check_options, run_parameter_sweep
+from fastsil.cli.parameter_sweep import check_clusterer, check_options, run_parameter_sweep
 from fastsil.cli.readers import DataFile, Reading, drop_gaps, name_data, read_data, read_labeled
 from fastsil.cli.repeat import describe_error, write_command
 from fastsil.cli.sweep import (
@@ -204,6 +204,8 @@ def sweep(
         check_options({name: value for name, value in context.params.items() if _is_given(context, name)})
     elif density:
         raise ValueError("--density goes with --param NAME=VALUES.")
+    else:
+        check_clusterer(clusterer)
     if resume is not None:
         asked = _asked_before(context, resume, file)
     elif file is None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from fastsil.cli import console, results_folder
 from fastsil.cli.repeat import ONLY_OVER_K
-from fastsil.cli.sweep import Settings, check_choice, name_features, show_written, standardized
+from fastsil.cli.sweep import CLUSTERERS, Settings, check_choice, name_features, show_written, standardized
 from fastsil.report.tables import sweep_columns
 from fastsil.sweep.parameter_sweep import SilhouetteSweep
 
@@ -26,6 +26,14 @@ _CLUSTERERS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "optics": ("cluster", "OPTICS", {}),
     "gaussian-mixture": ("mixture", "GaussianMixture", {}),
 }
+
+
+def check_clusterer(name: str) -> None:
+    """Raise a ValueError for a clusterer that is not one of a sweep over k, if it takes another parameter."""
+    if name in _CLUSTERERS and name not in CLUSTERERS:
+        raise ValueError(
+            f"--clusterer {name} finds its own number of clusters; name a parameter, as in --param eps=0.5,1,2."
+        )
 
 
 def check_options(given: Mapping[str, Any]) -> None:

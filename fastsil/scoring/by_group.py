@@ -209,6 +209,7 @@ def _score_groups(
     scores, macro_scores, mixing_scores = np.full((3, grouped.n_clusters), np.nan)
     sizes, n_labels = np.zeros((2, grouped.n_clusters), dtype=np.intp)
     silhouettes = np.full(len(kept), np.nan, dtype=dtype)
+    pairs = grouped.sizes.astype(np.float64) ** 2
     for group, members in enumerate(np.split(grouped.order, grouped.offsets[1:-1])):
         rows = members[kept[members]]
         sizes[group] = len(rows)
@@ -217,7 +218,8 @@ def _score_groups(
         partition = check_part_labels(labels[rows], len(rows))
         n_labels[group] = partition.n_clusters
         if 1 < partition.n_clusters < len(rows):
-            values = measure.compute(take_rows(X, rows, measure.metric), partition, (len(rows) / len(kept)) ** 2)
+            share = float(pairs[group] / pairs.sum())
+            values = measure.compute(take_rows(X, rows, measure.metric), partition, share)
             silhouettes[rows] = values
             scores[group], macro_scores[group] = values.mean(), partition.means(values).mean()
             mixing_scores[group] = 1 - np.abs(values).mean()

@@ -121,7 +121,7 @@ def make_clusterers(prototype: Any, ks: Sequence[int], seed: int, *, n_init: Any
     if "n_clusters" not in params:
         raise TypeError(
             f"estimator={prototype!r} has no parameter n_clusters; pass a clusterer that has one, such as "
-            "sklearn.cluster.MiniBatchKMeans() or AgglomerativeClustering()."
+            "sklearn.cluster.MiniBatchKMeans(), or sweep another parameter with SilhouetteSweep."
         )
     open_state = {"random_state": seed} if "random_state" in params and params["random_state"] is None else {}
     return [clone(prototype).set_params(n_clusters=k, **open_state) for k in ks]

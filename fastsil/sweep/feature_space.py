@@ -243,8 +243,8 @@ def check_metrics(metric: Any, metrics: Any, params: Any) -> tuple[list[Metric],
         raise ValueError("metric is empty; pass one, or several such as ['euclidean', 'cosine'].")
     if any(check_metric(one) == "precomputed" for one in asked):
         raise ValueError(
-            "metric='precomputed' leaves a sweep no samples to cluster; pass the samples and their metric, or "
-            "score labels that you have with silhouette_profile(distances, labels, metric='precomputed')."
+            "metric='precomputed' leaves k-means no samples to cluster; pass the samples and their metric, or sweep a "
+            "clusterer that takes distances with SilhouetteSweep."
         )
     given: Mapping[Any, Any] = params or {}
     if single:

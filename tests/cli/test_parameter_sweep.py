@@ -77,6 +77,7 @@ def test_density_is_another_column():
         (["--param", "eps"], "--param eps is not understood; write NAME=FIRST:LAST:STEP"),
         (["--param", "eps=1:2:0"], "is not understood"),
         (["--param", "eps=2:1"], "--param eps=2:1 has no value in it"),
+        ([], "--clusterer dbscan finds its own number of clusters; name a parameter"),
         (["--density"], "--density goes with --param"),
         (["--param", "eps=1,2", "--k", "2:4"], "--k is for a sweep over k"),
         (["--param", "eps=1,2", "--n-null", "9"], "--n-null is for a sweep over k"),

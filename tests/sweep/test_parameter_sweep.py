@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fastsil import KMeansSweep, SilhouetteSweep, silhouette_profile, silhouette_score
-from fastsil.sweep import density
+from fastsil.sweep import density, parameter_sweep
 from fastsil.sweep.results import ParameterRow, make_columns
 
 
@@ -165,6 +165,20 @@ def test_arguments_that_are_wrong(arguments, kind, words):
         SilhouetteSweep(**{"estimator": DBSCAN(), "param_name": "eps", "values": [1.0], **arguments}).fit(
             blobs_with_noise()
         )
+
+
+def test_a_sweep_over_k_points_to_it():
+    X = blobs_with_noise()
+    with pytest.raises(TypeError, match=r"no parameter n_clusters.*sweep another parameter with SilhouetteSweep"):
+        KMeansSweep(estimator=DBSCAN()).fit(X)
+    with pytest.raises(ValueError, match="takes distances with SilhouetteSweep"):
+        KMeansSweep(metric="precomputed").fit(cdist(X, X))
+
+
+def test_gaps_are_not_looked_for_between_hundreds_of_scraps(monkeypatch):
+    monkeypatch.setattr(parameter_sweep, "_MOST_CLUSTERS", 3)
+    sweep = SilhouetteSweep(KMeans(n_init=1), "n_clusters", [2, 3, 4, 5], random_state=0).fit(blobs_with_noise())
+    assert sweep.gaps_.n_clusters.tolist() == [2, 3]
 
 
 def test_pictures_and_page(tmp_path):
