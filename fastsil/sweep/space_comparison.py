@@ -64,7 +64,7 @@ def compare_geometries(sweeps: Sequence[GeometrySweep], chosen: GeometrySweep) -
         return (_answer_by_gaps(first, chosen),) if with_gaps else _without_null(sweeps)
     return (
         _answer_by_gaps(first, chosen) if with_gaps else _answer(first, chosen),
-        *(_beside(sweep, first) for sweep in sweeps),
+        *(_describe(sweep, first) for sweep in sweeps),
         "Compare the standard deviations and p; mean silhouettes have another scale in each geometry."
         + _describe_several(chosen.p_value, len(sweeps)),
     )
@@ -86,7 +86,7 @@ def _answer(first: GeometrySweep, chosen: GeometrySweep) -> str:
     return f"Yes: the data are further above data without clusters in {chosen.name} than in {first.name}."
 
 
-def _beside(sweep: GeometrySweep, first: GeometrySweep) -> str:
+def _describe(sweep: GeometrySweep, first: GeometrySweep) -> str:
     furthest = sweep.furthest
     assert furthest is not None
     data, null = format_distinguishable(furthest.silhouette, furthest.null_mean)
