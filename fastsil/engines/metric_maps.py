@@ -84,7 +84,7 @@ def mahalanobis_map(
     of_data = V is None
     name = "the covariance of X" if of_data else "V"
     if of_data:
-        V = _scatter(X, of_pairs=True) / (len(X) - 1)
+        V = measure_spread(X, "mahalanobis")
     values, vectors = _spectrum(V, name, n_features)
     if values[0] <= _SINGULAR * n_features * values[-1]:
         raise np.linalg.LinAlgError(
@@ -141,7 +141,7 @@ def seuclidean_map(X: NDArray[Any], *, V: NDArray[Any] | None = None) -> NDArray
         If V has the wrong shape or a value that is not positive.
     """
     given = V is not None
-    variances = np.asarray(V if given else _scatter(X, of_pairs=False) / (len(X) - 1), dtype=np.float64)
+    variances = np.asarray(V if given else measure_spread(X, "seuclidean"), dtype=np.float64)
     if variances.shape != (X.shape[1],):
         raise ValueError(f"V has shape {variances.shape}; pass one variance per feature, shape ({X.shape[1]},).")
     wrong = ~(np.isfinite(variances) & (variances > 0))
@@ -152,6 +152,11 @@ def seuclidean_map(X: NDArray[Any], *, V: NDArray[Any] | None = None) -> NDArray
             "Drop constant features" + (" or correct V." if given else " or pass V=.")
         )
     return np.asarray(1.0 / np.sqrt(variances))
+
+
+def measure_spread(X: NDArray[Any], metric: str) -> NDArray[np.float64]:
+    """Return what ``V`` is by default: the covariance for Mahalanobis, the variances for standardized Euclidean."""
+    return _scatter(X, of_pairs=metric == "mahalanobis") / (len(X) - 1)
 
 
 def make_weight_factors(w: NDArray[np.float64], power: float) -> NDArray[np.float64]:

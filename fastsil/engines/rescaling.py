@@ -27,6 +27,9 @@ _SMALLEST_SINGLE = 1e-30
 _CHUNK_BYTES = 4 << 20
 # Of a sample that is this number of its mean distances away from 0, distances are off by 4 roundings of that: 5e-11.
 _FAR = 1e5
+OUT_OF_RANGE = (
+    "means of the distances in X leave the range of float64; multiply X by a constant that brings them near 1."
+)
 
 
 @dataclass(frozen=True)
@@ -115,12 +118,10 @@ def find_far_rows(X: NDArray[Any], terms: SilhouetteTerms, power: float, degree:
 
 
 def check_given(terms: SilhouetteTerms) -> None:
-    """Raise a ValueError if means of given distances have left the range of float64."""
+    """Raise a ValueError if means of distances have left the range of float64."""
     means = np.maximum(terms.a, terms.b)
     if not np.isfinite(means).all() or ((means > 0) & (means < _SMALLEST_POWER)).any():
-        raise ValueError(
-            "means of the distances in X leave the range of float64; multiply X by a constant that brings them near 1."
-        )
+        raise ValueError(OUT_OF_RANGE)
 
 
 def check_lengths(X: Any, without: NDArray[np.intp]) -> None:

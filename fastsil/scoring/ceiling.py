@@ -20,12 +20,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import pairwise_distances
+from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
 from fastsil.engines.dispatch import as_euclidean
 from fastsil.engines.metric_maps import typical_row
+from fastsil.engines.scaling import largest_magnitude, near_one
 from fastsil.runtime.progress import ProgressCallback, progress_bar
+from fastsil.runtime.sklearn_compat import VALID_METRICS
 from fastsil.runtime.threads import resolve_n_jobs, run_tasks
 from fastsil.scoring.estimate.confidence_interval import MeanIntervals
 from fastsil.validation import (
@@ -47,6 +50,10 @@ _FIRST_ROUND = 64
 _TASK_BYTES, _BLOCK_BYTES = 16 << 20, 4 << 20
 # Squares below this share of the squared lengths have lost digits, and are computed from differences.
 _CANCELED = 1e-8
+# The ceiling does not depend on the scale of the data: beyond these magnitudes they are brought near 1, so that powers
+# of differences stay in range. Not for metrics whose distances do not grow with the data, or that have missing values.
+_ORDINARY = (1e-9, 1e9)
+_WITH_A_SCALE = ("haversine", "nan_euclidean", "precomputed")
 
 
 @dataclass(frozen=True)
@@ -260,6 +267,9 @@ class _DistanceRows:
     """Distances from some samples to all."""
 
     def __init__(self, X: Any, metric: Metric, metric_params: dict[str, Any]) -> None:
+        if metric in VALID_METRICS and metric not in _WITH_A_SCALE:
+            low, high = _ORDINARY
+            X = X if low <= (largest_magnitude(X) or 1.0) <= high else near_one(X)[0]
         mapped = as_euclidean(X, metric, metric_params)
         self.n_samples = X.shape[0]
         self.metric: Metric = metric
@@ -276,6 +286,8 @@ class _DistanceRows:
                 check_distance_row(self._X, int(row))
             given = self._X[rows]
             return np.asarray(np.maximum(given.toarray() if is_sparse(given) else given, 0.0, dtype=np.float64))
+        if self.metric == "sqeuclidean" and is_sparse(self._X):  # which SciPy does not take
+            return np.array(euclidean_distances(self._X[rows], self._X, squared=True), np.float64)
         return np.array(pairwise_distances(self._X[rows], self._X, metric=self.metric, **self._params), np.float64)
 
     def _compute_euclidean(self, rows: NDArray[np.intp], origin: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastsil.engines.dispatch import NO_PAIRS, compute_terms, find_engine
+from fastsil.engines.metric_maps import measure_spread, scale_to_ordinary
 from fastsil.runtime.lazy_imports import import_on_first_use
 from fastsil.runtime.progress import ignore_progress
 from fastsil.runtime.threads import resolve_n_jobs
@@ -190,6 +191,10 @@ def plan(
     data, partition, _ = check_scored(X, labels, metric, metric_params, ignore_label)
     check_sparse(data, metric)
     n_jobs = resolve_n_jobs(n_jobs)
+    if metric in ("mahalanobis", "seuclidean") and all(value is None for value in metric_params.values()):
+        # Those of a part of the samples may have no inverse.
+        data = scale_to_ordinary(data)
+        metric_params = {"V": measure_spread(data, metric)}
     engine = find_engine(data, metric, metric_params)
     probe = _Probe(data, partition, engine, metric, metric_params, n_jobs)
     phases = probe.phases()

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastsil.engines.linear.engine import check_directions, compute_row_terms
 from fastsil.engines.linear.summaries import SQUARED_METRICS, ClusterSummaries, merge, normalize_lazily, summarize
+from fastsil.engines.rescaling import OUT_OF_RANGE
 from fastsil.engines.terms import compute_row_silhouettes
 from fastsil.runtime.sklearn_compat import InvalidParameterError
 from fastsil.runtime.threads import resolve_n_jobs
@@ -94,7 +95,10 @@ class SilhouetteStream:
         if partition is None:
             return self
         view = normalize_lazily(data, self.metric)
-        summaries = summarize(view, partition, n_jobs=resolve_n_jobs(self.n_jobs))
+        with np.errstate(over="ignore", invalid="ignore"):
+            summaries = summarize(view, partition, n_jobs=resolve_n_jobs(self.n_jobs))
+        if not np.isfinite(summaries.variances).all():
+            raise ValueError(OUT_OF_RANGE)
         check_directions(view, self.metric)
         self._add(summaries)
         return self

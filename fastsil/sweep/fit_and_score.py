@@ -22,6 +22,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from fastsil.engines.dispatch import compute_terms_many, estimate_pass_seconds
+from fastsil.engines.scaling import largest_magnitude
 from fastsil.engines.terms import SilhouetteTerms, Work
 from fastsil.runtime.progress import ProgressCallback, scale_progress
 from fastsil.runtime.sklearn_compat import BOOLEAN_METRICS
@@ -120,6 +121,14 @@ class PreparedData:
         if self.estimates:
             return 0.0
         return estimate_pass_seconds(self.scored, self._metric, self._metric_params, n_jobs=1)
+
+    def explain_one_cluster(self) -> str:
+        """Return a probable reason for which all samples are in one cluster."""
+        largest = largest_magnitude(self.clustered) if self.clustered.dtype.kind == "f" else 1.0
+        smallest, most = np.sqrt(np.finfo(np.float32).smallest_normal), np.sqrt(np.finfo(np.float32).max)
+        if largest == 0 or smallest < largest < most:
+            return "are they all the same?"
+        return f"are squares of {largest:.2g} beyond {self.clustered.dtype}? Multiply X so that it is near 1."
 
     def estimate_fit_seconds(self, unfitted: Any, fitted: Any, measured: float) -> float:
         """Estimate the time of a fit on one core, by its iterations if these are reported, since clocks differ between
@@ -259,7 +268,9 @@ class _Run:
                 labels, inertia = self._space.fit(clusterer)
             seconds = time.perf_counter() - started
             if k > 1 and np.all(labels == labels[0]):
-                raise ValueError("all samples are in one cluster, which has no silhouette; are they all the same?")
+                raise ValueError(
+                    f"all samples are in one cluster, which has no silhouette; {self._space.explain_one_cluster()}"
+                )
             indices = center_indices(self._space.clustered, labels) if k > 1 else (np.nan, np.nan)
             numbers = np.array([inertia, seconds, *indices])
             state = extract_state(get_fitted(clusterer))

@@ -1,9 +1,7 @@
 """Drawn calls of the public functions on drawn data of any type, scale and structure, against the naive reference.
 
-A result is right, or an error says why there is none: nothing else may happen. In each example the same data go through
-every metric and every function, so that 100,000 cases are soon run:
-
-    FASTSIL_HYPOTHESIS=long FASTSIL_EXAMPLES=6000 .venv/bin/pytest tests/promises/test_fuzz.py
+A result is right, or an error says why there is none: nothing else may happen. Some hundred cases of ``tests/fuzz.py``
+run here; in each example of Hypothesis the same data go through every metric and the main functions.
 """
 
 from __future__ import annotations
@@ -14,41 +12,16 @@ import scipy.sparse
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-import reference
+import fuzz
 from assertions import assert_same_bits, tolerance_of
 from fastsil import silhouette_profile, silhouette_samples, silhouette_samples_many, silhouette_score
+from fuzz import METRICS, SPARSE, TYPES, assert_right, may_be_refused
 from strategies import seeds
 
 pytestmark = [
     pytest.mark.skipif(np.finfo(np.longdouble).maxexp < 2000, reason="the truth needs a wider range than float64"),
     pytest.mark.filterwarnings("ignore::RuntimeWarning"),
 ]
-
-METRICS = [
-    "euclidean",
-    "sqeuclidean",
-    "manhattan",
-    "chebyshev",
-    "hamming",
-    "canberra",
-    "braycurtis",
-    "cosine",
-    "correlation",
-    "seuclidean",
-    "mahalanobis",
-]
-SPARSE = ["euclidean", "sqeuclidean", "manhattan", "cosine"]
-# Decimal exponents, and the largest value.
-TYPES = {
-    np.float64: (300, 1.7e308),
-    np.float32: (36, 3e38),
-    np.float16: (3, 6e4),
-    np.int64: (9, 9e18),
-    np.int8: (0, 127),
-    bool: (0, 1),
-}
-# Where all that is compared is rounding: rows this near to parallel, covariances this near to singular.
-ANGLE, CONDITION = 1e-3, 1e6
 
 
 @st.composite
@@ -81,42 +54,6 @@ def drawn_data(draw):
     return X, labels, draw(st.integers(1, 3))
 
 
-def truth(X, labels, metric):
-    """Silhouettes, and what max(a, b) is for each."""
-    wide = reference.pairwise_distances(X, metric)
-    members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    sizes, codes = np.array([len(rows) for rows in members]), np.unique(labels, return_inverse=True)[1]
-    sums, rows = np.stack([wide[:, some].sum(axis=1) for some in members], axis=1), np.arange(len(labels))
-    a = sums[rows, codes] / np.maximum(sizes[codes] - 1, 1)
-    means = sums / sizes
-    means[rows, codes] = np.inf
-    # As NumPy's minimum, so that a distance that is no number shows.
-    b = means.min(axis=1)
-    larger = np.maximum(a, b)
-    silhouettes = np.where(sizes[codes] > 1, (b - a) / np.where(larger > 0, larger, 1), 0)
-    return np.where(np.isnan(silhouettes), 0, silhouettes), larger
-
-
-def may_be_refused(X, metric, error):
-    wide = X.astype(np.longdouble)
-    if "have no digits left" in str(error) or "too short to have a direction" in str(error):
-        return wide.any() and np.abs(wide).max() / np.abs(wide[wide != 0]).min() > 1e4
-    if metric == "correlation":
-        return (np.ptp(wide - wide[:, :1], axis=1) <= np.abs(wide).max(axis=1) * 1e-15).any()
-    if metric == "seuclidean":
-        return (np.ptp(wide, axis=0) <= np.abs(wide).max(axis=0) * 1e-15).any()
-    return metric == "mahalanobis" and condition(wide) > CONDITION
-
-
-def condition(wide):
-    centered = wide - wide.mean(axis=0)
-    largest = np.abs(centered).max()
-    if largest == 0:
-        return np.inf
-    singular = np.linalg.svd((centered / largest).astype(float), compute_uv=False)
-    return np.inf if len(wide) <= wide.shape[1] or singular[-1] == 0 else (singular[0] / singular[-1]) ** 2
-
-
 def outcome(X, labels, metric, n_jobs):
     """Silhouettes, or None where there is a reason for the error."""
     try:
@@ -126,23 +63,6 @@ def outcome(X, labels, metric, n_jobs):
             raise
         event(f"{metric} refused")
         return None
-
-
-def assert_right(found, X, labels, metric):
-    expected, larger = truth(X, labels, metric)
-    compared = np.ones(len(labels), dtype=bool)
-    if metric in ("cosine", "correlation"):
-        compared = larger > ANGLE
-    if metric == "correlation":
-        # Rows whose spread is rounding have a direction of rounding.
-        wide = X.astype(np.longdouble)
-        compared &= (np.ptp(wide, axis=1) > 1e-5 * np.abs(wide).max(axis=1)).all()
-    if metric == "mahalanobis":
-        compared &= condition(X.astype(np.longdouble)) < CONDITION
-    tolerance = tolerance_of(X.dtype) * (100 if metric in ("mahalanobis", "correlation") else 1)
-    np.testing.assert_allclose(
-        found[compared], expected[compared].astype(float), rtol=0, atol=tolerance, err_msg=metric
-    )
 
 
 @given(drawn_data())
@@ -174,3 +94,17 @@ def test_every_call_is_right_or_refused_hypothesis(data):
     ignoring = silhouette_samples(left_out[1], left_out[0], ignore_label=-1, n_jobs=n_jobs)
     assert np.isnan(ignoring[-1])
     np.testing.assert_allclose(ignoring[:-1], found, rtol=0, atol=tolerance_of(X.dtype))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_drawn_cases_pass(seed, capsys):
+    assert fuzz.main(["--cases", "100", "--seed", str(seed)]) == 0, capsys.readouterr().out
+
+
+def test_a_wrong_result_is_noticed(monkeypatch, capsys):
+    """And the line that is printed runs the case again."""
+    monkeypatch.setattr(fuzz.fastsil, "silhouette_samples", lambda X, labels, **_: np.full(len(labels), 0.123))
+    monkeypatch.setattr(fuzz, "CHECKS", {fuzz.check_samples: 1})
+    assert fuzz.main(["--cases", "1"]) == 1
+    assert "FAILED --seed 0 --only 0: check_samples: " in capsys.readouterr().out
+    assert fuzz.main(["--only", "0"]) == 1

@@ -143,3 +143,19 @@ def test_memory_is_that_of_a_few_rows():
 def test_arguments_that_are_wrong(arguments, kind, words):
     with pytest.raises(kind, match=words):
         silhouette_ceiling(load_iris().data, **arguments)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "minkowski"])
+@pytest.mark.parametrize("scale", [2.0**-900, 2.0**900])
+def test_a_ceiling_does_not_depend_on_the_scale(scale, metric):
+    X = np.random.default_rng(0).normal(size=(50, 4))
+    params = {"metric": metric} | ({"p": 3} if metric == "minkowski" else {})
+    assert silhouette_ceiling(X * scale, **params).ceiling == pytest.approx(silhouette_ceiling(X, **params).ceiling)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "manhattan", "cosine"])
+def test_sparse_data_have_the_ceiling_of_full_ones(metric):
+    X = np.random.default_rng(0).poisson(0.5, size=(40, 12)).astype(float)
+    X[:, 0] += 1
+    found, full = silhouette_ceiling(csr_array(X), metric=metric), silhouette_ceiling(X, metric=metric)
+    assert found.ceiling == pytest.approx(full.ceiling, abs=1e-6)

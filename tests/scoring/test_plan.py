@@ -102,3 +102,14 @@ def test_a_plan_holds_little_of_many_features():
     plan(X[:2000], labels[:2000])
     _, peak = with_peak(lambda: plan(X, labels, n_jobs=2))
     assert peak < 72 << 20
+
+
+@pytest.mark.parametrize("metric", ["seuclidean", "mahalanobis"])
+def test_a_part_in_which_a_feature_is_constant_is_planned(metric):
+    """The variances are those of all samples; the part that runs may have none in a feature."""
+    rng = np.random.default_rng(0)
+    X, labels = rng.normal(size=(40_000, 3)), rng.integers(5, size=40_000)
+    X[:, 2] = 0.0
+    X[-1, 2] = 1.0
+    assert plan(X, labels, metric=metric).seconds > 0
+    assert plan(X * 1e-200, labels, metric=metric, V=None).seconds > 0

@@ -154,3 +154,15 @@ def test_what_is_wrong_is_said():
         stream.score(iter(()))
     with pytest.raises(ValueError, match="all equal: row 1"):
         SilhouetteStream("correlation").partial_fit([[1.0, 2], [3, 3]], [0, 1])
+
+
+@pytest.mark.parametrize("scale", [1e200, 1e-170])
+def test_squares_beyond_their_range_are_refused(scale):
+    """A stream does not see all data at once, and cannot choose their scale as one call does."""
+    X, labels = far_clusters()
+    with pytest.raises(ValueError, match="multiply X by a constant"):
+        streamed("sqeuclidean", [(X * scale, labels)]).score_samples(X * scale, labels)
+    same = np.repeat(X[:4], 3, axis=0), np.arange(12) % 4
+    assert (streamed("sqeuclidean", [same]).score_samples(*same) <= 1).all()
+    equal = np.full((6, 2), 1.5), np.arange(6) % 2
+    np.testing.assert_array_equal(streamed("sqeuclidean", [equal]).score_samples(*equal), np.zeros(6))

@@ -37,6 +37,14 @@ def test_samples_that_are_all_the_same_are_named_as_the_reason():
         KMeansSweep(range(2, 4)).fit(np.ones((20, 2)))
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize(("scale", "dtype"), [(1e23, np.float32), (1e-23, np.float32), (1e-200, np.float64)])
+def test_squares_beyond_the_type_are_named_as_the_reason(scale, dtype):
+    X = (scale * np.random.default_rng(0).normal(size=(30, 2))).astype(dtype)
+    with pytest.raises(ValueError, match=r"are squares of .* beyond .*\? Multiply X so"):
+        KMeansSweep([2, 3]).fit(X)
+
+
 def test_the_default_range_ends_with_the_samples():
     X = np.random.default_rng(0).normal(size=(12, 2))
     with pytest.warns(UserWarning, match=r"X has 12 samples.* k goes up to 11, and not to 16") as caught:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.engines.linear.summaries import ClusterSummaries, NormalizedRows, dense_rows, normalize_lazily, summarize
-from fastsil.engines.rescaling import check_lengths
+from fastsil.engines.rescaling import OUT_OF_RANGE, check_given, check_lengths
 from fastsil.engines.terms import SilhouetteTerms, Work
 from fastsil.kernels import linear as kernels
 from fastsil.runtime.memory import require
@@ -99,10 +99,17 @@ def compute_row_terms(
         Number of threads; the result does not depend on it.
     metric : {"sqeuclidean", "cosine", "correlation"}
         The distance, for which the summaries were made.
+
+    Raises
+    ------
+    ValueError
+        If squares of distances leave the range of float64.
     """
     view = normalize_lazily(X, metric)
     view.measure_all(n_jobs)
     terms = _terms(view, codes, summaries, n_jobs, ignore_progress)
+    if metric == "sqeuclidean":
+        _check_squares(X, codes, terms, summaries)
     return replace(terms, work=Work(f"linear: {metric}", pairs=0, share=0.0))
 
 
@@ -114,6 +121,16 @@ def check_directions(view: NormalizedRows, metric: str, *, first_row: int = 0) -
             f"correlation has no value for a row whose entries are all equal: row {first_row + without[0]}"
             f"{f' and {len(without) - 1} more' if len(without) > 1 else ''}. Drop such rows first."
         )
+
+
+def _check_squares(X: Any, codes: NDArray[np.int32], terms: SilhouetteTerms, summaries: ClusterSummaries) -> None:
+    """Raise a ValueError if means of squares have overflowed, or are 0 though a row differs from a center."""
+    check_given(terms)
+    (same,) = np.nonzero(np.maximum(terms.a, terms.b) == 0)
+    for clusters in (codes[same], terms.neighbor[same]):
+        centers = summaries.origins[clusters] + summaries.offsets[clusters]
+        if (dense_rows(X, same) != centers).any():
+            raise ValueError(OUT_OF_RANGE)
 
 
 def _terms(
