@@ -16,7 +16,7 @@ from fastsil.report.words import join_words
 from fastsil.runtime.progress import ProgressCallback
 from fastsil.scoring.profile import SilhouetteProfile
 from fastsil.sweep.results import ParameterRow
-from fastsil.validation import have_another_label
+from fastsil.validation import have_another_label, mark_scored
 
 NOISE = -1
 """Label of samples that belong to no cluster, in scikit-learn and in the packages that follow it."""
@@ -81,9 +81,7 @@ def fit_all(clusterers: Sequence[Any], values: Sequence[Any], X: Any, tick: Prog
     for clusterer, value in zip(clusterers, values, strict=True):
         started = time.perf_counter()
         try:
-            labels = np.asarray(_get_labels(clusterer, X))
-            if labels.shape != (X.shape[0],):
-                raise ValueError(f"the labels have shape {labels.shape}, and not ({X.shape[0]},)")
+            labels, _ = mark_scored(_get_labels(clusterer, X), X.shape[0], None)
             kept = have_another_label(labels, NOISE)
             row = ParameterRow(n_clusters=len(np.unique(labels[kept])), value=value, noise_share=float(1 - kept.mean()))
             row = replace(row, n_found=row.n_clusters, fit_seconds=time.perf_counter() - started)

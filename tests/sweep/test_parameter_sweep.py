@@ -157,7 +157,8 @@ def test_values_that_fail_are_recorded_and_the_others_go_on():
         ({"values": [-1]}, ValueError, "every clustering failed; eps=-1"),
         ({"refit": "score"}, ValueError, "refit='score' is not known"),
         ({"metric": ["euclidean", "cosine"]}, ValueError, "metric has several"),
-        ({"estimator": lambda X, value: [0, 1]}, ValueError, r"labels have shape \(2,\)"),
+        ({"estimator": lambda X, value: [0, 1]}, ValueError, "labels has 2 entries but X has 280 rows"),
+        ({"estimator": lambda X, value: [None] * 280}, ValueError, "a missing value"),
     ],
 )
 def test_arguments_that_are_wrong(arguments, kind, words):

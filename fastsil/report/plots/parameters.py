@@ -54,7 +54,7 @@ def draw_parameter_sweep(
         places, [f"{value:g}" if isinstance(value, (int, float)) else f"{value}" for value in results["value"].tolist()]
     )
     ax.set_xlabel(name)
-    ax.set_ylabel("mean silhouette")
+    ax.set_ylabel("mean silhouette, share of noise")
     ax.set_title("Silhouettes, with the number of clusters found", loc="left", fontsize="medium")
     ax.legend(loc="upper left", bbox_to_anchor=(0, -0.17), ncols=2, frameon=False, fontsize="small")
     return ax
