@@ -28,7 +28,7 @@ import numpy as np
 import scipy.sparse
 
 import fastsil
-from fastsil.engines.euclidean import engine, many_labelings
+from fastsil.engines.euclidean import engine, many_labelings, symmetric
 
 # Where the suite finds its modules; last, since names of the standard library are among them.
 sys.path.append(str(Path(__file__).parent))
@@ -50,7 +50,7 @@ METRICS = [
     "mahalanobis",
 ]
 SPARSE = ["euclidean", "sqeuclidean", "manhattan", "cosine"]
-STRATEGIES = ["chosen", "symmetric", "pruned", "complete", "shared"]
+STRATEGIES = ["chosen", "symmetric", "in ranges", "pruned", "shared"]
 # Decimal exponents, and the largest value.
 TYPES = {
     np.float64: (300, 1.7e308),
@@ -75,13 +75,17 @@ def forced(strategy):
         if strategy == "shared":
             change(many_labelings, "choose_together", lambda partitions, n_features: list(range(len(partitions))))
         elif strategy != "chosen":
-            few = 10**9 if strategy == "symmetric" else 0
+            few = 0 if strategy == "pruned" else 10**9
             change(engine, "_ALWAYS_SYMMETRIC", few)
             change(engine, "_SMALL_SYMMETRIC", few)
-            change(engine, "_SYMMETRIC_CLUSTERS", (0, 0))
             change(engine, "SMALL_PRODUCTS", 0)
-            complete = strategy == "complete"
-            change(engine._Search, "_all_pairs_are_less_work", lambda *_: complete)
+            change(engine._Search, "_symmetry_is_less_work", lambda *_: False)
+            if strategy == "in ranges":
+                # Sums to a few clusters at a time, and small clusters together.
+                change(symmetric, "_SUMS_BYTES", 512)
+                change(symmetric, "_SUMS_BYTES_A_SAMPLE", 0)
+                change(symmetric, "_BLOCKS", 2)
+                change(symmetric, "_LEAST_BLOCK", 4)
             # Every basis, however little there is to exclude.
             change(
                 engine, "choose_basis_size", lambda data, choice, load: min(choice[-1], -(-data.X.shape[1] // 16) * 16)

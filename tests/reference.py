@@ -247,14 +247,6 @@ def add_distances_to(rows, columns):
     return distances_between(rows, columns).sum(axis=1)
 
 
-def fill_nearest_cluster(rows, own, columns, codes):
-    """(least mean distance of each row to another cluster of the columns, the cluster)."""
-    distances = distances_between(rows, columns)
-    means = np.stack([distances[:, codes == code].mean(axis=1) for code in range(codes.max() + 1)], axis=1)
-    means[np.arange(len(rows)), own] = np.inf
-    return means.min(axis=1), means.argmin(axis=1)
-
-
 def add_distances_by_groups(rows, columns, row_groups, column_groups, n_groups):
     """(sums over each group of columns for each row, over each group of rows for each column)."""
     distances = distances_between(rows, columns)

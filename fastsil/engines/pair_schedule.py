@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,9 @@ _PIECES = 64
 # Products of all pairs below which starting threads costs more than it saves: digits, n = 1,797 with 2e8, take 5 ms on
 # one thread and 10 ms on two.
 _WORTH_THREADS = 1e9
+
+
+Player = TypeVar("Player", bound=tuple[Any, ...])
 
 
 class Piece(NamedTuple):
@@ -120,9 +123,9 @@ def run_in_turn(
     run_tasks(run, range(len(tasks)), costs, n_jobs=n_jobs, tick=tick, after=_find_earlier_tasks(tasks))
 
 
-def schedule_tournament(pieces: list[Piece]) -> list[list[tuple[Piece, Piece]]]:
+def schedule_tournament(pieces: list[Player]) -> list[list[tuple[Player, Player]]]:
     """Schedule all pairs of pieces, in rounds in which no piece occurs twice: the circle method."""
-    players: list[Piece | None] = [*pieces, None] if len(pieces) % 2 else [*pieces]
+    players: list[Player | None] = [*pieces, None] if len(pieces) % 2 else [*pieces]
     half = len(players) // 2
     rounds = []
     for _ in range(len(players) - 1):

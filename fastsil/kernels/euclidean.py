@@ -107,8 +107,9 @@ def add_distances_to(
 @jit(**_FLAGS)
 def add_distances_by_groups(
     samples,  # IN Samples
-    tasks,  # IN (n_tasks, 5): start, stop of the rows, of the columns; origin. Ranges are equal or disjoint
-    cells,  # IN (n_samples,) by position in the order; neighbors with equal cells have equal slots
+    tasks,  # IN (n_tasks, 6): start, stop of the rows, of the columns; origin; whether it is that of several clusters.
+    # Ranges are equal or disjoint
+    cells,  # IN (n_samples,) by position in the order; neighbors with equal cells have equal slots; rising in a range
     slots,  # IN (n_samples, n_groupings) by position: slot of the sample's group in each grouping
     workspace,  # WORK Workspace
     sums,  # OUT (n_slots, n_samples) by position, added to
@@ -123,6 +124,7 @@ def add_distances_by_groups(
     width = MICRO_VECTORS * workspace.strip.shape[0]
     turned = np.empty(COLUMNS * width, tile.dtype)
     total = np.empty(width)
+    of_rows = np.empty(ROWS)
     for t in range(tasks.shape[0]):
         within = tasks[t, 0] == tasks[t, 2]
         for r in range(tasks[t, 0], tasks[t, 1], ROWS):
@@ -137,97 +139,21 @@ def add_distances_by_groups(
                 n_rows = min(len(rows), c - r + COLUMNS) if within else len(rows)
                 n_before = min(c - r, n_rows) if within else n_rows
                 multiply_tile(samples, rows, n_rows, columns, tasks[t, 4], c > first, workspace)
-                finish_tile(samples, rows, n_rows, columns, c - r if within else APART, True, workspace)
-                for i in range(0, n_rows, width):
-                    _turn_rows(tile, i, n_columns, turned)
-                    used = min(width, n_rows - i)
-                    _add_runs(turned, width, n_columns, cells[c:], slots[c:], total, sums[:, r + i : r + i + used])
+                finish_tile(samples, rows, n_rows, columns, c - r if within else APART, tasks[t, 5] != 0, workspace)
+                if cells[c] == cells[c + n_columns - 1]:
+                    for i in range(n_rows):
+                        of_rows[i] = 0.0
+                    _add_rows(tile, n_rows, n_columns, of_rows)
+                    _add_to_slots(of_rows, slots[c], sums[:, r : r + n_rows])
+                else:
+                    for i in range(0, n_rows, width):
+                        _turn_rows(tile, i, n_columns, turned)
+                        used = min(width, n_rows - i)
+                        _add_runs(turned, width, n_columns, cells[c:], slots[c:], total, sums[:, r + i : r + i + used])
                 flat = tile.reshape(ROWS * COLUMNS)
                 for j in range(0, n_columns, width):
                     used = min(width, n_columns - j)
                     _add_runs(flat[j:], COLUMNS, n_before, cells[r:], slots[r:], total, sums[:, c + j : c + j + used])
-
-
-@jit(**_FLAGS)
-def fill_nearest_cluster(
-    samples,  # IN Samples
-    task,  # IN (3,): start, stop of the rows in the order; origin
-    offsets,  # IN (n_clusters + 1,) where the clusters begin in the order
-    codes,  # IN (n_samples,) cluster of each sample
-    workspace,  # WORK Workspace
-    mean,  # OUT (n_samples,) by position: least mean distance to a cluster but the own; inf if there is none
-    cluster,  # OUT (n_samples,) by position: the first cluster that has it
-    stop,  # IN (1,) not 0: leave early
-):
-    """Find the nearest other cluster of some samples, from their distances to all samples.
-
-    Columns run through the clusters in turn, however small these are.
-    """
-    tile = workspace.tile
-    width = MICRO_VECTORS * workspace.strip.shape[0]
-    turned = np.empty(COLUMNS * width, tile.dtype)
-    total = np.empty(ROWS)
-    own = np.empty(ROWS, codes.dtype)
-    for r in range(task[0], task[1], ROWS):
-        rows = samples.order[r : min(r + ROWS, task[1])]
-        n_rows = len(rows)
-        for i in range(n_rows):
-            own[i] = codes[rows[i]]
-            mean[r + i] = np.inf
-        for i in range(ROWS):
-            total[i] = 0.0
-        c = 0
-        for first in range(0, len(samples.order), COLUMNS):
-            if stop[0]:
-                return
-            columns = samples.order[first : min(first + COLUMNS, len(samples.order))]
-            n_columns = len(columns)
-            multiply_tile(samples, rows, n_rows, columns, task[2], first > 0, workspace)
-            finish_tile(samples, rows, n_rows, columns, APART, True, workspace)
-            following = c
-            for i in range(0, n_rows, width):
-                _turn_rows(tile, i, n_columns, turned)
-                low, high = r + i, r + min(i + width, n_rows)
-                following = _take_nearer(
-                    turned, width, n_columns, first, offsets, c, own[i:], total[i:], mean[low:high], cluster[low:high]
-                )
-            c = following
-
-
-@jit(**_FLAGS)
-def _take_nearer(
-    strips,  # IN flat; the distances of the rows to column j begin at j * width
-    width,  # IN scalar
-    n_columns,  # IN scalar
-    first,  # IN position of the first column
-    offsets,  # IN (n_clusters + 1,) where the clusters begin
-    c,  # IN cluster of the first column
-    own,  # IN (>= n_rows,) cluster of each row
-    total,  # INOUT (>= width,) sum of each row over the columns of a cluster so far, float64
-    mean,  # INOUT (n_rows,) least mean distance to another cluster so far
-    cluster,  # INOUT (n_rows,) where it is
-):
-    """Add up columns; where a cluster ends, see whether it is nearer than all before. Returns the next column's."""
-    n_rows = len(mean)
-    j = 0
-    while j < n_columns:
-        end = offsets[c + 1] - first
-        for column in range(j, min(end, n_columns)):
-            strip = strips[column * width : (column + 1) * width]
-            for k in range(width):
-                total[k] += np.float64(strip[k])
-        if end <= n_columns:
-            size = offsets[c + 1] - offsets[c]
-            for k in range(n_rows):
-                value = total[k] / size
-                if value < mean[k] and own[k] != c:
-                    mean[k] = value
-                    cluster[k] = c
-            for k in range(width):
-                total[k] = 0.0
-            c += 1
-        j = min(end, n_columns)
-    return c
 
 
 @jit(**_FLAGS)
@@ -338,7 +264,7 @@ def _add_runs(
     sums,  # OUT (n_slots, <= width) added to, float64
 ):
     """Sum the strips of each run of equal cells, and add the sum to the slots of the run."""
-    width, used = total.shape[0], sums.shape[1]
+    width = total.shape[0]
     i = 0
     while i < n_strips:
         cell, first = cells[i], i
@@ -349,10 +275,20 @@ def _add_runs(
             for k in range(width):
                 total[k] += np.float64(strip[k])
             i += 1
-        for grouping in range(slots.shape[1]):
-            target = sums[slots[first, grouping]]
-            for k in range(used):
-                target[k] += total[k]
+        _add_to_slots(total, slots[first], sums)
+
+
+@jit(**_FLAGS)
+def _add_to_slots(
+    total,  # IN (>= width,)
+    slots,  # IN (n_groupings,)
+    sums,  # OUT (n_slots, width) added to
+):
+    """Add some sums to the slot of every grouping."""
+    for grouping in range(slots.shape[0]):
+        target = sums[slots[grouping]]
+        for k in range(sums.shape[1]):
+            target[k] += total[k]
 
 
 @jit(**_FLAGS)

@@ -28,7 +28,7 @@ from fastsil.cli.readers import Reading  # noqa: E402
 from fastsil.cli.sweep import Asked, Settings  # noqa: E402
 from fastsil.report.page import load_templates  # noqa: E402
 from fastsil.runtime.atomic_files import write_record  # noqa: E402
-from tests.html import Page, assert_pictures_are_those_of_the_page  # noqa: E402
+from tests.report_pages import Page, assert_pictures_are_those_of_the_page  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("folder")
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner  # noqa: E402
 
 from fastsil.cli.commands import app  # noqa: E402
 from fastsil.scoring.scores import silhouette_profile  # noqa: E402
-from tests.html import Page, assert_pictures_are_those_of_the_page  # noqa: E402
+from tests.report_pages import Page, assert_pictures_are_those_of_the_page  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("folder")
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from assertions import with_peak
 from fastsil.engines.euclidean import engine as euclidean
+from fastsil.engines.euclidean import symmetric
 from fastsil.engines.euclidean.tiles import PairSums
 from fastsil.engines.scaling import scale_data
 from fastsil.runtime.progress import ignore_progress
@@ -28,10 +29,8 @@ def terms_of(X, codes, strategy, monkeypatch):
     few = partition.n_clusters if strategy == "symmetric" else 0
     monkeypatch.setattr(euclidean, "_ALWAYS_SYMMETRIC", few)
     monkeypatch.setattr(euclidean, "_SMALL_SYMMETRIC", few)
-    monkeypatch.setattr(euclidean, "_SYMMETRIC_CLUSTERS", (0, 0))
     monkeypatch.setattr(euclidean, "SMALL_PRODUCTS", 0)
-    complete = strategy == "complete"
-    monkeypatch.setattr(euclidean._Search, "_all_pairs_are_less_work", lambda *_: complete)
+    monkeypatch.setattr(euclidean._Search, "_symmetry_is_less_work", lambda *_: False)
     monkeypatch.setattr(euclidean, "choose_basis_size", all_directions)
     terms = euclidean.compute_terms(X, partition, n_jobs=2, tick=ignore_progress)
     assert strategy in terms.work.strategy
@@ -75,14 +74,43 @@ def test_pruned_equals_unpruned(dtype, n_samples, n_features, n_clusters, monkey
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n_features", [1, 3, 40])
-def test_complete_equals_symmetric(n_features, dtype, monkeypatch):
-    X, codes = overlapping(1500, n_features, 300)
+@pytest.mark.parametrize("n_clusters", [3, 20, 300])
+def test_sums_of_ranges_of_clusters_equal_sums_of_all(n_clusters, n_features, dtype, monkeypatch):
+    X, codes = overlapping(1500, n_features, n_clusters)
+    codes[:400] = 0
     X = X.astype(dtype)
-    complete = terms_of(X, codes, "complete", monkeypatch)
-    symmetric = terms_of(X, codes, "symmetric", monkeypatch)
-    np.testing.assert_allclose(complete.b, symmetric.b, rtol=ROUNDING[dtype], atol=1e-30)
-    np.testing.assert_array_equal(complete.a, symmetric.a)
-    np.testing.assert_array_equal(complete.neighbor, symmetric.neighbor)
+    whole = terms_of(X, codes, "symmetric", monkeypatch)
+    monkeypatch.setattr(symmetric, "_SUMS_BYTES", 1)
+    monkeypatch.setattr(symmetric, "_SUMS_BYTES_A_SAMPLE", 64)
+    ranges = terms_of(X, codes, "symmetric", monkeypatch)
+    np.testing.assert_allclose(ranges.b, whole.b, rtol=ROUNDING[dtype], atol=1e-30)
+    np.testing.assert_array_equal(ranges.a, whole.a)
+    np.testing.assert_array_equal(ranges.neighbor, whole.neighbor)
+
+
+@pytest.mark.parametrize("budget", [1, 1 << 30])
+def test_of_equally_near_clusters_the_first_is_taken(budget, monkeypatch):
+    """Though the last is a copy of it, and found later."""
+    monkeypatch.setattr(symmetric, "_SUMS_BYTES", budget)
+    monkeypatch.setattr(symmetric, "_SUMS_BYTES_A_SAMPLE", 0)
+    X = np.array([[0.0], [3.0], [4.0], [3.0], [4.0], [9.0]])
+    terms = terms_of(X, np.array([0, 1, 1, 2, 2, 3]), "symmetric", monkeypatch)
+    assert (terms.b[0], terms.neighbor[0]) == (3.5, 1)
+    assert (terms.b[5], terms.neighbor[5]) == (5.5, 1)
+
+
+def test_ranges_of_clusters_hold_what_their_sums_may_take(monkeypatch):
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(symmetric, "_SUMS_BYTES_A_SAMPLE", 0)
+    for sizes in ([1] * 300, [500, *[1] * 200], [3, 900, 2, 40, *[20] * 30], rng.integers(1, 60, size=100).tolist()):
+        partition = partition_from_codes(np.arange(len(sizes)), np.repeat(np.arange(len(sizes)), sizes))
+        for budget in (1, 5_000, 100_000, 1 << 30):
+            monkeypatch.setattr(symmetric, "_SUMS_BYTES", budget)
+            edges = symmetric._cut_clusters(partition)
+            assert (edges[0], edges[-1]) == (0, len(sizes))
+            assert (np.diff(edges) > 0).all()
+            n_samples = np.diff(partition.offsets[edges]).max() * min(2, len(edges) - 1)
+            assert 8 * n_samples * np.diff(edges).max() <= max(budget, 16 * max(sizes))
 
 
 def test_many_small_clusters_without_structure_take_all_pairs():
@@ -91,7 +119,7 @@ def test_many_small_clusters_without_structure_take_all_pairs():
     codes = np.arange(3000) % 600
     partition = partition_from_codes(np.arange(600), codes)
     terms = euclidean.compute_terms(rng.normal(size=(3000, 90)), partition, n_jobs=2, tick=ignore_progress)
-    assert "complete" in terms.work.strategy
+    assert "symmetric" in terms.work.strategy
 
 
 def peak_beyond(n_samples, n_features, n_clusters):
@@ -100,7 +128,7 @@ def peak_beyond(n_samples, n_features, n_clusters):
     X = rng.normal(size=(n_samples, n_features)).astype(np.float32)
     partition = partition_from_codes(np.arange(n_clusters), np.arange(n_samples) % n_clusters)
     terms, peak = with_peak(lambda: euclidean.compute_terms(X, partition, n_jobs=2, tick=ignore_progress))
-    assert "complete" in terms.work.strategy
+    assert "symmetric" in terms.work.strategy
     return peak / (1 << 20)
 
 
@@ -170,7 +198,6 @@ def test_a_rounded_center_excludes_no_cluster(nested, offset, monkeypatch):
 
 
 def test_symmetry_is_for_clusters_that_bounds_do_not_exclude(monkeypatch):
-    """And for as many as the sums to all of them have room for."""
     monkeypatch.setattr(euclidean, "SMALL_PRODUCTS", 0.0)
     X = np.random.default_rng(0).normal(size=(1600, 6))
     partition = partition_from_codes(np.arange(8), np.arange(1600) % 8)
@@ -179,8 +206,26 @@ def test_symmetry_is_for_clusters_that_bounds_do_not_exclude(monkeypatch):
         return euclidean.compute_terms(X, partition, n_jobs=1, tick=ignore_progress).work.strategy
 
     assert strategy() == "euclidean: symmetric"
-    monkeypatch.setattr(euclidean, "_SYMMETRIC_BYTES", 0)
-    assert strategy() != "euclidean: symmetric"
+    X += 3.0 * (np.arange(1600) % 8)[:, None]
+    assert strategy() == "euclidean: pruned"
+
+
+def test_candidates_of_the_first_round_decide_for_small_data():
+    X = np.random.default_rng(0).normal(size=(4000, 30))
+    assert X.size * len(X) < euclidean.SMALL_PRODUCTS
+    partition = partition_from_codes(np.arange(11), np.arange(4000) % 11)
+    terms = euclidean.compute_terms(X, partition, n_jobs=1, tick=ignore_progress)
+    assert terms.work.strategy == "euclidean: symmetric"
+    assert terms.work.seconds["bounds"] > 0
+
+
+def test_labels_without_structure_are_seen_before_bounds_are_made(monkeypatch):
+    """Their moments cost a good part of all pairs."""
+    monkeypatch.setattr(euclidean, "shared_basis", None)
+    X = np.random.default_rng(0).normal(size=(6000, 40))
+    partition = partition_from_codes(np.arange(30), np.arange(6000) % 30)
+    terms = euclidean.compute_terms(X, partition, n_jobs=1, tick=ignore_progress)
+    assert terms.work.strategy == "euclidean: symmetric"
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -140,10 +140,11 @@ def sums_by_groups(tiles, tasks, groups):
 @dtypes
 @pytest.mark.parametrize("n_samples", SIZES)
 @pytest.mark.parametrize("n_features", FEATURES)
-def test_add_distances_by_groups_within(n_samples, n_features, dtype):
+@pytest.mark.parametrize("is_mixed", [0, 1])
+def test_add_distances_by_groups_within(n_samples, n_features, is_mixed, dtype):
     tiles = Tiles(n_samples, n_features, dtype)
     groups = np.arange(n_samples) * 2 % 7 // 2
-    sums = sums_by_groups(tiles, [[0, n_samples, 0, n_samples, 1]], groups)
+    sums = sums_by_groups(tiles, [[0, n_samples, 0, n_samples, 1, is_mixed]], groups)
     expected, _ = reference.add_distances_by_groups(tiles.sorted, tiles.sorted, groups, groups, groups.max() + 1)
     assert_sums_close(sums, expected, dtype)
 
@@ -156,9 +157,23 @@ def test_add_distances_by_groups_between(n_rows, n_columns, n_features, dtype):
     n_samples = n_rows + n_columns
     tiles = Tiles(n_samples, n_features, dtype)
     groups = np.arange(n_samples) // 5 % 3
-    sums = sums_by_groups(tiles, [[0, n_rows, n_rows, n_samples, 1]], groups)
+    sums = sums_by_groups(tiles, [[0, n_rows, n_rows, n_samples, 1, 1]], groups)
     of_rows, of_columns = reference.add_distances_by_groups(
         tiles.sorted[:n_rows], tiles.sorted[n_rows:], groups[:n_rows], groups[n_rows:], groups.max() + 1
+    )
+    assert_sums_close(sums[:, :n_rows], of_rows, dtype)
+    assert_sums_close(sums[:, n_rows:], of_columns, dtype)
+
+
+@dtypes
+@pytest.mark.parametrize("n_rows", SIZES)
+def test_add_distances_by_groups_between_whole_groups(n_rows, dtype):
+    """Columns of one group are summed at once."""
+    tiles = Tiles(n_rows + 9, 20, dtype)
+    groups = np.repeat([0, 1], [n_rows, 9])
+    sums = sums_by_groups(tiles, [[0, n_rows, n_rows, n_rows + 9, 1, 0]], groups)
+    of_rows, of_columns = reference.add_distances_by_groups(
+        tiles.sorted[:n_rows], tiles.sorted[n_rows:], groups[:n_rows], groups[n_rows:], 2
     )
     assert_sums_close(sums[:, :n_rows], of_rows, dtype)
     assert_sums_close(sums[:, n_rows:], of_columns, dtype)
@@ -168,39 +183,6 @@ def test_add_distances_by_groups_between(n_rows, n_columns, n_features, dtype):
 @dtypes
 def test_add_distances_by_groups_between_many_columns(dtype):
     test_add_distances_by_groups_between(15, COLUMNS + 9, 20, dtype)
-
-
-@dtypes
-@pytest.mark.parametrize("n_features", FEATURES)
-@pytest.mark.parametrize(
-    "sizes",
-    [
-        pytest.param((5, 9), id="two clusters"),
-        pytest.param((1, 1, 12, 2, 1, 3), id="some of one sample"),
-        pytest.param((3, COLUMNS - 3, 1, 2 * COLUMNS + 1, 7), marks=interpreted, id="ends at edges of tiles"),
-        pytest.param((2,) * 230, marks=interpreted, id="many"),
-    ],
-)
-def test_fill_nearest_cluster(sizes, n_features, dtype):
-    n_samples = sum(sizes)
-    tiles = Tiles(n_samples, n_features, dtype)
-    by_position = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
-    codes = np.empty_like(by_position)
-    codes[tiles.order] = by_position
-    offsets = np.concatenate([[0], np.cumsum(sizes)])
-    mean, cluster = np.full(n_samples, -1.0), np.full(n_samples, -1, dtype=np.int32)
-    start, end = 2, n_samples - 1
-    kernels.fill_nearest_cluster(
-        tiles.samples, np.array([start, end, 1]), offsets, codes, tiles.workspace, mean, cluster, GO
-    )
-    expected_mean, expected_cluster = reference.fill_nearest_cluster(
-        tiles.sorted[start:end], by_position[start:end], tiles.sorted, by_position
-    )
-    assert_sums_close(mean[start:end], expected_mean, dtype)
-    np.testing.assert_array_equal(cluster[start:end], expected_cluster)
-    # Nothing else is written.
-    assert (mean[[0, 1, -1]] == -1).all()
-    assert (cluster[[0, 1, -1]] == -1).all()
 
 
 @dtypes
@@ -285,25 +267,12 @@ def test_a_stop_leaves_early():
     kernels.add_distances_to(tiles.samples, tiles.order, np.array([[0, 4, 4, 9, 1]]), tiles.workspace, sums[0], stop)
     zeros = np.zeros(9, dtype=np.int64)
     kernels.add_distances_by_groups(
-        tiles.samples, np.array([[0, 9, 0, 9, 1]]), zeros, zeros[:, None].astype(np.int32), tiles.workspace, sums, stop
-    )
-    cluster = zeros.astype(np.int32)
-    kernels.fill_nearest_cluster(
-        tiles.samples, np.array([0, 9, 1]), np.array([0, 9]), cluster, tiles.workspace, sums[0].copy(), cluster, stop
+        tiles.samples,
+        np.array([[0, 9, 0, 9, 1, 1]]),
+        zeros,
+        zeros[:, None].astype(np.int32),
+        tiles.workspace,
+        sums,
+        stop,
     )
     assert not sums.any()
-    assert not cluster.any()
-
-
-@dtypes
-def test_of_equally_near_clusters_the_first_is_taken(dtype):
-    """Though the last is a copy of it, and found later."""
-    X = np.array([[0.0], [3.0], [4.0], [3.0], [4.0], [9.0]]).astype(dtype)
-    partition = np.array([0, 1, 1, 2, 2, 3], np.int32)
-    samples = Samples(X, np.arange(6), np.zeros((1, 1), dtype), dtype(1.0))
-    mean, cluster = np.empty(6), np.empty(6, np.int32)
-    kernels.fill_nearest_cluster(
-        samples, np.array([0, 6, 0]), np.array([0, 1, 3, 5, 6]), partition, make_workspace(dtype, 1), mean, cluster, GO
-    )
-    assert (mean[0], cluster[0]) == (3.5, 1)
-    assert (mean[5], cluster[5]) == (5.5, 1)

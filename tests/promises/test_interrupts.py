@@ -39,7 +39,7 @@ LARGE = len(X)
 RUNS = {
     "symmetric": (samples(), LARGE),
     "pruned": (samples(many), LARGE),
-    "complete": (samples(heaps), LARGE),
+    "symmetric, small clusters": (samples(heaps), LARGE),
     "many labelings": (shared, LARGE),
     "coordinatewise": (samples(metric="chebyshev"), LARGE),
     "linear": (samples(heaps, metric="sqeuclidean"), LARGE),
@@ -50,7 +50,7 @@ RUNS = {
 small = X[:50], few[:50]
 expected = fastsil.silhouette_samples(*small)
 for name, (run, n) in RUNS.items():
-    run(20_000 if name == "complete" else 3000, 1)  # compilation is another matter: it is waited for
+    run(20_000 if name == "symmetric, small clusters" else 3000, 1)  # compilation is another matter: it is waited for
     for n_jobs in (1, 2):
         sent = []
 

@@ -14,20 +14,22 @@ import reference
 from assertions import assert_same_bits, assert_silhouettes_close
 from fastsil import silhouette_samples, silhouette_samples_many
 from fastsil.engines.euclidean import engine as euclidean
+from fastsil.engines.euclidean import symmetric
 from strategies import MAX_FEATURES, labeled_data
 
 DTYPES = [np.float32, np.float64]
 
 
-@pytest.fixture(scope="module", params=["symmetric if small", "pruned if small", "complete if small"], autouse=True)
+@pytest.fixture(scope="module", params=["symmetric if small", "pruned if small", "symmetric in ranges"], autouse=True)
 def way(request):
     """Small data are not pruned by themselves; the promise holds any way."""
     with pytest.MonkeyPatch.context() as patch:
-        if request.param != "symmetric if small":
+        if request.param == "pruned if small":
             patch.setattr(euclidean, "_SMALL_SYMMETRIC", 3)
-        if request.param == "complete if small":
             patch.setattr(euclidean._Search, "_symmetry_is_less_work", lambda *_: False)
-            patch.setattr(euclidean._Search, "_all_pairs_are_less_work", lambda *_: True)
+        if request.param == "symmetric in ranges":
+            patch.setattr(symmetric, "_SUMS_BYTES", 1)
+            patch.setattr(symmetric, "_SUMS_BYTES_A_SAMPLE", 8)
         yield
 
 

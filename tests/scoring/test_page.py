@@ -11,7 +11,7 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
 from fastsil.scoring.page import ScorePage
-from tests.html import Page
+from tests.report_pages import Page
 
 X, BLOBS = make_blobs(90, centers=[[0, 0, 0], [9, 0, 0], [0, 9, 0]], random_state=0)
 SHUFFLED = np.random.default_rng(0).permutation(BLOBS)

@@ -22,7 +22,7 @@ pytest.importorskip("jinja2")
 
 from fastsil.report.page import load_templates
 from fastsil.report.projection import principal_plane
-from tests.html import Page
+from tests.report_pages import Page
 
 EVIL = "<script>alert('$\\x$')</script>"
 X, _ = make_blobs(90, centers=[[0, 0, 0], [9, 0, 0], [0, 9, 0]], random_state=0)

@@ -40,6 +40,8 @@ _MEASURED_FEATURES = 128
 # fill, and as many products of a tile, for bookkeeping. Measured with clusters of ten.
 _CANDIDATE_PAIRS = 50
 _CANDIDATE_PRODUCTS = 20_000
+# Products that take as long as the root and the sums of a pair.
+_PAIR_PRODUCTS = 100
 
 
 class CandidateCount(NamedTuple):
@@ -50,7 +52,7 @@ class CandidateCount(NamedTuple):
 
     def in_pairs(self, n_features: int) -> float:
         """Convert the work to the number of pairs of large tiles that take as long."""
-        return self.pairs + self.candidates * (_CANDIDATE_PAIRS + _CANDIDATE_PRODUCTS / n_features)
+        return self.pairs + self.candidates * (_CANDIDATE_PAIRS + _CANDIDATE_PRODUCTS / (n_features + _PAIR_PRODUCTS))
 
 
 def choose_basis_size(data: ScaledData, choice: tuple[int, ...], load: CandidateCount) -> int:

@@ -1,23 +1,22 @@
 """Euclidean distance, exact, from few of the pairs.
 
 ``a`` needs all pairs within a cluster, each computed once. ``b`` is a minimum over the other clusters, and a cluster
-that cannot be the nearest needs no distances. Three strategies lead to ``b``:
+that cannot be the nearest needs no distances. Two strategies lead to ``b``:
 
 * *pruned*: bounds on mean distances (:mod:`fastsil.kernels.bounds`) leave a few candidate clusters a sample; the most
   promising one is computed, its exact mean excludes others, the rest is computed;
-* *symmetric*: all pairs between clusters, each computed once for both sides. With few clusters, or where the bounds
-  exclude little, this is less work;
-* *complete*: all pairs, for one side at a time, where the bounds exclude little and the clusters are too numerous for
-  the sums to all of them, which symmetry needs.
+* *symmetric*: all pairs between clusters, each computed once for both sides
+  (:mod:`fastsil.engines.euclidean.symmetric`). With few clusters, or where the bounds exclude little, that is less
+  work.
 
-The bounds only exclude clusters that cannot be the minimum in exact arithmetic, so that all strategies agree to
+The bounds only exclude clusters that cannot be the minimum in exact arithmetic, so that both strategies agree to
 rounding, and every sum is taken in an order that does not depend on the number of threads.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from queue import Empty, SimpleQueue
@@ -29,10 +28,11 @@ from numpy.typing import NDArray
 from fastsil.engines.euclidean.basis_cost import SHARED_DIRECTIONS, CandidateCount, choose_basis_size
 from fastsil.engines.euclidean.moments import cluster_centers, radial_bounds, shared_basis
 from fastsil.engines.euclidean.sorted_copy import sort_rows_to_file
+from fastsil.engines.euclidean.symmetric import find_nearest_clusters
 from fastsil.engines.euclidean.tiles import PairSums, bound_product_rounding
 from fastsil.engines.pair_schedule import worthwhile_threads
 from fastsil.engines.scaling import ScaledData, scale_data
-from fastsil.engines.terms import SHARE_OF_OWN, SilhouetteTerms, Work, nearest_from_sums
+from fastsil.engines.terms import SHARE_OF_OWN, SilhouetteTerms, Work
 from fastsil.kernels import bounds as bound_kernels
 from fastsil.kernels import euclidean as tile_kernels
 from fastsil.kernels.micro import ROWS
@@ -48,9 +48,6 @@ _ALWAYS_SYMMETRIC = 3
 # k = 10: both 1.0. Kernels of the bounds are not compiled then, either.
 _SMALL_SYMMETRIC = 10
 SMALL_PRODUCTS = 6e8
-# The symmetric strategy keeps a sum from every sample to every cluster; a task a pair of clusters bounds their number.
-_SYMMETRIC_BYTES = 48 << 20
-_SYMMETRIC_CLUSTERS = (6, 32)
 # Both sides of a pair cost a little more than one.
 _SYMMETRIC_COST = 1.1
 # Candidate pairs of one round are kept, and sorted at this number of bytes each. Rounds of few samples read
@@ -67,6 +64,9 @@ _BLOCK_LEAST = 16
 _BLOCK_FEATURES = 4
 # Samples whose candidates are counted before more bounds are prepared.
 _PROBE_SAMPLES = 1024
+# What the best bounds leave, as if they excluded each mean distance that is greater than the least one by more than
+# this share: word vectors of 300 features, k = 10 and 50, 0.45 and 0.035 of all pairs; by this rule 0.37 and 0.026.
+_APART = 0.02
 
 
 class _Nearest(NamedTuple):
@@ -131,7 +131,7 @@ def _compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: 
     if partition.n_clusters <= (_SMALL_SYMMETRIC if products < SMALL_PRODUCTS else _ALWAYS_SYMMETRIC):
         strategy = "symmetric"
         with _timed(seconds, "other clusters"):
-            nearest = _nearest_by_symmetry(pairs, partition, scale_progress(tick, 1 - SHARE_OF_OWN))
+            nearest = _nearest_by_symmetry(data, centers, pairs, n_jobs, scale_progress(tick, 1 - SHARE_OF_OWN))
     else:
         search = _Search(data, pairs, centers, squared_products, n_jobs, seconds)
         strategy, nearest = search.nearest(scale_progress(tick, 1 - SHARE_OF_OWN))
@@ -143,9 +143,12 @@ def _compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: 
     )
 
 
-def _nearest_by_symmetry(pairs: PairSums, partition: Partition, tick: ProgressCallback) -> _Nearest:
-    sums = pairs.between_clusters(tick)
-    return _Nearest(*nearest_from_sums(sums, partition.codes[partition.order], partition.sizes)[1:])
+def _nearest_by_symmetry(
+    data: ScaledData, centers: NDArray[np.float64], pairs: PairSums, n_jobs: int, tick: ProgressCallback
+) -> _Nearest:
+    mean, cluster, n_pairs = find_nearest_clusters(data, centers, n_jobs=n_jobs, tick=tick)
+    pairs.pairs += n_pairs
+    return _Nearest(mean, cluster)
 
 
 class _Search:
@@ -180,7 +183,11 @@ class _Search:
         )
         # Candidates a sample, to begin with.
         self._expected = float(self._partition.n_clusters)
+        self._is_hopeless = False
         if float(len(data.X)) ** 2 * data.X.shape[1] < SMALL_PRODUCTS:
+            return
+        self._is_hopeless = self._symmetry_is_less_work(self._count_alike())
+        if self._is_hopeless:
             return
         for choice in SHARED_DIRECTIONS:
             load = self._probe()
@@ -199,6 +206,8 @@ class _Search:
         """Return the strategy that was taken, and the nearest other clusters."""
         partition = self._partition
         n_samples = partition.n_samples
+        if self._is_hopeless:
+            return self._nearest_by_symmetry(tick)
         nearest = _Nearest(np.empty(n_samples), np.empty(n_samples, dtype=np.int32))
         start, step = 0, round_samples(self._expected, n_samples)
         while start < n_samples:
@@ -206,14 +215,9 @@ class _Search:
             with _timed(self._seconds, "bounds"):
                 found = self._round(start, end)
             step = round_samples(len(found.row) / (end - start), n_samples)
-            if start == 0 and self._symmetry_is_less_work(found):
-                with _timed(self._seconds, "other clusters"):
-                    return "symmetric", _nearest_by_symmetry(self._pairs, partition, tick)
-            if start == 0 and self._all_pairs_are_less_work(found):
+            if start == 0 and self._symmetry_is_less_work(self._count_work(found)):
                 del found
-                with _timed(self._seconds, "other clusters"):
-                    self._pairs.nearest_clusters(partition.n_clusters, nearest.mean, nearest.cluster, tick)
-                return "complete", nearest
+                return self._nearest_by_symmetry(tick)
             with _timed(self._seconds, "other clusters"):
                 rows = partition.order[start:end]
                 nearest.mean[start:end], nearest.cluster[start:end] = self._pairs.nearest_candidates(
@@ -225,14 +229,35 @@ class _Search:
             start = end
         return "pruned", nearest
 
+    def _nearest_by_symmetry(self, tick: ProgressCallback) -> tuple[str, _Nearest]:
+        with _timed(self._seconds, "other clusters"):
+            return "symmetric", _nearest_by_symmetry(self._data, self._bounds.centers, self._pairs, self._n_jobs, tick)
+
     def _probe(self) -> CandidateCount:
         """Count the work that the bounds so far leave, on some samples of every part of the data."""
+        return self._count_on_some(lambda rows: self._select(rows).cluster)
+
+    def _count_alike(self) -> CandidateCount:
+        """Count the work that the best bounds would leave, on the same samples: other clusters whose mean distance is
+        about the least one, by their centers and variances.
+        """
+
+        def find_alike(rows: NDArray[np.intp]) -> NDArray[np.intp]:
+            block = self._measure(rows)
+            means = np.sqrt(block.squares.clip(min=0) + self._bounds.variance)
+            means[np.arange(len(rows)), block.codes] = np.inf
+            return np.nonzero(means <= (1 + _APART) * means.min(axis=1, keepdims=True))[1]
+
+        return self._count_on_some(find_alike)
+
+    def _count_on_some(self, find: Callable[[NDArray[np.intp]], NDArray[np.integer[Any]]]) -> CandidateCount:
+        """Count the clusters, and their members, that are found for some samples of every part of the data."""
         partition = self._partition
         step = self._block_rows()
         rows = partition.order[:: max(1, partition.n_samples // _PROBE_SAMPLES)]
         candidates = pairs = 0
         for low in range(0, len(rows), step):
-            clusters = self._select(rows[low : low + step]).cluster
+            clusters = find(rows[low : low + step])
             candidates += len(clusters)
             pairs += int(partition.sizes[clusters].sum())
         return CandidateCount(candidates / len(rows), pairs / len(rows))
@@ -241,8 +266,8 @@ class _Search:
         least = int(np.clip(self._data.X.shape[1] // _BLOCK_FEATURES, 1, _BLOCK_LEAST))
         return int(np.clip(_BLOCK_ENTRIES // self._partition.n_clusters, least, ROWS))
 
-    def _select(self, rows: NDArray[np.intp]) -> bound_kernels.Candidates:
-        """Find the candidates of a block of samples."""
+    def _measure(self, rows: NDArray[np.intp]) -> bound_kernels.Block:
+        """Compute the distances of a block of samples from all centers, and their components."""
         n_clusters = self._partition.n_clusters
         block = bound_kernels.Block(
             codes=self._partition.codes[rows],
@@ -260,6 +285,11 @@ class _Search:
                 workspace,
                 block,
             )
+        return block
+
+    def _select(self, rows: NDArray[np.intp]) -> bound_kernels.Candidates:
+        """Find the candidates of a block of samples."""
+        block = self._measure(rows)
         samples = bound_kernels.BlockRows(self._data.X, rows, self._data.scale)
         with self._lend_candidates() as found:
             least_upper = np.empty(len(rows))
@@ -311,23 +341,17 @@ class _Search:
         best = find_group_argmin(row, together(guesses), end - start)
         return _Round(start, end, row, cluster, together(lower), best)
 
-    def _symmetry_is_less_work(self, found: _Round) -> bool:
-        partition = self._partition
-        always, most = _SYMMETRIC_CLUSTERS
-        fits = 8 * partition.n_samples * partition.n_clusters <= _SYMMETRIC_BYTES
-        if partition.n_clusters > (most if fits else always):
-            return False
-        sizes = partition.sizes.astype(np.float64)
-        # Of the other candidates, half are excluded once the most promising one is known.
-        promising = sizes[found.cluster[found.best]].sum()
-        pruned = (promising + sizes[found.cluster].sum()) / 2 * partition.n_samples / len(found.best)
-        symmetric = (partition.n_samples**2 - (sizes**2).sum()) / 2
-        return bool(pruned > _SYMMETRIC_COST * symmetric)
-
-    def _all_pairs_are_less_work(self, found: _Round) -> bool:
+    def _count_work(self, found: _Round) -> CandidateCount:
+        """Count the work that the candidates of a round mean, where half are excluded once the best one is known."""
         n_rows = found.end - found.start
-        left = CandidateCount(len(found.row) / n_rows, self._partition.sizes[found.cluster].sum() / n_rows)
-        return left.in_pairs(self._data.X.shape[1]) > self._partition.n_samples
+        sizes = self._partition.sizes
+        pairs = sizes[found.cluster].sum() + sizes[found.cluster[found.best]].sum()
+        return CandidateCount((len(found.row) + n_rows) / (2 * n_rows), pairs / (2 * n_rows))
+
+    def _symmetry_is_less_work(self, pruned: CandidateCount) -> bool:
+        partition = self._partition
+        symmetric = (partition.n_samples - (partition.sizes.astype(np.float64) ** 2).sum() / partition.n_samples) / 2
+        return bool(pruned.in_pairs(self._data.X.shape[1]) > _SYMMETRIC_COST * symmetric)
 
 
 def round_samples(candidates_per_sample: float, n_samples: int) -> int:

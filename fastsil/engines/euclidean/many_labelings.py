@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,11 @@ from numpy.typing import NDArray
 from sklearn import get_config
 
 from fastsil.engines.euclidean.moments import cluster_centers
-from fastsil.engines.euclidean.tiles import PairSums
-from fastsil.engines.pair_schedule import piece_rows, worthwhile_threads
+from fastsil.engines.euclidean.symmetric import Groups, Part, sum_by_groups
+from fastsil.engines.pair_schedule import piece_rows, schedule_tournament, worthwhile_threads
 from fastsil.engines.scaling import scale_data
 from fastsil.engines.terms import SilhouetteTerms, Work, nearest_from_sums
+from fastsil.kernels.tiles import Samples
 from fastsil.runtime.memory import require
 from fastsil.runtime.progress import ProgressCallback
 from fastsil.validation.partition import Partition
@@ -107,16 +109,23 @@ def compute_terms_many(
     n_jobs = worthwhile_threads(X.shape, n_jobs)
     blocks, cells = _blocks_and_cells(partitions)
     data = scale_data(X, blocks)
-    pairs = PairSums(data, cluster_centers(data, n_jobs).astype(data.dtype), n_jobs)
+    origins = cluster_centers(data, n_jobs).astype(data.dtype)
     firsts = np.cumsum([0, *(partition.n_clusters for partition in partitions)])
     slots = np.stack(
         [partition.codes[blocks.order] + first for partition, first in zip(partitions, firsts, strict=False)], axis=1
     ).astype(np.int32)
-    sums = pairs.by_groups(cells, slots, int(firsts[-1]), tick)
+    parts = [Part(start, end, block, True) for block, (start, end) in enumerate(pairwise(blocks.offsets.tolist()))]
+    sums, n_pairs = sum_by_groups(
+        Samples(data.X, blocks.order, origins, data.dtype.type(data.scale)),
+        [(part, part) for part in parts] + list(chain.from_iterable(schedule_tournament(parts))),
+        Groups(cells, slots, int(firsts[-1])),
+        n_jobs=n_jobs,
+        tick=tick,
+    )
     work = Work(
         strategy=f"euclidean: all pairs, for {len(partitions)} labelings",
-        pairs=pairs.pairs,
-        share=pairs.pairs / len(X) ** 2,
+        pairs=n_pairs,
+        share=n_pairs / len(X) ** 2,
         seconds={"all pairs": time.perf_counter() - started},
     )
     return [

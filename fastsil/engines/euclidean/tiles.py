@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import chain, pairwise, zip_longest
+from itertools import chain, zip_longest
 from queue import SimpleQueue
 from typing import Any
 
@@ -118,67 +118,6 @@ class PairSums:
             np.add.at(squared_products, np.asarray(task.rows)[:, 2], squares)
         return sums[0], squared_products
 
-    def between_clusters(self, tick: ProgressCallback) -> NDArray[np.float64]:
-        """Sum of distances from each sample to every other cluster, (n_clusters, n_samples) by position, scaled."""
-        sums = np.zeros((self._partition.n_clusters, self._partition.n_samples))
-        pieces = make_pieces(self._pieces())
-        tasks = [
-            Task([rows], columns, count_pairs(rows, columns))
-            for turn in schedule_tournament(pieces)
-            for rows, columns in turn
-            if rows.cluster != columns.cluster
-        ]
-
-        def add(task: Task, stop: NDArray[np.uint8]) -> None:
-            rows, columns = task.rows[0], task.columns
-            assert columns is not None
-            self._add_between(rows, columns, (columns.cluster, rows.cluster), sums, stop)
-
-        self._run(add, tasks, tick)
-        return sums
-
-    def by_groups(
-        self, cells: NDArray[np.intp], slots: NDArray[np.int32], n_slots: int, tick: ProgressCallback
-    ) -> NDArray[np.float64]:
-        """Sum of distances from each sample to every group of several groupings, from one pass over all pairs.
-
-        The clusters of the data are the pieces.
-
-        Parameters
-        ----------
-        cells : ndarray of shape (n_samples,)
-            By position in the order: neighbors with equal cells are in the same groups.
-        slots : ndarray of shape (n_samples, n_groupings)
-            By position: where the sample's group of each grouping is summed.
-        n_slots : int
-            Number of groups of all groupings.
-        tick : callable
-            Called with the share of the work that has been finished.
-
-        Returns
-        -------
-        ndarray of shape (n_slots, n_samples)
-            By position, scaled.
-        """
-        sums = np.zeros((n_slots, self._partition.n_samples))
-        bounds = pairwise(self._partition.offsets.tolist())
-        pieces = [Piece(start, end, cluster) for cluster, (start, end) in enumerate(bounds)]
-        diagonal = [Task([piece], None, (piece.end - piece.start) ** 2 / 2) for piece in pieces]
-        crossing = [
-            Task([rows], columns, count_pairs(rows, columns))
-            for turn in schedule_tournament(pieces)
-            for rows, columns in turn
-        ]
-
-        def add(task: Task, stop: NDArray[np.uint8]) -> None:
-            rows, columns = task.rows[0], task.columns or task.rows[0]
-            ranges = np.array([[*rows[:2], *columns[:2], columns.cluster]])
-            with self.workspaces.lend() as workspace:
-                kernels.add_distances_by_groups(self.samples, ranges, cells, slots, workspace, sums, stop)
-
-        self._run(add, diagonal + crossing, tick)
-        return sums
-
     def _add_between(
         self,
         rows: Piece,
@@ -257,34 +196,6 @@ class PairSums:
         # Candidates are sorted by cluster, so that of clusters that tie the first is found.
         nearest = find_group_argmin(row, means, len(rows))
         return means[nearest], cluster[nearest]
-
-    def nearest_clusters(
-        self, origin: int, mean: NDArray[np.float64], cluster: NDArray[np.int32], tick: ProgressCallback
-    ) -> None:
-        """Find the least mean distance from each sample to another cluster, scaled, and that cluster, from all pairs.
-
-        Parameters
-        ----------
-        origin : int
-            Row of the origins that distances to all clusters are computed from.
-        mean, cluster : ndarray of shape (n_samples,)
-            By position; overwritten.
-        tick : callable
-            Called with the share of the work that has been finished.
-        """
-        partition = self._partition
-        rows = piece_rows(partition.n_samples)
-        starts = range(0, partition.n_samples, rows)
-        self.pairs += partition.n_samples**2
-
-        def fill(start: int, stop: NDArray[np.uint8]) -> None:
-            task = np.array([start, min(start + rows, partition.n_samples), origin])
-            with self.workspaces.lend() as workspace:
-                kernels.fill_nearest_cluster(
-                    self.samples, task, partition.offsets, partition.codes, workspace, mean, cluster, stop
-                )
-
-        run_tasks(fill, starts, [1.0] * len(starts), n_jobs=self._n_jobs, tick=tick)
 
     def _ranges_to(self, clusters: NDArray[np.integer[Any]]) -> Iterator[tuple[int, ...]]:
         """Yield the entries of one cluster, cut into tasks: start and end of the entries, of the cluster; the
