@@ -62,7 +62,7 @@ def _check_medoids(rows: NDArray[Any], partition: Partition, kept: NDArray[np.bo
     codes = partition.codes[found]
     if len(rows) != partition.n_clusters or len(np.unique(codes)) != len(rows):
         missing = np.setdiff1d(np.arange(partition.n_clusters), codes)
-        lacking = f"; label {partition.classes[missing[0]]!r} has none" if len(missing) else ""
+        lacking = f"; label {partition.classes[missing].tolist()[0]!r} has none" if len(missing) else ""
         raise ValueError(
             f"centers has {len(rows)} medoids for {partition.n_clusters} labels{lacking}. Pass one row for each label."
         )
