@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+Labeling = Callable[[NDArray[Any]], NDArray[Any]]
+
 
 class Data(NamedTuple):
     X: NDArray[Any]
@@ -30,6 +32,8 @@ class Case(NamedTuple):
         return [name for name in self.needs if find_spec(name) is None]
 
 
+# Samples that are linked: of all, it would take n² numbers.
+_LINKED = 4_000
 # How far apart the groups' centers are, in units of the spread within a group: well mixed, as embeddings are.
 _SEPARATION = 0.7
 _CHUNK = 1 << 16
@@ -66,6 +70,10 @@ def cluster(X: NDArray[Any], k: int) -> NDArray[Any]:
     return model.fit_predict(X)
 
 
+def by_kmeans(k: int) -> Labeling:
+    return lambda X: cluster(X, k)
+
+
 def embedding_like(d: int, k: int) -> Callable[[int, str], Data]:
     def make(n: int, dtype: str) -> Data:
         X = overlapping_groups(n, d, k, dtype).X
@@ -84,8 +92,46 @@ def digits(k: int) -> Callable[[int, str], Data]:
     return make
 
 
-def word_vectors(k: int) -> Callable[[int, str], Data]:
-    """Return the recipe of Russian word vectors, from the file in the package natasha."""
+def at_random(k: int) -> Labeling:
+    """Return labels without meaning: all clusters are about equally far, and bounds exclude none."""
+    return lambda X: np.random.default_rng(1).integers(k, size=len(X))
+
+
+def by_length(k: int) -> Labeling:
+    """Return k classes of equal size by the distance from the middle: each lies around those before."""
+
+    def label(X: NDArray[Any]) -> NDArray[Any]:
+        lengths = np.linalg.norm(X - X.mean(axis=0), axis=1)
+        return np.argsort(np.argsort(lengths)) * k // len(X)
+
+    return label
+
+
+def by_linkage(k: int) -> Labeling:
+    """Return clusters of average linkage of some samples, and for each other sample that of the nearest of these."""
+
+    def label(X: NDArray[Any]) -> NDArray[Any]:
+        from sklearn.cluster import AgglomerativeClustering
+        from sklearn.neighbors import KNeighborsClassifier
+
+        some = X[:_LINKED]
+        of_some = AgglomerativeClustering(min(k, len(some) - 1), linkage="average").fit_predict(some)
+        return KNeighborsClassifier(1).fit(some, of_some).predict(X)
+
+    return label
+
+
+def by_density(X: NDArray[Any]) -> NDArray[Any]:
+    """Return clusters of HDBSCAN in the first principal components, with noise as -1."""
+    from sklearn.cluster import HDBSCAN
+    from sklearn.decomposition import PCA
+
+    reduced = PCA(min(10, *X.shape), random_state=0).fit_transform(X)
+    return HDBSCAN(min_cluster_size=15, copy=True).fit_predict(reduced)
+
+
+def word_vectors(label: Labeling) -> Callable[[int, str], Data]:
+    """Return the recipe of Russian word vectors, from the file in the package natasha; noise is left out."""
 
     def make(n: int, dtype: str) -> Data:
         from navec import Navec
@@ -97,7 +143,8 @@ def word_vectors(k: int) -> Callable[[int, str], Data]:
         vectors = Navec.load(path).pq.unpack()[:-2]
         rows = np.random.default_rng(0).permutation(len(vectors))[:n]
         X = np.ascontiguousarray(vectors[rows], dtype=dtype)
-        return Data(X, cluster(X, k))
+        labels = label(X)
+        return Data(np.ascontiguousarray(X[labels >= 0]), labels[labels >= 0])
 
     return make
 
@@ -133,11 +180,23 @@ SYNTHETIC = (
 )
 REAL = (
     Case("digits n=1797 d=64 k=10", 1797, digits(10), {}),
-    Case("word vectors n=20k d=300 k=10", 20_000, word_vectors(10), {}, _NAVEC),
-    Case("word vectors n=20k d=300 k=100", 20_000, word_vectors(100), {}, _NAVEC),
-    Case("word vectors n=100k d=300 k=100", 100_000, word_vectors(100), {}, _NAVEC),
+    Case("word vectors n=20k d=300 k=10", 20_000, word_vectors(by_kmeans(10)), {}, _NAVEC),
+    Case("word vectors n=20k d=300 k=100", 20_000, word_vectors(by_kmeans(100)), {}, _NAVEC),
+    Case("word vectors n=100k d=300 k=100", 100_000, word_vectors(by_kmeans(100)), {}, _NAVEC),
 )
-CASES = SYNTHETIC + REAL
+# Labels that k-means did not make, and very many clusters.
+LABELINGS = tuple(
+    Case(f"word vectors n=20k d=300 {name}", 20_000, word_vectors(label), {"float32": floor}, _NAVEC)
+    for name, label, floor in (
+        ("random labels k=10", at_random(10), 8),
+        ("random labels k=100", at_random(100), 8),
+        ("classes by length k=50", by_length(50), 8),
+        ("average linkage k=50", by_linkage(50), 15),
+        ("HDBSCAN without noise", by_density, 15),
+        ("k-means k=1000", by_kmeans(1000), 15),
+    )
+)
+CASES = SYNTHETIC + REAL + LABELINGS
 
 # What `python -m benchmarks` runs in under two minutes.
 QUICK = ((SYNTHETIC[1], "float32"), (SYNTHETIC[0], "float64"), (REAL[0], "float64"))

@@ -69,19 +69,20 @@ def _chosen_cases(options: argparse.Namespace) -> list[tuple[cases.Case, str]]:
 def _time_case(case: cases.Case, dtype: str, options: argparse.Namespace) -> dict[str, Any]:
     from fastsil import silhouette_profile
 
-    data = case.make(min(case.n, options.samples or case.n), dtype)
+    n_samples = min(case.n, options.samples or case.n)
+    data = case.make(n_samples, dtype)
     entries = [harness.Entry(peers.FASTSIL, data, 1.0)]
     most = options.peer_samples if len(data.X) > options.peer_limit else len(data.X)
     entries += [harness.scaled_entry(peer, data, most) for peer in peers.SKLEARN]
     measured = harness.time_in_turn(entries, options.rounds, options.budget).seconds
     work = silhouette_profile(*data).work
     return {
-        "case": case.name if len(data.X) == case.n else f"{case.name}, cut to {len(data.X)}",
+        "case": case.name if n_samples == case.n else f"{case.name}, cut to {len(data.X)}",
         "dtype": dtype,
         "n": len(data.X),
         "peer_rows": len(entries[1].data.X),
         **harness.against_sklearn(measured),
-        "floor": case.floors.get(dtype) if len(data.X) == case.n else None,
+        "floor": case.floors.get(dtype) if n_samples == case.n else None,
         "strategy": work.strategy,
         "share": work.share,
         "phases": dict(work.seconds),

@@ -359,10 +359,18 @@ def _run_route(
             X, [partitions[place] for place in together], n_jobs=n_jobs, tick=part
         )
         terms.update(zip(together, found, strict=True))
-    name = _engine_on(route, sparse=is_sparse(X))
     for place in alone:
-        terms[place] = _engine(name).compute_terms(X, partitions[place], n_jobs=n_jobs, tick=part, **route.fixed)
+        name, fixed = _choose_engine(route, X, partitions[place])
+        terms[place] = _engine(name).compute_terms(X, partitions[place], n_jobs=n_jobs, tick=part, **fixed)
     return [terms[place] for place in range(len(partitions))]
+
+
+def _choose_engine(route: Route, X: Any, partition: Partition) -> tuple[str, Mapping[str, Any]]:
+    """Return the engine for a partition, and its keywords: of very many clusters, all pairs cost less than sorting."""
+    name = _engine_on(route, sparse=is_sparse(X))
+    if name == "manhattan" and not is_sparse(X) and _engine(name).pairs_cost_less(partition, X.shape[1]):
+        return "coordinatewise", {"metric": "minkowski", "p": 1.0}
+    return name, route.fixed
 
 
 def _engine_on(route: Route, *, sparse: bool) -> str:

@@ -6,7 +6,7 @@ from scipy.sparse import csr_array
 
 import reference
 from assertions import assert_same_bits, assert_terms_close
-from fastsil.engines import manhattan
+from fastsil.engines import dispatch, manhattan
 from fastsil.runtime.progress import ignore_progress
 from fastsil.validation.partition import partition_from_codes
 
@@ -90,3 +90,14 @@ def test_no_pairs_are_computed():
     work = compute(np.random.default_rng(4).normal(size=(20, 3)), np.arange(20) % 3).work
     assert (work.strategy, work.pairs, work.share) == ("manhattan: sorted features", 0, 0.0)
     assert set(work.seconds) == {"sort", "walk"}
+
+
+@pytest.mark.parametrize(("n_clusters", "engine"), [(20, "manhattan"), (400, "coordinatewise")])
+def test_very_many_clusters_take_all_pairs(n_clusters, engine):
+    """A walk's step costs the number of clusters, a pair does not: singletons around a large cluster, for example."""
+    codes = np.minimum(np.arange(1200), n_clusters - 1)
+    X = 1e6 + np.random.default_rng(5).normal(size=(1200, 40))
+    partition = partition_from_codes(np.arange(n_clusters), codes)
+    terms = dispatch.compute_terms(X, partition, "manhattan", {}, n_jobs=2, tick=ignore_progress)
+    assert terms.work.strategy.startswith(engine)
+    assert_terms_close(terms, reference.compute_terms(X, codes, "manhattan"), dtype=np.float64)
