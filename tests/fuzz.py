@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib.util
+import os
 import sys
 import tempfile
 import traceback
@@ -248,7 +249,8 @@ CONTAINERS = {
     "other byte order": lambda X: X.astype(X.dtype.newbyteorder()),
     "unaligned": lambda X: np.frombuffer(b"-" + X.tobytes(), X.dtype, offset=1).reshape(X.shape),
     "read-only": freeze,
-    "file": map_file,
+    # A mapped file cannot be removed on Windows.
+    **({"file": map_file} if os.name == "posix" else {}),
     "lists": lambda X: X.tolist(),
     "sparse": scipy.sparse.csr_array,
     **{name: partial(to_frame, name) for name in ("pandas", "polars") if importlib.util.find_spec(name)},

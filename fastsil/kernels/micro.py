@@ -3,6 +3,8 @@
 numba's loop vectorizer keeps sums in memory and scatters where it should transpose; vector types do neither.
 """
 
+import platform
+
 from llvmlite import binding, ir
 from numba import config, types
 from numba.core import cgutils
@@ -18,13 +20,21 @@ def _cpu_features():
     return binding.get_host_cpu_features().flatten()
 
 
+def choose_block(features, machine):
+    """Choose the bytes of a vector and the number of rows of the block, so that its sums stay in vector registers.
+
+    With AVX-512, 24 of 32 registers of 64 bytes are sums. Else there are 12 sums: of 32 bytes, which fits the 16
+    registers of AVX and, two registers a vector, the 32 of NEON; of 16 bytes for the 16 registers of x86 without AVX.
+    Measured with AVX-512 at depth 256: 260 GFLOP/s in float32 and 130 in float64 on a core whose OpenBLAS (SkylakeX
+    kernels) reaches 245 and 105.
+    """
+    if "+avx512f" in features:
+        return 64, 12
+    return (16 if machine.lower() in ("x86_64", "amd64") and "+avx" not in features else 32), 6
+
+
 # The block of a tile that stays in vector registers: MICRO_ROWS samples against MICRO_VECTORS vectors of samples.
-# With AVX-512: 24 of 32 registers of 64 bytes are sums. Else vectors of 32 bytes, 12 sums: that fits the 16 registers
-# of AVX2 and, two registers a vector, the 32 of NEON. Measured with AVX-512 at depth 256: 260 GFLOP/s in float32 and
-# 130 in float64 on a core whose OpenBLAS (SkylakeX kernels) reaches 245 and 105.
-_WIDE = "+avx512f" in _cpu_features()
-VECTOR_BYTES = 64 if _WIDE else 32
-MICRO_ROWS = 12 if _WIDE else 6
+VECTOR_BYTES, MICRO_ROWS = choose_block(_cpu_features(), platform.machine())
 MICRO_VECTORS = 2
 
 # A tile of ROWS x COLUMNS float64 is 590 KB: with one packed chunk it stays in a second-level cache of 1 MB. Both are

@@ -69,10 +69,12 @@ def _free_in_machine() -> Iterator[int]:
             return
     try:
         import psutil
-    except ImportError:
-        pass
-    else:
-        yield int(psutil.virtual_memory().available)
+
+        available = int(psutil.virtual_memory().available)
+    except Exception:  # not installed, or refused what it reads
+        available = None
+    if available is not None:
+        yield available
         return
     try:
         # Without psutil, all that other systems have.

@@ -228,3 +228,11 @@ def test_other_platforms_are_told(unlike, words):
     assert result.returncode != 0
     assert words in result.stderr
     assert "64-bit little-endian platforms only" in result.stderr
+
+
+def test_public_runs_take_the_versions_of_python_that_are_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = [name[-4:] for name in project["classifiers"] if re.search(r"Python :: 3\.\d+$", name)]
+    assert project["requires-python"] == f">={declared[0]}"
+    matrix = re.search(r"python: \[(.+)\]", (ROOT / ".github" / "workflows" / "tests.yml").read_text())[1]
+    assert re.findall(r"[\d.]+", matrix) == declared
