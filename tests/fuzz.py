@@ -61,8 +61,9 @@ TYPES = {
     np.int8: (0, 127),
     bool: (0, 1),
 }
-# Where all that is compared is rounding: rows this near to parallel, covariances this near to singular.
-ANGLE, CONDITION = 1e-3, 1e6
+# Where all that is compared is rounding: rows this near to parallel, covariances this near to singular, and samples
+# whose mean distances are this share of the largest, after a linear map.
+ANGLE, CONDITION, DISTANCE = 1e-3, 1e6, 1e-7
 
 
 @contextlib.contextmanager
@@ -213,6 +214,9 @@ def find_compared(X, larger, metric):
         compared &= (np.ptp(wide, axis=1) > 1e-5 * np.abs(wide).max(axis=1)).all()
     if metric == "mahalanobis":
         compared &= condition(X.astype(np.longdouble)) < CONDITION
+    if metric in ("mahalanobis", "seuclidean"):
+        # The mapped data are rounded once; what is nearer than that to two clusters has no digits left.
+        compared &= larger > DISTANCE * larger.max()
     return compared
 
 
@@ -388,7 +392,7 @@ def check_dask(case):
 def check_sweep(case):
     # k-means has no scale of its own.
     largest = np.abs(case.X.astype(float)).max()
-    if len(np.unique(case.X, axis=0)) < 3 or not 1e-15 < largest < 1e15:
+    if len(np.unique(case.X, axis=0)) < 4 or not 1e-15 < largest < 1e15:
         return
     sweep = fastsil.KMeansSweep([2, 3], n_init=1, gaps=False, random_state=0, n_jobs=case.n_jobs)
     with forced(case.strategy):

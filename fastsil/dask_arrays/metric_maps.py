@@ -11,6 +11,7 @@ from dask import delayed
 from numpy.typing import NDArray
 
 from fastsil.engines.metric_maps import mahalanobis_map, seuclidean_map
+from fastsil.engines.rescaling import OUT_OF_RANGE
 from fastsil.validation import check_finite
 
 
@@ -58,8 +59,16 @@ def mapped_array(X: Any, metric: str, metric_params: dict[str, Any], *, some_ign
     given = metric_params or {"V": how.spread(centered) / (X.shape[0] - 1)}
     n_features = X.shape[1]
     width = (n_features,) if metric == "seuclidean" else (n_features, n_features)
-    W = da.from_delayed(delayed(how.find)(np.empty((0, n_features)), **given), shape=width, dtype=np.float64)
+    W = da.from_delayed(
+        delayed(_find_map)(metric, n_features, not metric_params, **given), shape=width, dtype=np.float64
+    )
     return centered * W if metric == "seuclidean" else centered @ W
+
+
+def _find_map(metric: str, n_features: int, of_data: bool, **given: Any) -> NDArray[np.float64]:
+    if of_data and not np.isfinite(given["V"]).all():
+        raise ValueError(OUT_OF_RANGE)
+    return LINEAR_MAPS[metric].find(np.empty((0, n_features)), **given)
 
 
 def _check_block(block: Any, block_info: Any = None) -> Any:

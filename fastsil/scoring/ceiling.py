@@ -25,7 +25,7 @@ from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
 from fastsil.engines.dispatch import as_euclidean
-from fastsil.engines.metric_maps import typical_row
+from fastsil.engines.metric_maps import directions, typical_row
 from fastsil.engines.scaling import largest_magnitude, near_one
 from fastsil.runtime.progress import ProgressCallback, progress_bar
 from fastsil.runtime.sklearn_compat import VALID_METRICS
@@ -267,7 +267,9 @@ class _DistanceRows:
     """Distances from some samples to all."""
 
     def __init__(self, X: Any, metric: Metric, metric_params: dict[str, Any]) -> None:
-        if metric in VALID_METRICS and metric not in _WITH_A_SCALE:
+        if metric in ("cosine", "correlation"):
+            X = directions(X, centered=metric == "correlation")
+        elif metric in VALID_METRICS and metric not in _WITH_A_SCALE:
             low, high = _ORDINARY
             X = X if low <= (largest_magnitude(X) or 1.0) <= high else near_one(X)[0]
         mapped = as_euclidean(X, metric, metric_params)

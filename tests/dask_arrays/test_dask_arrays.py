@@ -421,3 +421,11 @@ def test_directions_bound_the_covariance_where_digits_are_lost():
             found += Fraction(residual_bound[0]) * square
             true = sum(sum(Fraction(a) * Fraction(b) for a, b in zip(row, v, strict=True)) ** 2 for row in u) / 40
             assert true <= found
+
+
+@pytest.mark.parametrize("metric", ["mahalanobis", "seuclidean"])
+def test_variances_beyond_their_range_are_refused(metric):
+    X = 1e200 * np.random.default_rng(0).normal(size=(30, 2))
+    blocks = da.from_array(X, chunks=(10, -1))
+    with np.errstate(all="ignore"), pytest.raises(ValueError, match="multiply X by a constant"):
+        silhouette_samples(blocks, np.arange(30) % 3, metric=metric).compute(scheduler="synchronous")

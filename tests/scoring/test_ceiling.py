@@ -159,3 +159,11 @@ def test_sparse_data_have_the_ceiling_of_full_ones(metric):
     X[:, 0] += 1
     found, full = silhouette_ceiling(csr_array(X), metric=metric), silhouette_ceiling(X, metric=metric)
     assert found.ceiling == pytest.approx(full.ceiling, abs=1e-6)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "correlation"])
+def test_directions_of_rows_do_not_depend_on_their_lengths(metric):
+    X = np.random.default_rng(0).normal(size=(40, 5))
+    lengths = 10.0 ** np.random.default_rng(1).integers(-150, 150, size=(40, 1))
+    found = silhouette_ceiling(X * lengths, metric=metric)
+    assert found.ceiling == pytest.approx(silhouette_ceiling(X, metric=metric).ceiling)
