@@ -268,7 +268,8 @@ class _DistanceRows:
 
     def __init__(self, X: Any, metric: Metric, metric_params: dict[str, Any]) -> None:
         if metric in ("cosine", "correlation"):
-            X = directions(X, centered=metric == "correlation")
+            # Of length 1 first: means of rows stay in range.
+            X = directions(directions(X), centered=metric == "correlation")
         elif metric in VALID_METRICS and metric not in _WITH_A_SCALE:
             low, high = _ORDINARY
             X = X if low <= (largest_magnitude(X) or 1.0) <= high else near_one(X)[0]

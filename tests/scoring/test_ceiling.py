@@ -165,5 +165,7 @@ def test_sparse_data_have_the_ceiling_of_full_ones(metric):
 def test_directions_of_rows_do_not_depend_on_their_lengths(metric):
     X = np.random.default_rng(0).normal(size=(40, 5))
     lengths = 10.0 ** np.random.default_rng(1).integers(-150, 150, size=(40, 1))
+    X[0] /= np.abs(X[0]).max()
+    lengths[0] = 1.5e308
     found = silhouette_ceiling(X * lengths, metric=metric)
     assert found.ceiling == pytest.approx(silhouette_ceiling(X, metric=metric).ceiling)
