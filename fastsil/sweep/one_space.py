@@ -22,6 +22,7 @@ from fastsil.sweep.feature_space import FailedSpace, FeatureSpace, raise_if_all_
 from fastsil.sweep.fit_and_score import Estimation, FittedK, PreparedData, search
 from fastsil.sweep.gaps import MANY_SAMPLES, GapTest, find_gaps, measure_finer_depth
 from fastsil.sweep.geometry_sweep import GeometrySweep
+from fastsil.sweep.kept_profiles import KeptProfiles
 from fastsil.sweep.null import NullComparison, compare_with_null, with_null_columns
 from fastsil.sweep.progress import Listener, Stages
 from fastsil.sweep.results import SweepRow, make_columns
@@ -148,7 +149,7 @@ def sweep_in(
         frame=frame,
         rows=tuple(rows),
         estimators={finding.row.n_clusters: finding.clusterer for finding in fitted},
-        profiles={finding.row.n_clusters: finding.profile for finding in fitted if finding.profile is not None},
+        profiles=KeptProfiles({each.row.n_clusters: each.kept for each in fitted if each.kept is not None}),
         null=null,
         stability=stability,
         gaps=gaps,
@@ -330,7 +331,7 @@ def _compare(
     """Run the comparisons requested beyond the sweep; return them, None if no k has a score, and whether Ctrl-C
     interrupted.
     """
-    scored = [finding for finding in findings if finding.profile is not None]
+    scored = [finding for finding in findings if finding.kept is not None]
     clusterers = [finding.unfitted for finding in scored]
     null, stability, gaps = None, None, None
     try:
@@ -338,7 +339,7 @@ def _compare(
             gaps = find_gaps(
                 data,
                 frame.geometry.apply,
-                {finding.row.n_clusters: finding.profile.labels for finding in findings if finding.profile is not None},
+                {finding.row.n_clusters: finding.kept.labels for finding in findings if finding.kept is not None},
                 random=generator_for("gaps", settings.seed),
                 n_jobs=settings.n_jobs,
                 tick=stages.tick("gaps"),

@@ -160,9 +160,11 @@ class SweepPage:
     @cached_property
     def silhouettes(self) -> dict[int, Picture]:
         """The silhouette plot of each k, all on one scale."""
-        profiles = self.profiles.values()
-        lowest = min((float(np.nanmin(profile.silhouettes)) for profile in profiles), default=0.0)
-        highest = max((float(np.nanmax(profile.silhouettes)) for profile in profiles), default=0.0)
+        ends = [
+            (float(np.nanmin(profile.silhouettes)), float(np.nanmax(profile.silhouettes)))
+            for profile in self.profiles.values()
+        ]
+        lowest, highest = min((low for low, _ in ends), default=0.0), max((high for _, high in ends), default=0.0)
         limits = max(-1.0, min(lowest, 0.0) - 0.05), min(1.0, highest + 0.05)
         return {k: draw_silhouettes_picture(profile, limits) for k, profile in self.profiles.items()}
 

@@ -13,6 +13,7 @@ from sklearn.metrics import silhouette_samples as sklearn_silhouettes
 
 from fastsil import KMeansSweep
 from fastsil.sweep import fit_and_score as search
+from fastsil.sweep.clusterers import center_indices
 
 IRIS = load_iris().data
 
@@ -132,6 +133,15 @@ def test_indices_are_scikit_learns_in_the_geometry_that_was_clustered_in():
         labels = KMeans(k, n_init=10, random_state=0).fit(scaled).labels_
         assert results["calinski_harabasz"][row] == pytest.approx(calinski_harabasz_score(scaled, labels))
         assert results["davies_bouldin"][row] == pytest.approx(davies_bouldin_score(scaled, labels))
+
+
+@pytest.mark.parametrize("X", [np.random.default_rng(0).normal(1e3, 1, size=(60, 4)), np.ones((60, 2))])
+@pytest.mark.parametrize("n_clusters", [2, 7])
+def test_indices_of_chunks_are_scikit_learns(X, n_clusters, monkeypatch):
+    monkeypatch.setattr("fastsil.validation.arrays._CHUNK_BYTES", 8 * 4 * 13)
+    labels = np.arange(60) % n_clusters
+    expected = calinski_harabasz_score(X, labels), davies_bouldin_score(X, labels)
+    assert center_indices(X, labels) == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_shared_pass_is_estimated_for_metrics_that_have_one():

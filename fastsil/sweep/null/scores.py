@@ -151,7 +151,7 @@ def _scores(
             continue
     if partitions:
         scored = space.score(list(partitions.values()), ignore_progress)
-        silhouettes[list(partitions)] = [of_one.profile.score for of_one in scored]
+        silhouettes[list(partitions)] = [of_one.values["silhouette"] for of_one in scored]
     return silhouettes, inertias
 
 
