@@ -19,13 +19,12 @@ from sklearn.metrics import pairwise_distances
 from fastsil.engines.metric_maps import (
     apply_map,
     directions,
-    mahalanobis_map,
     make_weight_factors,
-    scale_to_ordinary,
-    seuclidean_map,
+    standardize,
+    whiten,
 )
-from fastsil.engines.rescaling import ScaleBehavior, find_far_rows, retry_rescaled
-from fastsil.engines.scaling import without_empty_columns
+from fastsil.engines.rescaling import ScaleBehavior, find_far_rows, is_rounding_harmless, retry_rescaled
+from fastsil.engines.scaling import is_ordinary, largest_magnitude, without_empty_columns
 from fastsil.engines.terms import SilhouetteTerms
 from fastsil.runtime.lazy_imports import import_on_first_use
 from fastsil.runtime.progress import ProgressCallback, scale_progress
@@ -46,7 +45,7 @@ class Route:
     params : tuple of str
         Keywords that ``prepare`` takes; a call with any other goes to scikit-learn.
     prepare : callable, optional
-        ``prepare(X, **metric_params)``: the data that the engine sees.
+        ``prepare(X, **metric_params, dtype=dtype)``: the data that the engine sees, rounded to ``dtype``.
     sparse : str
         Engine that takes CSR matrices, if there is one.
     power : float, optional
@@ -73,31 +72,19 @@ class Route:
     has_weights: bool = False
 
 
-def _whiten(X: NDArray[Any], V: Any = None, VI: Any = None) -> NDArray[np.float64]:
-    if V is None and VI is None:
-        X = scale_to_ordinary(X)
-    return apply_map(X, mahalanobis_map(X, V=V, VI=VI))
-
-
-def _standardize(X: NDArray[Any], V: Any = None) -> NDArray[np.float64]:
-    if V is None:
-        X = scale_to_ordinary(X)
-    return apply_map(X, seuclidean_map(X, V=V))
-
-
 _SQUARES = ScaleBehavior(power=2, keeps_single=True)
 _ROUTES = {
     "mahalanobis": Route(
         "euclidean",
         params=("V", "VI"),
-        prepare=_whiten,
+        prepare=whiten,
         many_labelings="euclidean.many_labelings",
         scale_behavior=_SQUARES,
     ),
     "seuclidean": Route(
         "euclidean",
         params=("V",),
-        prepare=_standardize,
+        prepare=standardize,
         many_labelings="euclidean.many_labelings",
         scale_behavior=_SQUARES,
     ),
@@ -122,6 +109,10 @@ _ROUTES = {
 
 # Engines whose exact results cost no more than a few readings of the data.
 NO_PAIRS = ("linear", "manhattan")
+
+# In so few features a copy in float64 takes 100 bytes a sample at most, and clusters are often so near to each
+# other that float32 does not do, and the work would be done twice.
+_FEW_FEATURES = 12
 
 # Samples whose distances to each other are looked at for a diagnosis.
 _DIAGNOSED_SAMPLES = 512
@@ -159,7 +150,7 @@ def compute_terms_many(
     tick: ProgressCallback,
 ) -> list[SilhouetteTerms]:
     """Compute the mean distances of every sample for several partitions; work that is common to them is done once."""
-    given_X = X = _compact(X, metric, metric_params)
+    X = _compact(X, metric, metric_params)
     given, route = _find_route(X.shape[1], metric, metric_params, sparse=is_sparse(X))
     tick = _only_once(tick)
     if route is None:
@@ -169,23 +160,59 @@ def compute_terms_many(
             return _run_reference(data, partitions, metric, metric_params, n_jobs, tick)
     else:
         behavior = route.scale_behavior
-        X = X if route.prepare is None else route.prepare(X, **given)
 
         def compute(data: Any) -> list[SilhouetteTerms]:
             return _run_route(route, data, partitions, n_jobs, tick)
 
-    found = compute(X) if behavior is None else retry_rescaled(compute, X, partitions, behavior)
-    if route is None or route.power is None or not route.has_weights:
+    def run(data: Any) -> list[SilhouetteTerms]:
+        return compute(data) if behavior is None else retry_rescaled(compute, data, partitions, behavior)
+
+    if route is None or route.prepare is None:
+        return run(X)
+    found = _run_in_single(run, X, route, given)
+    if found is not None:
         return found
-    degree = 1 if behavior is None else behavior.degree
+    mapped = route.prepare(X, **given)
+    found = run(mapped)
+    if route.has_weights:
+        _replace_far_rows(found, mapped, route, X, partitions, metric, metric_params)
+    return found
+
+
+def _run_in_single(
+    run: Callable[[Any], list[SilhouetteTerms]], X: NDArray[Any], route: Route, given: dict[str, Any]
+) -> list[SilhouetteTerms] | None:
+    """Run float32 data after their map in float32, for half the memory; None where that would cost digits."""
+    if X.dtype != np.float32 or X.shape[1] <= _FEW_FEATURES or route.prepare is None or route.scale_behavior is None:
+        return None
+    with np.errstate(over="ignore"):
+        mapped = route.prepare(X, **given, dtype=np.float32)
+    if not is_ordinary(largest_magnitude(mapped), mapped.dtype):
+        return None
+    found = run(mapped)
+    power = 2.0 if route.power is None else route.power
+    harmless = all(is_rounding_harmless(mapped, one, power, route.scale_behavior) for one in found)
+    return found if harmless else None
+
+
+def _replace_far_rows(
+    found: list[SilhouetteTerms],
+    mapped: NDArray[Any],
+    route: Route,
+    X: Any,
+    partitions: Sequence[Partition],
+    metric: Metric,
+    metric_params: dict[str, Any],
+) -> None:
+    """Compute samples again, by the engine ``reference``, whose weighted values have lost digits."""
+    if route.power is None:
+        return
+    degree = 1 if route.scale_behavior is None else route.scale_behavior.degree
     for place, partition in enumerate(partitions):
-        rows = find_far_rows(X, found[place], route.power, degree)
+        rows = find_far_rows(mapped, found[place], route.power, degree)
         if len(rows):
             replace_rows = _engine("reference").replace_rows
-            found[place] = replace_rows(
-                found[place], rows, given_X, partition, metric=metric, metric_params=metric_params
-            )
-    return found
+            found[place] = replace_rows(found[place], rows, X, partition, metric=metric, metric_params=metric_params)
 
 
 def compute_center_terms(

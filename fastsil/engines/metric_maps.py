@@ -8,7 +8,8 @@ on rows of length 1.
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterator
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from sklearn.preprocessing import normalize
 from fastsil.engines.scaling import largest_magnitude, near_one
 from fastsil.runtime.memory import require
 from fastsil.runtime.sklearn_compat import InvalidParameterError
+from fastsil.runtime.temporary_arrays import write_array, write_through
 
 # Below this share of the largest eigenvalue, an eigenvalue of a covariance is rounding.
 _SINGULAR = 1e-13
@@ -27,6 +29,10 @@ _CHUNK_BYTES = 8 << 20
 _TYPICAL_ROWS = 1001
 # Magnitudes whose differences have variances, and products of these, within the range of float64.
 _ORDINARY = (1e-60, 1e60)
+_WORDS = (
+    "X after the linear map of the metric takes %.1f GiB, which do not fit in memory; it is written to a temporary "
+    "file in %s."
+)
 
 
 def unit_rows(X: NDArray[Any]) -> NDArray[Any]:
@@ -177,26 +183,74 @@ def make_weight_factors(w: NDArray[np.float64], power: float) -> NDArray[np.floa
         return np.asarray(w ** (1.0 / power))
 
 
-def apply_map(X: NDArray[Any], W: NDArray[np.float64]) -> NDArray[np.float64]:
+def whiten(X: NDArray[Any], V: Any = None, VI: Any = None, *, dtype: Any = np.float64) -> NDArray[Any]:
+    """Compute data whose Euclidean distances are the Mahalanobis distances of X."""
+    if V is None and VI is None:
+        X = scale_to_ordinary(X)
+    return apply_map(X, mahalanobis_map(X, V=V, VI=VI), dtype=dtype)
+
+
+def standardize(X: NDArray[Any], V: Any = None, *, dtype: Any = np.float64) -> NDArray[Any]:
+    """Compute data whose Euclidean distances are the standardized Euclidean distances of X."""
+    if V is None:
+        X = scale_to_ordinary(X)
+    return apply_map(X, seuclidean_map(X, V=V), dtype=dtype)
+
+
+def apply_map(X: NDArray[Any], W: NDArray[np.float64], *, dtype: Any = np.float64) -> NDArray[Any]:
     """Compute ``(X - center) W`` in float64, chunk by chunk; a W of one dimension scales the features.
 
     The row that is subtracted is not the mean but :func:`typical_row`: distances do not depend on it, and it keeps
     digits that an offset would cost, or a mean far from the data because of a few outliers.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Samples.
+    W : ndarray of shape (n_features, n_mapped) or (n_features,)
+        The map.
+    dtype : dtype, default=float64
+        Type that each value of the result is rounded to, once. A result that does not fit in memory is mapped
+        from a temporary file.
     """
-    n_samples = len(X)
-    center = typical_row(X)
-    require(
-        8.0 * n_samples * W.shape[-1],
-        "X after the linear map of the metric",
-        "Score a part of it, or map and reduce the data yourself (by PCA, in float32) and take metric='euclidean'.",
-    )
-    mapped = np.empty((n_samples, W.shape[-1]))
-    step = max(1, _CHUNK_BYTES // (8 * X.shape[1]))
-    for start in range(0, n_samples, step):
-        rows = slice(start, start + step)
-        centered = X[rows] - center
-        mapped[rows] = centered * W if W.ndim == 1 else centered @ W
+    shape = len(X), W.shape[-1]
+    try:
+        require(
+            float(np.dtype(dtype).itemsize) * shape[0] * shape[1],
+            "X after the linear map of the metric",
+            "Score a part of it, or map and reduce the data yourself (by PCA, in float32) and take metric='euclidean'.",
+        )
+    except MemoryError:
+
+        def write(file: IO[bytes]) -> None:
+            for _, chunk in _map_chunks(X, W, dtype):
+                file.write(chunk.astype(dtype).data)
+                write_through(file)
+
+        on_disk = write_array(write, shape, dtype, near=X, words=_WORDS)
+        if on_disk is None:
+            raise
+        return on_disk
+    mapped = np.empty(shape, dtype)
+    for rows, chunk in _map_chunks(X, W, dtype):
+        mapped[rows] = chunk
     return mapped
+
+
+def _map_chunks(X: NDArray[Any], W: NDArray[np.float64], dtype: Any) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """Yield rows and their mapped values in float64, which are near 0 where they are rounded to less."""
+    center = typical_row(X)
+    # What is typical of single features can be far from the data in the directions in which they spread least.
+    middle = 0.0 if dtype == np.float64 else typical_row(_map_rows(X[:: _typical_step(X)], center, W))
+    step = max(1, _CHUNK_BYTES // (8 * X.shape[1]))
+    for start in range(0, len(X), step):
+        rows = slice(start, start + step)
+        yield rows, _map_rows(X[rows], center, W) - middle
+
+
+def _map_rows(rows: NDArray[Any], center: NDArray[np.float64], W: NDArray[np.float64]) -> NDArray[np.float64]:
+    centered = rows - center
+    return np.asarray(centered * W if W.ndim == 1 else centered @ W)
 
 
 def _scatter(X: NDArray[Any], *, of_pairs: bool) -> NDArray[np.float64]:
@@ -215,7 +269,11 @@ def _scatter(X: NDArray[Any], *, of_pairs: bool) -> NDArray[np.float64]:
 
 def typical_row(X: NDArray[Any]) -> NDArray[np.float64]:
     """Compute the median of each feature over some of the samples."""
-    return np.asarray(np.median(X[:: -(-len(X) // _TYPICAL_ROWS)].astype(np.float64), axis=0))
+    return np.asarray(np.median(X[:: _typical_step(X)].astype(np.float64), axis=0))
+
+
+def _typical_step(X: NDArray[Any]) -> int:
+    return -(-len(X) // _TYPICAL_ROWS)
 
 
 def scale_to_ordinary(X: NDArray[Any]) -> NDArray[Any]:

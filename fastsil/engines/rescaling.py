@@ -25,8 +25,10 @@ _SMALLEST_POWER = 1e-290
 # Squares in float32 likewise.
 _SMALLEST_SINGLE = 1e-30
 _CHUNK_BYTES = 4 << 20
-# Of a sample that is this number of its mean distances away from 0, distances are off by 4 roundings of that: 5e-11.
-_FAR = 1e5
+# Mean distances that a sample may be away from 0. A rounded value is off by a share u of itself (6e-8 or 1e-16), so a
+# distance from y by u (|y| + |z|) at most, a mean distance D by u (2 |y| + D), and a silhouette by twice that of its
+# larger mean distance: by 1.1e-6 where |y| = 4 D in float32, half of what is promised.
+_FAR = {np.dtype(np.float32): 4.0, np.dtype(np.float64): 1e5}
 OUT_OF_RANGE = (
     "means of the distances in X leave the range of float64; multiply X by a constant that brings them near 1."
 )
@@ -101,7 +103,7 @@ def find_far_rows(X: NDArray[Any], terms: SilhouetteTerms, power: float, degree:
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features), float64
+    X : ndarray of shape (n_samples, n_features), float32 or float64
         Samples, each value rounded once.
     terms : SilhouetteTerms
         Mean distances.
@@ -113,8 +115,25 @@ def find_far_rows(X: NDArray[Any], terms: SilhouetteTerms, power: float, degree:
     means = np.ldexp(np.maximum(terms.a, terms.b), -terms.exponent) ** (1.0 / degree)
     step = max(1, _CHUNK_BYTES // (8 * X.shape[1]))
     unit = largest_magnitude(X) or 1.0
-    lengths = [np.linalg.norm(X[start : start + step] / unit, power, axis=1) for start in range(0, len(X), step)]
-    return np.flatnonzero(np.concatenate(lengths) > _FAR * means / unit)
+    lengths = [
+        np.linalg.norm(X[start : start + step] / np.float64(unit), power, axis=1) for start in range(0, len(X), step)
+    ]
+    # The square of a distance is off by twice the share of the distance.
+    return np.flatnonzero(np.concatenate(lengths) > _FAR[X.dtype] / degree * means / unit)
+
+
+def is_rounding_harmless(X: NDArray[Any], terms: SilhouetteTerms, power: float, behavior: ScaleBehavior) -> bool:
+    """Return whether silhouettes are certain to be right although the values of X were rounded to float32.
+
+    Parameters
+    ----------
+    X, terms, power
+        As for :func:`find_far_rows`.
+    behavior : ScaleBehavior
+        Scale behavior of the metric: means that are too small for float32 say nothing.
+    """
+    means = np.ldexp(np.maximum(terms.a, terms.b), -terms.exponent)
+    return bool(means.min() >= behavior.least(X.dtype)) and len(find_far_rows(X, terms, power, behavior.degree)) == 0
 
 
 def check_given(terms: SilhouetteTerms) -> None:

@@ -9,6 +9,7 @@ import pytest
 import fastsil.engines.euclidean.sorted_copy as module
 from assertions import assert_same_bits
 from fastsil import silhouette_profile
+from fastsil.runtime import temporary_arrays
 from fastsil.validation.partition import partition_from_codes
 
 
@@ -56,10 +57,10 @@ def test_the_copy_gives_the_same_bits_is_logged_and_removed(file, how, metric, l
 def test_rows_of_the_copy_are_those_of_the_partition(file, little_memory):
     X, labels = np.load(file[0], mmap_mode="r"), file[1]
     partition = partition_from_codes(np.arange(7), labels)
-    with module.sort_rows_to_file(X, partition) as (rows, of_rows):
-        np.testing.assert_array_equal(rows, X[partition.order])
-        np.testing.assert_array_equal(of_rows.order, np.arange(len(X)))
-        np.testing.assert_array_equal(of_rows.offsets, partition.offsets)
+    rows, of_rows = module.sort_rows_to_file(X, partition)
+    np.testing.assert_array_equal(rows, X[partition.order])
+    np.testing.assert_array_equal(of_rows.order, np.arange(len(X)))
+    np.testing.assert_array_equal(of_rows.offsets, partition.offsets)
 
 
 def test_without_need_or_without_space_on_the_disk_there_is_no_copy(file, little_memory, monkeypatch):
@@ -68,16 +69,16 @@ def test_without_need_or_without_space_on_the_disk_there_is_no_copy(file, little
     in_memory, X = np.load(path), np.load(path, mmap_mode="r")
 
     def is_copied(X, partition=partition):
-        with module.sort_rows_to_file(X, partition) as (rows, of_rows):
-            assert (rows is X) == (of_rows is partition)
-            return rows is not X
+        rows, of_rows = module.sort_rows_to_file(X, partition)
+        assert (rows is X) == (of_rows is partition)
+        return rows is not X
 
     assert is_copied(X)
     assert not is_copied(in_memory)
     assert not is_copied(X, partition_from_codes(np.arange(7), np.sort(labels)))
-    monkeypatch.setattr(module, "_SPARE_BYTES", 1 << 62)
+    monkeypatch.setattr(temporary_arrays, "_SPARE_BYTES", 1 << 62)
     assert not is_copied(X)
-    monkeypatch.setattr(module, "_SPARE_BYTES", 0)
+    monkeypatch.setattr(temporary_arrays, "_SPARE_BYTES", 0)
     monkeypatch.setattr(module, "_write_sorted", lambda *args: (_ for _ in ()).throw(OSError("no space left")))
     assert not is_copied(X)
     monkeypatch.setattr(module, "available_bytes", lambda: None)

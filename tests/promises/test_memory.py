@@ -10,7 +10,7 @@ import pytest
 
 from fastsil import silhouette_samples, silhouette_samples_many, silhouette_score
 from fastsil.engines.euclidean import many_labelings as shared
-from fastsil.runtime import memory
+from fastsil.runtime import memory, temporary_arrays
 from fastsil.runtime.progress import ignore_progress
 from fastsil.validation.partition import partition_from_codes
 
@@ -75,7 +75,9 @@ def labeled(n_samples, n_features, n_clusters=3, dtype=np.float32, order="C"):
 REFUSED = {
     "a copy in C order": lambda: silhouette_samples(*labeled(1000, 9000, dtype=np.float64, order="F")),
     "a copy in float64": lambda: silhouette_samples(*labeled(1000, 9000, dtype=np.int8)),
-    "a linear map": lambda: silhouette_samples(*labeled(9000, 1000), metric="seuclidean", V=np.ones(1000)),
+    "a linear map": lambda: silhouette_samples(
+        *labeled(9000, 1000, dtype=np.float64), metric="seuclidean", V=np.ones(1000)
+    ),
     "centers": lambda: silhouette_samples(*labeled(1001, 2000, 1000)),
     "means": lambda: silhouette_samples(*labeled(1001, 2000, 1000), metric="cosine"),
     "samples that are drawn": lambda: silhouette_score(*labeled(10_000, 2000), sample_size=9000, random_state=0),
@@ -92,6 +94,7 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_does_not_fit_is_refused_before_the_wait(case, monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 65 * MIB)
+    monkeypatch.setattr(temporary_arrays, "_SPARE_BYTES", 1 << 62)  # nor does it fit on the disk
     started = time.perf_counter()
     with pytest.raises(
         MemoryError, match=r"needs [0-9.,]+ GiB \([0-9,]+ bytes\) of memory, but only 0\.1 GiB are free\. [A-Z]"

@@ -101,8 +101,8 @@ def compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: P
     tick : callable
         Called with the share of the work that has been finished.
     """
-    with sort_rows_to_file(X, partition) as (rows, of_rows):
-        found = _compute_terms(rows, of_rows, n_jobs=n_jobs, tick=tick)
+    rows, of_rows = sort_rows_to_file(X, partition)
+    found = _compute_terms(rows, of_rows, n_jobs=n_jobs, tick=tick)
     if of_rows is partition:
         return found
     by_row = np.argsort(partition.order)

@@ -7,28 +7,20 @@ partition is read in stretches. It is made block by block, so that the file itse
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import mmap
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
+from functools import partial
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.runtime.memory import available_bytes
+from fastsil.runtime.temporary_arrays import find_mapped_file, write_array, write_through
 from fastsil.validation.partition import Partition, partition_from_codes
 
 # Rows that are sorted in memory at a time, and at most this part of the memory available, which also holds their pages
 # of the file and the pages of the copy that are not yet on the disk.
 _BLOCK_BYTES = 64 << 20
 _PART_OF_MEMORY = 16
-# Bytes that are left free on the disk.
-_SPARE_BYTES = 256 << 20
 
 _WORDS = (
     "X is a file of %.1f GiB that does not fit in memory; its rows are copied once, cluster by cluster, to a temporary "
@@ -36,12 +28,11 @@ _WORDS = (
 )
 
 
-@contextlib.contextmanager
-def sort_rows_to_file(X: Any, partition: Partition) -> Iterator[tuple[Any, Partition]]:
-    """Yield the samples, copied in the order of the partition if that is faster, and their partition.
+def sort_rows_to_file(X: Any, partition: Partition) -> tuple[Any, Partition]:
+    """Return the samples, copied in the order of the partition if that is faster, and their partition.
 
     Row i of the copy is row ``partition.order[i]`` of X. The copy is a temporary file without a name, in the folder of
-    X if that can be written to, else where temporary files are; it is removed afterwards in every case.
+    X if that can be written to, else where temporary files are; it is removed when the call ends, in every case.
 
     Parameters
     ----------
@@ -50,35 +41,12 @@ def sort_rows_to_file(X: Any, partition: Partition) -> Iterator[tuple[Any, Parti
     partition : Partition
         Samples grouped by cluster.
     """
-    file = _find_file(X)
-    if file is None or not _is_too_large(X) or _is_sorted(partition):
-        yield X, partition
-        return
-    for folder in (Path(file).parent if isinstance(file, (str, os.PathLike)) else None, Path(tempfile.gettempdir())):
-        if folder is None or shutil.disk_usage(folder).free < X.nbytes + _SPARE_BYTES:
-            continue
-        with contextlib.ExitStack() as stack:
-            try:
-                copy = stack.enter_context(tempfile.TemporaryFile(prefix=".fastsil-", dir=folder))
-                logging.getLogger("fastsil").warning(_WORDS, X.nbytes / 2**30, folder)
-                _write_sorted(X, partition, copy)
-            except OSError:
-                continue  # a folder or disk that takes no such file
-            rows = np.memmap(copy, dtype=X.dtype, mode="r", shape=X.shape)
-            yield rows, partition_from_codes(partition.classes, partition.codes[partition.order])
-            return
-    yield X, partition
-
-
-def _find_file(X: Any) -> Any:
-    """Return the path of the file that an array is mapped from, True if it is unknown, None for other arrays."""
-    while isinstance(X, np.ndarray):
-        if isinstance(X, np.memmap) and X.filename is not None:
-            return X.filename
-        X = X.base
-    if isinstance(X, memoryview):
-        X = X.obj
-    return True if isinstance(X, mmap.mmap) else None
+    if find_mapped_file(X) is None or not _is_too_large(X) or _is_sorted(partition):
+        return X, partition
+    rows = write_array(partial(_write_sorted, X, partition), X.shape, X.dtype, near=X, words=_WORDS)
+    if rows is None:
+        return X, partition
+    return rows, partition_from_codes(partition.classes, partition.codes[partition.order])
 
 
 def _is_too_large(X: NDArray[Any]) -> bool:
@@ -108,6 +76,4 @@ def _write_sorted(X: NDArray[Any], partition: Partition, copy: IO[bytes]) -> Non
             copy.write(rows[first : first + counts[cluster]].data)
             first += counts[cluster]
         ends += counts
-        copy.flush()
-        # Control groups end a process whose unwritten pages exceed their limit.
-        os.fsync(copy.fileno())
+        write_through(copy)
