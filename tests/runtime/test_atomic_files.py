@@ -155,7 +155,7 @@ def test_a_kill_at_any_moment_leaves_whole_files(tmp_path):
 
 
 SWEEP = """
-import csv, json, os, shutil, signal, sys
+import csv, json, os, shutil, signal, sys, traceback
 from pathlib import Path
 import matplotlib.image
 import numpy as np
@@ -198,6 +198,8 @@ def in_child(work):
     if child == 0:
         try:
             work()
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(0)
     return child
@@ -215,13 +217,15 @@ for name in names:
     child = in_child(write_for_ever)
     try:
         while not list(folder.glob(f".fastsil-*/{name}")):
-            assert os.waitpid(child, os.WNOHANG) == (0, 0)
+            ended = os.waitpid(child, os.WNOHANG)
+            assert ended == (0, 0), ended
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
     for draft in folder.glob(".fastsil-*"):
         shutil.rmtree(draft)
-    assert count_whole(folder) == len(names)
+    found = sorted(path.name for path in folder.iterdir())
+    assert count_whole(folder) == len(names), (name, found)
 print(*names)
 """
 
