@@ -63,6 +63,11 @@ def of_memory(row: dict[str, Any]) -> list[str]:
     ]
 
 
+def of_sweep_memory(row: dict[str, Any]) -> list[str]:
+    sizes = [megabytes(row[name]) for name in ("X", "extra", "allowed")]
+    return [f"{row['n']:,}", f"{row['d']:,}", row["dtype"], row["scores"], *sizes, verdict(row["met"])]
+
+
 def of_calibration(row: dict[str, Any]) -> list[str]:
     shares = {name: found / row["sets"] for name, found in row["found"].items()}
     asked = row["asked"]
@@ -133,6 +138,10 @@ def of_estimate(row: dict[str, Any]) -> list[str]:
         f"{row['n_exact']:,}",
         verdict(row["met"]),
     ]
+
+
+def of_estimated_sweep(row: dict[str, Any]) -> list[str]:
+    return [row["case"], seconds(row["fits"]), seconds(row["whole"]), number(row["ratio"]), verdict(row["met"])]
 
 
 def of_coverage(row: dict[str, Any]) -> list[str]:

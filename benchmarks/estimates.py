@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,8 @@ _EXACT = 1e-9
 FLOOR = 10.0
 # A plan is right to this factor.
 _FACTOR = 2.0
+# A whole sweep is to take this many times as long as its fits at most.
+_SWEEP_FACTOR = 2.5
 
 
 def _heavy_tails(n: int) -> Data:
@@ -250,3 +254,22 @@ def million(n: int, d: int, k: int) -> Iterator[dict[str, Any]]:
         "n_exact": found.n_exact,
         "met": bool(found.seconds <= 10),
     }
+
+
+def sweep(n: int, d: int) -> Iterator[dict[str, Any]]:
+    """Yield the time of a sweep with estimates and its page, compared with that of its fits."""
+    from fastsil import KMeansSweep
+
+    def run(X: NDArray[Any]) -> tuple[float, float]:
+        started = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            found = KMeansSweep(tol=1e-3, random_state=0).fit(X)
+            found.report(Path(folder) / "page.html")
+        return time.perf_counter() - started, float(found.sweep_results_["fit_seconds"].sum())
+
+    X = cases.overlapping_groups(n, d, 20, "float32").X
+    run(X[:30_000])
+    whole, fits = run(X)
+    ratio = whole / fits
+    case = f"n={n:,} d={d}, k = 2 to 16"
+    yield {"case": case, "fits": fits, "whole": whole, "ratio": ratio, "met": ratio <= _SWEEP_FACTOR}

@@ -29,6 +29,7 @@ from benchmarks import (
     pictures,
     rates,
     readme,
+    sweep_memory,
     table,
 )
 from benchmarks.harness import Recorder, paired_ratio, run_probe
@@ -169,8 +170,14 @@ def _large_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, An
 
 
 def memory(options: argparse.Namespace) -> list[str]:
-    """Measure peak memory beyond X."""
-    return _collect("memory", options, _memory_rows(options))
+    """Measure peak memory beyond X, of a call and of a sweep."""
+    calls = _collect("memory", options, _memory_rows(options))
+    if options.case and "sweep" not in options.case:
+        return calls
+    rows = (
+        (f"{row['n']} {row['d']} {row['dtype']} {row['scores']}", row) for row in sweep_memory.list_rows(options.full)
+    )
+    return [*calls, *_collect("sweep_memory", options, rows)]
 
 
 def _memory_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -247,6 +254,7 @@ def estimate(options: argparse.Namespace) -> list[str]:
     shape = (1_000_000, 128, 100) if options.full else (100_000, 64, 50)
     parts = {
         "estimate": estimates.million(*shape),
+        "estimated_sweep": estimates.sweep(*shape[:2]),
         "coverage": estimates.coverage(repetitions, 4000),
         "estimates": estimates.comparison(n),
         "plans": estimates.plans(options.full),

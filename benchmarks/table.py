@@ -99,6 +99,15 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
         ("n", "d", "k", "dtype", "X", "beyond X", "in a second call", "planned", "allowed", "met"),
         cells.of_memory,
     ),
+    "sweep_memory": (
+        "Memory of a sweep",
+        "Peak of resident memory during `KMeansSweep(n_init=1)` over k = 2 to 16 and its page, in a process of its "
+        "own, beyond what was resident before (X, the libraries, code that a small sweep has loaded). Allowed: a copy "
+        "of X, 50 bytes a sample for each k and 150 more, 192 MiB, and for exact scores the sums of their shared pass, "
+        "up to scikit-learn's `working_memory`.",
+        ("n", "d", "dtype", "scores", "X", "beyond X", "allowed", "met"),
+        cells.of_sweep_memory,
+    ),
     "accuracy": (
         "Accuracy",
         "Largest error of a silhouette against plain differences and sums in long double, from the same input.",
@@ -162,6 +171,13 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
         "are asked for.",
         ("data", "time", "interval", "tol", "rows computed", "met"),
         cells.of_estimate,
+    ),
+    "estimated_sweep": (
+        "A sweep with estimates",
+        "`KMeansSweep(tol=1e-3)` on overlapping groups, float32, with its verdict and its page, compared with its fits "
+        "of k-means alone; at most 2.5 times as long is asked for.",
+        ("data", "fits", "all", "ratio", "met"),
+        cells.of_estimated_sweep,
     ),
     "coverage": (
         "Coverage of intervals",

@@ -1,6 +1,6 @@
 """Profiles of all k in few bytes a sample.
 
-A profile has about 70 bytes for each sample, most of which follow from the rest: labels, the order of the samples by
+A profile has 45 to 65 bytes for each sample, most of which follow from the rest: labels, the order of the samples by
 cluster, silhouettes. A sweep keeps the mean distances and the codes of clusters, and makes a profile when it is read.
 """
 

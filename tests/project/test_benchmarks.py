@@ -11,7 +11,20 @@ import pytest
 # Last, so that `fastsil` stays the package that the other tests meet.
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
-from benchmarks import calibration, cases, cells, choice, estimates, harness, many, metrics, peers, rates, table
+from benchmarks import (
+    calibration,
+    cases,
+    cells,
+    choice,
+    estimates,
+    harness,
+    many,
+    metrics,
+    peers,
+    rates,
+    sweep_memory,
+    table,
+)
 
 N = 200
 
@@ -159,6 +172,17 @@ def test_a_call_whose_memory_is_measured_is_interrupted_at_its_limit():
     row = {**shape, **cut, "X": 4 * 4000 * 16, "allowed": 1 << 26, "met": True}
     assert cells.of_memory(row)[5].endswith(" in 0 s")
     assert cells.of_memory(row)[6] == ""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="tells memory as Linux does")
+@pytest.mark.parametrize(("n", "tol"), [(400_000, 1e-3), (40_000, None)])
+def test_a_sweep_and_its_page_take_the_memory_that_is_promised(n, tol):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
+    row = sweep_memory.measure(n, 8, "float64", tol)
+    assert row["met"], row
+    assert cells.of_sweep_memory(row)[3] == ("exact" if tol is None else "±0.001")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
