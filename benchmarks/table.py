@@ -102,9 +102,9 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
     "sweep_memory": (
         "Memory of a sweep",
         "Peak of resident memory during `KMeansSweep(n_init=1)` over k = 2 to 16 and its page, in a process of its "
-        "own, beyond what was resident before (X, the libraries, code that a small sweep has loaded). Allowed: a copy "
-        "of X, 50 bytes a sample for each k and 150 more, 192 MiB, and for exact scores the sums of their shared pass, "
-        "up to scikit-learn's `working_memory`.",
+        "own, beyond what was resident before (X, the libraries, code that a small sweep has loaded). Allowed: two "
+        "copies of X, which scikit-learn's k-means makes, 50 bytes a sample for each k and 100 more, 160 MiB, and for "
+        "exact scores the sums of their shared pass, up to scikit-learn's `working_memory`.",
         ("n", "d", "dtype", "scores", "X", "beyond X", "allowed", "met"),
         cells.of_sweep_memory,
     ),
