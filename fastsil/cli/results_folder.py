@@ -271,12 +271,13 @@ def _publish(
     earlier = _read_index(folder)
     index = {name: _compute_digest(draft / name) for name in files}
     write_record(draft / _RECORD, {"fastsil": __version__, "kind": kind, **settings, "files": index})
-    for name in (*files, _RECORD):
+    files = {**files, _RECORD: "how this was made"}
+    for name in files:
         os.replace(draft / name, folder / name)
     for name in earlier:
         if name not in files and _is_own(folder, name, earlier):
             (folder / name).unlink()
-    return {**files, _RECORD: "how this was made"}
+    return files
 
 
 def _read_index(folder: Path) -> dict[str, str]:

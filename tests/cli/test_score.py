@@ -45,6 +45,14 @@ def test_score_of_given_labels(folder):
     assert not (folder / "fastsil-iris").exists()
 
 
+def test_the_same_scores_again_leave_the_same_files(folder):
+    """The record of an equal run is equal too: it must not be taken for one of a file that is no longer made."""
+    for _ in range(3):
+        run("iris.npy", "species.npy", "--out", "scored")
+        made = {path.name for path in (folder / "scored").iterdir()}
+        assert made == {"clusters.csv", "fastsil.json", "report.html", "samples.parquet", "silhouette.png"}
+
+
 def test_score_diagnoses_and_leaves_a_label_out(folder):
     shuffled = np.random.default_rng(0).permutation(IRIS.target.to_numpy())
     np.save("shuffled.npy", shuffled)
