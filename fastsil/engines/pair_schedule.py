@@ -19,10 +19,11 @@ from fastsil.kernels.micro import ROWS
 from fastsil.runtime.progress import ProgressCallback
 from fastsil.runtime.threads import enough_for_threads, run_tasks
 
-# Products (pairs times features) of a task: 1 to 10 ms, long compared with the cost of scheduling it, short enough for
-# interrupts and progress. Small work is cut into fewer products a task, so that no thread is idle at the end.
-TASK_PRODUCTS = (1e8, 1e9)
-N_TASKS = 64
+# Products (pairs times features) of a task: 0.3 to 10 ms, long compared with the 20 microseconds that it takes to
+# schedule it, short enough for interrupts and progress. Small work is cut into fewer products a task, so that few
+# threads are idle at the end.
+TASK_PRODUCTS = (2e7, 1e9)
+N_TASKS = 256
 # A piece is a multiple of a tile; small enough for many more tasks than threads, large enough to pack rarely.
 _PIECE_ROWS = (ROWS, 4 * ROWS)
 _PIECES = 64

@@ -62,8 +62,9 @@ _ROUND_SHARE = 0.25
 _BLOCK_ENTRIES = 1 << 18
 _BLOCK_LEAST = 16
 _BLOCK_FEATURES = 4
-# Samples whose candidates are counted before more bounds are prepared.
+# Samples whose candidates are counted before more bounds are prepared, and those of a task.
 _PROBE_SAMPLES = 1024
+_PROBE_ROWS = 96
 # What the best bounds leave, as if they excluded each mean distance that is greater than the least one by more than
 # this share: word vectors of 300 features, k = 10 and 50, 0.45 and 0.035 of all pairs; by this rule 0.37 and 0.026.
 _APART = 0.02
@@ -253,14 +254,18 @@ class _Search:
     def _count_on_some(self, find: Callable[[NDArray[np.intp]], NDArray[np.integer[Any]]]) -> CandidateCount:
         """Count the clusters, and their members, that are found for some samples of every part of the data."""
         partition = self._partition
-        step = self._block_rows()
         rows = partition.order[:: max(1, partition.n_samples // _PROBE_SAMPLES)]
-        candidates = pairs = 0
-        for low in range(0, len(rows), step):
-            clusters = find(rows[low : low + step])
-            candidates += len(clusters)
-            pairs += int(partition.sizes[clusters].sum())
-        return CandidateCount(candidates / len(rows), pairs / len(rows))
+        step = min(self._block_rows(), _PROBE_ROWS)
+        starts = range(0, len(rows), step)
+        counts = np.zeros((len(starts), 2), dtype=np.intp)
+
+        def count(index: int, stop: NDArray[np.uint8]) -> None:
+            clusters = find(rows[starts[index] : starts[index] + step])
+            counts[index] = len(clusters), partition.sizes[clusters].sum()
+
+        run_tasks(count, range(len(starts)), [1.0] * len(starts), n_jobs=self._n_jobs)
+        candidates, pairs = counts.sum(axis=0) / len(rows)
+        return CandidateCount(float(candidates), float(pairs))
 
     def _block_rows(self) -> int:
         least = int(np.clip(self._data.X.shape[1] // _BLOCK_FEATURES, 1, _BLOCK_LEAST))

@@ -19,8 +19,10 @@ from fastsil.kernels import moments as kernels
 from fastsil.kernels.bounds import ClusterBounds, SharedBasis
 from fastsil.runtime.threads import in_batches, run_tasks
 
-# Members that are summed in one go; sums of pieces are added in order.
-_PIECE = 8192
+# Members that are summed in one go, at least and at most, and pieces of all samples between: sums of pieces are added in
+# order, and take memory.
+_PIECE = (1024, 8192)
+_PIECES = 64
 # Of the samples that a search for directions looks at.
 _SEARCH_PIECES = 8
 # Bytes of the products of covariances with a basis that are held at a time.
@@ -309,7 +311,8 @@ def _sum_over_members(
     if clusters is None:
         clusters = np.arange(partition.n_clusters)
     sizes = partition.sizes[clusters]
-    n_pieces = np.maximum(-(-sizes // _PIECE), 1)
+    length = int(np.clip(partition.n_samples // _PIECES, *_PIECE))
+    n_pieces = np.maximum(-(-sizes // length), 1)
     first = np.concatenate([[0], np.cumsum(n_pieces)])
     sums = _zeros((int(first[-1]), width), np.float64)
     owner = np.repeat(np.arange(len(clusters)), n_pieces)
@@ -319,8 +322,8 @@ def _sum_over_members(
             if stop[0]:
                 return
             cluster = int(clusters[owner[piece]])
-            start = partition.offsets[cluster] + (piece - first[owner[piece]]) * _PIECE
-            end = min(start + _PIECE, partition.offsets[cluster + 1])
+            start = partition.offsets[cluster] + (piece - first[owner[piece]]) * length
+            end = min(start + length, partition.offsets[cluster + 1])
             add(partition.order[start:end], cluster, sums[piece])
 
     batches = in_batches(len(owner), n_jobs=n_jobs)
