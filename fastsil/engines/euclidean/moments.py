@@ -19,8 +19,8 @@ from fastsil.kernels import moments as kernels
 from fastsil.kernels.bounds import ClusterBounds, SharedBasis
 from fastsil.runtime.threads import in_batches, run_tasks
 
-# Members that are summed in one go, at least and at most, and pieces of all samples between: sums of pieces are added in
-# order, and take memory.
+# Members that are summed in one go, at least and at most, and pieces of all samples between: sums of pieces are added
+# in order, and take memory.
 _PIECE = (1024, 8192)
 _PIECES = 64
 # Of the samples that a search for directions looks at.
