@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 
 import reference
-from assertions import assert_same_bits, assert_terms_close
-from fastsil.engines.euclidean.approximation import EuclideanRows
+from assertions import assert_same_bits, assert_terms_close, with_peak
+from fastsil.engines.euclidean.approximation import EuclideanRows, approximator
 from fastsil.engines.euclidean.approximation import moment_table as table
 from fastsil.engines.scaling import scale_data
 from fastsil.validation.partition import partition_from_codes
@@ -159,6 +159,24 @@ def test_covariances_are_summed_within_a_budget(monkeypatch):
     monkeypatch.setattr(table, "_PIECE", 10)
     for one, other in zip(whole, rows_of(X, codes)[0].approximate(), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-10)
+
+
+def test_the_table_of_many_clusters_is_made_without_copies_of_it():
+    codes = np.arange(6000) % 1000
+    X = np.random.default_rng(0).normal(size=(6000, 24)).astype(np.float32)
+    moments = table.measure_clusters(scale_data(X, partition_from_codes(np.arange(1000), codes)), n_jobs=1)
+    assert {summary.vectors.dtype for summary in moments.covariances} == {np.dtype(np.float32)}
+    made, peak = with_peak(lambda: table.make_table(moments, X.dtype))
+    assert peak < 2 * made.vectors.nbytes
+
+
+def test_the_first_round_is_cut_as_if_no_cluster_were_excluded(monkeypatch):
+    monkeypatch.setattr(approximator, "_ROUND_CANDIDATES", 2000)
+    X, codes = np.zeros((500, 3)), np.arange(500) % 20
+    rows, partition = rows_of(X, codes)
+    rounds = [(start, end) for start, end, _ in rows._approximator.rounds(partition.order)]
+    assert rounds[0] == (0, 100)
+    assert rounds[-1][1] == 500
 
 
 def test_no_member_is_farther_from_the_center_than_the_radius():

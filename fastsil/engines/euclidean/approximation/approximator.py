@@ -24,9 +24,10 @@ from fastsil.runtime.progress import ProgressCallback, ignore_progress
 from fastsil.runtime.threads import in_batches, run_tasks
 from fastsil.validation.partition import find_group_argmin, find_group_minima, sorted_by_cluster
 
-# Samples whose candidates are held at a time, and samples of a block times clusters.
+# Candidates that are held at a time, about 50 bytes each, samples of a round, and samples of a block times clusters.
+# The first round is cut as if all clusters were left, each later one by what the one before it had.
 _ROUND_CANDIDATES = 1 << 19
-_ROUND_SAMPLES = (1 << 13, 1 << 17)
+_ROUND_SAMPLES = (1 << 6, 1 << 17)
 _BLOCK_ENTRIES = 1 << 20
 
 LOWER, GUESS, UPPER = range(3)
@@ -96,7 +97,7 @@ class Approximator:
 
     def rounds(self, rows: NDArray[np.intp]) -> Iterator[tuple[int, int, Candidates]]:
         """Yield ranges of the rows, and the clusters that may be the nearest other one of each row in it."""
-        start, step = 0, _ROUND_SAMPLES[0]
+        start, step = 0, int(np.clip(_ROUND_CANDIDATES // self._n_clusters, *_ROUND_SAMPLES))
         while start < len(rows):
             end = min(start + step, len(rows))
             row, cluster = self._select_all(rows[start:end])

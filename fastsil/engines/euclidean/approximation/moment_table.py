@@ -29,7 +29,7 @@ from fastsil.validation.partition import Partition
 _BLOCK = SLAB
 _PIECE = 8 * _BLOCK
 # Budget of the covariances that are being summed, and of the factors of all of them.
-_SUMS_BYTES = 64 << 20
+_SUMS_BYTES = 32 << 20
 _FACTORS_BYTES = 64 << 20
 # Up to this number of features, all of a covariance is used: with g, its factor is one panel of a tile. Beyond, this
 # number of leading directions, and the norm of the residual.
@@ -46,7 +46,7 @@ _LEAST_VARIANCE = 1e-13
 class CovarianceSummary(NamedTuple):
     """A covariance in few numbers; see :class:`fastsil.kernels.approximation.Moments`."""
 
-    vectors: NDArray[np.float64]  # (n_vectors, n_features)
+    vectors: NDArray[np.floating]  # (n_vectors, n_features)
     theta: NDArray[np.float64]  # (n_vectors,)
     leak: float
     rest: float
@@ -126,7 +126,6 @@ def make_table(moments: ClusterMoments, dtype: np.dtype[Any]) -> MomentTable:
     rounding = _bound_rounding(dtype, centers.shape[1])
     origin = np.average(centers, axis=0, weights=moments.sizes).astype(dtype)
     spectral = np.array([summary.spectral for summary in moments.covariances])
-    vectors = np.stack([summary.vectors for summary in moments.covariances])
     bounds = cluster_bounds(
         centers,
         origin,
@@ -148,7 +147,12 @@ def make_table(moments: ClusterMoments, dtype: np.dtype[Any]) -> MomentTable:
         rest=np.array([summary.rest for summary in moments.covariances]),
         rest_mean=np.array([summary.rest_mean for summary in moments.covariances]),
     )
-    with_skew = np.concatenate([vectors, moments.skew[:, None]], axis=1).astype(dtype)
+    # Filled in place: with many clusters this table is the largest part of the memory.
+    n_vectors = len(moments.covariances[0].vectors)
+    with_skew = np.empty((len(centers), n_vectors + 1, centers.shape[1]), dtype)
+    for cluster, summary in enumerate(moments.covariances):
+        with_skew[cluster, :n_vectors] = summary.vectors
+    with_skew[:, n_vectors] = moments.skew
     return MomentTable(bounds, numbers, with_skew, origin, rounding)
 
 
@@ -197,15 +201,19 @@ def _summarize_covariances(
     def summarize_some(clusters: list[int]) -> None:
         pieces = _pieces(partition, clusters, size)
         sums: list[Any] = [None] * len(pieces)
+        of_cluster: dict[int, list[int]] = {cluster: [] for cluster in clusters}
+        for index, (cluster, _) in enumerate(pieces):
+            of_cluster[cluster].append(index)
 
         def add(index: int, stop: NDArray[np.uint8]) -> None:
             cluster, rows = pieces[index]
             sums[index] = _scatter(data, rows, centers[cluster])
 
         def finish(cluster: int, stop: NDArray[np.uint8]) -> None:
-            scatter = sum(part for (of, _), part in zip(pieces, sums, strict=True) if of == cluster)
+            scatter = sum(sums[index] for index in of_cluster[cluster])
             covariance = np.asarray(scatter) / partition.sizes[cluster]
-            summaries[cluster] = summarize_covariance(covariance, n_clusters, rounding)
+            summary = summarize_covariance(covariance, n_clusters, rounding)
+            summaries[cluster] = summary._replace(vectors=summary.vectors.astype(data.dtype))
 
         share = sum(len(rows) for _, rows in pieces) / partition.n_samples
         run_tasks(
