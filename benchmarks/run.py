@@ -43,11 +43,19 @@ _MEMORY_SECONDS = 120.0
 
 def speed(options: argparse.Namespace) -> list[str]:
     """Measure ratios to scikit-learn."""
-    return _collect("speed", options, _speed_rows(options))
+    return _collect("speed", options, _speed_rows(options, _chosen_cases(options)))
 
 
-def _speed_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
-    for case, dtype in _chosen_cases(options):
+def labelings(options: argparse.Namespace) -> list[str]:
+    """Measure ratios to scikit-learn for labels that k-means did not make."""
+    chosen = [case for case in cases.LABELINGS if not options.case or any(part in case.name for part in options.case)]
+    return _collect("labelings", options, _speed_rows(options, [(case, "float32") for case in chosen]))
+
+
+def _speed_rows(
+    options: argparse.Namespace, chosen: Sequence[tuple[cases.Case, str]]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    for case, dtype in chosen:
         if case.missing():
             print(f"{case.name}: left out, needs {' and '.join(case.missing())}", file=sys.stderr)
             continue
@@ -357,6 +365,7 @@ def _show(subject: str, rows: Sequence[dict[str, Any]]) -> None:
 
 _SUBCOMMANDS = {
     "speed": speed,
+    "labelings": labelings,
     "many": many_labelings,
     "metrics": other_metrics,
     "calibration": calibrate,

@@ -32,6 +32,14 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
         (*_RATIO, "pairs"),
         cells.of_speed,
     ),
+    "labelings": (
+        "Labels that k-means did not make",
+        "As above, on word vectors. Labels at random; classes by the distance from the middle; average linkage of "
+        "4,000 samples, of which one cluster has nearly all, so that half of all pairs are the least; HDBSCAN; "
+        "k = 1,000.",
+        (*_RATIO, "pairs"),
+        cells.of_speed,
+    ),
     "many": (
         "A sweep's labelings in one call",
         "Median times of `silhouette_samples_many` for the labels of MiniBatchKMeans with k = 2 to 16, against "
