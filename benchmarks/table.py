@@ -35,8 +35,8 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
     "labelings": (
         "Labels that k-means did not make",
         "As above, on word vectors. Labels at random; classes by the distance from the middle; average linkage of "
-        "4,000 samples, of which one cluster has nearly all, so that half of all pairs are the least; HDBSCAN; "
-        "k = 1,000.",
+        "4,000 samples, of which one cluster has nearly all, so that half of all pairs are the least; HDBSCAN, "
+        "which calls nine of ten samples noise; k = 1,000.",
         (*_RATIO, "pairs"),
         cells.of_speed,
     ),

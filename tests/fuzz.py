@@ -86,8 +86,8 @@ def forced(strategy):
                 # Sums to a few clusters at a time, and small clusters together.
                 change(symmetric, "_SUMS_BYTES", 512)
                 change(symmetric, "_SUMS_BYTES_A_SAMPLE", 0)
-                change(symmetric, "_BLOCKS", 2)
-                change(symmetric, "_LEAST_BLOCK", 4)
+                change(symmetric, "_MANY_CLUSTERS", 2)
+                change(symmetric, "_BLOCK", 4)
             # Every basis, however little there is to exclude.
             change(
                 engine, "choose_basis_size", lambda data, choice, load: min(choice[-1], -(-data.X.shape[1] // 16) * 16)

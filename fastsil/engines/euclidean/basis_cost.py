@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.engines.scaling import ScaledData
+from fastsil.validation.partition import Partition
 
 # Numbers of directions to choose from for each of the bases that all clusters share, from the first to the last: each
 # is made where it saves more than it costs. With no more features than directions the covariances are known in full.
@@ -25,6 +26,8 @@ SEARCH_ROUNDS = 2
 _CANDIDATES_LEFT = 1.3
 _EXPECTED_SHARE = {32: 0.5, 64: 0.56, 128: 0.3}
 _MORE_BY_ALL = 0.1
+# Both sides of a pair cost a little more than one.
+_SYMMETRIC_COST = 1.1
 # Cost of a product of the loops over covariances, in products of a tile; of a candidate on top of a product for
 # each entry of its form; and of the loops that make a cluster's form for each entry. Set so that they reproduce the
 # measurements at n = 100,000, d = 128, k = 100 in float32: 128 directions there save 0.09 s in the tiles and cost 0.2.
@@ -53,6 +56,12 @@ class CandidateCount(NamedTuple):
     def in_pairs(self, n_features: int) -> float:
         """Convert the work to the number of pairs of large tiles that take as long."""
         return self.pairs + self.candidates * (_CANDIDATE_PAIRS + _CANDIDATE_PRODUCTS / (n_features + _PAIR_PRODUCTS))
+
+
+def count_symmetric_pairs(partition: Partition) -> float:
+    """Return the work of all pairs between clusters, each for both sides, in pairs for one side a sample."""
+    squares = float((partition.sizes.astype(np.float64) ** 2).sum())
+    return _SYMMETRIC_COST * (partition.n_samples - squares / partition.n_samples) / 2
 
 
 def choose_basis_size(data: ScaledData, choice: tuple[int, ...], load: CandidateCount) -> int:

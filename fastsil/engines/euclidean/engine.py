@@ -25,7 +25,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.engines.euclidean.basis_cost import SHARED_DIRECTIONS, CandidateCount, choose_basis_size
+from fastsil.engines.euclidean.basis_cost import (
+    SHARED_DIRECTIONS,
+    CandidateCount,
+    choose_basis_size,
+    count_symmetric_pairs,
+)
 from fastsil.engines.euclidean.moments import cluster_centers, radial_bounds, shared_basis
 from fastsil.engines.euclidean.sorted_copy import sort_rows_to_file
 from fastsil.engines.euclidean.symmetric import find_nearest_clusters
@@ -48,8 +53,6 @@ _ALWAYS_SYMMETRIC = 3
 # k = 10: both 1.0. Kernels of the bounds are not compiled then, either.
 _SMALL_SYMMETRIC = 10
 SMALL_PRODUCTS = 6e8
-# Both sides of a pair cost a little more than one.
-_SYMMETRIC_COST = 1.1
 # Candidate pairs of one round are kept, and sorted at this number of bytes each. Rounds of few samples read
 # each cluster for little work; so a round has 256 at least, unless that leaves more candidates than twice as many and
 # one for every four samples, which are small compared with the arrays of samples.
@@ -62,9 +65,11 @@ _ROUND_SHARE = 0.25
 _BLOCK_ENTRIES = 1 << 18
 _BLOCK_LEAST = 16
 _BLOCK_FEATURES = 4
-# Samples whose candidates are counted before more bounds are prepared, and those of a task.
+# Samples whose candidates are counted before more bounds are prepared, at most; those of a task; of small data one of
+# eight.
 _PROBE_SAMPLES = 1024
-_PROBE_ROWS = 96
+_PROBE_ROWS = 192
+_PROBE_STEP = 8
 # What the best bounds leave, as if they excluded each mean distance that is greater than the least one by more than
 # this share: word vectors of 300 features, k = 10 and 50, 0.45 and 0.035 of all pairs; by this rule 0.37 and 0.026.
 _APART = 0.02
@@ -254,7 +259,7 @@ class _Search:
     def _count_on_some(self, find: Callable[[NDArray[np.intp]], NDArray[np.integer[Any]]]) -> CandidateCount:
         """Count the clusters, and their members, that are found for some samples of every part of the data."""
         partition = self._partition
-        rows = partition.order[:: max(1, partition.n_samples // _PROBE_SAMPLES)]
+        rows = partition.order[:: max(_PROBE_STEP, partition.n_samples // _PROBE_SAMPLES)]
         step = min(self._block_rows(), _PROBE_ROWS)
         starts = range(0, len(rows), step)
         counts = np.zeros((len(starts), 2), dtype=np.intp)
@@ -354,9 +359,7 @@ class _Search:
         return CandidateCount((len(found.row) + n_rows) / (2 * n_rows), pairs / (2 * n_rows))
 
     def _symmetry_is_less_work(self, pruned: CandidateCount) -> bool:
-        partition = self._partition
-        symmetric = (partition.n_samples - (partition.sizes.astype(np.float64) ** 2).sum() / partition.n_samples) / 2
-        return bool(pruned.in_pairs(self._data.X.shape[1]) > _SYMMETRIC_COST * symmetric)
+        return pruned.in_pairs(self._data.X.shape[1]) > count_symmetric_pairs(self._partition)
 
 
 def round_samples(candidates_per_sample: float, n_samples: int) -> int:

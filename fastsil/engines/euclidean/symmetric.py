@@ -24,10 +24,10 @@ from fastsil.runtime.progress import ProgressCallback, scale_progress
 from fastsil.runtime.threads import in_batches, run_tasks
 from fastsil.validation.partition import Partition
 
-# More clusters than this are cut together where they are small, so that tiles are full: into as many blocks, of a tile
-# at most, and of some samples at least. Pairs within a cluster are computed a second time there.
-_BLOCKS = 48
-_LEAST_BLOCK = 96
+# More clusters than this are cut together where they are small, into blocks of this number of samples, so that tiles
+# are full. Pairs within a cluster are computed a second time there; smaller blocks take longer for n = 2,000 to 10,000.
+_MANY_CLUSTERS = 48
+_BLOCK = ROWS
 # Bytes of the sums that are held at a time: of all, or a sample, whichever is more. From 8 MB to 128 they take the same
 # time (n = 40,000, d = 100, k = 100 and 1,000).
 _SUMS_BYTES = 16 << 20
@@ -223,7 +223,7 @@ class _Range:
 def _cut_positions(partition: Partition, first: int, last: int) -> NDArray[np.intp]:
     """Cut a range of clusters into parts; return where they begin, and where the last one ends."""
     offsets, n_samples = partition.offsets, partition.n_samples
-    block = int(np.clip(n_samples // _BLOCKS, _LEAST_BLOCK, ROWS)) if partition.n_clusters > _BLOCKS else 0
+    block = _BLOCK if partition.n_clusters > _MANY_CLUSTERS else 0
     is_small = np.diff(offsets[first : last + 1]) <= block
     # Runs of small clusters, and large clusters.
     edges = first + np.flatnonzero(~(is_small[1:] & is_small[:-1])) + 1
