@@ -119,9 +119,8 @@ class Case(NamedTuple):
         return {"metric": self.metric, "n_jobs": self.n_jobs}
 
 
-def draw_values(rng, n_samples, n_features):
+def fill_values(rng, n_samples, n_features, kind, *, with_zeros, with_constant, with_offset):
     """Numbers with ties, duplicates, offsets, zeros and outliers."""
-    kind = rng.choice(["grid", "normal", "clumps", "constant", "outlier", "line"])
     X = rng.integers(-3, 4, size=(n_samples, n_features)).astype(float)
     if kind in ("normal", "outlier"):
         X = rng.normal(size=X.shape)
@@ -133,11 +132,17 @@ def draw_values(rng, n_samples, n_features):
         X = np.outer(rng.normal(size=n_samples), np.ones(n_features))
     if kind == "outlier":
         X[0] *= 10.0 ** rng.integers(1, 20)
-    if rng.random() < 0.3:
+    if with_zeros:
         X[rng.integers(n_samples, size=rng.integers(1, n_samples))] = 0.0
-    if rng.random() < 0.3:
+    if with_constant:
         X[:, rng.integers(n_features)] = -7.5
-    return X + 10.0 ** rng.integers(0, 7) if rng.random() < 0.3 else X
+    return X + 10.0 ** rng.integers(0, 7) if with_offset else X
+
+
+def draw_values(rng, n_samples, n_features):
+    kind = rng.choice(["grid", "normal", "clumps", "constant", "outlier", "line"])
+    zeros, constant, offset = rng.random(3) < 0.3
+    return fill_values(rng, n_samples, n_features, kind, with_zeros=zeros, with_constant=constant, with_offset=offset)
 
 
 def draw_case(rng):

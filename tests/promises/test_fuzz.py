@@ -32,21 +32,16 @@ def drawn_data(draw):
     n_clusters = draw(st.integers(2, n_samples - 1))
     labels = rng.permutation(np.r_[np.arange(n_clusters), rng.integers(n_clusters, size=n_samples - n_clusters)])
     kind = draw(st.sampled_from(["grid", "normal", "clumps", "constant", "outlier"]))
-    X = rng.integers(-3, 4, size=(n_samples, n_features)).astype(float)
-    if kind in ("normal", "outlier"):
-        X = rng.normal(size=X.shape)
-    elif kind == "clumps":
-        X = X[rng.integers(n_samples, size=n_samples)] + rng.normal(size=X.shape) * 10.0 ** rng.integers(-9, 1)
-    elif kind == "constant":
-        X[:] = X[0]
-    if kind == "outlier":
-        X[0] *= 10.0 ** rng.integers(1, 20)
-    if draw(st.booleans()):
-        X[rng.integers(n_samples, size=rng.integers(1, n_samples))] = 0.0
-    if draw(st.booleans()):
-        X[:, rng.integers(n_features)] = -7.5
-    if draw(st.booleans()):
-        X = X + 10.0 ** rng.integers(0, 7)
+    with_zeros, with_constant, with_offset = draw(st.booleans()), draw(st.booleans()), draw(st.booleans())
+    X = fuzz.fill_values(
+        rng,
+        n_samples,
+        n_features,
+        kind,
+        with_zeros=with_zeros,
+        with_constant=with_constant,
+        with_offset=with_offset,
+    )
     dtype = draw(st.sampled_from(list(TYPES)))
     exponent, largest = TYPES[dtype]
     with np.errstate(all="ignore"):
