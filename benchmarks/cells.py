@@ -203,6 +203,19 @@ def of_peers(row: dict[str, Any]) -> list[str]:
     ]
 
 
+def of_fits(row: dict[str, Any]) -> list[str]:
+    return [
+        row["case"],
+        row["name"],
+        row["version"],
+        seconds(row["seconds"]),
+        seconds(row["fastsil"]),
+        f"{row['ratio']:.1f} ({row['low']:.1f} to {row['high']:.1f}, {row['rounds']} rounds)",
+        f"{row['excess']:+.2%} ({row['least_excess']:+.2%} to {row['largest_excess']:+.2%})",
+        verdict(row["met"]),
+    ]
+
+
 GROWTH = ("fastsil", "fastsil, one thread", "scikit-learn, working_memory=32", "torchdr")
 
 

@@ -54,7 +54,6 @@ CONTENDERS = (
     Contender("manhattan-silhouette", "manhattan_silhouette", "manhattan-silhouette", "manhattan"),
     Contender("pyspark", "pyspark", "pyspark", "sqeuclidean", note="mean only"),
 )
-PACKAGES = tuple(dict.fromkeys(contender.package for contender in CONTENDERS if contender.package))
 
 _WORKER = Path(__file__).with_name("worker.py")
 # The first call compiles and loads, and is not counted; but a contender that takes longer (s) has only that one.
@@ -129,10 +128,14 @@ class Worker:
         raise RuntimeError(re.sub(r"\(?/\S+", "", last)[:200].strip())
 
 
+def packages_of(contenders: Iterable[Contender]) -> list[str]:
+    """Return the packages that need an environment, each once."""
+    return list(dict.fromkeys(contender.package for contender in contenders if contender.package))
+
+
 def missing(contenders: Iterable[Contender] = CONTENDERS) -> list[str]:
     """Return the packages without an environment."""
-    packages = dict.fromkeys(contender.package for contender in contenders if contender.package)
-    return [package for package in packages if environments.python_of(package) is None]
+    return [package for package in packages_of(contenders) if environments.python_of(package) is None]
 
 
 def present(contenders: Iterable[Contender] = CONTENDERS) -> list[Contender]:
@@ -154,7 +157,7 @@ def hold(name: str, data: cases.Data, contenders: Sequence[Contender], *, rounds
             row["version"] = environments.version_of(contender.package or "scikit-learn")
             try:
                 with Worker(ours, folder) as fastsil, Worker(contender, folder) as other:
-                    _take_turns(fastsil, other, rounds)
+                    take_turns(fastsil, other, rounds)
                     if contender.ours == _FASTSIL.call:
                         check(fastsil.answer(), data, contender.metric)
                     apart = _apart(fastsil.answer(), other.answer(), data.labels)
@@ -179,7 +182,8 @@ def write_data(folder: Path, data: cases.Data) -> None:
     np.save(folder / "labels.npy", np.unique(data.labels, return_inverse=True)[1].astype(np.int64))
 
 
-def _take_turns(fastsil: Worker, other: Worker, rounds: int) -> None:
+def take_turns(fastsil: Worker, other: Worker, rounds: int) -> None:
+    """Run both in turn; a call that is long is made once, and not counted twice."""
     for worker in (fastsil, other):
         worker.wait_until_ready()
         worker.run()

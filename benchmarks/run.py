@@ -20,6 +20,7 @@ from benchmarks import (
     environments,
     estimates,
     first_use,
+    fits,
     gap_studies,
     growth,
     harness,
@@ -282,9 +283,13 @@ def start(options: argparse.Namespace) -> list[str]:
 
 def contest_of_peers(options: argparse.Namespace) -> list[str]:
     """Measure other packages that compute silhouettes."""
-    if missing := contest.missing():
-        print(f"left out, not in an environment (see environments): {', '.join(missing)}\n", file=sys.stderr)
+    _say_missing(contest.CONTENDERS)
     return _collect("peers", options, _contest_rows(options))
+
+
+def _say_missing(contenders: Sequence[contest.Contender]) -> None:
+    if missing := contest.missing(contenders):
+        print(f"left out, not in an environment (see environments): {', '.join(missing)}\n", file=sys.stderr)
 
 
 def _contest_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -292,6 +297,13 @@ def _contest_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, 
     for name, data in contest.contest_cases(options.full):
         for row in contest.hold(name, data, contenders, rounds=options.rounds):
             yield f"{name}, {row['name']}", row
+
+
+def fits_of_sweep(options: argparse.Namespace) -> list[str]:
+    """Measure the fits of a sweep against other k-means."""
+    _say_missing(fits.CONTENDERS)
+    rows = fits.measure(options.full, options.rounds)
+    return _collect("fits", options, ((f"{row['case']}, {row['name']}", row) for row in rows))
 
 
 def growth_of_time(options: argparse.Namespace) -> list[str]:
@@ -318,7 +330,7 @@ def _compare_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, 
 
 def make_environments(options: argparse.Namespace) -> list[str]:
     """Install the peers, each into an environment of its own."""
-    for package, outcome in environments.make(contest.PACKAGES):
+    for package, outcome in environments.make(contest.packages_of([*contest.CONTENDERS, *fits.CONTENDERS])):
         print(f"{package}: {outcome}", flush=True)
     return []
 
@@ -376,6 +388,7 @@ _SUBCOMMANDS = {
     "kernels": kernels,
     "start": start,
     "peers": contest_of_peers,
+    "fits": fits_of_sweep,
     "growth": growth_of_time,
     "compare": compare_commits,
     "environments": make_environments,

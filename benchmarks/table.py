@@ -159,6 +159,15 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
         ),
         cells.of_peers,
     ),
+    "fits": (
+        "The fits of a sweep",
+        "k-means for k = 2 to 16 as `KMeansSweep` makes it (ten restarts that compete on some rows), against other "
+        "k-means with one restart for each k, in turn, in processes of their own, float32. The ratio is the median "
+        "over rounds (with extremes) of the contender's time over fastsil's. Excess: by how much its sum of squares is "
+        "above fastsil's, mean over k (least and largest). At least as fast at no larger mean sum is asked for.",
+        ("data", "contender", "version", "time", "fastsil", "ratio", "excess", "met"),
+        cells.of_fits,
+    ),
     "growth": (
         "Growth",
         "Median times on float32 data with one of n, d and k growing (the picture is `docs/images/growth.png`), and "

@@ -148,6 +148,40 @@ def manhattan_silhouette(X, labels, metric):
     return np.asarray(answer[0] if isinstance(answer, tuple) else answer)
 
 
+_KS = range(2, 17)
+
+
+def sweep_kmeans(X, labels, metric):
+    """Return the sum of squares for each k, as all k-means here do."""
+    from fastsil.sweep.kmeans import KMeansPath
+
+    path = KMeansPath(X, n_init=10, seed=0)
+    return np.array([path.fit(k).inertia_ for k in _KS])
+
+
+def faiss_kmeans(X, labels, metric):
+    import faiss
+
+    sums = []
+    for k in _KS:
+        fitted = faiss.Kmeans(X.shape[1], k, niter=25, max_points_per_centroid=len(X), seed=0)
+        fitted.train(X)
+        sums.append(fitted.index.search(X, 1)[0].sum(dtype=np.float64))
+    return np.array(sums)
+
+
+def sklearn_kmeans(X, labels, metric):
+    from sklearn.cluster import KMeans
+
+    return np.array([KMeans(k, random_state=0).fit(X).inertia_ for k in _KS])
+
+
+def sklearn_minibatch(X, labels, metric):
+    from sklearn.cluster import MiniBatchKMeans
+
+    return np.array([MiniBatchKMeans(k, random_state=0).fit(X).inertia_ for k in _KS])
+
+
 def pyspark(X, labels, metric):
     """Convert the data and start the Java machine before the clock runs: users have both."""
     from pyspark.ml.evaluation import ClusteringEvaluator

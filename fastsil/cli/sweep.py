@@ -17,6 +17,7 @@ from fastsil.report.tables import geometry_columns, side_by_side, sweep_columns
 from fastsil.runtime.threads import resolve_n_jobs
 from fastsil.scoring.plan import format_seconds
 from fastsil.sweep.estimator import KMeansSweep
+from fastsil.sweep.kmeans import foresee_seconds
 from fastsil.validation import check_data, check_metric
 
 CLUSTERERS: dict[str, str | None] = {
@@ -29,7 +30,7 @@ CLUSTERERS: dict[str, str | None] = {
 # Seconds of compiling that are worth a remark.
 _COMPILING_SECONDS = 2.0
 
-# Exact scores that take longer are estimated instead, to within _TOL.
+# Exact scores that take longer are estimated instead, to within _TOL; fits that do are announced.
 _LONG_SECONDS = 120.0
 _TOL = 1e-3
 
@@ -130,6 +131,8 @@ def run_sweep(
     estimator = _clusterer(settings)
     for metric in settings.metric:
         check_metric(metric)
+    if estimator is None:
+        _tell_long_fits(X.shape, ks, pcas, settings, n_jobs)
     from numba.core import event
 
     compiling: list[float] = []
@@ -207,6 +210,18 @@ def choose_tol(X: Any, settings: Settings, *, exact: bool, n_jobs: int | None) -
         style="yellow",
     )
     return _TOL
+
+
+def _tell_long_fits(
+    shape: tuple[int, int], ks: Sequence[int], pcas: Sequence[float | None], settings: Settings, n_jobs: int | None
+) -> None:
+    """Say before it begins how long k-means will take, if it is long."""
+    n_features = sum(pca if isinstance(pca, int) else shape[1] for pca in pcas) * len(settings.metric)
+    seconds = foresee_seconds((shape[0], n_features), ks, settings.n_init) / resolve_n_jobs(n_jobs)
+    if seconds > _LONG_SECONDS:
+        console.remark(
+            f"k-means for {len(ks)} numbers of clusters will take about {format_seconds(seconds)}.", style="yellow"
+        )
 
 
 def show_written(out: Path, write: Callable[[bool], dict[str, str]]) -> None:

@@ -46,6 +46,13 @@ def test_scores_that_would_take_long_are_estimated_unless_exact_ones_are_wanted(
     assert (table["silhouette_low"] == table["silhouette_high"]).all()
 
 
+def test_fits_that_would_take_long_are_announced(monkeypatch):
+    assert "will take about" not in sweep().stderr
+    monkeypatch.setattr("fastsil.cli.sweep._LONG_SECONDS", 0.0)
+    assert "k-means for 2 numbers of clusters will take about" in " ".join(sweep().stderr.split())
+    assert "will take about" not in sweep("--clusterer", "minibatch").stderr
+
+
 def test_so_few_samples_are_computed_exactly():
     assert "±" not in sweep("--tol", "0.01").stdout
 
