@@ -208,6 +208,7 @@ def _planned(full: bool) -> Iterator[tuple[str, str, Data]]:
     """Yield metric, name and data of the calls that are planned and then made."""
     shapes = [(100_000, 128, 100), (50_000, 128, 10), (60_000, 16, 2), (50_000, 512, 30)]
     shapes += [(300_000, 128, 100), (200_000, 2, 20), (100_000, 64, 300)] if full else []
+    shapes += [(50_000, 64, 5_000), (100_000, 2, 10_000)] if full else []
     for n, d, k in shapes:
         yield "euclidean", f"n={n:,} d={d} k={k}", cases.embedding_like(d, k)(n, "float32")
     for metric, n, d in (("chebyshev", 30_000, 16), ("manhattan", 200_000, 32), ("russellrao", 6_000, 16)):

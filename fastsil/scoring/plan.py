@@ -24,6 +24,9 @@ from fastsil.validation.partition import Partition, partition_from_codes
 _PROBE_SAMPLES = (8_000, 32_000)
 _PROBE_MEMBERS = 200
 _PROBE_LEAST_PRODUCTS = 7e8
+# With fewer members of each, whole clusters are taken instead, if each is at most this share of the samples.
+_LEAST_MEMBERS = 20
+_LARGEST_WHOLE = 0.125
 # Products at most, by engine; others are timed on fewer samples, as their distances are slow.
 _PROBE_MOST_PRODUCTS = {"euclidean": 1e11, "coordinatewise": 1e10}
 _PROBE_SLOW = 2_500
@@ -278,8 +281,10 @@ class _Probe:
             self._growth = partition.n_samples / len(some)
             self.work = terms.work
 
-        rows = _some_rows(partition, _how_many(partition, engine, X.shape[1], X.dtype.itemsize))
-        few = _some_rows(partition, int(_FEW * len(rows)))
+        n_rows = _how_many(partition, engine, X.shape[1], X.dtype.itemsize)
+        self._whole = engine == "euclidean" and _takes_whole_clusters(partition, n_rows)
+        choose = _whole_clusters if self._whole else _some_rows
+        rows, few = choose(partition, n_rows), choose(partition, int(_FEW * n_rows))
         run(few)
         run(few)
         self._quadratic = 1.0
@@ -291,7 +296,7 @@ class _Probe:
             )
         else:
             rows = few
-        if engine == "euclidean":
+        if engine == "euclidean" and not exact_is_as_cheap(partition, X.shape[1]):
             self._guessed = self._estimate_moment_seconds(X, rows, metric, metric_params, n_jobs)
 
     def _estimate_moment_seconds(
@@ -311,17 +316,27 @@ class _Probe:
         return time.perf_counter() - started
 
     def pairs(self) -> float:
-        return self.work.pairs * self._growth**2
+        """Predict the number of pairs: of whole clusters, as many others are met whatever their number."""
+        return self.work.pairs * self._growth ** (1 if self._meets_few else 2)
 
     def phases(self) -> dict[str, float]:
         """Predict the seconds of each phase with all samples, and of the time outside of phases."""
-        of_pairs = () if self._engine in NO_PAIRS else _PAIR_PHASES
-        found = {
-            phase: self._grown(spent) if phase in of_pairs else spent * self._growth
-            for phase, spent in self.work.seconds.items()
-        }
+        found = {phase: self._grow(phase, spent) for phase, spent in self.work.seconds.items()}
         rest = max(self._spent - sum(self.work.seconds.values()), 0.0)
         return found | {"rest": rest * self._growth}
+
+    def _grow(self, phase: str, spent: float) -> float:
+        if self._whole:
+            # Bounds are of every sample and every cluster.
+            of_all = phase == "bounds" or (phase == "other clusters" and not self._meets_few)
+            return spent * self._growth ** (2 if of_all else 1)
+        of_pairs = phase in _PAIR_PHASES and self._engine not in NO_PAIRS
+        return self._grown(spent) if of_pairs else spent * self._growth
+
+    @property
+    def _meets_few(self) -> bool:
+        """Whether the run met whole clusters, and of the other ones those only that bounds had left."""
+        return self._whole and self.work.strategy.endswith("pruned")
 
     def seconds(self) -> float:
         return sum(self.phases().values())
@@ -374,6 +389,23 @@ def _how_many(partition: Partition, engine: str, n_features: int, itemsize: int)
     most = int((_PROBE_MOST_PRODUCTS[engine] / n_features) ** 0.5)
     most = min(most, max(_PROBE_SLOW, _PROBE_BYTES // (itemsize * n_features)))
     return min(int(np.clip(wanted, *_PROBE_SAMPLES)), most)
+
+
+def _takes_whole_clusters(partition: Partition, n_rows: int) -> bool:
+    """Return whether whole clusters are better samples: few members of each are tighter than all of them."""
+    few_members = n_rows < _LEAST_MEMBERS * partition.n_clusters
+    return few_members and partition.sizes.max() <= _LARGEST_WHOLE * n_rows * _FEW
+
+
+def _whole_clusters(partition: Partition, n_rows: int) -> NDArray[np.intp]:
+    """Choose samples that are whole clusters drawn at random, about ``n_rows`` in all."""
+    if n_rows >= partition.n_samples:
+        return np.arange(partition.n_samples)
+    drawn = np.random.default_rng(0).permutation(partition.n_clusters)
+    enough = int(np.searchsorted(np.cumsum(partition.sizes[drawn]), n_rows)) + 1
+    is_drawn = np.zeros(partition.n_clusters, bool)
+    is_drawn[drawn[:enough]] = True
+    return np.flatnonzero(is_drawn[partition.codes])
 
 
 def _some_rows(partition: Partition, n_rows: int) -> NDArray[np.intp]:

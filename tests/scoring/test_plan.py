@@ -8,6 +8,7 @@ import pytest
 import fastsil.scoring.plan as module
 from assertions import with_peak
 from fastsil import Plan, plan, silhouette_profile, silhouette_score
+from fastsil.validation import check_labels
 
 
 def overlapping(n, d, k, seed=0):
@@ -34,6 +35,34 @@ def test_pairs_are_predicted(d, k, small_probes):
     assert found.share == found.pairs / 9_000**2
     assert found.seconds > 0
     assert (found.n_samples, found.n_features, found.n_clusters) == (9_000, d, k)
+
+
+def cells(n, d, k):
+    """Samples without groups, each with the nearest of k of them."""
+    X = np.random.default_rng(0).normal(size=(n, d)).astype(np.float32)
+    return X, np.square(X[:, None, :] - X[:k]).sum(axis=2).argmin(axis=1)
+
+
+def test_pairs_of_clusters_of_ten_are_predicted(small_probes, monkeypatch):
+    monkeypatch.setattr("fastsil.engines.euclidean.engine.SMALL_PRODUCTS", 0.0)
+    monkeypatch.setattr("fastsil.engines.euclidean.engine._SMALL_SYMMETRIC", 0)
+    monkeypatch.setattr(module, "_PROBE_SAMPLES", (1_500, 1_500))
+    X, labels = cells(12_000, 2, 1_200)
+    found, work = plan(X, labels), silhouette_profile(X, labels).work
+    assert found.strategy == work.strategy == "euclidean: pruned"
+    assert work.pairs / 1.5 < found.pairs < 1.5 * work.pairs
+    assert found.phases["bounds"] > 0
+
+
+def test_small_clusters_are_run_whole():
+    """Some members of each are tighter than it is, and their number grows otherwise."""
+    partition = check_labels(np.random.default_rng(0).integers(600, size=6_000), 6_000)
+    rows = module._whole_clusters(partition, 1_000)
+    assert 1_000 <= len(rows) < 1_100
+    assert np.isin(np.bincount(partition.codes[rows], minlength=600) / partition.sizes, (0, 1)).all()
+    assert module._takes_whole_clusters(partition, 1_000)
+    one_is_large = check_labels(np.maximum(partition.codes - 300, 0), 6_000)
+    assert not module._takes_whole_clusters(one_is_large, 1_000)
 
 
 @pytest.mark.parametrize("metric", ["cosine", "manhattan", "chebyshev", "precomputed", "l1", "callable"])
