@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from fastsil.runtime.lazy_imports import import_on_first_use
 from fastsil.runtime.sklearn_compat import available_if
-from fastsil.validation import Metric, check_data, unpack_samples
+from fastsil.sweep.feature_space import FeatureSpace
+from fastsil.validation import Metric, check_data, is_dask_array, unpack_samples
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +23,20 @@ if TYPE_CHECKING:
 def _best_can_predict(sweep: BaseSweep) -> bool:
     clusterer = getattr(sweep, "best_estimator_", sweep.estimator)
     return clusterer is None or hasattr(clusterer, "predict")
+
+
+def _without_lazy_labels(clusterer: Any) -> Any:
+    """Return a clusterer as it is sent to tasks, which would carry the graph of its labels to every worker."""
+    sent = copy.copy(clusterer)
+    if is_dask_array(getattr(sent, "labels_", None)):
+        del sent.labels_
+    return sent
+
+
+def _predict_block(X: NDArray[Any], space: FeatureSpace, clusterer: Any, block_info: Any = None) -> NDArray[np.int32]:
+    first_row = block_info[0]["array-location"][0][0] if block_info else 0
+    samples = space.apply(check_data(X, first_row=first_row, warns=False))
+    return np.asarray(clusterer.predict(samples), dtype=np.int32)
 
 
 class BaseSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -34,13 +51,13 @@ class BaseSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
 
         Parameters
         ----------
-        X : array-like or CSR matrix of shape (n_samples, n_features)
+        X : array-like, CSR matrix or Dask array of shape (n_samples, n_features)
             Samples.
 
         Returns
         -------
         ndarray of shape (n_samples,)
-            Labels.
+            Labels; of a Dask array a lazy array, in its chunks of rows.
 
         Raises
         ------
@@ -50,8 +67,13 @@ class BaseSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
             If X is not an array of finite numbers with as many features as the data of the fit.
         """
         check_is_fitted(self)
-        data = self._check(X)
-        return np.asarray(self.best_estimator_.predict(self.best_geometry_.frame.apply(data)))
+        space, clusterer = self.best_geometry_.frame, self.best_estimator_
+        if not is_dask_array(X):
+            return np.asarray(clusterer.predict(space.apply(self._check(X))))
+        lazy: Any = self._open_blocks(X).map_to_labels(
+            _predict_block, space=space, clusterer=_without_lazy_labels(clusterer)
+        )
+        return lazy  # type: ignore[no-any-return]  # a Dask array, with the methods of an array
 
     def to_frame(self) -> pd.DataFrame:
         """Return ``sweep_results_`` as a pandas frame, one row for each k of each geometry.
@@ -75,7 +97,7 @@ class BaseSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
         ----------
         path : str or Path
             Where to write, such as ``"report.html"``; a file that is there is replaced.
-        X : array-like or CSR matrix of shape (n_samples, n_features), optional
+        X : array-like, CSR matrix or Dask array of shape (n_samples, n_features), optional
             The samples of the fit, for a map of them; the sweep does not keep them.
         name : str, default=""
             Name of the data.
@@ -99,13 +121,20 @@ class BaseSweep(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
         check_is_fitted(self)
         from fastsil.sweep.page import describe_sweep
 
-        describe_sweep(self, None if X is None else self._check(X), name=name).write(Path(path))
+        data = None if X is None else self._open_blocks(X) if is_dask_array(X) else self._check(X)
+        describe_sweep(self, data, name=name).write(Path(path))
         return Path(path)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+    def _open_blocks(self, X: Any) -> Any:
+        """Return a Dask array as blocks of rows, with the number of the features compared; values are not looked at."""
+        blocks = import_on_first_use("fastsil.dask_arrays").open_samples(X)
+        validate_data(self, blocks, reset=False, skip_check_array=True)
+        return blocks
 
     def _check(self, X: Any, *, reset: bool = False) -> Any:
         """Return checked data, with the number and names of the features recorded or compared."""

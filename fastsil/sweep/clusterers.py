@@ -21,6 +21,7 @@ from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
 from fastsil.runtime.caller import warn_caller
+from fastsil.sweep.block_kmeans import BlockKMeansPath, are_blocks
 from fastsil.sweep.kmeans import KMeansPath, SharedKMeans, check_n_init, sum_squares_about
 from fastsil.validation.arrays import iterate_chunks
 
@@ -150,7 +151,7 @@ class Fitter:
 
     Parameters
     ----------
-    X : ndarray or CSR matrix of shape (n_samples, n_features)
+    X : ndarray, CSR matrix or RowBlocks of shape (n_samples, n_features)
         Samples, in the geometry to cluster in.
     n_jobs : int
         Threads at most, for k-means; a small fit takes one. Other clusterers choose for themselves.
@@ -197,7 +198,8 @@ class Fitter:
 
     def _make_path(self, clusterer: SharedKMeans) -> KMeansPath:
         if self._path is None:
-            self._path = KMeansPath(self._X, n_init=clusterer.n_init, seed=clusterer.random_state)
+            kind = BlockKMeansPath if are_blocks(self._X) else KMeansPath
+            self._path = kind(self._X, n_init=clusterer.n_init, seed=clusterer.random_state)
         return self._path
 
 
@@ -289,8 +291,18 @@ def center_indices(X: Any, labels: Any) -> tuple[float, float]:
         squares = np.einsum("ij,ij->i", apart, apart)
         within += float(squares.sum())
         distances += np.bincount(codes[rows], weights=np.sqrt(squares), minlength=n_clusters)
-    between = float(sizes @ np.square(means - sizes @ means / len(codes)).sum(axis=1))
-    ratio = between * (len(codes) - n_clusters) / (within * (n_clusters - 1)) if within > 0 else 1.0
+    return combine_spreads(means, sizes, within, distances)
+
+
+def combine_spreads(
+    means: NDArray[np.float64], sizes: NDArray[np.intp], within: float, distances: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Compute the indices from the clusters' means and sizes, and from the distances of the members to the means: the
+    sum of their squares, and their sum for each cluster.
+    """
+    n_clusters, n_samples = len(sizes), sizes.sum()
+    between = float(sizes @ np.square(means - sizes @ means / n_samples).sum(axis=1))
+    ratio = between * float(n_samples - n_clusters) / (within * (n_clusters - 1)) if within > 0 else 1.0
     return ratio, _davies_bouldin(means, distances / sizes)
 
 

@@ -14,10 +14,12 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
+from fastsil.runtime.lazy_imports import import_on_first_use
 from fastsil.runtime.threads import resolve_n_jobs
 from fastsil.sweep.base import BaseSweep
+from fastsil.sweep.block_kmeans import are_blocks
 from fastsil.sweep.checkpoint import Checkpoint, compute_digest, described
 from fastsil.sweep.clusterers import (
     DEFAULT_N_CLUSTERS,
@@ -39,10 +41,11 @@ from fastsil.sweep.one_space import (
     long_table,
     sweep_each,
 )
+from fastsil.sweep.prepared_blocks import METRICS
 from fastsil.sweep.progress import Listener, SweepEvent, make_listener
 from fastsil.sweep.results import SweepRow
 from fastsil.sweep.stability import check_n_stability
-from fastsil.validation import Metric, check_tol
+from fastsil.validation import Metric, check_tol, get_metric_name, is_dask_array
 
 __all__ = ["GeometrySweep", "KMeansSweep", "SweepEvent", "SweepRow"]
 
@@ -100,7 +103,7 @@ class KMeansSweep(BaseSweep):
     tol : float, optional
         Estimate scores to within this much, as :func:`fastsil.silhouette_estimate` does with 99 % confidence. Scores
         stay exact where that costs no more, and in metrics that are not Euclidean after a linear map. By default all
-        are exact.
+        are exact; those of a Dask array that need pairs are estimated to 1e-3, if it has more than 20,000 rows.
     refit : {"verdict", "silhouette"}, default="verdict"
         The k of ``best_k_``, ``labels_`` and ``predict``: that of the verdict, or that of the highest mean silhouette.
     checkpoint : str or Path, optional
@@ -125,11 +128,13 @@ class KMeansSweep(BaseSweep):
     best_estimator_ : clusterer
         Its fitted clusterer.
     labels_ : ndarray of shape (n_samples,)
-        Its labels.
+        Its labels; of a Dask array a lazy one, in the chunks of its rows.
     sweep_results_ : dict of str to ndarray of shape (n_tried,)
         One entry for each k that was tried, in columns named as the attributes of :class:`fastsil.SweepRow`.
     profiles_ : mapping of int to SilhouetteProfile
-        For each k that was scored. Only their mean distances are kept: a profile is made whenever it is read.
+        For each k that was scored. Only their mean distances are kept: a profile is made whenever it is read. Of a
+        Dask array with more than 20,000 rows, that many drawn rows, with their distances to all samples; where these
+        need pairs, they are guessed within bounds.
     failed_geometries_ : dict of str to str
         Geometries in which these data cannot be clustered, and why.
     estimators_ : dict of int to clusterer
@@ -235,8 +240,10 @@ class KMeansSweep(BaseSweep):
 
         Parameters
         ----------
-        X : array-like or CSR matrix of shape (n_samples, n_features)
-            Samples.
+        X : array-like, CSR matrix or Dask array of shape (n_samples, n_features)
+            Samples. A Dask array stays in its blocks of rows: k-means runs over them, and no more than 20,000 rows (and
+            40 bytes a sample while an estimate runs) come into memory. Its blocks are NumPy arrays; the metric is
+            Euclidean, is after a linear map, or needs no pairs; the clusterer is k-means.
         y : object
             Ignored.
         **params : object
@@ -263,7 +270,7 @@ class KMeansSweep(BaseSweep):
         tol = None if self.tol is None else check_tol(self.tol)
         if self.refit not in _REFIT:
             raise ValueError(f"refit={self.refit!r} is not known; choose one of: {', '.join(_REFIT)}.")
-        data = self._check(X, reset=True)
+        data = self._check_blocks(X, metrics) if is_dask_array(X) else self._check(X, reset=True)
         ks = check_n_clusters(self.n_clusters, data.shape[0])
         pcas = check_pca(self.pca, data.shape)
         frames = make_feature_spaces(data, metrics, params_of, pcas, given=X)
@@ -281,6 +288,23 @@ class KMeansSweep(BaseSweep):
             warnings.warn(words, kind, stacklevel=2)
         return self
 
+    def _check_blocks(self, X: Any, metrics: Sequence[Metric]) -> Any:
+        """Return a checked Dask array as blocks of rows, with the number of features recorded."""
+        if self.estimator is not None:
+            raise ValueError(
+                f"estimator={self.estimator!r} takes no Dask array; leave it out for k-means, or sweep some rows: "
+                "X[rows].compute()."
+            )
+        others = [get_metric_name(metric) for metric in metrics if metric not in METRICS]
+        if others:
+            raise ValueError(
+                f"metric={others[0]!r} needs all pairs of samples, which a sweep of a Dask array does not compute; "
+                f"choose one of: {', '.join(METRICS)}, or sweep some rows: X[rows].compute()."
+            )
+        blocks = import_on_first_use("fastsil.dask_arrays").check_samples(X)
+        validate_data(self, blocks, reset=True, skip_check_array=True)
+        return blocks
+
     def _open_checkpoint(self, data: Any, ks: Sequence[int]) -> tuple[Checkpoint | None, int]:
         """Return the folder to go on from, if there is one, and the seed of the sweep, which a folder may hold."""
         seed = draw_seed(self.random_state)
@@ -295,7 +319,8 @@ class KMeansSweep(BaseSweep):
         }
         for name in ("estimator", "metric_params", "pca", "n_init", "null_size", "null_reference", "tol"):
             parameters[name] = described(getattr(self, name))
-        checkpoint = Checkpoint(self.checkpoint, data=compute_digest(data), parameters=parameters, seed=seed)
+        digest = data.compute_digest() if are_blocks(data) else compute_digest(data)
+        checkpoint = Checkpoint(self.checkpoint, data=digest, parameters=parameters, seed=seed)
         return checkpoint, checkpoint.seed
 
     def plot(self, axes: Any = None) -> NDArray[Any]:
@@ -361,5 +386,6 @@ class KMeansSweep(BaseSweep):
         self.best_k_ = chosen.chosen_k if self.refit == "verdict" else chosen.best_k
         self.best_score_ = chosen.score_of(self.best_k_)
         self.best_estimator_ = chosen.estimators[self.best_k_]
-        self.labels_ = np.asarray(get_labels(self.best_estimator_))
+        labels = get_labels(self.best_estimator_)
+        self.labels_ = labels if is_dask_array(labels) else np.asarray(labels)
         self.interrupted_ = not complete or any(sweep.interrupted for sweep in sweeps)

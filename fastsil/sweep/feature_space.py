@@ -21,6 +21,7 @@ from fastsil.engines.metric_maps import (
     typical_row,
     whiten_own_subspace,
 )
+from fastsil.sweep.block_kmeans import are_blocks
 from fastsil.validation import Metric, check_data, check_metric, check_metric_params, get_metric_name
 
 Components = int | float | None
@@ -62,12 +63,24 @@ class FeatureSpace:
         return name_space(self.metric, self.pca)
 
     def reduce(self, X: Any) -> Any:
-        """Return samples as they are scored."""
-        return X if self.reduction is None else np.ascontiguousarray(self.reduction.transform(X))
+        """Return samples as they are scored; those in blocks stay in blocks."""
+        if self.reduction is None:
+            return X
+        return X.map_rows(self._project) if are_blocks(X) else self._project(X)
+
+    def place(self, X: Any) -> Any:
+        """Return samples as they are clustered, from those of :meth:`reduce`."""
+        if isinstance(self.geometry, Identity):
+            return X
+        return X.map_rows(self.geometry.apply) if are_blocks(X) else self.geometry.apply(X)
 
     def apply(self, X: Any) -> Any:
         """Return samples as they are clustered."""
-        return self.geometry.apply(self.reduce(X))
+        return self.place(self.reduce(X))
+
+    def _project(self, X: NDArray[Any]) -> NDArray[Any]:
+        assert self.reduction is not None
+        return np.ascontiguousarray(self.reduction.transform(X))
 
 
 @dataclass(frozen=True)
@@ -107,7 +120,7 @@ def make_feature_spaces(
 
     Parameters
     ----------
-    X : ndarray or CSR matrix of shape (n_samples, n_features)
+    X : ndarray, CSR matrix or RowBlocks of shape (n_samples, n_features)
         The samples that will be clustered.
     metrics : sequence of str or callable
         Metrics of the silhouettes.
@@ -125,6 +138,8 @@ def make_feature_spaces(
     """
     made: dict[tuple[Metric, Components], FeatureSpace | FailedSpace] = {}
     row_dtype = _find_row_dtype(given, metrics)
+    if are_blocks(X):
+        X = _make_stand_in(X, of_pairs="mahalanobis" in metrics or any(pca is not None for pca in pcas))
     for pca in pcas:
         try:
             reduction = _fit_pca(X, pca)
@@ -143,6 +158,23 @@ def make_feature_spaces(
     spaces = [made[wanted] for wanted in product(metrics, pcas)]
     raise_if_all_failed(spaces)
     return spaces
+
+
+def _make_stand_in(X: Any, *, of_pairs: bool) -> NDArray[np.float64]:
+    """Return few samples that have the mean and the covariance of samples in blocks, all that maps are made from.
+
+    Two for each axis; without ``of_pairs`` the features vary one by one.
+    """
+    moments = X.compute_products() if of_pairs else X.moments
+    n_features, n_samples = X.shape[1], X.shape[0]
+    if of_pairs:
+        values, vectors = np.linalg.eigh(moments.scatter)
+    else:
+        values, vectors = moments.scatter, np.eye(n_features)
+    # Of 2 n_features samples, each axis has two; n - 1 in the denominators.
+    share = (2 * n_features - 1) / 2 / max(n_samples - 1, 1)
+    axes = vectors.T * np.sqrt(np.maximum(values, 0.0) * share)[:, None]
+    return np.asarray(moments.mean + np.concatenate([axes, -axes]))
 
 
 def _find_row_dtype(X: Any, metrics: Sequence[Metric]) -> np.dtype[Any] | None:

@@ -8,163 +8,30 @@ little.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from fastsil.engines.dispatch import compute_terms_many, estimate_pass_seconds
-from fastsil.engines.scaling import largest_magnitude
-from fastsil.runtime.progress import ProgressCallback, scale_progress
-from fastsil.runtime.sklearn_compat import BOOLEAN_METRICS
-from fastsil.scoring.estimate import SilhouetteEstimate, estimate_profile
-from fastsil.scoring.estimate.rounds import Request
-from fastsil.scoring.profile import SilhouetteProfile, make_profile
+from fastsil.runtime.progress import ProgressCallback
 from fastsil.sweep.checkpoint import Arrays, CachedCall, no_cache
-from fastsil.sweep.clusterers import Fitter, center_indices, extract_state, get_fitted, get_labels
-from fastsil.sweep.feature_space import FeatureMap, LinearMap
-from fastsil.sweep.kept_profiles import KeptProfile, keep_arrays, keep_profile
-from fastsil.sweep.kmeans import SharedKMeans, estimate_seconds_of_products
+from fastsil.sweep.clusterers import get_fitted
+from fastsil.sweep.kept_profiles import KeptProfile
+from fastsil.sweep.prepared_data import Scored, SweptData
 from fastsil.sweep.progress import Listener, SweepEvent
 from fastsil.sweep.results import SweepRow
-from fastsil.validation import Metric, check_labels, get_metric_name
-from fastsil.validation.arrays import is_sparse, result_dtype
-from fastsil.validation.partition import Partition
 
 # A pass of fewer seconds is not worth waiting for.
 _SHORT_PASS = 0.05
 # Seconds that a pass may take after Ctrl-C.
 _QUICK_PASS = 3.0
-# With which the intervals of estimated scores hold.
-_CONFIDENCE = 0.99
-
-
-class Estimation(NamedTuple):
-    """Half-width of the intervals that scores are estimated to, and the seed of the samples that are drawn for it."""
-
-    tol: float
-    seed: int
-
-
-class Scored(NamedTuple):
-    """Silhouettes of a clustering, and the values of its row in the results."""
-
-    kept: KeptProfile
-    values: dict[str, float]
-
-
-class PreparedData:
-    """The data in both forms, made once: as they are clustered and as they are scored.
-
-    Silhouettes after a linear map are Euclidean ones of the mapped data, which are there already; after any
-    other map they are computed from the data as given, by the metric's own engine.
-
-    Whitened data spread alike in all directions: the axes along which they ``spread`` are those of before.
-    """
-
-    def __init__(
-        self,
-        X: Any,
-        geometry: FeatureMap,
-        metric: Metric,
-        metric_params: dict[str, Any],
-        n_jobs: int,
-        row_dtype: np.dtype[Any] | None = None,
-        estimation: Estimation | None = None,
-    ) -> None:
-        linear = isinstance(geometry, LinearMap)
-        self.clustered = geometry.apply(X)
-        self.scored = self.clustered if linear else X
-        if metric in BOOLEAN_METRICS and not is_sparse(X) and ((X == 0) | (X == 1)).all():
-            self.scored = X.astype(bool)
-        # Null sets are no integers and no truth values, whatever the data are.
-        if row_dtype is not None and _are_equal(as_given := X.astype(row_dtype), X):
-            self.scored = as_given
-        self.spread = X if isinstance(geometry, LinearMap) and geometry.whitens else self.clustered
-        self._metric: Metric = "euclidean" if linear else metric
-        self._metric_params = {} if linear else metric_params
-        self._metric_name = get_metric_name(metric)
-        self._dtype = X.dtype
-        self.n_jobs = n_jobs
-        self._estimation = estimation
-        self._fitter = Fitter(self.clustered, n_jobs=n_jobs)
-
-    def fit(self, clusterer: Any) -> tuple[Any, float]:
-        """Fit once, in place; labels and inertia. k-means is fitted for rising k."""
-        return self._fitter.fit(clusterer)
-
-    def restore(self, clusterer: Any, state: Mapping[str, Any]) -> None:
-        """Take a fit of an earlier run for this one's."""
-        self._fitter.restore(clusterer, state)
-
-    def partition(self, labels: Any) -> Partition:
-        """Group samples by cluster, from checked labels."""
-        return check_labels(labels, self.scored.shape[0])
-
-    @property
-    def estimates(self) -> bool:
-        """Return whether scores of large data are estimated."""
-        return self._estimation is not None
-
-    def estimate_pass_seconds(self) -> float:
-        """Estimate the time of a pass for several labelings on one core; 0 if there is no such pass."""
-        if self.estimates:
-            return 0.0
-        return estimate_pass_seconds(self.scored, self._metric, self._metric_params, n_jobs=1)
-
-    def explain_one_cluster(self) -> str:
-        """Return a probable reason for which all samples are in one cluster."""
-        largest = largest_magnitude(self.clustered) if self.clustered.dtype.kind == "f" else 1.0
-        smallest, most = np.sqrt(np.finfo(np.float32).smallest_normal), np.sqrt(np.finfo(np.float32).max)
-        if largest == 0 or smallest < largest < most:
-            return "are they all the same?"
-        return f"are squares of {largest:.2g} beyond {self.clustered.dtype}? Multiply X so that it is near 1."
-
-    def estimate_fit_seconds(self, unfitted: Any, fitted: Any, measured: float) -> float:
-        """Estimate the time of a fit on one core, by its iterations if these are reported, since clocks differ between
-        runs.
-        """
-        if isinstance(unfitted, SharedKMeans):
-            return estimate_seconds_of_products(fitted, self.clustered.shape[0], unfitted.n_init)
-        return measured * self.n_jobs
-
-    def score(self, partitions: Sequence[Partition], tick: ProgressCallback) -> list[Scored]:
-        """Compute the silhouettes of each partition, or estimate them."""
-        if self._estimation is not None:
-            return [self._estimate(partition, scale_progress(tick, 1 / len(partitions))) for partition in partitions]
-        terms = compute_terms_many(
-            self.scored, partitions, self._metric, self._metric_params, n_jobs=self.n_jobs, tick=tick
-        )
-        scored = []
-        # One by one, so that no more than one whole profile is held at a time.
-        for of_one, partition in zip(terms, partitions, strict=True):
-            profile = make_profile(of_one, partition, dtype=self._dtype, metric=self._metric_name)
-            scored.append(Scored(keep_profile(profile, partition), _list_values(profile)))
-        return scored
-
-    def read_scored(self, k: int, arrays: Arrays, partition: Partition) -> Scored:
-        """Return silhouettes as an earlier run kept them."""
-        kept = keep_arrays(k, arrays, partition, dtype=result_dtype(self._dtype), metric=self._metric_name)
-        name = f"values-{k}"
-        return Scored(kept, json.loads(str(arrays[name])) if name in arrays else _list_values(kept.read()))
-
-    def _estimate(self, partition: Partition, tick: ProgressCallback) -> Scored:
-        assert self._estimation is not None
-        tol, seed = self._estimation
-        # The seed is that of every k, so that a score does not depend on which other k are tried.
-        request = Request(tol, _CONFIDENCE, np.random.RandomState(seed), self.n_jobs)
-        estimate, profile = estimate_profile(self.scored, partition, self._metric, self._metric_params, request, tick)
-        profile = replace(profile, metric=self._metric_name)
-        values = _list_values(profile) if estimate.exact else _list_estimates(estimate, profile)
-        return Scored(keep_profile(profile, partition), values)
 
 
 @dataclass(frozen=True)
@@ -178,7 +45,7 @@ class FittedK:
 
 
 def search(
-    space: PreparedData, clusterers: Sequence[Any], listen: Listener, cached: CachedCall = no_cache
+    space: SweptData, clusterers: Sequence[Any], listen: Listener, cached: CachedCall = no_cache
 ) -> tuple[list[FittedK], bool]:
     """Search all clusterers; return the fits of each, and whether Ctrl-C interrupted the search.
 
@@ -223,13 +90,13 @@ def search(
 class _Run:
     """Findings of a search in progress, and the fits that are not scored yet."""
 
-    def __init__(self, space: PreparedData, ks: Sequence[int], listen: Listener, cached: CachedCall) -> None:
+    def __init__(self, space: SweptData, ks: Sequence[int], listen: Listener, cached: CachedCall) -> None:
         self.fits: dict[int, FittedK] = {}
         self.failures: list[Exception] = []
         self._space = space
         self._cached = cached
         self._unfitted: dict[int, Any] = {}
-        self._waiting: dict[int, Partition] = {}
+        self._waiting: dict[int, Any] = {}
         self._waited = 0.0
         self._pass_seconds = space.estimate_pass_seconds()
         self._progress = _Progress(ks, self._pass_seconds, listen)
@@ -241,7 +108,7 @@ class _Run:
         try:
             clusterer, row = self._fit_or_load(unfitted, k)
             if k > 1:
-                self._waiting[k] = self._space.partition(get_labels(clusterer))
+                self._waiting[k] = self._space.partition_fit(get_fitted(clusterer))
                 row = replace(row, n_found=self._waiting[k].n_clusters)
                 self._waited += self._space.estimate_fit_seconds(unfitted, get_fitted(clusterer), row.fit_seconds)
             self.fits[k] = FittedK(row, unfitted, get_fitted(clusterer))
@@ -262,15 +129,12 @@ class _Run:
             with warnings.catch_warnings():
                 # The row says how many clusters were found.
                 warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
-                labels, inertia = self._space.fit(clusterer)
+                _, inertia = self._space.fit(clusterer)
             seconds = time.perf_counter() - started
-            if k > 1 and np.all(labels == labels[0]):
-                raise ValueError(
-                    f"all samples are in one cluster, which has no silhouette; {self._space.explain_one_cluster()}"
-                )
-            indices = center_indices(self._space.clustered, labels) if k > 1 else (np.nan, np.nan)
+            fitted = get_fitted(clusterer)
+            indices = self._space.measure_centers(fitted) if k > 1 else (np.nan, np.nan)
             numbers = np.array([inertia, seconds, *indices])
-            state = extract_state(get_fitted(clusterer))
+            state = self._space.extract_state(fitted)
             return None if state is None else state | {"numbers": numbers}
 
         kept = self._cached(f"fit-{k}", fit)
@@ -324,7 +188,7 @@ class _Run:
         """Return the scores of a pass, or those of an earlier run, and the seconds of the pass."""
         partitions = [self._waiting[k] for k in ks]
         # A pass has one file, since its last digits depend on the labelings that share it, which name the file.
-        name = f"scores-{ks[0]}-{ks[-1]}-{_digest(partitions)}"
+        name = f"scores-{ks[0]}-{ks[-1]}-{self._space.name_pass(partitions)}"
         found: list[Scored] = []
 
         def score() -> Arrays:
@@ -351,46 +215,13 @@ class _Run:
         self._progress.report(k, "done", self.fits[k].row)
 
 
-def _are_equal(as_given: Any, X: Any) -> bool:
-    return not (as_given != X).nnz if is_sparse(X) else bool((as_given == X).all())
-
-
-def _digest(partitions: Sequence[Partition]) -> str:
-    return hashlib.sha256(b"".join(partition.codes.tobytes() for partition in partitions)).hexdigest()[:12]
-
-
 def _as_arrays(ks: Sequence[int], scored: Sequence[Scored]) -> Arrays:
     arrays: Arrays = {}
     for k, (kept, values) in zip(ks, scored, strict=True):
         arrays |= kept.as_arrays(k)
-        if kept.guesses:
+        if kept.guesses or kept.rows is not None:
             arrays[f"values-{k}"] = np.array(json.dumps(values))
     return arrays
-
-
-def _list_values(profile: SilhouetteProfile) -> dict[str, float]:
-    return {
-        "silhouette": profile.score,
-        "silhouette_low": profile.score,
-        "silhouette_high": profile.score,
-        "macro_silhouette": profile.macro_score,
-        "n_negative": profile.n_negative,
-        "n_zero": profile.n_zero,
-        "n_positive": profile.n_positive,
-    }
-
-
-def _list_estimates(estimate: SilhouetteEstimate, profile: SilhouetteProfile) -> dict[str, float]:
-    n_negative = round(estimate.negative_share * estimate.n_samples)
-    return {
-        "silhouette": estimate.score,
-        "silhouette_low": estimate.interval[0],
-        "silhouette_high": estimate.interval[1],
-        "macro_silhouette": estimate.macro_score,
-        "n_negative": n_negative,
-        "n_zero": profile.n_zero,
-        "n_positive": estimate.n_samples - n_negative - profile.n_zero,
-    }
 
 
 class _Progress:

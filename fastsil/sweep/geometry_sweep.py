@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -48,6 +48,8 @@ class GeometrySweep:
         Test of gaps between the clusters.
     interrupted : bool
         Whether Ctrl-C ended it before all was done.
+    profiled_rows : mapping of int to ndarray
+        Rows that each profile is of; empty where all are of all rows.
     """
 
     frame: FeatureSpace
@@ -58,6 +60,11 @@ class GeometrySweep:
     stability: Stability | None
     gaps: GapTest | None
     interrupted: bool
+    profiled_rows: Mapping[int, NDArray[np.intp]] = field(default_factory=dict)
+
+    def take_profiled(self, X: Any, k: int) -> Any:
+        """Return the samples that the profile of k is of."""
+        return X[self.profiled_rows[k]] if k in self.profiled_rows else X
 
     @property
     def name(self) -> str:

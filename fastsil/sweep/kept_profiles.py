@@ -39,6 +39,8 @@ class KeptProfile:
         Name of the metric.
     guesses : dict of str to ndarray
         Silhouettes and their bounds, where these do not follow from the mean distances.
+    rows : ndarray of shape (n_drawn,) or None
+        Rows of the data that it is of; None for all.
     """
 
     classes: NDArray[Any]
@@ -47,10 +49,7 @@ class KeptProfile:
     dtype: np.dtype[Any]
     metric: str
     guesses: Arrays
-
-    @property
-    def labels(self) -> NDArray[Any]:
-        return np.asarray(self.classes[self.codes])
+    rows: NDArray[np.intp] | None = None
 
     def read(self) -> SilhouetteProfile:
         """Make the profile."""
@@ -60,9 +59,11 @@ class KeptProfile:
         return replace(profile, **self.guesses) if self.guesses else profile  # type: ignore[arg-type]  # all are arrays
 
     def as_arrays(self, k: int) -> Arrays:
-        """Return what :func:`keep_arrays` makes it from, besides the partition."""
+        """Return what :func:`keep_arrays` makes it from, besides the partition; of drawn rows, that too."""
         terms = self.terms
         arrays: Arrays = {f"a-{k}": terms.a, f"b-{k}": terms.b, f"neighbor-{k}": terms.neighbor}
+        if self.rows is not None:
+            arrays |= {f"rows-{k}": self.rows, f"classes-{k}": self.classes, f"codes-{k}": self.codes}
         arrays[f"work-{k}"] = np.array(json.dumps(asdict(terms.work)))
         return arrays | {f"{name}-{k}": values for name, values in self.guesses.items()}
 

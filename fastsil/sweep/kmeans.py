@@ -147,7 +147,7 @@ class KMeansPath:
             best = rows.run_to_convergence(moved) if moved.inertia < best.inertia else best
         fitted = self._fit_all(rows.to_data(best.centers))
         if self._last is not None and fitted.inertia_ > self._last.inertia_:
-            fitted = self._fit_all(_with_drawn_rows(self._X, self._last.cluster_centers_, k, random))
+            fitted = self._fit_all(self._add_drawn_rows(self._last.cluster_centers_, k, random))
             if fitted.inertia_ > self._last.inertia_:
                 self._take_start(fitted)
         self._keep(fitted)
@@ -162,6 +162,20 @@ class KMeansPath:
         fitted.cluster_centers_ = np.array(fitted.init)
         fitted.labels_ = pairwise_distances_argmin_min(self._X, fitted.init)[0].astype(np.int32)
         fitted.inertia_ = sum_squares_about(self._X, fitted.init, fitted.labels_)
+
+    def _add_drawn_rows(self, centers: NDArray[Any], k: int, random: np.random.Generator) -> NDArray[Any]:
+        """Add rows of all data to the centers, k in all, drawn in proportion to the squared distance to the nearest
+        center.
+        """
+        while len(centers) < k:
+            centers = np.concatenate([centers, self._draw_row(centers, random)])
+        return centers
+
+    def _draw_row(self, centers: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
+        cumulated = np.cumsum(pairwise_distances_argmin_min(self._X, centers)[1] ** 2, dtype=np.float64)
+        row = min(int(np.searchsorted(cumulated, random.uniform() * cumulated[-1])), self._X.shape[0] - 1)
+        drawn: Any = self._X[[row]]
+        return np.asarray(drawn.toarray() if issparse(self._X) else drawn)
 
     def go_on_from(self, fitted: KMeans) -> None:
         """Take a fit of an earlier run as the last one, as if it had been made here."""
@@ -235,9 +249,8 @@ class _Rows:
     """The rows that starts compete on, about their mean if they are dense, and iterations of k-means on them."""
 
     def __init__(self, X: Any, n_rows: int, random: np.random.Generator) -> None:
-        drawn: Any = X
-        if n_rows < X.shape[0]:
-            drawn = X[np.sort(random.choice(X.shape[0], n_rows, replace=False))]
+        is_part = n_rows < X.shape[0]
+        drawn: Any = X[np.sort(random.choice(X.shape[0], n_rows, replace=False))] if is_part else X[:]
         self._sparse: bool = issparse(X)
         self.shift = np.zeros(X.shape[1]) if self._sparse else drawn.mean(axis=0, dtype=np.float64)
         self.X: Any = drawn if self._sparse else np.asarray(drawn - self.shift, dtype=X.dtype)
@@ -360,19 +373,6 @@ class _Seedings:
 
 def _trials(k: int) -> int:
     return _TRIALS + int(np.log(k))
-
-
-def _with_drawn_rows(X: Any, centers: NDArray[Any], k: int, random: np.random.Generator) -> NDArray[Any]:
-    """Add rows of all data to the centers, k in all, drawn in proportion to the squared distance to the nearest
-    center.
-    """
-    sparse = bool(issparse(X))
-    while len(centers) < k:
-        cumulated = np.cumsum(pairwise_distances_argmin_min(X, centers)[1] ** 2, dtype=np.float64)
-        row = min(int(np.searchsorted(cumulated, random.uniform() * cumulated[-1])), X.shape[0] - 1)
-        added: Any = X[[row]]
-        centers = np.concatenate([centers, added.toarray() if sparse else added])
-    return centers
 
 
 def sum_squares_about(X: Any, centers: NDArray[Any], codes: NDArray[Any]) -> float:

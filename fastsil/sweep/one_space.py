@@ -7,23 +7,27 @@ data does compare.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import FitFailedWarning
 
 from fastsil.scoring.diagnosis import Diagnosis
+from fastsil.sweep.block_kmeans import LazyLabels, are_blocks
 from fastsil.sweep.checkpoint import CachedCall, Checkpoint, no_cache
 from fastsil.sweep.clusterers import generator_for
 from fastsil.sweep.feature_space import FailedSpace, FeatureSpace, raise_if_all_failed
-from fastsil.sweep.fit_and_score import Estimation, FittedK, PreparedData, search
+from fastsil.sweep.fit_and_score import FittedK, search
 from fastsil.sweep.gaps import MANY_SAMPLES, GapTest, find_gaps, measure_finer_depth
 from fastsil.sweep.geometry_sweep import GeometrySweep
 from fastsil.sweep.kept_profiles import KeptProfiles
 from fastsil.sweep.null import NullComparison, compare_with_null, with_null_columns
+from fastsil.sweep.prepared_blocks import BLOCK_TOL, PreparedBlocks
+from fastsil.sweep.prepared_data import Estimation, PreparedData, SweptData
 from fastsil.sweep.progress import Listener, Stages
 from fastsil.sweep.results import SweepRow, make_columns
 from fastsil.sweep.space_comparison import compare_geometries, explain_failures, find_furthest_space, suggest_geometries
@@ -136,24 +140,39 @@ def sweep_in(
     stages = Stages(listen, _work(settings, data.shape[0]))
     # Null sets and parts of the data are small, and are scored exactly.
     estimation = None if settings.tol is None else Estimation(settings.tol, settings.seed)
-    prepared = prepare(data, settings.n_jobs, estimation)
+    prepared: SweptData
+    if are_blocks(data):
+        in_memory = partial(prepare, n_jobs=settings.n_jobs, estimation=estimation)
+        estimation = estimation or Estimation(BLOCK_TOL, settings.seed)
+        prepared = PreparedBlocks(data, frame, estimation, in_memory, settings.n_jobs)
+    else:
+        prepared = prepare(data, settings.n_jobs, estimation)
     findings, interrupted = search(prepared, clusterers, stages.listener("sweep"), cached)
     null, stability, gaps = None, None, None
     if not interrupted:
-        null, stability, gaps, interrupted = _compare(data, frame, prepare, findings, settings, stages, cached)
+        labelings = {
+            finding.row.n_clusters: prepared.open_labels(finding.clusterer)
+            for finding in findings
+            if finding.kept is not None
+        }
+        null, stability, gaps, interrupted = _compare(
+            data, labelings, frame, prepare, findings, settings, stages, cached
+        )
     rows = [finding.row for finding in findings]
     rows = rows if null is None else with_null_columns(rows, null)
     rows = rows if stability is None else with_stability_columns(rows, stability)
     fitted = [finding for finding in findings if not finding.row.error]
+    kept = {each.row.n_clusters: each.kept for each in fitted if each.kept is not None}
     return GeometrySweep(
         frame=frame,
         rows=tuple(rows),
         estimators={finding.row.n_clusters: finding.clusterer for finding in fitted},
-        profiles=KeptProfiles({each.row.n_clusters: each.kept for each in fitted if each.kept is not None}),
+        profiles=KeptProfiles(kept),
         null=null,
         stability=stability,
         gaps=gaps,
         interrupted=interrupted,
+        profiled_rows={k: profile.rows for k, profile in kept.items() if profile.rows is not None},
     )
 
 
@@ -191,7 +210,8 @@ def judge_space(
 
     def diagnose(k: int) -> Diagnosis:
         reference = None if sweep.null is None else sweep.null.reference_at(k)
-        return sweep.profiles[k].diagnose(looked_at, null=reference, feature_names=names, **sweep.frame.params)
+        samples = looked_at if looked_at is None else sweep.take_profiled(looked_at, k)
+        return sweep.profiles[k].diagnose(samples, null=reference, feature_names=names, **sweep.frame.params)
 
     k, lowest = sweep.chosen_k, lowest_k(sweep.results)
     diagnoses = {each: diagnose(each) for each in sweep.profiles if each in (k, lowest)}
@@ -218,8 +238,10 @@ def _look_closer(sweep: GeometrySweep, reduced: Any, k: int, seed: int) -> GapFi
     profile, finer_depth = sweep.profiles[k], float(np.nan)
     if has_gaps(sweep.gaps):
         random = generator_for("closer look", seed)
-        samples, labels = reduced, profile.labels
-        if profile.n_ignored:
+        samples, labels = reduced, cast(Any, profile.labels)
+        if k in sweep.profiled_rows:
+            labels = LazyLabels(lambda rows: sweep.estimators[k].predict(sweep.frame.geometry.apply(samples[rows])))
+        elif profile.n_ignored:
             samples, labels = samples[~profile.ignored], labels[~profile.ignored]
         finer_depth = measure_finer_depth(samples, sweep.frame.geometry.apply, labels, random)
     return GapFindings(sweep.gaps, k, profile.clusters.label.tolist(), finer_depth)
@@ -321,6 +343,7 @@ def _work(settings: SweepSettings, n_samples: int) -> dict[str, float]:
 
 def _compare(
     data: Any,
+    labelings: Mapping[int, Any],
     frame: FeatureSpace,
     prepare: Callable[[Any], PreparedData],
     findings: Sequence[FittedK],
@@ -339,7 +362,7 @@ def _compare(
             gaps = find_gaps(
                 data,
                 frame.geometry.apply,
-                {finding.row.n_clusters: finding.kept.labels for finding in findings if finding.kept is not None},
+                labelings,
                 random=generator_for("gaps", settings.seed),
                 n_jobs=settings.n_jobs,
                 tick=stages.tick("gaps"),

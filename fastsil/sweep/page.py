@@ -55,14 +55,16 @@ class SweepPage:
         Number of features of the data.
     n_bytes : int, optional
         Size of the data in memory.
+    n_samples : int
+        Number of samples; profiles may be of some of them.
     results : mapping of str to ndarray of shape (n_tried,)
         ``sweep_results_`` of a sweep.
     best_k : int
         The k of the highest mean silhouette.
     profiles : mapping of int to SilhouetteProfile
         For each k that was scored.
-    coordinates : ndarray or CSR matrix of shape (n_samples, n_features), optional
-        The samples as they were clustered, for a map.
+    coordinates : ndarray or CSR matrix of shape (n_profiled, n_features), optional
+        The samples of the profile of k as they were clustered, for a map.
     diagnosis : Diagnosis, optional
         What was found about that clustering.
     verdict : Verdict
@@ -79,6 +81,7 @@ class SweepPage:
 
     name: str
     n_features: int
+    n_samples: int
     results: Mapping[str, NDArray[Any]]
     best_k: int
     verdict: Verdict
@@ -228,13 +231,12 @@ class SweepPage:
         )
 
     def _describe_data(self) -> str:
-        n_samples = next((len(profile.labels) for profile in self.profiles.values()), None)
-        return describe_data(n_samples, self.n_features, self.n_bytes)
+        return describe_data(self.n_samples, self.n_features, self.n_bytes)
 
     def _list_facts(self) -> list[tuple[str, str]]:
         """Return the few numbers that matter, each under its name."""
         verdict, profile = self.verdict, self.profiles.get(self.k)
-        row = int(np.flatnonzero(self.results["n_clusters"] == self.k)[0])
+        row = self._find_row(self.k)
         facts = [("number of clusters k", " or ".join(map(str, verdict.good_k or (self.k,))))]
         if profile is not None:
             null = f"{self.results['null_mean'][row]:.3f}"
@@ -243,14 +245,14 @@ class SweepPage:
                 if verdict.kind is not None
                 else ("structure", verdict.structure)
                 if verdict.tested
-                else ("structure, by the usual table", read_score(profile.score).structure),
-                ("mean silhouette", f"{profile.score:.3f}"),
+                else ("structure, by the usual table", read_score(self.results["silhouette"][row]).structure),
+                ("mean silhouette", f"{self.results['silhouette'][row]:.3f}"),
                 *(
                     [("mean silhouette of data without clusters", null)]
                     if np.isfinite(self.results["null_mean"][row])
                     else []
                 ),
-                ("samples with a negative silhouette", f"{profile.n_negative / profile.n_samples:.1%}"),
+                ("samples with a negative silhouette", f"{self._negative_share(row):.1%}"),
                 *([("samples left out", f"{profile.n_ignored:,}")] if profile.n_ignored else []),
                 ("metric", profile.metric) if self.geometry in ("", profile.metric) else ("geometry", self.geometry),
             ]
@@ -258,6 +260,13 @@ class SweepPage:
         if np.isfinite(inertia) and not verdict.tested:
             facts.append(("inertia", f"{inertia:,.0f}" if inertia >= 1000 else f"{inertia:.4g}"))
         return facts
+
+    def _find_row(self, k: int) -> int:
+        return int(np.flatnonzero(self.results["n_clusters"] == k)[0])
+
+    def _negative_share(self, row: int) -> float:
+        counts = [int(self.results[name][row]) for name in ("n_negative", "n_zero", "n_positive")]
+        return counts[0] / sum(counts)
 
     @property
     def _several_geometries(self) -> bool:
@@ -308,9 +317,9 @@ class SweepPage:
 
     def _caption(self, k: int) -> Picture:
         """Return the silhouette plot of one of many k, with its numbers below."""
-        profile = self.profiles[k]
-        numbers = f"mean {profile.score:.3f}, {profile.n_negative:,} negative"
-        share = f"{profile.n_negative / profile.n_samples:.1%}"
+        row = self._find_row(k)
+        numbers = f"mean {self.results['silhouette'][row]:.3f}, {self.results['n_negative'][row]:,} negative"
+        share = f"{self._negative_share(row):.1%}"
         best = " · highest score" if k == self.best_k else ""
         return replace(self.silhouettes[k], caption=f"k = {k}: {numbers} ({share}){best}")
 
@@ -322,7 +331,7 @@ def describe_sweep(sweep: Any, X: Any, *, name: str) -> SweepPage:
     ----------
     sweep : KMeansSweep or SilhouetteSweep
         Fitted.
-    X : ndarray or CSR matrix of shape (n_samples, n_features), optional
+    X : ndarray, CSR matrix or RowBlocks of shape (n_samples, n_features), optional
         Checked samples of the fit, for a map of them.
     name : str
         Name of the data.
@@ -335,20 +344,24 @@ def describe_sweep(sweep: Any, X: Any, *, name: str) -> SweepPage:
     if X is not None and X.shape[0] != len(sweep.labels_):
         raise ValueError(f"X has {X.shape[0]} rows but {len(sweep.labels_)} were fitted; pass the data of the fit.")
     chosen = sweep.best_geometry_
+    k = sweep.verdict_.k or chosen.best_k
     return SweepPage(
         name=name,
         n_features=sweep.n_features_in_,
+        n_samples=len(sweep.labels_),
         results=chosen.results,
         best_k=chosen.best_k,
         verdict=sweep.verdict_,
         profiles=chosen.profiles,
         n_bytes=getattr(X, "nbytes", None),
-        coordinates=None if X is None or chosen.metric == "precomputed" else chosen.frame.apply(X),
+        coordinates=None
+        if X is None or chosen.metric == "precomputed"
+        else chosen.frame.apply(chosen.take_profiled(X, k)),
         diagnosis=sweep.diagnosis_,
         geometries=sweep.geometries_,
         failed_geometries=list(getattr(sweep, "failed_geometries_", ())),
         geometry=chosen.name,
-        gaps=None if sweep.gaps_ is None else sweep.gaps_.at(sweep.verdict_.k or sweep.best_k_),
+        gaps=None if sweep.gaps_ is None else sweep.gaps_.at(k),
     )
 
 

@@ -20,7 +20,7 @@ from fastsil.runtime.progress import ProgressCallback, ignore_progress
 from fastsil.runtime.threads import run_tasks
 from fastsil.sweep.checkpoint import Arrays, CachedCall, no_cache
 from fastsil.sweep.clusterers import fits_at_once
-from fastsil.sweep.fit_and_score import PreparedData
+from fastsil.sweep.prepared_data import PreparedData
 from fastsil.sweep.results import SweepRow, with_columns
 from fastsil.validation import check_integer
 

@@ -16,7 +16,6 @@ from scipy.sparse import csr_array
 import reference
 from assertions import assert_same_bits, assert_silhouettes_close, assert_terms_close
 from fastsil import (
-    KMeansSweep,
     silhouette_estimate,
     silhouette_profile,
     silhouette_samples,
@@ -230,7 +229,6 @@ def test_what_takes_no_dask_array_does_not_compute_it_as_a_whole():
     X, labels = overlapping(100)
     of_X = cut(X, (40, -1))
     for call in (
-        lambda: KMeansSweep([2, 3]).fit(of_X),
         lambda: silhouette_samples_many(of_X, [labels]),
         lambda: silhouette_profile(X, labels).diagnose(of_X),
     ):

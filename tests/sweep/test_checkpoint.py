@@ -16,8 +16,8 @@ from sklearn.datasets import load_iris, make_blobs
 
 from fastsil import KMeansSweep
 from fastsil.sweep import checkpoint
-from fastsil.sweep import fit_and_score as search
 from fastsil.sweep.checkpoint import Checkpoint, compute_digest, described
+from fastsil.sweep.prepared_data import PreparedData
 
 IRIS = load_iris().data
 BLOBS = make_blobs(400, centers=7, n_features=5, cluster_std=2.0, random_state=1)[0].astype(np.float32)
@@ -62,9 +62,7 @@ def stop_after(monkeypatch):
 
 @pytest.mark.parametrize("pieces", [4, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 6, 9, 12))])
 def test_a_sweep_that_goes_on_gives_the_bits_of_one_in_one_go(pieces, tmp_path, stop_after, monkeypatch):
-    monkeypatch.setattr(
-        search.PreparedData, "estimate_pass_seconds", lambda self: 0.06
-    )  # so that scores wait for each other
+    monkeypatch.setattr(PreparedData, "estimate_pass_seconds", lambda self: 0.06)  # so that scores wait for each other
     whole = swept(None)
     save = Checkpoint.save
     stop_after(pieces)
@@ -79,8 +77,8 @@ def test_a_sweep_that_goes_on_gives_the_bits_of_one_in_one_go(pieces, tmp_path, 
 
 def test_what_is_there_is_not_computed_again(tmp_path, monkeypatch):
     first = swept(tmp_path)
-    monkeypatch.setattr(search.PreparedData, "fit", None)
-    monkeypatch.setattr(search.PreparedData, "score", None)
+    monkeypatch.setattr(PreparedData, "fit", None)
+    monkeypatch.setattr(PreparedData, "score", None)
     assert_same_bits(swept(tmp_path), first)
 
 

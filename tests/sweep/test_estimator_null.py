@@ -10,8 +10,8 @@ from threadpoolctl import threadpool_info
 from fastsil import KMeansSweep
 from fastsil.report.tables import sweep_columns
 from fastsil.sweep.clusterers import generator_for
-from fastsil.sweep.fit_and_score import PreparedData
 from fastsil.sweep.null import samplers as sets
+from fastsil.sweep.prepared_data import PreparedData
 
 BLOBS = make_blobs(120, centers=[[0, 0], [9, 0], [0, 9]], random_state=0)[0]
 NOISE = np.random.default_rng(3).normal(size=(120, 2)) * [5, 1]

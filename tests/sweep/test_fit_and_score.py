@@ -12,8 +12,11 @@ from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score
 from sklearn.metrics import silhouette_samples as sklearn_silhouettes
 
 from fastsil import KMeansSweep
+from fastsil.engines.dispatch import estimate_pass_seconds
 from fastsil.sweep import fit_and_score as search
+from fastsil.sweep import prepared_data
 from fastsil.sweep.clusterers import center_indices
+from fastsil.sweep.prepared_data import PreparedData
 
 IRIS = load_iris().data
 
@@ -22,14 +25,14 @@ IRIS = load_iris().data
 def passes(monkeypatch):
     """Numbers of labelings that were scored together; fits seem to be short compared with a pass."""
     seen: list[int] = []
-    score = search.PreparedData.score
+    score = PreparedData.score
 
     def note(self, partitions, tick):
         seen.append(len(partitions))
         return score(self, partitions, tick)
 
-    monkeypatch.setattr(search.PreparedData, "score", note)
-    monkeypatch.setattr(search, "estimate_pass_seconds", lambda *args, **kwargs: 1000.0)
+    monkeypatch.setattr(PreparedData, "score", note)
+    monkeypatch.setattr(prepared_data, "estimate_pass_seconds", lambda *args, **kwargs: 1000.0)
     return seen
 
 
@@ -64,8 +67,8 @@ def test_fits_that_are_short_beside_a_pass_are_scored_together(passes):
 
 
 def test_a_pass_runs_once_the_fits_took_as_long(passes, monkeypatch):
-    monkeypatch.setattr(search.PreparedData, "estimate_pass_seconds", lambda self: 5.0)
-    monkeypatch.setattr(search.PreparedData, "estimate_fit_seconds", lambda self, asked, fitted, measured: measured)
+    monkeypatch.setattr(PreparedData, "estimate_pass_seconds", lambda self: 5.0)
+    monkeypatch.setattr(PreparedData, "estimate_fit_seconds", lambda self, asked, fitted, measured: measured)
     clock = iter(range(0, 1000, 2))  # every look at the clock comes 2 s after the last: so long is a fit
     monkeypatch.setattr(search.time, "perf_counter", lambda: float(next(clock)))
     KMeansSweep(range(2, 9), estimator=CutAt()).fit(IRIS)
@@ -90,7 +93,7 @@ def test_an_interrupt_keeps_fits_that_wait_for_their_scores(passes):
 
 
 def test_fits_that_wait_are_scored_after_an_interrupt_where_that_takes_seconds(passes, monkeypatch):
-    monkeypatch.setattr(search, "estimate_pass_seconds", lambda *args, **kwargs: 1.0)
+    monkeypatch.setattr(prepared_data, "estimate_pass_seconds", lambda *args, **kwargs: 1.0)
     with pytest.warns(UserWarning, match=r"3 of 5 clusterings are finished and kept \(k = 2, 3, 4\)\."):
         sweep = KMeansSweep(range(2, 7), estimator=CutAt(bad=5)).fit(IRIS)
     assert passes == [3]
@@ -108,15 +111,15 @@ def test_a_k_that_fails_does_not_hold_up_the_pass(passes):
 
 
 def test_if_a_pass_fails_each_is_scored_alone(monkeypatch):
-    score = search.PreparedData.score
+    score = PreparedData.score
 
     def fail(self, partitions, tick):
         if len(partitions) > 1 or partitions[0].n_clusters == 3:
             raise MemoryError("too much")
         return score(self, partitions, tick)
 
-    monkeypatch.setattr(search.PreparedData, "score", fail)
-    monkeypatch.setattr(search, "estimate_pass_seconds", lambda *args, **kwargs: 1000.0)
+    monkeypatch.setattr(PreparedData, "score", fail)
+    monkeypatch.setattr(prepared_data, "estimate_pass_seconds", lambda *args, **kwargs: 1000.0)
     with pytest.warns(FitFailedWarning, match="1 of 3 .* k=3: MemoryError: too much"):
         sweep = KMeansSweep(range(2, 5), random_state=0).fit(IRIS)
     assert sorted(sweep.profiles_) == [2, 4]
@@ -147,7 +150,7 @@ def test_indices_of_chunks_are_scikit_learns(X, n_clusters, monkeypatch):
 def test_a_shared_pass_is_estimated_for_metrics_that_have_one():
     def seconds(metric, n_jobs=1):
         params = {} if metric != "minkowski" else {"p": 2}
-        return search.estimate_pass_seconds(IRIS, metric, params, n_jobs=n_jobs)
+        return estimate_pass_seconds(IRIS, metric, params, n_jobs=n_jobs)
 
     assert seconds("euclidean") == seconds("minkowski") == seconds("mahalanobis") > 0
     assert seconds("euclidean", 2) == seconds("euclidean") / 2

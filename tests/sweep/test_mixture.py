@@ -11,8 +11,8 @@ from scipy.stats import norm
 
 from fastsil import KMeansSweep
 from fastsil.sweep.feature_space import make_feature_map
-from fastsil.sweep.fit_and_score import PreparedData
 from fastsil.sweep.null import mixture_gain
+from fastsil.sweep.prepared_data import PreparedData
 
 
 def two_blobs(n, d, seed, *, every=2, apart=3.0, longest=1.0):

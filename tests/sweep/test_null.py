@@ -13,9 +13,10 @@ from sklearn.metrics import silhouette_score
 
 from fastsil.sweep.clusterers import make_clusterers
 from fastsil.sweep.feature_space import Identity
-from fastsil.sweep.fit_and_score import PreparedData, search
+from fastsil.sweep.fit_and_score import search
 from fastsil.sweep.null import NullComparison, compare_with_null, comparison, draw_gaussian, draw_uniform
 from fastsil.sweep.null import samplers as sets
+from fastsil.sweep.prepared_data import PreparedData
 
 
 def prepare(X):

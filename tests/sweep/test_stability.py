@@ -15,7 +15,7 @@ from fastsil.report.tables import sweep_columns
 from fastsil.sweep import stability
 from fastsil.sweep.clusterers import make_clusterers
 from fastsil.sweep.feature_space import Identity
-from fastsil.sweep.fit_and_score import PreparedData
+from fastsil.sweep.prepared_data import PreparedData
 from fastsil.sweep.stability import measure_stability
 
 BLOBS = make_blobs(150, centers=[[0, 0], [9, 0], [0, 9]], random_state=0)[0]

@@ -40,7 +40,14 @@ from fastsil.validation import (
 from fastsil.validation.arrays import result_dtype
 from fastsil.validation.partition import Partition
 
-__all__ = ["ClusterEstimates", "SilhouetteEstimate", "estimate_profile", "silhouette_estimate"]
+__all__ = [
+    "ClusterEstimates",
+    "SilhouetteEstimate",
+    "compute_blocks",
+    "estimate_profile",
+    "estimate_rows",
+    "silhouette_estimate",
+]
 
 
 def silhouette_estimate(
@@ -182,12 +189,25 @@ def _estimate_blocks(
     """Estimate a Dask array's silhouettes; only labels and an interval for each sample are held in memory."""
     check_metric(metric)
     check_metric_params(metric, metric_params)
-    blocks = import_on_first_use("fastsil.dask_arrays")
     if metric not in SQUARED_METRICS:
-        rows = blocks.BlockRows(X, labels, metric, metric_params, ignore_label)
-        rounds = Rounds(rows, rows.partition, request, rows.intervals())
-        if rounds.run():
-            return rounds.finish()
+        blocks = import_on_first_use("fastsil.dask_arrays")
+        found = estimate_rows(blocks.BlockRows(X, labels, metric, metric_params, ignore_label), request)
+        if found is not None:
+            return found
+    return compute_blocks(X, labels, metric, metric_params, ignore_label, request)
+
+
+def estimate_rows(rows: Any, request: Request) -> SilhouetteEstimate | None:
+    """Estimate from the rows of a Dask array (``BlockRows``); None if computing all samples is less work."""
+    rounds = Rounds(rows, rows.partition, request, rows.intervals())
+    return rounds.finish() if rounds.run() else None
+
+
+def compute_blocks(
+    X: Any, labels: Any, metric: Metric, metric_params: dict[str, Any], ignore_label: Any, request: Request
+) -> SilhouetteEstimate:
+    """Compute the exact values of a Dask array, as an estimate with intervals of no width."""
+    blocks = import_on_first_use("fastsil.dask_arrays")
     terms, _, in_memory = blocks.terms_by_blocks(X, labels, metric, metric_params, ignore_label)
     return _make_exact_estimate(terms, check_scored_labels(in_memory, len(in_memory), ignore_label)[0], request)
 

@@ -231,7 +231,8 @@ class Rounds:
         chosen, at = np.unique(drawn, return_inverse=True)
         silhouettes = self._rows.exact(chosen)
         least, most = self._find_ranges(purposes, [chances] * len(purposes))
-        told = np.isfinite(least) & np.isfinite(most)
+        # A mean that is certain, such as the share of negative samples where none is doubtful, learns nothing.
+        told = np.isfinite(least) & np.isfinite(most) & (least < most)
         # Draws in a number that is fixed for each cluster are no draws from all samples.
         told[:_CLUSTERS] &= len(counts) == 1
         means, values = self._values(drawn, silhouettes[at], chances, purposes)

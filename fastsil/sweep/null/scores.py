@@ -14,10 +14,10 @@ from fastsil.runtime.progress import ProgressCallback, ignore_progress, scale_pr
 from fastsil.runtime.threads import run_tasks
 from fastsil.sweep.checkpoint import Arrays, CachedCall, no_cache
 from fastsil.sweep.clusterers import fits_at_once, sum_squares_within
-from fastsil.sweep.fit_and_score import PreparedData
 from fastsil.sweep.null.comparison import NullComparison
 from fastsil.sweep.null.mixture import mixture_gain
 from fastsil.sweep.null.samplers import REFERENCES, drawer
+from fastsil.sweep.prepared_data import PreparedData
 from fastsil.validation import check_integer
 
 
