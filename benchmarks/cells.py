@@ -8,6 +8,7 @@ import numpy as np
 
 from benchmarks.calibration import MEASURES
 from benchmarks.choice import RULES
+from benchmarks.scaling import GOAL_WORKERS, WORKERS
 
 
 def seconds(value: float) -> str:
@@ -234,4 +235,18 @@ def of_compare(row: dict[str, Any]) -> list[str]:
         *map(seconds, row["seconds"]),
         f"{row['ratio']:.2f} ({row['low']:.2f} to {row['high']:.2f}, {row['rounds']} rounds)",
         f"{row['apart']:.1e}",
+    ]
+
+
+def of_scaling(row: dict[str, Any]) -> list[str]:
+    bound, handed = ({int(workers): value for workers, value in row[name].items()} for name in ("bound", "handed"))
+    return [
+        row["case"],
+        seconds(row["seconds"]),
+        f"{row['serial']:.1%}",
+        ", ".join(f"{name} {share:.1%}" for name, share in row["where"]),
+        *(f"{bound[workers]:.1f}" for workers in WORKERS),
+        *(f"{handed[workers]:.1f}" for workers in WORKERS[-2:]),
+        number(row["goal"]),
+        verdict(None if row["goal"] is None else bound[GOAL_WORKERS] >= row["goal"]),
     ]

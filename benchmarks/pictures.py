@@ -26,7 +26,11 @@ def draw(folder: Path = FOLDER) -> list[Path]:
     from matplotlib.figure import Figure
 
     drawn = []
-    for name, subject, draw_on in (("growth", "growth", _draw_growth), ("roofline", "kernels", _draw_roofline)):
+    for name, subject, draw_on in (
+        ("growth", "growth", _draw_growth),
+        ("roofline", "kernels", _draw_roofline),
+        ("scaling", "scaling", _draw_scaling),
+    ):
         rows = harness.stored(subject)
         if not rows:
             continue
@@ -83,3 +87,26 @@ def _draw_roofline(figure: Any, rows: Sequence[dict[str, Any]]) -> None:
         ax.set(xscale="log", yscale="log", xlabel="features d", ylabel="GFLOP/s, one thread", title=dtype)
         ax.grid(alpha=0.25, which="both", linewidth=0.5)
         ax.legend(fontsize=8)
+
+
+def _draw_scaling(figure: Any, rows: Sequence[dict[str, Any]]) -> None:
+    """Draw the speed-up of recorded calls against workers: its bound, and with threads and Python counted."""
+    for ax, name, title in zip(
+        figure.subplots(1, 2, sharey=True),
+        ("bound", "handed"),
+        ("serial work and unequal tasks", "the start of threads and Python too"),
+        strict=True,
+    ):
+        for row in rows:
+            workers, times = [1, *map(int, row[name])], [1.0, *row[name].values()]
+            ax.plot(workers, times, "o-", markersize=4, linewidth=1.2, label=row["case"] if name == "bound" else None)
+        ax.plot([1, 64], [1, 64], "k--", linewidth=0.8)
+        ax.set(xscale="log", yscale="log", xlabel="workers", title=title)
+        ax.title.set_fontsize("medium")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_ticks([1, 2, 4, 8, 16, 32, 64], [1, 2, 4, 8, 16, 32, 64])
+            axis.minorticks_off()
+        ax.grid(alpha=0.25, linewidth=0.5)
+        if name == "bound":
+            ax.set_ylabel("times as fast as one thread")
+    figure.legend(loc="outside right upper", fontsize=7, frameon=False)

@@ -30,6 +30,7 @@ from benchmarks import (
     pictures,
     rates,
     readme,
+    scaling,
     sweep_memory,
     table,
 )
@@ -316,6 +317,13 @@ def _growth_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, A
         yield f"{row['grows']} {row['n']} {row['d']} {row['k']}", row
 
 
+def scaling_to_many_cores(options: argparse.Namespace) -> list[str]:
+    """Replay recorded calls on up to 64 workers."""
+    n = options.samples or (None if options.full or options.case else 20_000)
+    rows = ((row["case"], row) for row in scaling.measure(n, options.case))
+    return _collect("scaling", options, rows)
+
+
 def compare_commits(options: argparse.Namespace) -> list[str]:
     """Compare two commits, in interleaved runs."""
     if len(options.revisions) != 2:
@@ -390,6 +398,7 @@ _SUBCOMMANDS = {
     "peers": contest_of_peers,
     "fits": fits_of_sweep,
     "growth": growth_of_time,
+    "scaling": scaling_to_many_cores,
     "compare": compare_commits,
     "environments": make_environments,
     "pictures": draw_pictures,
@@ -411,7 +420,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--npy", metavar="FILE", help="speed: the rows of a .npy file instead")
     parser.add_argument("--k", type=int, nargs="+", default=[10, 100], help="speed: clusters for --npy")
     parser.add_argument(
-        "--samples", type=int, help="speed, metrics, kernels: at most this number of samples (a quick look)"
+        "--samples", type=int, help="speed, metrics, kernels, scaling: at most this number of samples (a quick look)"
     )
     scaled = "speed: for more samples than --peer-limit, scikit-learn's time is scaled from a subset of --peer-samples"
     parser.add_argument("--peer-limit", type=int, default=_PEER_LIMIT, help=scaled)

@@ -175,6 +175,26 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
         ("grows", "n", "d", "k", *cells.GROWTH, "one thread / all"),
         cells.of_growth,
     ),
+    "scaling": (
+        "Scaling to many cores",
+        "A call recorded on one thread, every task timed alone by CPU time, and replayed on more workers: how many "
+        "times faster than the call on one thread (float32; the picture is `docs/images/scaling.png`). What is outside "
+        "of tasks is serial; where most of that is spent is named. The first four figures are bounds from above, "
+        "which know serial work, dependencies and unequal tasks. In the last two threads take time to start (on this "
+        "machine), and only one at a time runs Python. None has a limit of memory bandwidth. scikit-learn's k-means "
+        "has threads of its own, and cannot be recorded so. Asked for at 32 workers, of the bound.",
+        (
+            "call",
+            "one thread",
+            "serial",
+            "of it",
+            *(f"{workers} workers" for workers in cells.WORKERS),
+            *(f"{workers}, Python by one" for workers in cells.WORKERS[-2:]),
+            "asked for",
+            "met",
+        ),
+        cells.of_scaling,
+    ),
     "compare": (
         "Two commits",
         "Median times of both, in interleaved rounds, and the ratios of the first to the second within rounds: above 1 "

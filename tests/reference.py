@@ -306,6 +306,11 @@ def select_by_centers(x, own, X, codes):
     return int(np.argmin(means)), min(means)
 
 
+def find_best_candidates(row, cluster, guess):
+    """Cluster of the least guess of each row; of those that tie, the first."""
+    return np.array([min(zip(guess[row == i], cluster[row == i], strict=True))[1] for i in range(row.max() + 1)])
+
+
 def exclude_by_shared_basis(x, own, X, codes):
     """As select_by_centers."""
     return select_by_centers(x, own, X, codes)
@@ -356,6 +361,13 @@ def keep_nearest(sums, groups, sizes):
     own = sums[groups, samples] / np.maximum(sizes[groups] - 1, 1)
     means[groups, samples] = np.inf
     return own, means.min(axis=0), means.argmin(axis=0)
+
+
+def keep_nearer(rows, groups, means, b, neighbor):
+    """(smallest mean of each row, its group): of groups that tie, the first."""
+    pairs = [*zip(rows, means, groups, strict=True), *zip(range(len(b)), b, neighbor, strict=True)]
+    nearest = [min((mean, group) for row, mean, group in pairs if row == i) for i in range(len(b))]
+    return np.array(nearest).T
 
 
 # Twins of fastsil.kernels.precomputed

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsil.runtime.threads import CALLING_THREAD, run_over_rows
 from fastsil.validation.arrays import is_sparse
 from fastsil.validation.partition import Partition
 
 # Magnitudes whose fourth powers, summed over a million features, stay inside the type; of float64 with a margin for the
 # smallest differences.
 _ORDINARY = {np.dtype(np.float32): (1e-7, 1e7), np.dtype(np.float64): (1e-20, 1e60)}
-_CHUNK_BYTES = 4 << 20
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class ScaledData:
         return math.frexp(self.scale)[1] - 1
 
 
-def scale_data(X: NDArray[Any], partition: Partition) -> ScaledData:
+def scale_data(X: NDArray[Any], partition: Partition, n_jobs: int = CALLING_THREAD) -> ScaledData:
     """Choose the type and the scale for some data.
 
     Parameters
@@ -58,12 +59,14 @@ def scale_data(X: NDArray[Any], partition: Partition) -> ScaledData:
         Samples.
     partition : Partition
         Samples grouped by cluster.
+    n_jobs : int
+        Number of threads.
     """
     dtype = X.dtype
     scale = 1.0
     if X.dtype == np.float64:
-        scale = choose_scale(X)
-    elif not is_ordinary(largest_magnitude(X), X.dtype):
+        scale = choose_scale(X, n_jobs)
+    elif not is_ordinary(largest_magnitude(X, n_jobs), X.dtype):
         dtype = np.dtype(np.float64)
     return ScaledData(X=as_writable(X), scale=scale, dtype=dtype, partition=partition)
 
@@ -82,9 +85,9 @@ def without_empty_columns(X: Any) -> Any:
     return type(X)((X.data, place, X.indptr), shape=(X.shape[0], len(columns)))
 
 
-def choose_scale(values: NDArray[np.float64]) -> float:
+def choose_scale(values: NDArray[np.float64], n_jobs: int = CALLING_THREAD) -> float:
     """Return the power of two that brings the largest magnitude to about 1; 1 where it is of ordinary size."""
-    largest = largest_magnitude(values)
+    largest = largest_magnitude(values, n_jobs)
     if is_ordinary(largest, values.dtype):
         return 1.0
     # 2**1000 times the smallest subnormal is still far from overflow.
@@ -97,15 +100,18 @@ def is_ordinary(largest: float, dtype: np.dtype[Any]) -> bool:
     return largest == 0 or smallest <= largest <= most
 
 
-def largest_magnitude(X: Any) -> float:
+def largest_magnitude(X: Any, n_jobs: int = CALLING_THREAD) -> float:
     """Return the largest absolute value in an array or a CSR matrix."""
     values = X.data if is_sparse(X) else X
     step = max(1, _CHUNK_BYTES // (values.itemsize * (values.shape[1] if values.ndim == 2 else 1)))
-    largest = 0.0
-    for start in range(0, len(values), step):
-        chunk = values[start : start + step]
-        largest = max(largest, float(chunk.max()), -float(chunk.min()))
-    return largest
+    largest = [0.0]
+
+    def measure(rows: slice) -> None:
+        chunk = values[rows]
+        largest.append(max(float(chunk.max()), -float(chunk.min())))
+
+    run_over_rows(measure, len(values), n_jobs=n_jobs, step=step)
+    return max(largest)
 
 
 def near_one(X: Any) -> tuple[Any, int]:

@@ -6,12 +6,13 @@ Every engine has one entry point, ``compute_terms(X, partition, *, n_jobs, tick,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsil.runtime.threads import count_threads_of_call, run_over_rows
 from fastsil.validation.partition import Partition
 
 SHARE_OF_OWN = 0.4
@@ -105,7 +106,14 @@ def compute_silhouettes(terms: SilhouetteTerms, partition: Partition) -> NDArray
     P. J. Rousseeuw (1987), "Silhouettes: a graphical aid to the interpretation and validation of cluster
     analysis", Journal of Computational and Applied Mathematics 20, 53-65.
     """
-    return compute_row_silhouettes(terms, partition.sizes[partition.codes])
+    silhouettes, sizes = np.empty(partition.n_samples), partition.sizes
+
+    def compute(rows: slice) -> None:
+        some = replace(terms, a=terms.a[rows], b=terms.b[rows])
+        silhouettes[rows] = compute_row_silhouettes(some, sizes[partition.codes[rows]])
+
+    run_over_rows(compute, partition.n_samples, n_jobs=count_threads_of_call())
+    return silhouettes
 
 
 def compute_row_silhouettes(terms: SilhouetteTerms, own_sizes: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -210,6 +210,23 @@ def exclude_by_shared_basis(
 
 
 @jit(**_FLAGS)
+def find_best_candidates(
+    found,  # IN Candidates, of which those of a row are sorted by cluster; every row occurs
+    n_found,  # IN how many they are
+    best,  # OUT (n_rows,) the cluster whose guess is the least; the first of those that tie
+):
+    """Find the most promising candidate of each row of a block."""
+    least = np.full(len(best), np.inf)
+    for i in range(len(best)):
+        best[i] = -1
+    for e in range(n_found):
+        i = found.row[e]
+        if best[i] < 0 or found.guess[e] < least[i]:
+            least[i] = found.guess[e]
+            best[i] = found.cluster[e]
+
+
+@jit(**_FLAGS)
 def _by_cluster(
     cluster,  # IN (>= n_found,)
     n_found,  # IN scalar

@@ -34,5 +34,21 @@ def keep_nearest(
 
 
 @jit(**_FLAGS)
+def keep_nearer(
+    rows,  # IN (n_pairs,) row of each pair; a row may occur several times
+    groups,  # IN (n_pairs,) its group
+    means,  # IN (n_pairs,) mean distance between them
+    b,  # INOUT (n_rows,) smallest mean distance so far
+    neighbor,  # INOUT (n_rows,) the group that gives it; of groups that tie, the first
+):
+    """Update the smallest mean distance of rows with those to some more groups."""
+    for e in range(len(rows)):
+        i = rows[e]
+        if means[e] < b[i] or (means[e] == b[i] and groups[e] < neighbor[i]):
+            b[i] = means[e]
+            neighbor[i] = groups[e]
+
+
+@jit(**_FLAGS)
 def _is_nearer(mean, b):
     return mean < b or (mean != mean and b == b)

@@ -12,7 +12,7 @@ from fastsil.engines.dispatch import compute_terms_many
 from fastsil.engines.terms import SilhouetteTerms, compute_silhouettes
 from fastsil.runtime.memory import require
 from fastsil.runtime.progress import progress_bar, scale_progress
-from fastsil.runtime.threads import resolve_n_jobs
+from fastsil.runtime.threads import resolve_n_jobs, shares_threads
 from fastsil.scoring.profile import SilhouetteProfile, add_ignored, make_profile
 from fastsil.validation import (
     Metric,
@@ -31,6 +31,7 @@ from fastsil.validation.partition import Partition
 _Labeling = tuple[Partition, NDArray[np.bool_] | None]
 
 
+@shares_threads
 def silhouette_samples_many(
     X: ArrayLike,
     labelings: Iterable[ArrayLike],
@@ -89,6 +90,7 @@ def silhouette_samples_many(
     return silhouettes
 
 
+@shares_threads
 def silhouette_profiles(
     X: ArrayLike,
     labelings: Iterable[ArrayLike],

@@ -12,7 +12,7 @@ from fastsil.engines.dispatch import NO_PAIRS, compute_terms, find_engine
 from fastsil.engines.terms import SilhouetteTerms, compute_silhouettes
 from fastsil.runtime.lazy_imports import import_on_first_use
 from fastsil.runtime.progress import progress_bar
-from fastsil.runtime.threads import resolve_n_jobs
+from fastsil.runtime.threads import resolve_n_jobs, shares_threads
 from fastsil.scoring.plan import log_if_long
 from fastsil.scoring.profile import SilhouetteProfile, add_ignored, make_profile
 from fastsil.scoring.result_cache import RESULT_CACHE
@@ -38,6 +38,7 @@ from fastsil.validation.arrays import result_dtype, scatter_to_all
 from fastsil.validation.partition import Partition
 
 
+@shares_threads
 def silhouette_samples(
     X: ArrayLike,
     labels: ArrayLike,
@@ -113,6 +114,7 @@ def silhouette_samples(
     return silhouettes if kept is None else scatter_to_all(silhouettes, kept)
 
 
+@shares_threads
 def silhouette_score(
     X: ArrayLike,
     labels: ArrayLike,
@@ -213,6 +215,7 @@ def silhouette_score(
     return float(partition.means(silhouettes).mean())
 
 
+@shares_threads
 def silhouette_profile(
     X: ArrayLike,
     labels: ArrayLike,

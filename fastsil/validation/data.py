@@ -10,6 +10,7 @@ from sklearn.utils import check_array
 
 from fastsil.runtime.memory import require
 from fastsil.runtime.sklearn_compat import BOOLEAN_METRICS
+from fastsil.runtime.threads import count_threads_of_call, run_over_rows
 from fastsil.validation.arguments import Metric
 from fastsil.validation.arrays import is_missing, is_sparse, result_dtype
 from fastsil.validation.containers import is_vector, unpack_samples
@@ -17,7 +18,7 @@ from fastsil.validation.distances import raise_not_finite
 from fastsil.validation.mistakes import check_complete, warn_of_distances
 
 # Rows checked for NaN and infinity at a time: small compared with X, large compared with the cost of a call.
-_FINITE_CHUNK_BYTES = 4 << 20
+_FINITE_CHUNK_BYTES = 1 << 20
 _CONVERTED_BYTES = 16 << 20
 
 
@@ -200,20 +201,29 @@ def check_finite(X: Any, *, first_row: int = 0) -> None:
     if values.dtype.kind not in "fc":
         return
     step = max(1, _FINITE_CHUNK_BYTES // max(values.itemsize * (values.shape[1] if values.ndim == 2 else 1), 1))
-    for start in range(0, len(values), step):
-        chunk = values[start : start + step]
-        # NaN and infinity survive a sum (overflow makes one too, so a bad sum only means: look).
-        with np.errstate(over="ignore", invalid="ignore"):
-            suspect = not np.isfinite(chunk.sum(dtype=chunk.dtype))
-        if not suspect or np.isfinite(chunk).all():
-            continue
-        first, *second = (int(axis[0]) for axis in np.nonzero(~np.isfinite(chunk)))
-        place = (start + first, *second)
-        if sparse:
-            row, column = int(np.searchsorted(X.indptr, place[0], side="right")) - 1, int(X.indices[place[0]])
-        else:
-            row, column = reversed(place) if flipped else place
-        raise_not_finite(values[place], first_row + row, column)
+    damaged: list[int] = []
+
+    def look(rows: slice) -> None:
+        if not _is_finite(values[rows]):
+            damaged.append(rows.start)
+
+    run_over_rows(look, len(values), n_jobs=count_threads_of_call(), step=step)
+    if not damaged:
+        return
+    start = min(damaged)
+    first, *second = (int(axis[0]) for axis in np.nonzero(~np.isfinite(values[start : start + step])))
+    place = (start + first, *second)
+    if sparse:
+        row, column = int(np.searchsorted(X.indptr, place[0], side="right")) - 1, int(X.indices[place[0]])
+    else:
+        row, column = reversed(place) if flipped else place
+    raise_not_finite(values[place], first_row + row, column)
+
+
+def _is_finite(chunk: NDArray[Any]) -> bool:
+    # NaN and infinity survive a sum (overflow makes one too, so a bad sum only means: look).
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(chunk.sum(dtype=chunk.dtype))) or bool(np.isfinite(chunk).all())
 
 
 def take_samples(X: Any, rows: NDArray[np.intp], metric: Metric) -> Any:

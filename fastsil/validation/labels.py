@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import column_or_1d
 
+from fastsil.runtime.threads import CALLING_THREAD, count_threads_of_call, run_over_rows
 from fastsil.validation.arrays import is_missing
-from fastsil.validation.partition import Partition, partition_from_codes
+from fastsil.validation.partition import MANY_LABELS, Partition, partition_from_codes
 
 
 def check_labels(labels: Any, n_samples: int) -> Partition:
@@ -211,18 +212,32 @@ def _check_labels_present(labels: NDArray[Any], first_row: int) -> None:
         raise ValueError(f"labels contains {labels[row]} (infinity) at row {first_row + row}; drop those rows.")
 
 
-def _encode(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+def _encode(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.integer[Any]]]:
     if labels.dtype.kind in "iu":
         # np.unique sorts all labels; small integers, the usual case, are counted instead.
         low, high = int(labels.min()), int(labels.max())
         if high - low <= 2 * len(labels):
+            present = np.zeros(high - low + 1, dtype=bool)
+
             # In 64 bits, as int8 labels -128 and 127 differ by 255; uint64 only after the subtraction.
-            shifted = (labels - labels.min()) if labels.dtype.kind == "u" else labels.astype(np.int64) - low
-            present = np.bincount(shifted.astype(np.intp, copy=False)) > 0
-            codes = (np.cumsum(present) - 1)[shifted]
-            classes = np.empty(np.count_nonzero(present), dtype=labels.dtype)
-            classes[codes] = labels
-            return classes, codes
+            def shift(rows: slice) -> NDArray[np.intp]:
+                some = labels[rows]
+                shifted = (some - labels.dtype.type(low)) if some.dtype.kind == "u" else some.astype(np.int64) - low
+                return shifted.astype(np.intp, copy=False)
+
+            def mark(rows: slice) -> None:
+                present[shift(rows)] = True
+
+            def encode(rows: slice) -> None:
+                codes[rows] = code[shift(rows)]
+
+            n_jobs = count_threads_of_call() if len(labels) > MANY_LABELS else CALLING_THREAD
+            run_over_rows(mark, len(labels), n_jobs=n_jobs)
+            code = (np.cumsum(present) - 1).astype(np.int32)
+            codes: NDArray[np.integer[Any]] = np.empty(len(labels), dtype=np.int32)
+            run_over_rows(encode, len(labels), n_jobs=n_jobs)
+            # A sum that leaves the type comes back into it.
+            return np.flatnonzero(present).astype(labels.dtype) + labels.dtype.type(low), codes
     try:
         classes, codes = np.unique(labels, return_inverse=True)
     except TypeError as error:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsil.runtime.threads import count_threads_of_call, run_over_rows
+
 
 @dataclass(frozen=True)
 class Partition:
@@ -82,6 +84,39 @@ def sorted_by_cluster(clusters: NDArray[np.integer[Any]], n_clusters: int) -> ND
 
     Rows of a cluster are thus read in the order of memory.
     """
+    n_samples = len(clusters)
+    if n_samples <= MANY_LABELS or n_clusters > _SORTED_CLUSTERS:
+        return _sort(clusters, n_clusters)
+    # Each stretch is sorted, and its samples are written behind those of the stretches before it.
+    counts = np.empty((-(-n_samples // _SORTED_ROWS), n_clusters), dtype=np.intp)
+
+    def count(rows: slice) -> None:
+        counts[rows.start // _SORTED_ROWS] = np.bincount(clusters[rows], minlength=n_clusters)
+
+    n_jobs = count_threads_of_call()
+    run_over_rows(count, n_samples, n_jobs=n_jobs, step=_SORTED_ROWS)
+    starts = np.cumsum(counts, axis=0) - counts
+    starts += np.cumsum(counts.sum(axis=0)) - counts.sum(axis=0)
+    order = np.empty(n_samples, dtype=np.intp)
+
+    def write(rows: slice) -> None:
+        own = rows.start // _SORTED_ROWS
+        shifts = starts[own] - (np.cumsum(counts[own]) - counts[own])
+        places = np.arange(rows.stop - rows.start) + np.repeat(shifts, counts[own])
+        order[places] = rows.start + _sort(clusters[rows], n_clusters)
+
+    run_over_rows(write, n_samples, n_jobs=n_jobs, step=_SORTED_ROWS)
+    return order
+
+
+# Samples whose labels are worth threads; those that one thread sorts at a time; clusters up to which the counts of each
+# such stretch are few.
+MANY_LABELS = 1 << 18
+_SORTED_ROWS = 1 << 14
+_SORTED_CLUSTERS = 1 << 11
+
+
+def _sort(clusters: NDArray[np.integer[Any]], n_clusters: int) -> NDArray[np.intp]:
     # NumPy sorts 16 bits in linear time.
     narrow = clusters.astype(np.uint16) if n_clusters <= 1 << 16 else clusters
     return np.argsort(narrow, kind="stable").astype(np.intp, copy=False)
@@ -103,3 +138,8 @@ def find_group_argmin(groups: NDArray[np.integer[Any]], values: NDArray[np.float
     # Written from the last to the first, so that the first one stays.
     first[groups[indices[::-1]]] = indices[::-1]
     return first
+
+
+def count_up(counts: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
+    """Return 0, 1, ... for as many entries as each count says."""
+    return np.asarray(np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from assertions import with_peak
 from fastsil.engines.euclidean import engine as euclidean
 from fastsil.engines.euclidean import symmetric
-from fastsil.engines.euclidean.tiles import PairSums
+from fastsil.engines.euclidean.tiles import Candidates, PairSums
 from fastsil.engines.scaling import scale_data
 from fastsil.runtime.progress import ignore_progress
 from fastsil.validation.partition import partition_from_codes
@@ -236,6 +236,6 @@ def test_a_bound_above_a_computed_mean_by_less_than_its_rounding_excludes_nothin
     pairs = PairSums(data, np.zeros((4, 1), dtype), 1)
     mean = 3.5 * data.scale
     lower = np.array([mean * (1 + (5e-6 if dtype == np.float32 else 5e-12)), 0.0])
-    row, cluster = np.zeros(2, np.int32), np.array([1, 2], np.int32)
-    found = pairs.nearest_candidates(np.array([0]), row, cluster, lower, np.array([1]))
+    candidates = Candidates(0, np.zeros(2, np.int32), np.array([1, 2], np.int32), lower)
+    found = pairs.nearest_candidates(np.array([0]), np.array([2], np.int32), [candidates])
     assert (found[0][0], found[1][0]) == (mean, 1)

@@ -229,3 +229,14 @@ def test_the_whole_covariance_excludes_more_than_its_norm():
         kernels.exclude_by_shared_basis(case.rows, block, case.clusters, shared, ROUNDING, least_upper, found, n_found)
         < n_found
     )
+
+
+def test_the_most_promising_candidate_is_the_first_of_those_that_tie():
+    rng = np.random.default_rng(6)
+    row = np.repeat(np.arange(7, dtype=np.int32), 4)
+    found = kernels.Candidates(row, np.tile(np.arange(4, dtype=np.int32), 7), np.zeros(28), rng.choice([1.0, 2.0], 28))
+    best = np.empty(7, np.int32)
+    # Those beyond the number that was found are not looked at.
+    kernels.find_best_candidates(found._replace(guess=np.where(row < 6, found.guess, -1.0)), 24, best)
+    wanted = reference.find_best_candidates(*(part[:24] for part in (found.row, found.cluster, found.guess)))
+    np.testing.assert_array_equal(best, [*wanted, -1])

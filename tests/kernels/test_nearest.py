@@ -25,3 +25,13 @@ def test_range_by_range(width, hole):
         kernels.keep_nearest(sums[first : first + width], groups, first, sizes, *found)
     for actual, wanted in zip(found, reference.keep_nearest(sums, groups, sizes), strict=True):
         np.testing.assert_array_equal(actual, wanted)
+
+
+def test_the_first_of_groups_that_tie_stays_nearest():
+    rng = np.random.default_rng(5)
+    rows, groups = rng.integers(0, 6, size=40), rng.integers(0, 9, size=40).astype(np.int32)
+    means = rng.integers(1, 5, size=40).astype(float)
+    b, neighbor = rng.integers(1, 6, size=6).astype(float), rng.integers(0, 9, size=6).astype(np.int32)
+    wanted = reference.keep_nearer(rows, groups, means, b.copy(), neighbor.copy())
+    kernels.keep_nearer(rows, groups, means, b, neighbor)
+    np.testing.assert_array_equal((b, neighbor), wanted)

@@ -22,6 +22,7 @@ from benchmarks import (
     metrics,
     peers,
     rates,
+    scaling,
     sweep_memory,
     table,
 )
@@ -233,3 +234,29 @@ def test_rules_find_clear_groups_and_are_counted():
     rows = [{"case": "clear", "k": k, "chosen": chosen} for k in (3, 3, 4)]
     total = choice.sum_up(rows)
     assert cells.list_choice_cells(total) == ["right, of 3", "", *["2"] * len(choice.RULES)]
+
+
+def test_a_replay_keeps_order_dependencies_and_one_interpreter():
+    tasks = [scaling.Task(1.0, 3.0), scaling.Task(1.0, 1.0), scaling.Task(1.0, 1.0)]
+    record = scaling.Record(total=10.0, serial=2.0, runs=[scaling.Run(tasks, None, 8)])
+    assert [scaling._replay(record, workers) for workers in (1, 2, 3)] == [10.0, 6.0, 6.0]
+    chained = record._replace(runs=[scaling.Run(tasks, [[], [0], [1]], 8)])
+    assert scaling._replay(chained, 3) == 10.0
+    # One thread after the other starts, and Python is run by one at a time.
+    assert scaling._replay(record, 3, scaling.HandOut(thread=0.0, task=0.0)) == 2.0 + 4.0
+    alike = record._replace(runs=[scaling.Run([scaling.Task(1.0, 1.0)] * 3, None, 8)])
+    assert scaling._replay(alike, 3) == 2.0 + 2.0
+    assert scaling._replay(alike, 3, scaling.HandOut(thread=0.0, task=0.0)) == 2.0 + 4.0
+    assert scaling._replay(alike, 3, scaling.HandOut(thread=0.5, task=0.25)) == 2.0 + 0.5 + 3 * 1.25 + 1.0
+    alone = record._replace(runs=[scaling.Run(tasks, None, 0)])
+    assert scaling._replay(alone, 3) == 10.0
+
+
+@pytest.mark.slow
+def test_calls_that_are_recorded_are_whole():
+    (row,) = scaling.measure(3_000, ["samples, n=3,000 d=512"])
+    assert row["n_tasks"] > 10
+    assert 0 < row["serial"] < 1
+    assert 1 < row["bound"][8] <= row["bound"][64] < 64
+    assert all(row["handed"][workers] <= row["bound"][workers] for workers in scaling.WORKERS)
+    assert cells.of_scaling({**row, "goal": 1.0})[-1] == "yes"

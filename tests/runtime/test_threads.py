@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 
 from fastsil.runtime.progress import progress_bar
-from fastsil.runtime.threads import resolve_n_jobs, run_tasks
+from fastsil.runtime.threads import (
+    CALLING_THREAD,
+    count_threads_of_call,
+    resolve_n_jobs,
+    run_over_rows,
+    run_tasks,
+    shares_threads,
+)
 
 
 def count_tasks(n_tasks, n_jobs, **kwargs):
@@ -127,6 +134,33 @@ def test_no_thread_outlives_a_run():
     before = threading.active_count()
     count_tasks(50, 4)
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("n_rows", [0, 1, 7, 40])
+def test_rows_are_covered_once(n_rows):
+    covered = np.zeros(n_rows, int)
+
+    def add(rows):
+        covered[rows] += 1
+
+    run_over_rows(add, n_rows, n_jobs=3, step=4)
+    assert (covered == 1).all()
+
+
+def test_the_threads_of_a_call_are_those_of_the_outermost_function():
+    @shares_threads
+    def count(*, n_jobs=None):
+        return count_threads_of_call()
+
+    @shares_threads
+    def outer(*, n_jobs):
+        return count(n_jobs=1), count()
+
+    assert outer(n_jobs=3) == (3, 3)
+    assert count_threads_of_call() == CALLING_THREAD
+    with pytest.raises(ValueError, match="n_jobs"):
+        count(n_jobs=0)
+    assert count(n_jobs=2) == 2
 
 
 def test_many_callers_at_once():

@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastsil.validation import check_labels
+from fastsil.validation import labels as labels_module
+from fastsil.validation import partition as partitions
 from fastsil.validation.partition import partition_from_codes
 from strategies import labels
 
@@ -54,12 +56,26 @@ def test_many_labels():
     np.testing.assert_array_equal(partition.classes[partition.codes], given_labels)
 
 
+def test_many_labels_are_grouped_by_stretches(monkeypatch):
+    """As they are where one thread sorts all of them."""
+    codes = np.random.default_rng(0).integers(7, size=1000)
+    whole = check_labels(codes - 3, len(codes))
+    for module in (partitions, labels_module):
+        monkeypatch.setattr(module, "MANY_LABELS", 100)
+    monkeypatch.setattr(partitions, "_SORTED_ROWS", 64)
+    cut = check_labels(codes - 3, len(codes))
+    for name in ("classes", "codes", "order", "offsets"):
+        np.testing.assert_array_equal(getattr(cut, name), getattr(whole, name))
+        assert getattr(cut, name).dtype == getattr(whole, name).dtype
+
+
 def test_labels_from_end_to_end_of_their_type():
     """Their differences do not fit it."""
     for dtype in (np.int8, np.uint8, np.int16):
         ends = np.iinfo(dtype)
-        classes = np.arange(ends.min, ends.max + 1).astype(dtype)
-        given_labels = np.repeat(classes, 2)[::-1]
-        partition = check_labels(given_labels, len(given_labels))
-        np.testing.assert_array_equal(partition.classes, classes)
-        np.testing.assert_array_equal(partition.codes, np.repeat(np.arange(len(classes)), 2)[::-1])
+        for left_out in (0, 20):
+            classes = np.arange(ends.min + left_out, ends.max + 1 - left_out).astype(dtype)
+            given_labels = np.repeat(classes, 2)[::-1]
+            partition = check_labels(given_labels, len(given_labels))
+            np.testing.assert_array_equal(partition.classes, classes)
+            np.testing.assert_array_equal(partition.codes, np.repeat(np.arange(len(classes)), 2)[::-1])

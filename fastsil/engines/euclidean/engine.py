@@ -34,7 +34,7 @@ from fastsil.engines.euclidean.basis_cost import (
 from fastsil.engines.euclidean.moments import cluster_centers, radial_bounds, shared_basis
 from fastsil.engines.euclidean.sorted_copy import sort_rows_to_file
 from fastsil.engines.euclidean.symmetric import find_nearest_clusters
-from fastsil.engines.euclidean.tiles import PairSums, bound_product_rounding
+from fastsil.engines.euclidean.tiles import Candidates, PairSums, bound_product_rounding
 from fastsil.engines.pair_schedule import worthwhile_threads
 from fastsil.engines.scaling import ScaledData, scale_data
 from fastsil.engines.terms import SHARE_OF_OWN, SilhouetteTerms, Work
@@ -43,8 +43,8 @@ from fastsil.kernels import euclidean as tile_kernels
 from fastsil.kernels.micro import ROWS
 from fastsil.runtime.memory import require
 from fastsil.runtime.progress import ProgressCallback, scale_progress
-from fastsil.runtime.threads import run_tasks
-from fastsil.validation.partition import Partition, find_group_argmin, sorted_by_cluster
+from fastsil.runtime.threads import run_over_rows, run_tasks
+from fastsil.validation.partition import Partition
 
 # With so few clusters nothing can be excluded that symmetry does not save.
 _ALWAYS_SYMMETRIC = 3
@@ -83,14 +83,13 @@ class _Nearest(NamedTuple):
 
 
 class _Round(NamedTuple):
-    """Pairs of a sample and a cluster that may be its nearest other one, sorted by cluster; of a range of positions."""
+    """Clusters that may be the nearest other one of a range of positions, block by block."""
 
     start: int
     end: int
-    row: NDArray[np.int32]  # position of the sample, from the start
-    cluster: NDArray[np.int32]
-    lower: NDArray[np.float64]  # lower bound on the mean distance
-    best: NDArray[np.intp]  # for each sample, the index of the most promising one
+    blocks: list[Candidates]
+    best: NDArray[np.int32]  # the most promising one of each sample
+    load: CandidateCount  # all of them
 
 
 def compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: ProgressCallback) -> SilhouetteTerms:
@@ -124,7 +123,7 @@ def _compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: 
     seconds: dict[str, float] = {}
     n_jobs = worthwhile_threads(X.shape, n_jobs)
     products = float(len(X)) ** 2 * X.shape[1]
-    data = scale_data(X, partition)
+    data = scale_data(X, partition, n_jobs)
     with _timed(seconds, "centers"):
         centers = cluster_centers(data, n_jobs)
         # One more origin, in the middle of the data: the one of the products with centers.
@@ -146,6 +145,7 @@ def _compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: 
         own_sums,
         nearest,
         Work(f"euclidean: {strategy}", pairs.pairs, pairs.pairs / partition.n_samples**2, seconds),
+        n_jobs,
     )
 
 
@@ -220,14 +220,13 @@ class _Search:
             end = min(start + step, n_samples)
             with _timed(self._seconds, "bounds"):
                 found = self._round(start, end)
-            step = round_samples(len(found.row) / (end - start), n_samples)
+            step = round_samples(found.load.candidates, n_samples)
             if start == 0 and self._symmetry_is_less_work(self._count_work(found)):
                 del found
                 return self._nearest_by_symmetry(tick)
             with _timed(self._seconds, "other clusters"):
-                rows = partition.order[start:end]
                 nearest.mean[start:end], nearest.cluster[start:end] = self._pairs.nearest_candidates(
-                    rows, found.row, found.cluster, found.lower, found.best
+                    partition.order[start:end], found.best, found.blocks
                 )
             # One at a time: the arrays of two rounds are never held together.
             del found
@@ -241,7 +240,7 @@ class _Search:
 
     def _probe(self) -> CandidateCount:
         """Count the work that the bounds so far leave, on some samples of every part of the data."""
-        return self._count_on_some(lambda rows: self._select(rows).cluster)
+        return self._count_on_some(lambda rows: self._select(0, rows, np.empty(len(rows), np.int32)).cluster)
 
     def _count_alike(self) -> CandidateCount:
         """Count the work that the best bounds would leave, on the same samples: other clusters whose mean distance is
@@ -265,12 +264,10 @@ class _Search:
         counts = np.zeros((len(starts), 2), dtype=np.intp)
 
         def count(index: int, stop: NDArray[np.uint8]) -> None:
-            clusters = find(rows[starts[index] : starts[index] + step])
-            counts[index] = len(clusters), partition.sizes[clusters].sum()
+            counts[index] = self._count(find(rows[starts[index] : starts[index] + step]))
 
         run_tasks(count, range(len(starts)), [1.0] * len(starts), n_jobs=self._n_jobs)
-        candidates, pairs = counts.sum(axis=0) / len(rows)
-        return CandidateCount(float(candidates), float(pairs))
+        return _average(counts, len(rows))
 
     def _block_rows(self) -> int:
         least = int(np.clip(self._data.X.shape[1] // _BLOCK_FEATURES, 1, _BLOCK_LEAST))
@@ -297,8 +294,8 @@ class _Search:
             )
         return block
 
-    def _select(self, rows: NDArray[np.intp]) -> bound_kernels.Candidates:
-        """Find the candidates of a block of samples."""
+    def _select(self, start: int, rows: NDArray[np.intp], best: NDArray[np.int32]) -> Candidates:
+        """Find the candidates of a block of samples, and the most promising one of each."""
         block = self._measure(rows)
         samples = bound_kernels.BlockRows(self._data.X, rows, self._data.scale)
         with self._lend_candidates() as found:
@@ -308,7 +305,9 @@ class _Search:
                 n_found = bound_kernels.exclude_by_shared_basis(
                     samples, block, self._bounds, shared, self._rounding, least_upper, found, n_found
                 )
-            return bound_kernels.Candidates(*(part[:n_found].copy() for part in found))
+            bound_kernels.find_best_candidates(found, n_found, best)
+            row, cluster, lower = (part[:n_found].copy() for part in found[:3])
+            return Candidates(start, row, cluster, lower)
 
     @contextmanager
     def _lend_candidates(self) -> Iterator[bound_kernels.Candidates]:
@@ -327,39 +326,34 @@ class _Search:
         step = self._block_rows()
         starts = range(start, end, step)
         found: list[Any] = [None] * len(starts)
+        counts = np.zeros((len(starts), 2), dtype=np.intp)
+        best = np.empty(end - start, dtype=np.int32)
 
         def select(index: int, stop: NDArray[np.uint8]) -> None:
-            low, high = starts[index], min(starts[index] + step, end)
-            found[index] = self._select(self._partition.order[low:high])
-            found[index].row[:] += low - start
+            low, high = starts[index] - start, min(starts[index] + step, end) - start
+            found[index] = self._select(low, self._partition.order[low + start : high + start], best[low:high])
+            counts[index] = self._count(found[index].cluster)
 
         run_tasks(select, range(len(starts)), [1.0] * len(starts), n_jobs=self._n_jobs)
-        # A field at a time, and the blocks' parts of it are given up: there may be more candidates than of all else.
-        rows, clusters, lower, guesses = (list(of_blocks) for of_blocks in zip(*found, strict=True))
-        found.clear()
-        cluster = np.concatenate(clusters)
-        clusters.clear()
-        by_cluster = sorted_by_cluster(cluster, self._partition.n_clusters)
-        cluster = cluster[by_cluster]
+        return _Round(start, end, found, best, _average(counts, end - start))
 
-        def together(of_blocks: list[NDArray[Any]]) -> NDArray[Any]:
-            whole = np.concatenate(of_blocks)
-            of_blocks.clear()
-            return whole[by_cluster]
-
-        row = together(rows)
-        best = find_group_argmin(row, together(guesses), end - start)
-        return _Round(start, end, row, cluster, together(lower), best)
+    def _count(self, clusters: NDArray[np.integer[Any]]) -> tuple[int, int]:
+        """Count clusters, each as often as it occurs, and their members."""
+        return len(clusters), int(self._partition.sizes[clusters].sum())
 
     def _count_work(self, found: _Round) -> CandidateCount:
         """Count the work that the candidates of a round mean, where half are excluded once the best one is known."""
-        n_rows = found.end - found.start
-        sizes = self._partition.sizes
-        pairs = sizes[found.cluster].sum() + sizes[found.cluster[found.best]].sum()
-        return CandidateCount((len(found.row) + n_rows) / (2 * n_rows), pairs / (2 * n_rows))
+        of_best = self._count(found.best)[1] / (found.end - found.start)
+        return CandidateCount((found.load.candidates + 1) / 2, (found.load.pairs + of_best) / 2)
 
     def _symmetry_is_less_work(self, pruned: CandidateCount) -> bool:
         return pruned.in_pairs(self._data.X.shape[1]) > count_symmetric_pairs(self._partition)
+
+
+def _average(counts: NDArray[np.intp], n_rows: int) -> CandidateCount:
+    """Return the work of one sample, from numbers of candidates and pairs of several blocks."""
+    candidates, pairs = counts.sum(axis=0) / n_rows
+    return CandidateCount(float(candidates), float(pairs))
 
 
 def round_samples(candidates_per_sample: float, n_samples: int) -> int:
@@ -369,15 +363,21 @@ def round_samples(candidates_per_sample: float, n_samples: int) -> int:
     return max(1, int(min(wanted, most / candidates_per_sample)))
 
 
-def _finish(data: ScaledData, own_sums: NDArray[np.float64], nearest: _Nearest, work: Work) -> SilhouetteTerms:
+def _finish(
+    data: ScaledData, own_sums: NDArray[np.float64], nearest: _Nearest, work: Work, n_jobs: int
+) -> SilhouetteTerms:
     """Turn sums by position into terms by row of X."""
     partition = data.partition
     a, b = np.empty(partition.n_samples), np.empty(partition.n_samples)
     neighbor = np.empty(partition.n_samples, dtype=np.int32)
-    a[partition.order] = own_sums
-    a /= np.maximum(partition.sizes - 1, 1)[partition.codes]
-    b[partition.order] = nearest.mean
-    neighbor[partition.order] = nearest.cluster
+    others = np.maximum(partition.sizes - 1, 1)
+
+    def write(places: slice) -> None:
+        rows = partition.order[places]
+        a[rows] = own_sums[places] / others[partition.codes[rows]]
+        b[rows], neighbor[rows] = nearest.mean[places], nearest.cluster[places]
+
+    run_over_rows(write, partition.n_samples, n_jobs=n_jobs)
     return SilhouetteTerms(a=a, b=b, neighbor=neighbor, work=work, exponent=data.exponent)
 
 

@@ -108,7 +108,7 @@ def compute_terms_many(
     started = time.perf_counter()
     n_jobs = worthwhile_threads(X.shape, n_jobs)
     blocks, cells = _blocks_and_cells(partitions)
-    data = scale_data(X, blocks)
+    data = scale_data(X, blocks, n_jobs)
     origins = cluster_centers(data, n_jobs).astype(data.dtype)
     firsts = np.cumsum([0, *(partition.n_clusters for partition in partitions)])
     slots = np.stack(

@@ -18,6 +18,7 @@ from fastsil.engines.scaling import ScaledData
 from fastsil.kernels import moments as kernels
 from fastsil.kernels.bounds import ClusterBounds, SharedBasis
 from fastsil.runtime.threads import in_batches, run_tasks
+from fastsil.validation.partition import count_up
 
 # Members that are summed in one go, at least and at most, and pieces of all samples between: sums of pieces are added
 # in order, and take memory.
@@ -172,33 +173,27 @@ def shared_basis(
     n_clusters, n_features = bounds.centers.shape
     basis = _zeros((n_vectors, n_features), np.float64)
     basis[:] = _shared_directions(data, bounds.centers, n_vectors, n_jobs)
-    forms = np.empty((n_clusters, n_vectors, n_vectors), dtype=data.dtype)
-    form_norms, rest = np.empty(n_clusters), np.zeros(n_clusters)
+    shared = SharedBasis(
+        first=first,
+        centers=np.empty((n_clusters, n_vectors)),
+        forms=np.empty((n_clusters, n_vectors, n_vectors), data.dtype),
+        form_norms=np.empty(n_clusters),
+        rest=np.zeros(n_clusters),
+        skew=np.empty((n_clusters, n_vectors), data.dtype),
+        skew_outside=np.empty(skew.shape, data.dtype),
+        skew_rest=np.empty(n_clusters),
+    )
     step = max(1, _PRODUCTS_BYTES // (8 * n_vectors * max(n_features, 4 * n_vectors)))
     for start in range(0, n_clusters, step):
         some = np.arange(start, min(start + step, n_clusters))
         products = _covariance_products(data, bounds.centers, some, basis, n_jobs)
-        # Here `spectral` must bound the Frobenius norm: it is that norm, or the trace.
-        exact, rest[some] = _forms(basis, products, bounds.variance[some], bounds.spectral[some], n_jobs)
-        form_norms[some] = np.sqrt((exact**2).sum(axis=(1, 2))) * (1 + 1e-6)
-        forms[some] = exact
-    inside, skew_inside = np.empty((2, n_clusters, n_vectors))
-    kernels.fill_inner_products(skew, basis, skew_inside)
-    skew_outside, skew_rest = np.empty(skew.shape, data.dtype), np.empty(n_clusters)
-    for block in _row_blocks(skew):
-        kernels.fill_inner_products(bounds.centers[block] - origin, basis, inside[block])
-        outside = skew[block] - skew_inside[block] @ basis
-        skew_outside[block], skew_rest[block] = outside, np.linalg.norm(outside, axis=1)
-    shared = SharedBasis(
-        first=first,
-        centers=inside,
-        forms=forms,
-        form_norms=form_norms,
-        rest=rest if n_features > n_vectors else np.zeros(n_clusters),
-        skew=skew_inside.astype(data.dtype),
-        skew_outside=skew_outside,
-        skew_rest=skew_rest + 1e-7 * bounds.skew_norm,
-    )
+
+        def fill(batch: range, stop: NDArray[np.uint8]) -> None:
+            chosen = slice(start + batch.start, start + batch.stop)  # noqa: B023
+            _fill_moments(shared, chosen, basis, products[batch.start : batch.stop], bounds, skew, origin)  # noqa: B023
+
+        batches = in_batches(len(some), n_jobs=n_jobs)
+        run_tasks(fill, batches, [len(batch) for batch in batches], n_jobs=n_jobs)
     return basis.astype(data.dtype), shared
 
 
@@ -237,24 +232,30 @@ def _shared_directions(
     return vectors
 
 
-def _forms(
+def _fill_moments(
+    shared: SharedBasis,
+    some: slice,
     basis: NDArray[np.float64],
     products: NDArray[np.float64],
-    variance: NDArray[np.float64],
-    frobenius: NDArray[np.float64],
-    n_jobs: int,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Compute M and ρ + 1/α of some clusters, from Σ times the basis: see :mod:`fastsil.kernels.bounds`."""
-    n_vectors = len(basis)
-    forms, rest = np.empty((len(products), n_vectors, n_vectors)), np.empty(len(products))
-
-    def form(batch: range, stop: NDArray[np.uint8]) -> None:
-        for index in batch:
-            forms[index], rest[index] = _form(basis, products[index], variance[index], frobenius[index])
-
-    batches = in_batches(len(products), n_jobs=n_jobs)
-    run_tasks(form, batches, [len(batch) for batch in batches], n_jobs=n_jobs)
-    return forms, rest
+    bounds: ClusterBounds,
+    skew: NDArray[np.float64],
+    origin: NDArray[np.floating],
+) -> None:
+    """Fill in the moments of some clusters along a basis, from Σ times the basis."""
+    n_vectors, n_features = basis.shape
+    for cluster, product in zip(range(some.start, some.stop), products, strict=True):
+        # Here `spectral` must bound the Frobenius norm: it is that norm, or the trace.
+        form, rest = _form(basis, product, bounds.variance[cluster], bounds.spectral[cluster])
+        shared.forms[cluster] = form
+        shared.form_norms[cluster] = np.sqrt((form**2).sum()) * (1 + 1e-6)
+        shared.rest[cluster] = rest if n_features > n_vectors else 0.0
+    inside, outside = np.empty((len(products), n_vectors)), np.empty((len(products), n_features))
+    kernels.fill_inner_products(bounds.centers[some] - origin, basis, shared.centers[some])
+    kernels.fill_inner_products(skew[some], basis, inside)
+    kernels.combine_rows(inside, basis, outside)
+    np.subtract(skew[some], outside, out=outside)
+    shared.skew[some], shared.skew_outside[some] = inside, outside
+    shared.skew_rest[some] = np.linalg.norm(outside, axis=1) + 1e-7 * bounds.skew_norm[some]
 
 
 def _form(
@@ -306,31 +307,36 @@ def _sum_over_members(
     *,
     clusters: NDArray[np.intp] | None = None,
 ) -> NDArray[np.float64]:
-    """Sum ``add(rows, cluster, sums)`` over the members of each cluster, (n_clusters, width)."""
+    """Sum ``add(rows, cluster, sums)`` over the members of each cluster, (n_clusters, width).
+
+    The first piece of each cluster is summed in its place; the others are added to it in their order.
+    """
     partition = data.partition
     if clusters is None:
         clusters = np.arange(partition.n_clusters)
     sizes = partition.sizes[clusters]
     length = int(np.clip(partition.n_samples // _PIECES, *_PIECE))
-    n_pieces = np.maximum(-(-sizes // length), 1)
-    first = np.concatenate([[0], np.cumsum(n_pieces)])
-    sums = _zeros((int(first[-1]), width), np.float64)
-    owner = np.repeat(np.arange(len(clusters)), n_pieces)
+    n_others = np.maximum(-(-sizes // length) - 1, 0)
+    sums, others = (_zeros((n, width), np.float64) for n in (len(clusters), int(n_others.sum())))
+    # Cluster and place in it of each piece.
+    owner = np.concatenate([np.arange(len(clusters)), np.repeat(np.arange(len(clusters)), n_others)])
+    place = np.concatenate([np.zeros(len(clusters), np.intp), count_up(n_others) + 1])
 
     def add_pieces(batch: range, stop: NDArray[np.uint8]) -> None:
         for piece in batch:
             if stop[0]:
                 return
             cluster = int(clusters[owner[piece]])
-            start = partition.offsets[cluster] + (piece - first[owner[piece]]) * length
+            start = partition.offsets[cluster] + place[piece] * length
             end = min(start + length, partition.offsets[cluster + 1])
-            add(partition.order[start:end], cluster, sums[piece])
+            target = sums[piece] if piece < len(sums) else others[piece - len(sums)]
+            add(partition.order[start:end], cluster, target)
 
     batches = in_batches(len(owner), n_jobs=n_jobs)
     run_tasks(add_pieces, batches, [len(batch) for batch in batches], n_jobs=n_jobs)
-    if len(owner) == len(clusters):
-        return sums
-    return np.add.reduceat(sums, first[:-1], axis=0)
+    for index, total in zip(owner[len(sums) :], others, strict=True):
+        sums[index] += total
+    return sums
 
 
 def _row_blocks(table: NDArray[Any]) -> Iterator[slice]:

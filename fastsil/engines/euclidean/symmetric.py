@@ -87,7 +87,7 @@ def sum_by_groups(
         Pairs that were computed.
     """
     sums = np.zeros((groups.n_slots, len(samples.order)))
-    workspaces = Workspaces(samples.origins.dtype, samples.X.shape[1], n_jobs)
+    workspaces = Workspaces(samples.origins.dtype, samples.X.shape[1])
     # The origin is best that of one cluster.
     ordered = [(two, one) if two.is_mixed and not one.is_mixed else (one, two) for one, two in meetings]
     tasks = []

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, zip_longest
-from queue import SimpleQueue
-from typing import Any
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,27 +25,51 @@ from fastsil.engines.pair_schedule import (
 from fastsil.engines.scaling import ScaledData
 from fastsil.kernels import euclidean as kernels
 from fastsil.kernels.micro import ROWS
+from fastsil.kernels.nearest import keep_nearer
 from fastsil.kernels.tiles import DEPTH, Samples, make_workspace
 from fastsil.runtime.progress import ProgressCallback
-from fastsil.runtime.threads import run_tasks
-from fastsil.validation.partition import find_group_argmin
+from fastsil.runtime.threads import run_over_rows, run_tasks
+from fastsil.validation.partition import count_up, sorted_by_cluster
 
 # A mean distance from these sums is off by less than this share, by the type that distances are computed in.
 MARGIN = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-11}
 
 
-class Workspaces:
-    """Memory of ``n`` threads (0: of the calling one) that run tile kernels, lent to one at a time."""
+class Candidates(NamedTuple):
+    """Clusters that may be the nearest other one of some consecutive samples.
 
-    def __init__(self, dtype: np.dtype[Any], n_features: int, n_threads: int) -> None:
+    Attributes
+    ----------
+    start : int
+        Place of the first sample.
+    row : ndarray of shape (n_candidates,), int32
+        Place of the sample, from the start.
+    cluster : ndarray of shape (n_candidates,), int32
+        Cluster.
+    lower : ndarray of shape (n_candidates,)
+        Lower bound of the mean distance, scaled.
+    """
+
+    start: int
+    row: NDArray[np.int32]
+    cluster: NDArray[np.int32]
+    lower: NDArray[np.float64]
+
+
+class Workspaces:
+    """Memory that tile kernels run in, made where a thread finds none left, and lent to one at a time."""
+
+    def __init__(self, dtype: np.dtype[Any], n_features: int) -> None:
+        self._kind = dtype, n_features
         self._free: SimpleQueue[Any] = SimpleQueue()
-        for _ in range(max(1, n_threads)):
-            self._free.put(make_workspace(dtype, n_features))
 
     @contextmanager
     def lend(self) -> Iterator[Any]:
         """Lend the memory of one thread, for a while."""
-        workspace = self._free.get()
+        try:
+            workspace = self._free.get_nowait()
+        except Empty:
+            workspace = make_workspace(*self._kind)
         try:
             yield workspace
         finally:
@@ -80,7 +104,7 @@ class PairSums:
         self._partition = data.partition
         self._n_features: int = data.X.shape[1]
         self._n_jobs = n_jobs
-        self.workspaces = Workspaces(data.dtype, self._n_features, n_jobs)
+        self.workspaces = Workspaces(data.dtype, self._n_features)
 
     def within_clusters(self, tick: ProgressCallback) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Sum of distances from each sample to its own cluster.
@@ -113,7 +137,8 @@ class PairSums:
                 kernels.add_distances_within(self.samples, np.asarray(task.rows), workspace, sums, squares, stop)
             return squares
 
-        tasks = diagonal + crossing
+        # The longest first.
+        tasks = crossing + diagonal
         for task, squares in zip(tasks, self._run(add, tasks, tick), strict=True):
             np.add.at(squared_products, np.asarray(task.rows)[:, 2], squares)
         return sums[0], squared_products
@@ -150,7 +175,7 @@ class PairSums:
         ndarray of shape (n_entries,)
         """
         sums = np.zeros(len(rows))
-        ranges = np.array(list(self._ranges_to(clusters)), dtype=np.int64).reshape(-1, 5)
+        ranges = self._ranges_to(clusters)
         costs = ((ranges[:, 1] - ranges[:, 0]) * (ranges[:, 3] - ranges[:, 2])).astype(np.float64)
         self.pairs += int(costs.sum())
         batches = self._batches(costs)
@@ -159,16 +184,11 @@ class PairSums:
             with self.workspaces.lend() as workspace:
                 kernels.add_distances_to(self.samples, rows, ranges[slice(*batch)], workspace, sums, stop)
 
-        run_tasks(add, batches, [costs[slice(*batch)].sum() for batch in batches], n_jobs=self._n_jobs)
+        run_tasks(add, batches, [1.0] * len(batches), n_jobs=self._n_jobs)
         return sums
 
     def nearest_candidates(
-        self,
-        rows: NDArray[np.intp],
-        row: NDArray[np.int32],
-        cluster: NDArray[np.int32],
-        lower: NDArray[np.float64],
-        best: NDArray[np.intp],
+        self, rows: NDArray[np.intp], best: NDArray[np.int32], candidates: Sequence[Candidates]
     ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
         """Return the mean distance from each listed sample to the nearest of its candidates, scaled, and that cluster.
 
@@ -178,59 +198,72 @@ class PairSums:
         ----------
         rows : ndarray of shape (n_rows,)
             Samples, as rows of X.
-        row, cluster, lower : ndarray of shape (n_candidates,)
-            Place among the rows, cluster, and lower bound of the mean distance; sorted by cluster.
         best : ndarray of shape (n_rows,)
             Most promising candidate of each sample.
+        candidates : sequence of Candidates
+            All candidates.
         """
-        means = np.full(len(row), np.inf)
+        mean, nearest = self._means_to(rows, best), best.copy()
+        left: list[Any] = [None] * len(candidates)
 
-        def compute(some: NDArray[np.intp]) -> None:
-            means[some] = self.to_clusters(rows[row[some]], cluster[some]) / self._partition.sizes[cluster[some]]
+        def exclude(index: int, stop: NDArray[np.uint8]) -> None:
+            start, row, cluster, lower = candidates[index]
+            end = start + int(row.max()) + 1
+            # A candidate whose bound is within the rounding of what was computed may yet be nearer.
+            limit = mean[start:end] * (1.0 + MARGIN[self.samples.origins.dtype])
+            stays = np.flatnonzero((lower <= limit[row]) & (cluster != best[start:end][row]))
+            left[index] = row[stays] + start, cluster[stays]
 
-        compute(np.sort(best))
-        # A candidate whose bound is within the rounding of what was computed may yet be nearer.
-        others = lower <= (means[best] * (1.0 + MARGIN[self.samples.origins.dtype]))[row]
-        others[best] = False
-        compute(np.flatnonzero(others))
-        # Candidates are sorted by cluster, so that of clusters that tie the first is found.
-        nearest = find_group_argmin(row, means, len(rows))
-        return means[nearest], cluster[nearest]
+        run_tasks(exclude, range(len(candidates)), [1.0] * len(candidates), n_jobs=self._n_jobs)
+        row, cluster = (np.concatenate(parts) for parts in zip(*left, strict=True))
+        keep_nearer(row, cluster, self._means_to(rows[row], cluster), mean, nearest)
+        return mean, nearest
 
-    def _ranges_to(self, clusters: NDArray[np.integer[Any]]) -> Iterator[tuple[int, ...]]:
-        """Yield the entries of one cluster, cut into tasks: start and end of the entries, of the cluster; the
-        cluster.
-        """
-        offsets = self._partition.offsets
-        used, counts = np.unique(clusters, return_counts=True)
-        ends = np.cumsum(counts)
-        task_pairs = self._task_pairs(float(counts @ self._partition.sizes[used]))
-        for cluster, low, high in zip(used, ends - counts, ends, strict=True):
-            start, end = offsets[cluster], offsets[cluster + 1]
-            tiles = int(task_pairs / (ROWS * (end - start)))
-            step = max(1, tiles) * ROWS
-            for entry in range(low, high, step):
-                yield entry, min(entry + step, high), start, end, cluster
+    def _means_to(self, rows: NDArray[np.intp], clusters: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Compute the mean distances from listed samples to one cluster each, in any order; not the sample's own."""
+        order = sorted_by_cluster(clusters, self._partition.n_clusters)
+        sorted_rows, sorted_clusters = np.empty_like(rows), np.empty_like(clusters)
+        sizes, means = self._partition.sizes, np.empty(len(rows))
+
+        def sort(places: slice) -> None:
+            sorted_rows[places], sorted_clusters[places] = rows[order[places]], clusters[order[places]]
+
+        run_over_rows(sort, len(rows), n_jobs=self._n_jobs)
+        sums = self.to_clusters(sorted_rows, sorted_clusters)
+
+        def divide(places: slice) -> None:
+            means[order[places]] = sums[places] / sizes[sorted_clusters[places]]
+
+        run_over_rows(divide, len(rows), n_jobs=self._n_jobs)
+        return means
+
+    def _ranges_to(self, clusters: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
+        """Cut the entries of each cluster into ranges: start and end of the entries, of the cluster; the cluster."""
+        offsets, sizes = self._partition.offsets, self._partition.sizes
+        edges = np.searchsorted(clusters, np.arange(len(sizes) + 1))
+        counts = np.diff(edges)
+        tiles = (self._task_pairs(float(counts @ sizes)) / (ROWS * sizes)).astype(np.intp)
+        steps = np.maximum(tiles, 1) * ROWS
+        n_ranges = -(-counts // steps)
+        cluster = np.repeat(np.arange(len(sizes)), n_ranges)
+        starts = edges[cluster] + steps[cluster] * count_up(n_ranges)
+        ends = np.minimum(starts + steps[cluster], edges[cluster + 1])
+        return np.stack([starts, ends, offsets[cluster], offsets[cluster + 1], cluster], axis=1)
 
     def _pieces(self) -> NDArray[np.intp]:
         """Cut each cluster into equal pieces, sorted: (n_pieces, 3) start, end, cluster."""
         offsets, sizes = self._partition.offsets, self._partition.sizes
         n_pieces = -(-sizes // piece_rows(self._partition.n_samples))
-        cluster = np.repeat(np.arange(len(sizes)), n_pieces)
-        index = np.arange(len(cluster)) - (np.cumsum(n_pieces) - n_pieces)[cluster]
+        cluster, index = np.repeat(np.arange(len(sizes)), n_pieces), count_up(n_pieces)
         cuts = [offsets[cluster] + sizes[cluster] * (index + end) // n_pieces[cluster] for end in (0, 1)]
         return np.stack([*cuts, cluster], axis=1)
 
     def _batches(self, costs: NDArray[np.float64]) -> list[tuple[int, int]]:
-        """Return runs of tasks that together are worth scheduling."""
-        until = np.cumsum(costs)
-        enough = self._task_pairs(float(costs.sum()))
-        batches, low, done = [], 0, 0.0
-        while low < len(costs):
-            high = min(int(np.searchsorted(until, done + enough)) + 1, len(costs))
-            batches.append((low, high))
-            low, done = high, float(until[high - 1])
-        return batches
+        """Return runs of tasks that together are worth scheduling, the longest first."""
+        begins = np.cumsum(costs) - costs
+        edges = np.flatnonzero(np.diff(begins // self._task_pairs(float(costs.sum())), prepend=-1.0, append=np.inf))
+        order = np.argsort(-np.add.reduceat(costs, edges[:-1]), kind="stable") if len(costs) else edges[:-1]
+        return list(zip(edges[order].tolist(), edges[order + 1].tolist(), strict=True))
 
     def _task_pairs(self, pairs: float) -> float:
         """Return the number of pairs of a task, given the number of all pairs."""

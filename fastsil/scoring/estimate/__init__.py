@@ -20,7 +20,7 @@ from fastsil.engines.linear.summaries import SQUARED_METRICS
 from fastsil.engines.terms import SilhouetteTerms, compute_silhouettes
 from fastsil.runtime.lazy_imports import import_on_first_use
 from fastsil.runtime.progress import ProgressCallback, progress_bar, scale_progress
-from fastsil.runtime.threads import resolve_n_jobs
+from fastsil.runtime.threads import resolve_n_jobs, shares_threads
 from fastsil.scoring.estimate.result import ClusterEstimates, SilhouetteEstimate
 from fastsil.scoring.estimate.rounds import Request, Rounds
 from fastsil.scoring.plan import exact_is_as_cheap
@@ -50,6 +50,7 @@ __all__ = [
 ]
 
 
+@shares_threads
 def silhouette_estimate(
     X: ArrayLike,
     labels: ArrayLike,

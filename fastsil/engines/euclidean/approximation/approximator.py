@@ -76,7 +76,7 @@ class Approximator:
         self._n_clusters = len(table.moments.sizes)
         self._n_jobs = n_jobs
         self._samples = Samples(as_writable(X), np.arange(0), table.origin[None], self._dtype.type(scale))
-        self._workspaces = Workspaces(self._dtype, X.shape[1], n_jobs)
+        self._workspaces = Workspaces(self._dtype, X.shape[1])
 
     def approximate(self, rows: NDArray[np.intp], tick: ProgressCallback = ignore_progress) -> Approximation:
         """Compute guesses and intervals for some rows.

@@ -16,7 +16,7 @@ from fastsil.engines.euclidean.approximation.moment_table import (
     measure_clusters,
     vanishes_in_single,
 )
-from fastsil.engines.euclidean.tiles import PairSums
+from fastsil.engines.euclidean.tiles import Candidates, PairSums
 from fastsil.engines.scaling import ScaledData, scale_data
 from fastsil.runtime.progress import ProgressCallback, ignore_progress
 from fastsil.validation.partition import Partition, find_group_argmin
@@ -53,7 +53,7 @@ class EuclideanRows:
         self._partition = partition
         self._n_jobs = n_jobs
         self._pairs_before = 0
-        data = scale_data(X, partition)
+        data = scale_data(X, partition, n_jobs)
         moments = measure_clusters(data, n_jobs=n_jobs, tick=tick)
         if data.dtype == np.float32 and vanishes_in_single(moments.variance):
             data = replace(data, dtype=np.dtype(np.float64))
@@ -101,7 +101,9 @@ class EuclideanRows:
             found.a[start:end] = self._own_means(chosen)[:, None]
             row, cluster, means = candidates
             best = find_group_argmin(row, means[:, GUESS], end - start)
-            b, found.neighbor[start:end] = self._sums.nearest_candidates(chosen, row, cluster, means[:, LOWER], best)
+            b, found.neighbor[start:end] = self._sums.nearest_candidates(
+                chosen, cluster[best], [Candidates(0, row, cluster, means[:, LOWER])]
+            )
             found.b[start:end] = b[:, None] / self._data.scale
             tick((end - start) / n_rows)
         return found
