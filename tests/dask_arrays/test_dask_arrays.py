@@ -15,6 +15,7 @@ from scipy.sparse import csr_array
 
 import reference
 from assertions import assert_same_bits, assert_silhouettes_close, assert_terms_close
+from clusters import local_cluster
 from fastsil import (
     silhouette_estimate,
     silhouette_profile,
@@ -343,16 +344,7 @@ def test_without_dask_the_error_names_the_extra():
 
 @pytest.fixture(scope="module")
 def client():
-    """A cluster of two processes of one thread each, that starts a worker again when one is lost."""
-    distributed = pytest.importorskip("distributed", exc_type=ImportError)
-    settings_of_test = {"distributed.worker.daemon": True, "distributed.comm.timeouts.connect": "3s"}
-    with (
-        dask.config.set(settings_of_test),
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
+    with local_cluster() as client:
         yield client
 
 

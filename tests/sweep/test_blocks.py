@@ -1,6 +1,10 @@
 """A sweep of a Dask array: the fits and the verdict of the same data in memory, labels that stay lazy."""
 
+import os
 import pickle
+import signal
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -9,6 +13,7 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.datasets import load_digits
 
 from assertions import assert_same_bits
+from clusters import local_cluster
 from fastsil import KMeansSweep, SilhouetteSweep, silhouette_profile, silhouette_score
 from fastsil.sweep import prepared_blocks
 from fastsil.sweep.kmeans import KMeansPath
@@ -278,3 +283,53 @@ def test_what_is_wrong_is_said():
     with pytest.raises(TypeError, match=r"pass X\.compute\(\)"):
         SilhouetteSweep(KMeans(), "n_clusters", [2, 3]).fit(da.from_array(X))
     assert silhouette_score(X, KMeansSweep([2, 3]).fit(da.from_array(X.astype(np.int16), chunks=90)).labels_) > 0
+
+
+@pytest.fixture(scope="module")
+def client():
+    with local_cluster() as client:
+        yield client
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.usefixtures("few_rows")
+def test_a_cluster_of_processes_gives_the_same(client, metric):
+    X = DATA["blobs"]
+    with dask.config.set(scheduler=client):
+        blocks = sweep(X, (700, -1), metric=metric)
+        labels, predicted = blocks.labels_.compute(), blocks.predict(da.from_array(X, chunks=(900, 2))).compute()
+    memory = sweep(X, metric=metric)
+    assert_same_sweep(blocks, memory, scores=prepared_blocks.BLOCK_TOL)
+    assert_same_bits(labels, memory.labels_)
+    assert_same_bits(predicted, memory.labels_)
+
+
+def slowly(block):
+    time.sleep(0.02)
+    return block
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_in_mid_fit_changes_nothing(client):
+    X = DATA["blobs"]
+    blocks = da.from_array(X, chunks=(250, -1)).map_blocks(slowly, dtype=X.dtype, meta=X[:0])
+    pids = client.run(os.getpid)
+    killed = threading.Event()
+
+    def kill_in_mid_pass():
+        while not any("sum_members" in str(key) for keys in client.has_what().values() for key in keys):
+            time.sleep(0.001)
+        os.kill(next(iter(pids.values())), signal.SIGKILL)
+        killed.set()
+
+    def listen(event):
+        if (event.n_clusters, event.stage) == (4, "clustering"):
+            threading.Thread(target=kill_in_mid_pass, daemon=True).start()
+
+    with dask.config.set(scheduler=client):
+        found = KMeansSweep(KS, n_init=2, random_state=0, progress=listen).fit(blocks)
+        assert killed.is_set()
+        assert_same_sweep(found, sweep(X))
+        assert_same_bits(found.labels_.compute(), sweep(X).labels_)
+    assert set(client.run(os.getpid).values()) != set(pids.values())
