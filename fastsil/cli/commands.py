@@ -18,8 +18,10 @@ import typer
 
 from fastsil import __version__
 from fastsil.cli import console, results_folder
+from fastsil.cli.cluster import open_cluster
 from fastsil.cli.options import (
     ClustererOption,
+    DaskOption,
     DecimalOption,
     DensityOption,
     DropOption,
@@ -170,7 +172,8 @@ def sweep(
     file: Annotated[
         str | None,
         typer.Argument(
-            help="Samples: .npy, .npz, .csv, .csv.gz, .tsv, .parquet, .arrow, or a folder of such. Not for --resume."
+            help="Samples: .npy, .npz, .csv, .csv.gz, .tsv, .parquet, .arrow, a folder of such, or .zarr. Not for "
+            "--resume."
         ),
     ] = None,
     k: KOption = "2:16",
@@ -196,6 +199,7 @@ def sweep(
     decimal: DecimalOption = None,
     drop_missing: DropOption = False,
     resume: ResumeOption = None,
+    dask: DaskOption = None,
     n_jobs: JobsOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -213,22 +217,27 @@ def sweep(
     else:
         name = name_data(file, key)
         settings = Settings(
-            name, k, metric, pca or ["none"], clusterer, n_init, n_null, n_stability, seed, standardize, tol
+            name, k, metric, pca or ["none"], clusterer, n_init, n_null, n_stability, seed, standardize, tol, dask
         )
         reading = Reading(key, None, features or (), exclude or (), header, sep, decimal, drop_missing=drop_missing)
         asked = Asked(file, reading, settings)
-    found = read_data(asked.file, **asked.reading._asdict())
-    if asked.reading.drop_missing:
-        found, _ = drop_gaps(found)
-    _show_data(asked.file, found)
-    kept: dict[str, Any] = {"n_jobs": n_jobs, "quiet": quiet, "force": force, "columns": found.columns}
+    if resume is not None and dask is not None:
+        asked = asked._replace(settings=asked.settings._replace(dask=dask))
     folder = resume or out or Path(f"fastsil-{asked.settings.name}")
-    if param is not None:
-        return run_parameter_sweep(found.X, asked.settings, param, folder, density=density, **kept)
-    if resume is None:
-        tol = choose_tol(found.X, asked.settings, exact=exact, n_jobs=n_jobs)
-        asked = asked._replace(settings=asked.settings._replace(tol=tol))
-    raise typer.Exit(run_sweep(found.X, asked.settings, folder, asked=asked, **kept))
+    kept: dict[str, Any] = {"n_jobs": n_jobs, "quiet": quiet, "force": force}
+    with open_cluster(asked.settings, n_jobs):
+        found = read_data(asked.file, in_blocks=asked.settings.dask is not None, **asked.reading._asdict())
+        if asked.reading.drop_missing:
+            found, _ = drop_gaps(found)
+        _show_data(asked.file, found)
+        kept["columns"] = found.columns
+        if param is not None:
+            return run_parameter_sweep(found.X, asked.settings, param, folder, density=density, **kept)
+        if resume is None:
+            tol = choose_tol(found.X, asked.settings, exact=exact, n_jobs=n_jobs)
+            asked = asked._replace(settings=asked.settings._replace(tol=tol))
+        code = run_sweep(found.X, asked.settings, folder, asked=asked, **kept)
+    raise typer.Exit(code)
 
 
 def _is_given(context: typer.Context, name: str) -> bool:
@@ -241,7 +250,7 @@ def _asked_before(context: typer.Context, folder: Path, file: str | None) -> Ask
     changed = [
         name
         for name in context.params
-        if name not in ("file", "resume", "n_jobs", "quiet", "force") and _is_given(context, name)
+        if name not in ("file", "resume", "dask", "n_jobs", "quiet", "force") and _is_given(context, name)
     ]
     if changed:
         raise ValueError(

@@ -89,6 +89,15 @@ ResumeOption = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Resume an interrupted sweep, given the folder of its results."),
 ]
+DaskOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dask",
+        metavar="SCHEDULER",
+        help="Keep the data in blocks on a Dask cluster: the address of its scheduler, or local for processes on this "
+        "machine. FILE is a .npy, .parquet, .arrow, a folder of these two, or a .zarr.",
+    ),
+]
 JobsOption = Annotated[int | None, typer.Option("--n-jobs", "-j", metavar="N", help="Threads (default: all cores).")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 KeyOption = Annotated[

@@ -14,7 +14,7 @@ from fastsil.report.suggestions import Writer
 # Options of how a command runs, not of what it does.
 _LEFT_OUT = ("resume", "force", "quiet")
 # Options of a sweep over k that a sweep over a parameter does not take.
-ONLY_OVER_K = ("k", "pca", "n_init", "n_stability", "tol", "resume", "n_null")
+ONLY_OVER_K = ("k", "pca", "n_init", "n_stability", "tol", "resume", "dask", "n_null")
 
 
 def write_command(context: typer.Context, changes: Mapping[str, Any]) -> str:

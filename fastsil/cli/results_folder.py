@@ -7,6 +7,7 @@ ours: it is never removed, and replaced only by ``--force``.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import tempfile
@@ -14,14 +15,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fastsil import __version__
 from fastsil.report.page import Picture, load_templates
 from fastsil.report.plots import draw_parameter_sweep, new_figure, save_picture
 from fastsil.runtime.atomic_files import read_record, write_columns, write_csv, write_record
+from fastsil.runtime.lazy_imports import import_on_first_use
 from fastsil.scoring.page import ScorePage
 from fastsil.sweep.checkpoint import has_pieces, remove_pieces
 from fastsil.sweep.page import SweepPage, describe_sweep
-from fastsil.validation import check_data
+from fastsil.validation import check_data, is_dask_array
 
 if TYPE_CHECKING:
     from fastsil.scoring.profile import SilhouetteProfile
@@ -35,6 +40,9 @@ SCORE_FILES = ("clusters.csv", "samples.parquet", "samples.npz", "silhouette.png
 # What is left of a sweep that was cut short, and what it was asked.
 _CHECKPOINT = "fastsil-checkpoint"
 _ASKED = "asked.json"
+
+# Blocks of lazy labels that are computed at a time.
+_BLOCKS_AT_A_TIME = 64
 
 _Pictures = Mapping[str, tuple[Picture | None, str]]
 
@@ -170,20 +178,42 @@ def list_sweep_files(ks: Iterable[int]) -> list[str]:
     """Return the names of all files that a sweep may write."""
     curves = ("elbow.png", "silhouette.png", "geometries.png", "geometries_null.png")
     pictures = (*curves, *(f"silhouette_k{k}.png" for k in ks))
-    return ["sweep.csv", "report.html", "samples.parquet", "samples.npz", *pictures]
+    return ["sweep.csv", "report.html", "samples.parquet", "samples.npz", "labels.npy", *pictures]
 
 
 def _write_sweep(draft: Path, sweep: KMeansSweep, X: Any, name: str, *, pictures: bool) -> dict[str, str]:
     write_csv(draft / "sweep.csv", sweep.sweep_results_)
     files = {"sweep.csv": "the table, with every column"}
-    columns = _sample_columns(sweep.profiles_)
+    rows = sweep.best_geometry_.profiled_rows
+    columns = _drawn_columns(sweep.profiles_, rows) if rows else _sample_columns(sweep.profiles_)
     if columns:
         written = write_columns(draft / "samples", columns)
-        files[written.name] = "labels, silhouettes and nearest other clusters of every k"
+        of_rows = f" for {len(columns['row']):,} drawn rows" if rows else ""
+        files[written.name] = f"labels, silhouettes and nearest other clusters of every k{of_rows}"
+    if is_dask_array(X):
+        _write_labels(draft / "labels.npy", sweep.labels_, sweep.best_k_)
+        files["labels.npy"] = f"labels of all rows, for k = {sweep.best_k_}"
     if pictures:
-        page = describe_sweep(sweep, check_data(X, warns=False), name=name)
+        page = describe_sweep(sweep, _open_samples(X), name=name)
         files = _write_page(draft, page, _list_pictures(page)) | files
     return files
+
+
+def _open_samples(X: Any) -> Any:
+    if is_dask_array(X):
+        return import_on_first_use("fastsil.dask_arrays").open_samples(X)
+    return check_data(X, warns=False)
+
+
+def _write_labels(path: Path, labels: Any, k: int) -> None:
+    """Write lazy labels, some blocks at a time."""
+    written = np.lib.format.open_memmap(path, mode="w+", dtype=np.min_scalar_type(k), shape=labels.shape)
+    start = 0
+    for low in range(0, labels.numblocks[0], _BLOCKS_AT_A_TIME):
+        part = labels.blocks[low : low + _BLOCKS_AT_A_TIME].compute()
+        written[start : start + len(part)] = part
+        start += len(part)
+    written.flush()
 
 
 def write_parameter_sweep(
@@ -243,6 +273,18 @@ def _sample_columns(profiles: Mapping[int, SilhouetteProfile]) -> dict[str, Any]
         columns[f"label_k{k}"] = profile.labels
         columns[f"silhouette_k{k}"] = profile.silhouettes
         columns[f"neighbor_k{k}"] = profile.neighbor
+    return columns
+
+
+def _drawn_columns(
+    profiles: Mapping[int, SilhouetteProfile], rows: Mapping[int, NDArray[np.intp]]
+) -> dict[str, NDArray[Any]]:
+    """Return the columns of the rows that all profiles have, and which rows these are."""
+    common = functools.reduce(np.intersect1d, rows.values())
+    columns = {"row": common}
+    for k, profile in profiles.items():
+        kept = np.isin(rows[k], common)
+        columns |= {name: values[kept] for name, values in _sample_columns({k: profile}).items()}
     return columns
 
 

@@ -18,7 +18,7 @@ from fastsil.runtime.threads import resolve_n_jobs
 from fastsil.scoring.plan import format_seconds
 from fastsil.sweep.estimator import KMeansSweep
 from fastsil.sweep.kmeans import foresee_seconds
-from fastsil.validation import check_data, check_metric
+from fastsil.validation import check_data, check_metric, is_dask_array
 
 CLUSTERERS: dict[str, str | None] = {
     "kmeans": None,
@@ -53,6 +53,7 @@ class Settings(NamedTuple):
     seed: int
     standardize: bool = False
     tol: float | None = None
+    dask: str | None = None
 
 
 class Asked(NamedTuple):
@@ -131,7 +132,7 @@ def run_sweep(
     estimator = _clusterer(settings)
     for metric in settings.metric:
         check_metric(metric)
-    if estimator is None:
+    if estimator is None and settings.dask is None:
         _tell_long_fits(X.shape, ks, pcas, settings, n_jobs)
     from numba.core import event
 
@@ -198,7 +199,9 @@ def choose_tol(X: Any, settings: Settings, *, exact: bool, n_jobs: int | None) -
     """
     if exact and settings.tol is not None:
         raise ValueError("--tol estimates scores and --exact computes them; give one of the two.")
-    if exact or settings.tol is not None:
+    if exact and settings.dask is not None:
+        raise ValueError("--exact computes pairs of samples, which --dask does not; leave one of the two out.")
+    if exact or settings.tol is not None or settings.dask is not None:
         return settings.tol
     threads = resolve_n_jobs(n_jobs)
     seconds = sum(estimate_pass_seconds(X, metric, {}, n_jobs=threads) for metric in settings.metric)
@@ -242,8 +245,10 @@ def standardized(X: Any) -> Any:
 
 
 def name_features(X: Any, columns: Sequence[str]) -> Any:
-    """Return samples in a DataFrame, so that messages name the features, if there are names and pandas."""
-    if not columns or importlib.util.find_spec("pandas") is None:
+    """Return samples in a DataFrame, so that messages name the features, if there are names and pandas, and the samples
+    are no Dask array.
+    """
+    if not columns or is_dask_array(X) or importlib.util.find_spec("pandas") is None:
         return X
     import pandas as pd
 

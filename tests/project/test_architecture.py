@@ -33,6 +33,7 @@ OPTIONAL = [
     "dask",
     "distributed",
     "hdbscan",
+    "zarr",
 ]
 # scikit-learn loads some of them itself where they are installed; only what it does not load is our doing.
 SCIKIT_LEARN = "import sklearn.metrics, sklearn.cluster, sklearn.utils"

@@ -1,6 +1,6 @@
 """Files: tables of numbers and labels in, results out.
 
-Reads .npy, .npz, .csv (.csv.gz, .tsv), .parquet, .arrow, .feather, folders of these three, and .txt for labels.
+Reads .npy, .npz, .csv (.csv.gz, .tsv), .parquet, .arrow, .feather, folders of these three, .zarr, and .txt for labels.
 ``FILE:NAME`` names one array of an .npz or one column of a table. Every fault of a file ends as a
 :class:`DataFileError` of one sentence.
 """
@@ -25,6 +25,8 @@ from fastsil.cli.readers.columns import note_copies
 from fastsil.cli.readers.npy import read_label_npy, read_label_npz, read_npy, read_npz
 from fastsil.cli.readers.records import DataFile, DataFileError, LabelFile, Reading, first_line, get_suffix
 from fastsil.cli.readers.text import read_label_lines, read_label_table, read_table
+from fastsil.cli.readers.zarr import read_zarr
+from fastsil.runtime.lazy_imports import import_on_first_use
 
 __all__ = [
     "DataFile",
@@ -44,8 +46,10 @@ _DATA_READERS: dict[str, Callable[..., DataFile]] = {
     ".csv": read_table,
     ".csv.gz": read_table,
     ".tsv": read_table,
+    ".zarr": read_zarr,
     **dict.fromkeys(ENDINGS, read_arrow),
 }
+_BLOCK_ENDINGS = (".npy", ".zarr", *ENDINGS)
 _LABEL_READERS: dict[str, Callable[..., LabelFile]] = {
     ".npy": read_label_npy,
     ".npz": read_label_npz,
@@ -57,14 +61,16 @@ _LABEL_READERS: dict[str, Callable[..., LabelFile]] = {
 }
 
 
-def read_data(source: str | Path, **reading: Any) -> DataFile:
+def read_data(source: str | Path, *, in_blocks: bool = False, **reading: Any) -> DataFile:
     """Read samples.
 
     Parameters
     ----------
     source : str or Path
-        A .npy, .npz, .csv, .csv.gz, .tsv, .parquet, .arrow or .feather file, or a folder of files of one of the last
-        three kinds, read in the order of their names; ``FILE:NAME`` is ``key`` in another place.
+        A .npy, .npz, .csv, .csv.gz, .tsv, .parquet, .arrow or .feather file, a folder of files of one of the last
+        three kinds, read in the order of their names, or a .zarr; ``FILE:NAME`` is ``key`` in another place.
+    in_blocks : bool
+        Return a Dask array, whose blocks are read when they are computed.
     **reading
         Fields of :class:`Reading`: columns to be read, and the format of a text.
 
@@ -90,6 +96,9 @@ def read_data(source: str | Path, **reading: Any) -> DataFile:
     """
     path, request = _split_key(source, Reading(**reading))
     read = _reader(path, _DATA_READERS, "data")
+    if in_blocks:
+        _reader(path, dict.fromkeys(_BLOCK_ENDINGS, read), "blocks")
+        read = import_on_first_use("fastsil.cli.readers.blocks").read_blocks
     with _one_sentence(path):
         found: DataFile = read(path, request)
         _check_samples(path, found.X)
@@ -219,7 +228,7 @@ def name_data(source: str | Path, key: str | None = None) -> str:
     """
     path, request = _split_key(source, Reading(key=key))
     suffix = get_suffix(path)
-    name = path.name[: -len(suffix)] if suffix in _LABEL_READERS else path.name
+    name = path.name[: -len(suffix)] if suffix in {*_DATA_READERS, *_LABEL_READERS} else path.name
     member = "" if request.key is None else "-" + re.sub(r"[^\w.-]", "_", request.key)
     return name + member or "data"
 
@@ -250,7 +259,8 @@ def _fit_header(found: LabelFile, n_samples: int, read: Callable[[bool], LabelFi
 def _split_key(source: str | Path, reading: Reading) -> tuple[Path, Reading]:
     path = Path(source)
     before, colon, after = str(source).rpartition(":")
-    if reading.key is None and colon and after and not path.exists() and get_suffix(Path(before)) in _LABEL_READERS:
+    known = {*_DATA_READERS, *_LABEL_READERS}
+    if reading.key is None and colon and after and not path.exists() and get_suffix(Path(before)) in known:
         return Path(before), reading._replace(key=after)
     return path, reading
 
@@ -258,7 +268,7 @@ def _split_key(source: str | Path, reading: Reading) -> tuple[Path, Reading]:
 def _reader(path: Path, readers: Mapping[str, Callable[..., Any]], what: str) -> Callable[..., Any]:
     if not path.exists():
         raise DataFileError(f"there is no file {path}.")
-    suffix = ending_in(path) if path.is_dir() else get_suffix(path)
+    suffix = ending_in(path) if path.is_dir() and path.suffix != ".zarr" else get_suffix(path)
     if suffix not in readers:
         raise DataFileError(f"{path} has the ending {suffix or '(none)'}; {what} are read from {', '.join(readers)}.")
     return readers[suffix]

@@ -30,7 +30,7 @@ def ending_in(folder: Path) -> str:
     DataFileError
         If there is none, or several.
     """
-    endings = {file.suffix.lower() for file in _data_files(folder)}
+    endings = {file.suffix.lower() for file in list_data_files(folder)}
     if len(endings) != 1:
         there = f"has {' and '.join(sorted(endings))} files" if endings else "has none"
         raise DataFileError(
@@ -40,7 +40,8 @@ def ending_in(folder: Path) -> str:
     return endings.pop()
 
 
-def _data_files(folder: Path) -> list[Path]:
+def list_data_files(folder: Path) -> list[Path]:
+    """Return the data files of a folder, in the order of their names."""
     return sorted(file for file in folder.iterdir() if file.suffix.lower() in ENDINGS and not file.name.startswith("."))
 
 
@@ -121,7 +122,7 @@ def open_table(path: Path) -> Table:
         import pyarrow as pa  # noqa: F401
     except ImportError as error:
         raise ImportError(f"reading {path} needs pyarrow; install it with: pip install 'fastsil[frames]'") from error
-    files = _data_files(path) if path.is_dir() else [path]
+    files = list_data_files(path) if path.is_dir() else [path]
     opened = []
     for file in files:
         with _in_one_sentence(file):
