@@ -7,7 +7,8 @@ Kernels write into what they are given; their twins return it, and know nothing 
 early exits. Where a kernel bounds a value, its twin gives the value.
 
 The terms of a sample x of cluster A: ``a`` is the mean distance to the other members of A, ``b`` the smallest mean
-distance to another cluster, and ``s = (b - a) / max(a, b)``; 0 where A has one member or where a = b = 0.
+distance to another cluster, and ``s = (b - a) / max(a, b)``; 0 where A has one member or where a = b = 0. With weights,
+a mean distance is a weighted one, and of the sample itself the weight above 1 is left, at distance 0.
 """
 
 from __future__ import annotations
@@ -108,36 +109,54 @@ _ROWS = {
 }
 
 
-def pairwise_distances(X, metric="euclidean", **params):
+def pairwise_distances(X, metric="euclidean", *, sample_weight=None, **params):
     """All distances, shape (n_samples, n_samples); the diagonal is 0."""
     X = np.asarray(X).astype(WIDE)
     if metric == "precomputed":
         return X
     if metric == "mahalanobis" and "VI" not in params:
-        params = {"VI": inverse(params.get("V", covariance(X)))}
+        params = {"VI": inverse(params.get("V", covariance(X, sample_weight)))}
     if metric == "seuclidean" and "V" not in params:
-        params = {"V": np.diag(covariance(X))}
+        params = {"V": np.diag(covariance(X, sample_weight))}
     params = {name: np.asarray(value, dtype=WIDE) for name, value in params.items()}
     distances = np.stack([_ROWS[metric](x, X, **params) for x in X])
     np.fill_diagonal(distances, 0)
     return distances
 
 
-def compute_terms(X, codes, metric="euclidean", **params):
+def compute_terms(X, codes, metric="euclidean", *, sample_weight=None, **params):
     """Mean distances of every sample; ``codes`` are labels 0 to n_clusters - 1, each of which occurs."""
-    distances = pairwise_distances(X, metric, **params)
+    distances = pairwise_distances(X, metric, sample_weight=sample_weight, **params)
     codes = np.asarray(codes)
     n_samples, n_clusters = len(codes), int(codes.max()) + 1
-    members = [np.flatnonzero(codes == c) for c in range(n_clusters)]
+    weights = np.ones(n_samples, WIDE) if sample_weight is None else np.asarray(sample_weight, dtype=WIDE)
+    members = [np.flatnonzero((codes == c) & (weights > 0)) for c in range(n_clusters)]
     means = np.zeros((n_samples, n_clusters), dtype=WIDE)
     for i in range(n_samples):
         for c in range(n_clusters):
             others = members[c][members[c] != i]
-            means[i, c] = distances[i, others].mean() if len(others) else 0
+            total = weights[others].sum() + weight_of_repetitions(i, c, codes, weights)
+            nothing = 0 if c == codes[i] else np.inf
+            means[i, c] = (distances[i, others] * weights[others]).sum() / total if total > 0 else nothing
     a = means[np.arange(n_samples), codes]
     elsewhere = means.copy()
     elsewhere[np.arange(n_samples), codes] = np.inf
     return Terms(a=a, b=elsewhere.min(axis=1), neighbor=elsewhere.argmin(axis=1), means=means)
+
+
+def weight_of_repetitions(i, c, codes, weights):
+    """What is left of the weight of a sample in its own cluster when it is taken out once."""
+    return max(weights[i] - 1, 0) if c == codes[i] else 0
+
+
+def is_alone(codes, sample_weight=None):
+    """Which samples have no companion in their cluster, not even a repetition of their own."""
+    codes = np.asarray(codes)
+    weights = np.ones(len(codes)) if sample_weight is None else np.asarray(sample_weight)
+    others = [
+        np.count_nonzero((codes == code) & (weights > 0) & (np.arange(len(codes)) != i)) for i, code in enumerate(codes)
+    ]
+    return (np.array(others) == 0) & (weights <= 1)
 
 
 def compute_center_terms(X, codes, centers, metric="euclidean", **params):
@@ -168,28 +187,30 @@ def bound_rows(distances, own, fewest, most):
     return np.array(ceilings)
 
 
-def compute_silhouettes(a, b, codes):
+def compute_silhouettes(a, b, codes, sample_weight=None):
     """The last formula, sample by sample."""
     silhouettes = np.zeros(len(codes), dtype=WIDE)
-    for i, code in enumerate(codes):
+    for i, alone in enumerate(is_alone(codes, sample_weight)):
         larger = max(a[i], b[i])
-        if np.count_nonzero(codes == code) > 1 and larger > 0:
+        if not alone and larger > 0:
             silhouettes[i] = (b[i] - a[i]) / larger
     return silhouettes
 
 
-def silhouette_samples(X, labels, metric="euclidean", **params):
+def silhouette_samples(X, labels, metric="euclidean", *, sample_weight=None, **params):
     codes = np.unique(np.asarray(labels), return_inverse=True)[1]
-    terms = compute_terms(X, codes, metric, **params)
-    return compute_silhouettes(terms.a, terms.b, codes)
+    terms = compute_terms(X, codes, metric, sample_weight=sample_weight, **params)
+    return compute_silhouettes(terms.a, terms.b, codes, sample_weight)
 
 
-def silhouette_score(X, labels, metric="euclidean", average="micro", **params):
+def silhouette_score(X, labels, metric="euclidean", average="micro", *, sample_weight=None, **params):
     labels = np.asarray(labels)
-    silhouettes = silhouette_samples(X, labels, metric, **params)
+    weights = np.ones(len(labels), WIDE) if sample_weight is None else np.asarray(sample_weight, dtype=WIDE)
+    silhouettes = silhouette_samples(X, labels, metric, sample_weight=sample_weight, **params)
     if average == "micro":
-        return silhouettes.mean()
-    return np.mean([silhouettes[labels == label].mean() for label in np.unique(labels)])
+        return np.average(silhouettes, weights=weights)
+    groups = [labels == label for label in np.unique(labels)]
+    return np.mean([np.average(silhouettes[of], weights=weights[of]) for of in groups if weights[of].any()])
 
 
 def unit_rows(X):
@@ -198,11 +219,12 @@ def unit_rows(X):
     return X / np.where(norms == 0, 1, norms)
 
 
-def covariance(X):
-    """Covariance of the columns, n - 1 in the denominator."""
+def covariance(X, sample_weight=None):
+    """Covariance of the columns, n - 1 in the denominator; a row counts as often as its weight says."""
     X = np.asarray(X).astype(WIDE)
-    centered = X - X.mean(axis=0)
-    return centered.T @ centered / (len(X) - 1)
+    weights = np.ones(len(X), WIDE) if sample_weight is None else np.asarray(sample_weight, dtype=WIDE)
+    centered = X - weights @ X / weights.sum()
+    return (weights * centered.T) @ centered / (weights.sum() - 1)
 
 
 def inverse(matrix):
@@ -232,28 +254,33 @@ def distances_between(X, Y):
     return np.stack([euclidean_row(x, np.asarray(Y).astype(WIDE)) for x in np.asarray(X).astype(WIDE)])
 
 
-def add_distances_within(members, origin):
+def add_distances_within(members, origin, weights=1):
     """(sum of the distances from each member to all, sum of (x.y)² over all ordered pairs)."""
-    return distances_between(members, members).sum(axis=1), (products(members, members, origin) ** 2).sum()
+    weights = np.broadcast_to(weights, len(members)).astype(WIDE)
+    squares = products(members, members, origin) ** 2
+    return distances_between(members, members) @ weights, weights @ squares @ weights
 
 
-def add_distances_between(rows, columns, origin):
+def add_distances_between(rows, columns, origin, row_weights=1, column_weights=1):
     """(sums over the columns for each row, over the rows for each column, sum of (x.y)² over both orders)."""
-    distances = distances_between(rows, columns)
-    return distances.sum(axis=1), distances.sum(axis=0), 2 * (products(rows, columns, origin) ** 2).sum()
+    distances, squares = distances_between(rows, columns), products(rows, columns, origin) ** 2
+    row_weights = np.broadcast_to(row_weights, len(rows)).astype(WIDE)
+    column_weights = np.broadcast_to(column_weights, len(columns)).astype(WIDE)
+    return distances @ column_weights, row_weights @ distances, 2 * (row_weights @ squares @ column_weights)
 
 
-def add_distances_to(rows, columns):
-    return distances_between(rows, columns).sum(axis=1)
+def add_distances_to(rows, columns, weights=1):
+    return distances_between(rows, columns) @ np.broadcast_to(weights, len(columns)).astype(WIDE)
 
 
-def add_distances_by_groups(rows, columns, row_groups, column_groups, n_groups):
+def add_distances_by_groups(rows, columns, row_groups, column_groups, n_groups, row_weights=1, column_weights=1):
     """(sums over each group of columns for each row, over each group of rows for each column)."""
     distances = distances_between(rows, columns)
+    to_columns, to_rows = distances * column_weights, (distances.T * row_weights).T
     of_rows, of_columns = np.zeros((n_groups, len(rows)), WIDE), np.zeros((n_groups, len(columns)), WIDE)
     for group in range(n_groups):
-        of_rows[group] = distances[:, column_groups == group].sum(axis=1)
-        of_columns[group] = distances[row_groups == group].sum(axis=0)
+        of_rows[group] = to_columns[:, column_groups == group].sum(axis=1)
+        of_columns[group] = to_rows[row_groups == group].sum(axis=0)
     return of_rows, of_columns
 
 
@@ -274,28 +301,29 @@ def fill_components(rows, center, vectors):
 # Twins of fastsil.kernels.moments
 
 
-def add_differences(members, scale, origin):
-    return (np.asarray(members).astype(WIDE) * scale - origin).sum(axis=0)
+def add_differences(members, scale, origin, weights=1):
+    return ((np.asarray(members).astype(WIDE) * scale - origin).T * weights).sum(axis=1)
 
 
-def add_radial_moments(members, scale, center):
+def add_radial_moments(members, scale, center, weights=1):
     """(sum of r² u, (sum of r², sum of r⁴)) for u = x * scale - center and r = |u|."""
     u = np.asarray(members).astype(WIDE) * scale - center
     squares = (u**2).sum(axis=1)
-    return squares @ u, np.array([squares.sum(), (squares**2).sum()])
+    return (weights * squares) @ u, np.array([(weights * squares).sum(), (weights * squares**2).sum()])
 
 
-def add_covariance_products(members, scale, center, basis):
+def add_covariance_products(members, scale, center, basis, weights=1):
     u = np.asarray(members).astype(WIDE) * scale - center
-    return basis @ u.T @ u
+    return basis @ (weights * u.T) @ u
 
 
 # Twins of fastsil.kernels.bounds
 
 
-def bound_mean_distance(x, members):
+def bound_mean_distance(x, members, weights=None):
     """The mean distance itself."""
-    return euclidean_row(np.asarray(x).astype(WIDE), np.asarray(members).astype(WIDE)).mean()
+    distances = euclidean_row(np.asarray(x).astype(WIDE), np.asarray(members).astype(WIDE))
+    return np.average(distances, weights=weights)
 
 
 def select_by_centers(x, own, X, codes):
@@ -329,9 +357,9 @@ def factor_matrix(vectors):
     return wide.T @ wide
 
 
-def bound_and_guess(x, members):
+def bound_and_guess(x, members, weights=None):
     """The mean distance itself; of a member, ``members`` are the others."""
-    return bound_mean_distance(x, members)
+    return bound_mean_distance(x, members, weights)
 
 
 # Twins of fastsil.kernels.manhattan
@@ -341,24 +369,40 @@ def gather_column_sparse(dense, feature):
     return dense[:, feature]
 
 
-def add_differences_sorted(X, groups, first, n_groups):
+def add_differences_sorted(X, groups, first, n_groups, weights=1):
     """Sum of |x_j - y_j| over the features and the members y of each group of a range, (n_samples, n_groups)."""
-    X = np.asarray(X).astype(WIDE)
+    X, weights = np.asarray(X).astype(WIDE), np.broadcast_to(weights, len(X))
     sums = np.zeros((len(X), n_groups), dtype=WIDE)
     for i, x in enumerate(X):
         for group in range(n_groups):
-            sums[i, group] = manhattan_row(x, X[groups == first + group]).sum()
+            members = groups == first + group
+            sums[i, group] = manhattan_row(x, X[members]) @ weights[members]
     return sums
+
+
+# Twins of fastsil.kernels.weights
+
+
+def take_weight(weights, i):
+    return weights[i]
+
+
+def take_weights(weights, start):
+    return weights[start:]
+
+
+def weigh(value, weight):
+    return value * weight
 
 
 # Twins of fastsil.kernels.nearest
 
 
-def keep_nearest(sums, groups, sizes):
+def keep_nearest(sums, groups, totals, own_totals=None):
     """(mean over the other members of the own group, smallest mean over another group, that group)."""
-    means = sums / sizes[:, None]
+    means = sums / totals[:, None]
     samples = np.arange(len(groups))
-    own = sums[groups, samples] / np.maximum(sizes[groups] - 1, 1)
+    own = sums[groups, samples] / (np.maximum(totals[groups] - 1, 1) if own_totals is None else own_totals)
     means[groups, samples] = np.inf
     return own, means.min(axis=0), means.argmin(axis=0)
 
@@ -373,23 +417,24 @@ def keep_nearer(rows, groups, means, b, neighbor):
 # Twins of fastsil.kernels.precomputed
 
 
-def sum_rows(distances, groups, n_groups):
+def sum_rows(distances, groups, n_groups, weights=None):
     """(n_groups, n_rows) sum of each row over the columns of each group; the smallest distance."""
     distances = np.asarray(distances).astype(WIDE)
-    return np.stack([distances[:, groups == group].sum(axis=1) for group in range(n_groups)]), distances.min()
+    weighted = distances if weights is None else distances * weights
+    return np.stack([weighted[:, groups == group].sum(axis=1) for group in range(n_groups)]), distances.min()
 
 
-def sum_columns(distances, groups, n_groups):
-    return sum_rows(distances, groups, n_groups)
+def sum_columns(distances, groups, n_groups, weights=None):
+    return sum_rows(distances, groups, n_groups, weights)
 
 
-def sum_columns_many(distances, groupings, n_groups):
+def sum_columns_many(distances, groupings, n_groups, weights=None):
     """One grouping below the other."""
-    return np.concatenate([sum_rows(distances, groups, n_groups)[0] for groups in groupings]), distances.min()
+    return np.concatenate([sum_rows(distances, groups, n_groups, weights)[0] for groups in groupings]), distances.min()
 
 
-def sum_rows_sparse(distances, groups, n_groups):
-    return sum_rows(distances, groups, n_groups)
+def sum_rows_sparse(distances, groups, n_groups, weights=None):
+    return sum_rows(distances, groups, n_groups, weights)
 
 
 # Twins of fastsil.kernels.linear. A row is seen as z = (x - shift) * scale.
@@ -414,10 +459,10 @@ def measure_spreads(X):
     return means, inverse_lengths
 
 
-def sum_offsets_pieces(Z, origin):
+def sum_offsets_pieces(Z, origin, weights=1):
     """(sum of z - origin, sum of |z - origin|²) over the rows of one piece."""
     offsets = Z - origin
-    return offsets.sum(axis=0), (offsets**2).sum()
+    return (offsets.T * weights).sum(axis=1), ((offsets**2).T * weights).sum()
 
 
 def pack_rows(Z, origin):
@@ -479,23 +524,23 @@ def diagonalize(matrix):
 # Twins of fastsil.kernels.coordinatewise and fastsil.kernels.sparse
 
 
-def add_distances(metric, X, codes, rows, columns, first, n_range, **params):
+def add_distances(metric, X, codes, rows, columns, first, n_range, *, sample_weight=None, **params):
     """Sums to clusters ``first``, ... over the pairs of two ranges, samples sorted by cluster; Hamming counts."""
     X = np.asarray(X).astype(WIDE)
+    weights = np.ones(len(X)) if sample_weight is None else sample_weight
     sums = np.zeros((n_range, len(X)), dtype=WIDE)
     for i in range(*rows):
         for j in range(*columns):
             distance = _ROWS[metric](X[i], X[j : j + 1], **params)[0] if i != j else 0
             distance *= np.broadcast_to(params.get("w", 1), X.shape[1]).sum() if metric == "hamming" else 1
-            places = [(codes[j], i)] if rows == columns else [(codes[j], i), (codes[i], j)]
-            for cluster, place in places:
-                if first <= cluster < first + n_range:
-                    sums[cluster - first, place] += distance
+            for to, place in [(j, i)] if rows == columns else [(j, i), (i, j)]:
+                if first <= codes[to] < first + n_range and weights[to] > 0:
+                    sums[codes[to] - first, place] += distance * weights[to]
     return sums
 
 
-def add_distances_sparse(X, codes, rows, columns, first, n_range):
-    return add_distances("euclidean", X, codes, rows, columns, first, n_range)
+def add_distances_sparse(X, codes, rows, columns, first, n_range, sample_weight=None):
+    return add_distances("euclidean", X, codes, rows, columns, first, n_range, sample_weight=sample_weight)
 
 
 def bin_between_centers(X, centers, n_bins):

@@ -242,7 +242,7 @@ def _compute_block_silhouettes(
     terms: SilhouetteTerms, labels: Any, summaries: ClusterSummaries, ignored: Ignored, dtype: np.dtype[Any]
 ) -> NDArray[Any]:
     codes = encode_rows(labels, summaries, ignored)
-    silhouettes = compute_row_silhouettes(terms, summaries.sizes[codes]).astype(dtype, copy=False)
+    silhouettes = compute_row_silhouettes(terms, summaries.sizes[codes] == 1).astype(dtype, copy=False)
     return spread_rows(silhouettes, labels, ignored)
 
 

@@ -125,8 +125,7 @@ class BlockRows:
         return Approximation(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
     def _compute_intervals(self, found: Approximation) -> NDArray[np.float64]:
-        alone = self.partition.sizes[self.partition.codes] == 1
-        return intervals_from(found, alone, self._dtype)
+        return intervals_from(found, self.partition.is_alone, self._dtype)
 
     def _compute(self, rows: NDArray[np.intp]) -> SilhouetteTerms:
         """Compute the exact terms of some scored rows, given in ascending order: they go to every block."""
@@ -145,7 +144,7 @@ class BlockRows:
         return terms
 
     def _to_silhouettes(self, terms: SilhouetteTerms, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-        return compute_row_silhouettes(terms, self.partition.sizes[self.partition.codes[rows]])
+        return compute_row_silhouettes(terms, self.partition.is_alone[rows])
 
 
 def terms_by_blocks(

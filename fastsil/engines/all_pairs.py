@@ -60,6 +60,7 @@ def compute_all_pairs_terms(
     started = time.perf_counter()
     n_samples, n_clusters = partition.n_samples, partition.n_clusters
     codes = partition.codes[partition.order]
+    own_totals = None if partition.own_totals is None else partition.own_totals[partition.order]
     a, b = np.zeros(n_samples), np.full(n_samples, np.inf)
     neighbor = np.full(n_samples, -1, dtype=np.int32)
     pieces = [Piece(start, min(start + piece_rows, n_samples), 0) for start in range(0, n_samples, piece_rows)]
@@ -83,7 +84,7 @@ def compute_all_pairs_terms(
         pairs += run_piece_pairs(add_pieces, pieces, members, n_jobs=n_jobs, tick=part)
         if unit != 1.0:
             sums *= unit
-        keep_nearest(sums, codes, first, partition.sizes, a, b, neighbor)
+        keep_nearest(sums, codes, first, partition.totals, own_totals, a, b, neighbor)
     place = np.empty_like(partition.order)
     place[partition.order] = np.arange(n_samples)
     seconds = {"distances": time.perf_counter() - started}

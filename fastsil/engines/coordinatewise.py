@@ -80,7 +80,8 @@ def compute_terms(
     weights = np.zeros(-(-X.shape[1] // kernels.UNROLL) * kernels.UNROLL, X.dtype if X.dtype == np.uint8 else float)
     weights[: X.shape[1]] = 1.0 if w is None else w
     totals = X.sum(axis=1, dtype=np.float64) if loop == kernels.BRAYCURTIS_POSITIVE else np.zeros(len(X))
-    samples = kernels.Samples(X, partition.order, partition.codes[partition.order], totals, weights)
+    counts = None if partition.sample_weight is None else partition.sample_weight[partition.order]
+    samples = kernels.Samples(X, partition.order, partition.codes[partition.order], totals, weights, counts)
 
     def add(rows: Piece, columns: Piece, first: int, sums: NDArray[np.float64], stop: NDArray[np.uint8]) -> None:
         ranges = (rows.start, rows.end, columns.start, columns.end)

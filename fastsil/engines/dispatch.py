@@ -23,11 +23,18 @@ from fastsil.engines.metric_maps import (
     standardize,
     whiten,
 )
-from fastsil.engines.rescaling import ScaleBehavior, find_far_rows, is_rounding_harmless, retry_rescaled
+from fastsil.engines.rescaling import (
+    ScaleBehavior,
+    find_far_rows,
+    find_reference_behavior,
+    is_rounding_harmless,
+    make_power_behavior,
+    retry_rescaled,
+)
 from fastsil.engines.scaling import is_ordinary, largest_magnitude, without_empty_columns
-from fastsil.engines.terms import SilhouetteTerms
+from fastsil.engines.terms import SilhouetteTerms, merge_weightless, split_weightless
 from fastsil.runtime.lazy_imports import import_on_first_use
-from fastsil.runtime.progress import ProgressCallback, scale_progress
+from fastsil.runtime.progress import ProgressCallback, only_once, scale_progress
 from fastsil.runtime.sklearn_compat import BOOLEAN_METRICS, VALID_METRICS
 from fastsil.validation import Metric, check_finite, take_samples
 from fastsil.validation.arrays import is_sparse
@@ -150,11 +157,25 @@ def compute_terms_many(
     tick: ProgressCallback,
 ) -> list[SilhouetteTerms]:
     """Compute the mean distances of every sample for several partitions; work that is common to them is done once."""
+    found = _compute_merged(X, [merge_weightless(one) for one in partitions], metric, metric_params, n_jobs, tick)
+    return [split_weightless(terms, one) for terms, one in zip(found, partitions, strict=True)]
+
+
+def _compute_merged(
+    X: Any,
+    partitions: Sequence[Partition],
+    metric: Metric,
+    metric_params: dict[str, Any],
+    n_jobs: int,
+    tick: ProgressCallback,
+) -> list[SilhouetteTerms]:
+    """Compute the terms of partitions whose clusters all have weight."""
     X = _compact(X, metric, metric_params)
     given, route = _find_route(X.shape[1], metric, metric_params, sparse=is_sparse(X))
-    tick = _only_once(tick)
+    given |= _weigh_spread(given, route, partitions[0].sample_weight)
+    tick = only_once(tick)
     if route is None:
-        behavior = _find_reference_behavior(metric, metric_params)
+        behavior = find_reference_behavior(metric, metric_params)
 
         def compute(data: Any) -> list[SilhouetteTerms]:
             return _run_reference(data, partitions, metric, metric_params, n_jobs, tick)
@@ -244,7 +265,7 @@ def compute_center_terms(
         points: Any = X[centers] if are_rows else centers
         points = points.toarray() if is_sparse(points) else points
     else:
-        mapped = as_euclidean(X, metric, metric_params)
+        mapped = as_euclidean(X, metric, metric_params, partition.sample_weight)
         if mapped is None:
             if not are_rows:
                 return None
@@ -257,33 +278,6 @@ def compute_center_terms(
     points = None if points is None else np.asarray(points, dtype=np.float64)
     terms: SilhouetteTerms = engine.compute_center_terms(X, partition, metric, centers=points, n_jobs=n_jobs)
     return terms
-
-
-def _only_once(tick: ProgressCallback) -> ProgressCallback:
-    """Limit progress to the whole where work is done again."""
-    done = 0.0
-
-    def limited(share: float) -> None:
-        nonlocal done
-        share = min(share, max(0.0, 1.0 - done)) if done + share > 1 + 1e-9 else share
-        done += share
-        tick(share)
-
-    return limited
-
-
-def _find_reference_behavior(metric: Metric, metric_params: dict[str, Any]) -> ScaleBehavior | None:
-    """Return the behavior of a metric of scikit-learn that grows with the data; None for others."""
-    if metric in ("euclidean", "l2", "nan_euclidean"):
-        return ScaleBehavior(power=2)
-    if metric == "minkowski":
-        p = metric_params.get("p", 2)
-        return _make_power_behavior(float(p)) if isinstance(p, (int, float, np.number)) and p > 0 else None
-    return None
-
-
-def _make_power_behavior(p: float) -> ScaleBehavior:
-    return ScaleBehavior(power=min(max(p, 1.0), 100.0))
 
 
 def _run_reference(
@@ -302,13 +296,15 @@ def _run_reference(
     ]
 
 
-def as_euclidean(X: Any, metric: Metric, metric_params: dict[str, Any]) -> Any:
+def as_euclidean(
+    X: Any, metric: Metric, metric_params: dict[str, Any], sample_weight: NDArray[np.float64] | None = None
+) -> Any:
     """Return data whose Euclidean distances are the distances of the metric; None where there are none."""
     X = _compact(X, metric, metric_params)
     given, route = _find_route(X.shape[1], metric, metric_params, sparse=is_sparse(X))
     if route is None or _engine_on(route, sparse=is_sparse(X)) != "euclidean":
         return None
-    return X if route.prepare is None else route.prepare(X, **given)
+    return X if route.prepare is None else route.prepare(X, **given, **_weigh_spread(given, route, sample_weight))
 
 
 def find_engine(X: Any, metric: Metric, metric_params: dict[str, Any]) -> str:
@@ -346,6 +342,14 @@ def _find_route(
     if route is None or not set(given) <= set(route.params) or (sparse and not route.sparse):
         return {}, None
     return {name: value for name, value in given.items() if value is not None}, route
+
+
+def _weigh_spread(
+    given: dict[str, Any], route: Route | None, sample_weight: NDArray[np.float64] | None
+) -> dict[str, Any]:
+    """Return the weights as a keyword of the map that measures the spread of the data, where none is given."""
+    measures = route is not None and "V" in route.params and not given.keys() & {"V", "VI"}
+    return {"sample_weight": sample_weight} if measures and sample_weight is not None else {}
 
 
 def _compact(X: Any, metric: Metric, metric_params: dict[str, Any]) -> Any:
@@ -419,7 +423,7 @@ def _minkowski_route(p: Any) -> Route | None:
     if float(p) in _NAMED_POWERS:
         return replace(_ROUTES[_NAMED_POWERS[float(p)]], power=float(p))
     fixed = {"metric": "minkowski", "p": float(p)}
-    return Route("coordinatewise", power=float(p), fixed=fixed, scale_behavior=_make_power_behavior(float(p)))
+    return Route("coordinatewise", power=float(p), fixed=fixed, scale_behavior=make_power_behavior(float(p)))
 
 
 def _weighted_route(route: Route, power: float, w: Any, n_features: int) -> Route | None:

@@ -52,7 +52,7 @@ def open_rows(
     """Open guesses from moments where the metric has a Euclidean form; else rows of scikit-learn's distances, no
     guesses.
     """
-    data = as_euclidean(X, metric, metric_params)
+    data = as_euclidean(X, metric, metric_params, partition.sample_weight)
     if data is None:
         return DistanceRows(X, partition, metric, metric_params, n_jobs=n_jobs)
     return MomentRows(data, partition, dtype=X.dtype, n_jobs=n_jobs, tick=tick)
@@ -77,7 +77,7 @@ def guess_terms(
     ValueError
         If the metric has no Euclidean form.
     """
-    data = as_euclidean(X, metric, metric_params)
+    data = as_euclidean(X, metric, metric_params, partition.sample_weight)
     if data is None:
         raise ValueError(
             f"exact=False guesses from moments, which metric={get_metric_name(metric)!r} does not have for such data. "
@@ -116,7 +116,7 @@ class MomentRows:
     ) -> None:
         self._partition = partition
         self._dtype = dtype
-        self._alone = (partition.sizes == 1)[partition.codes[partition.order]]
+        self._alone = partition.is_alone[partition.order]
         self._rows = EuclideanRows(X, partition, n_jobs=n_jobs, tick=tick)
 
     @property
@@ -207,7 +207,7 @@ class DistanceRows:
 
     def intervals(self, tick: ProgressCallback = ignore_progress) -> NDArray[np.float64]:
         intervals = np.tile([-1.0, 0.0, 1.0], (self._partition.n_samples, 1))
-        intervals[(self._partition.sizes == 1)[self._partition.codes[self._partition.order]]] = 0.0
+        intervals[self._partition.is_alone[self._partition.order]] = 0.0
         tick(1.0)
         return intervals
 
@@ -219,10 +219,9 @@ class DistanceRows:
             rows = partition.order[positions[start : start + step]]
             distances = self._distances_from(rows)
             self.pairs += distances.size
-            codes = partition.codes[rows]
-            a, b, _ = nearest_from_distances(distances, partition, codes)
+            a, b, _ = nearest_from_distances(distances, partition, rows)
             found = combine_terms(a, b)
-            found[partition.sizes[codes] == 1] = 0.0
+            found[partition.is_alone[rows]] = 0.0
             silhouettes[start : start + len(rows)] = found
             tick(len(rows) / len(positions))
         return silhouettes

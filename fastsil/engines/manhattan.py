@@ -140,6 +140,7 @@ def _add_features(
     """Sort some features, then add their part to the sums of every range of clusters."""
     values = np.empty((len(features), partition.n_samples))
     order = np.empty(values.shape, dtype=_index_type(partition.n_samples))
+    weights = partition.sample_weight
 
     def sort_feature(rank: int, interrupt: NDArray[np.uint8]) -> None:
         if not interrupt[0]:
@@ -149,7 +150,7 @@ def _add_features(
             np.take(column, ranking, out=values[rank])
 
     def walk_features(task: tuple[int, Floats], interrupt: NDArray[np.uint8]) -> None:
-        kernels.add_differences_sorted(values, order, partition.codes, task[0], task[1], interrupt)
+        kernels.add_differences_sorted(values, order, partition.codes, weights, task[0], task[1], interrupt)
 
     started = time.perf_counter()
     half = scale_progress(tick, share / 2)
@@ -178,12 +179,14 @@ def _keep_nearest(
     n_jobs: int,
 ) -> None:
     """Turn sums into means, and keep the own cluster's and the smallest other one, ranges in order."""
-    sizes = partition.sizes
+    totals, own_totals = partition.totals, partition.own_totals
 
     def keep_rows(rows: slice, interrupt: NDArray[np.uint8]) -> None:
         for first, part in sums:
             by_cluster = np.ascontiguousarray(part[rows].T)
-            keep_nearest(by_cluster, partition.codes[rows], first, sizes, a[rows], b[rows], neighbor[rows])
+            of_rows = None if own_totals is None else own_totals[rows]
+            codes = partition.codes[rows]
+            keep_nearest(by_cluster, codes, first, totals, of_rows, a[rows], b[rows], neighbor[rows])
 
     tasks = [slice(start, start + _TASK_ROWS) for start in range(0, partition.n_samples, _TASK_ROWS)]
     run_tasks(keep_rows, tasks, [1.0] * len(tasks), n_jobs=n_jobs)

@@ -63,7 +63,11 @@ def directions(X: Any, *, centered: bool = False) -> Any:
 
 
 def mahalanobis_map(
-    X: NDArray[Any], *, V: NDArray[Any] | None = None, VI: NDArray[Any] | None = None
+    X: NDArray[Any],
+    *,
+    V: NDArray[Any] | None = None,
+    VI: NDArray[Any] | None = None,
+    sample_weight: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Compute W of shape (n_features, n_features) with ``W W^T = VI``.
 
@@ -75,6 +79,8 @@ def mahalanobis_map(
         Covariance, to be inverted.
     VI : array-like of shape (n_features, n_features), optional
         Inverse covariance. Wins over ``V``.
+    sample_weight : ndarray of shape (n_samples,), optional
+        How often each sample counts in the covariance of the data.
 
     Raises
     ------
@@ -90,7 +96,7 @@ def mahalanobis_map(
     of_data = V is None
     name = "the covariance of X" if of_data else "V"
     if of_data:
-        V = measure_spread(X, "mahalanobis")
+        V = measure_spread(X, "mahalanobis", sample_weight)
     values, vectors = _spectrum(V, name, n_features)
     if values[0] <= _SINGULAR * n_features * values[-1]:
         raise np.linalg.LinAlgError(
@@ -131,7 +137,9 @@ def whiten_own_subspace(X: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(scale[:, None] * vectors[:, kept] / np.sqrt(values[kept]))
 
 
-def seuclidean_map(X: NDArray[Any], *, V: NDArray[Any] | None = None) -> NDArray[np.float64]:
+def seuclidean_map(
+    X: NDArray[Any], *, V: NDArray[Any] | None = None, sample_weight: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
     """Scale of each feature, shape (n_features,), that makes standardized Euclidean plain Euclidean.
 
     Parameters
@@ -140,6 +148,8 @@ def seuclidean_map(X: NDArray[Any], *, V: NDArray[Any] | None = None) -> NDArray
         Data; its variances (n - 1 in the denominator) are the default for ``V``.
     V : array-like of shape (n_features,), optional
         Variances.
+    sample_weight : ndarray of shape (n_samples,), optional
+        How often each sample counts in the variances of the data.
 
     Raises
     ------
@@ -147,7 +157,7 @@ def seuclidean_map(X: NDArray[Any], *, V: NDArray[Any] | None = None) -> NDArray
         If V has the wrong shape or a value that is not positive.
     """
     given = V is not None
-    variances = np.asarray(V if given else measure_spread(X, "seuclidean"), dtype=np.float64)
+    variances = np.asarray(V if given else measure_spread(X, "seuclidean", sample_weight), dtype=np.float64)
     if variances.shape != (X.shape[1],):
         raise ValueError(f"V has shape {variances.shape}; pass one variance per feature, shape ({X.shape[1]},).")
     wrong = ~(np.isfinite(variances) & (variances > 0))
@@ -160,9 +170,25 @@ def seuclidean_map(X: NDArray[Any], *, V: NDArray[Any] | None = None) -> NDArray
     return np.asarray(1.0 / np.sqrt(variances))
 
 
-def measure_spread(X: NDArray[Any], metric: str) -> NDArray[np.float64]:
-    """Return what ``V`` is by default: the covariance for Mahalanobis, the variances for standardized Euclidean."""
-    return _scatter(X, of_pairs=metric == "mahalanobis") / (len(X) - 1)
+def measure_spread(
+    X: NDArray[Any], metric: str, sample_weight: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Return what ``V`` is by default: the covariance for Mahalanobis, the variances for standardized Euclidean.
+
+    With weights, what it is where each sample occurs as often as its weight says.
+
+    Raises
+    ------
+    ValueError
+        If the weights add up to 1 at most.
+    """
+    total = len(X) if sample_weight is None else float(sample_weight.sum())
+    if sample_weight is not None and total <= 1:
+        raise ValueError(
+            f"sample_weight adds up to {total:g}; metric={metric!r} divides the scatter of X by one less. Pass larger "
+            "weights, or V=."
+        )
+    return _scatter(X, of_pairs=metric == "mahalanobis", weights=sample_weight) / (total - 1)
 
 
 def make_weight_factors(w: NDArray[np.float64], power: float) -> NDArray[np.float64]:
@@ -183,18 +209,20 @@ def make_weight_factors(w: NDArray[np.float64], power: float) -> NDArray[np.floa
         return np.asarray(w ** (1.0 / power))
 
 
-def whiten(X: NDArray[Any], V: Any = None, VI: Any = None, *, dtype: Any = np.float64) -> NDArray[Any]:
+def whiten(
+    X: NDArray[Any], V: Any = None, VI: Any = None, *, sample_weight: Any = None, dtype: Any = np.float64
+) -> NDArray[Any]:
     """Compute data whose Euclidean distances are the Mahalanobis distances of X."""
     if V is None and VI is None:
         X = scale_to_ordinary(X)
-    return apply_map(X, mahalanobis_map(X, V=V, VI=VI), dtype=dtype)
+    return apply_map(X, mahalanobis_map(X, V=V, VI=VI, sample_weight=sample_weight), dtype=dtype)
 
 
-def standardize(X: NDArray[Any], V: Any = None, *, dtype: Any = np.float64) -> NDArray[Any]:
+def standardize(X: NDArray[Any], V: Any = None, *, sample_weight: Any = None, dtype: Any = np.float64) -> NDArray[Any]:
     """Compute data whose Euclidean distances are the standardized Euclidean distances of X."""
     if V is None:
         X = scale_to_ordinary(X)
-    return apply_map(X, seuclidean_map(X, V=V), dtype=dtype)
+    return apply_map(X, seuclidean_map(X, V=V, sample_weight=sample_weight), dtype=dtype)
 
 
 def apply_map(X: NDArray[Any], W: NDArray[np.float64], *, dtype: Any = np.float64) -> NDArray[Any]:
@@ -253,16 +281,21 @@ def _map_rows(rows: NDArray[Any], center: NDArray[np.float64], W: NDArray[np.flo
     return np.asarray(centered * W if W.ndim == 1 else centered @ W)
 
 
-def _scatter(X: NDArray[Any], *, of_pairs: bool) -> NDArray[np.float64]:
+def _scatter(X: NDArray[Any], *, of_pairs: bool, weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
     """Sum over the samples of u uᵀ, or of u² only, for u = x - mean; chunk by chunk, in float64."""
     # Relative to a typical row first: the mean of data far from 0 is rounded.
     typical = typical_row(X)
     step = max(1, _CHUNK_BYTES // (8 * X.shape[1]))
     chunks = [slice(start, start + step) for start in range(0, len(X), step)]
-    mean = sum((X[rows] - typical).sum(axis=0) for rows in chunks) / len(X)
+    if weights is None:
+        mean = sum((X[rows] - typical).sum(axis=0) for rows in chunks) / len(X)
+    else:
+        mean = sum(weights[rows] @ (X[rows] - typical) for rows in chunks) / weights.sum()
     total = np.zeros((X.shape[1],) * (2 if of_pairs else 1))
     for rows in chunks:
         centered = (X[rows] - typical) - mean
+        if weights is not None:
+            centered *= np.sqrt(weights[rows])[:, None]
         total += centered.T @ centered if of_pairs else np.einsum("ij,ij->j", centered, centered)
     return total
 

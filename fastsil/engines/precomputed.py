@@ -192,13 +192,15 @@ class _Grouping:
     def __init__(self, partition: Partition) -> None:
         n_samples = partition.n_samples
         self.partition = partition
+        self._totals, self._own_totals = partition.totals, partition.own_totals
         self.a, self.b = np.zeros(n_samples), np.full(n_samples, np.inf)
         self.neighbor = np.full(n_samples, -1, dtype=np.int32)
 
     def keep(self, sums: NDArray[np.float64], first: int, rows: slice) -> None:
         """Take the sums of a range of clusters."""
-        codes, sizes = self.partition.codes[rows], self.partition.sizes
-        keep_nearest(sums, codes, first, sizes, self.a[rows], self.b[rows], self.neighbor[rows])
+        own_totals = None if self._own_totals is None else self._own_totals[rows]
+        codes, totals = self.partition.codes[rows], self._totals
+        keep_nearest(sums, codes, first, totals, own_totals, self.a[rows], self.b[rows], self.neighbor[rows])
 
 
 class _Reading(NamedTuple):
@@ -240,15 +242,15 @@ def _blocks(X: Any, groupings: Sequence[_Grouping], check: _Check, *, clip: bool
             block = _readable_rows(X, part, clip=clip) if stored is None else None
             for grouping in groupings:
                 sums = np.empty((grouping.partition.n_clusters, part.stop - part.start))
-                codes = grouping.partition.codes
+                codes, weights = grouping.partition.codes, grouping.partition.sample_weight
                 if stored is not None:
-                    kernels.sum_rows_sparse(*stored, part.start, codes, sums, lowest, stop)
+                    kernels.sum_rows_sparse(stored, part.start, codes, weights, sums, lowest, stop)
                 else:
-                    kernels.sum_rows(block, codes, sums, lowest, stop)
+                    kernels.sum_rows(block, codes, weights, sums, lowest, stop)
                 if stop[0]:
                     return
                 grouping.keep(sums, 0, part)
-            # Of any grouping: each adds up all distances of these rows.
+            # Of any grouping: each adds up all distances of these rows, weighted alike.
             total += _total(sums)
         check.look(rows, total, lowest.min())
 
@@ -266,6 +268,7 @@ def _strips(X: Array, groupings: Sequence[_Grouping], check: _Check) -> Callable
     """Make a task that sums a strip of rows."""
     columns = X.T
     firsts = np.cumsum([0, *(grouping.partition.n_clusters for grouping in groupings)])
+    weights = groupings[0].partition.sample_weight
     slots = np.stack([each.partition.codes + first for each, first in zip(groupings, firsts, strict=False)], axis=1)
 
     def run_strip(rows: slice, stop: Bytes) -> None:
@@ -276,7 +279,7 @@ def _strips(X: Array, groupings: Sequence[_Grouping], check: _Check) -> Callable
             total = _sum_by_cluster(columns, groupings[0], rows, lowest, stop)
         else:
             sums = np.empty((firsts[-1], rows.stop - rows.start))
-            kernels.sum_columns_many(columns, rows.start, slots, sums, lowest, stop)
+            kernels.sum_columns_many(columns, rows.start, slots, weights, sums, lowest, stop)
             total = _total(sums)
             if stop[0]:
                 return
@@ -301,7 +304,8 @@ def _sum_by_cluster(columns: Array, grouping: _Grouping, rows: slice, lowest: Ar
         if stop[0]:
             break
         part = sums[: partition.n_clusters - first]
-        kernels.sum_columns(columns, rows.start, partition.order, partition.offsets[first:], part, lowest, stop)
+        members = kernels.Members(partition.order, partition.offsets[first:], partition.sample_weight)
+        kernels.sum_columns(columns, rows.start, members, part, lowest, stop)
         total += _total(part)
         grouping.keep(part, first, rows)
     return total

@@ -70,7 +70,7 @@ def compute_terms(
 
     def keep(distances: Any, start: int) -> None:
         rows = slice(start, start + distances.shape[0])
-        a[rows], b[rows], neighbor[rows] = nearest_from_distances(distances, partition, partition.codes[rows])
+        a[rows], b[rows], neighbor[rows] = nearest_from_distances(distances, partition, rows)
 
     if callable(metric) or metric in _DERIVED:
         run_in_turn(X, metric, metric_params, keep, tick)
@@ -100,7 +100,7 @@ def replace_rows(
     for start in range(0, len(rows), step):
         some = rows[start : start + step]
         distances = pairwise_distances(X[some], X, metric=metric, **metric_params)
-        found = nearest_from_distances(distances, partition, partition.codes[some])
+        found = nearest_from_distances(distances, partition, some)
         a[some], b[some] = np.ldexp(found[0], terms.exponent), np.ldexp(found[1], terms.exponent)
         neighbor[some] = found[2]
     return replace(terms, a=a, b=b, neighbor=neighbor)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fastsil.engines.scaling import largest_magnitude, near_one
 from fastsil.engines.terms import SilhouetteTerms
+from fastsil.validation import Metric
 from fastsil.validation.arrays import is_sparse
 from fastsil.validation.partition import Partition
 
@@ -56,6 +57,20 @@ class ScaleBehavior:
         """Return the mean distance below which digits may have been lost."""
         single = self.keeps_single and dtype == np.float32
         return float((_SMALLEST_SINGLE if single else _SMALLEST_POWER) ** (self.degree / self.power))
+
+
+def find_reference_behavior(metric: Metric, metric_params: dict[str, Any]) -> ScaleBehavior | None:
+    """Return the behavior of a metric of scikit-learn that grows with the data; None for others."""
+    if metric in ("euclidean", "l2", "nan_euclidean"):
+        return ScaleBehavior(power=2)
+    if metric == "minkowski":
+        p = metric_params.get("p", 2)
+        return make_power_behavior(float(p)) if isinstance(p, (int, float, np.number)) and p > 0 else None
+    return None
+
+
+def make_power_behavior(p: float) -> ScaleBehavior:
+    return ScaleBehavior(power=min(max(p, 1.0), 100.0))
 
 
 def retry_rescaled(
@@ -171,18 +186,26 @@ def _first_without_company(
     X: Any, rows: NDArray[np.intp], neighbor: NDArray[np.int32], partition: Partition
 ) -> int | None:
     """Return a sample that differs from a member of its own or of its nearest other cluster, or None."""
-    firsts = partition.order[partition.offsets[:-1]]
+    counted = [_find_counted(partition, cluster) for cluster in range(partition.n_clusters)]
+    firsts = np.array([members[0] for members in counted])
     clusters = np.unique(np.concatenate([partition.codes[rows], neighbor[rows]]))
     uniform = np.zeros(partition.n_clusters, dtype=bool)
     for cluster in clusters:
-        members = partition.order[partition.offsets[cluster] : partition.offsets[cluster + 1]]
+        members = counted[cluster]
         uniform[cluster] = _all_equal(X, members, np.broadcast_to(firsts[cluster], members.shape))
     own, other = partition.codes[rows], neighbor[rows]
     alike = uniform[own] & uniform[other]
     for row, mine, theirs in zip(rows[alike], own[alike], other[alike], strict=True):
-        if not _all_equal(X, firsts[[mine]], firsts[[theirs]]):
+        # The sample itself need not count in its cluster.
+        if not _all_equal(X, firsts[[mine, mine]], np.array([firsts[theirs], row])):
             return int(row)
     return None if alike.all() else int(rows[~alike][0])
+
+
+def _find_counted(partition: Partition, cluster: int) -> NDArray[np.intp]:
+    """Return the members of a cluster that have weight."""
+    members = partition.order[partition.offsets[cluster] : partition.offsets[cluster + 1]]
+    return members if partition.sample_weight is None else members[partition.sample_weight[members] > 0]
 
 
 def _all_equal(X: Any, rows: NDArray[np.intp], others: NDArray[np.intp]) -> bool:

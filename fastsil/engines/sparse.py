@@ -104,5 +104,6 @@ def _rows_by_position(X: Any, partition: Partition, scale: float) -> tuple[kerne
         bounds=X.indptr.astype(np.int64, copy=False),
         squares=squares,
         codes=partition.codes[partition.order],
+        weights=None if partition.sample_weight is None else partition.sample_weight[partition.order],
     )
     return rows, int(np.count_nonzero(counts))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.runtime.threads import count_threads_of_call, run_over_rows
-from fastsil.validation.partition import Partition
+from fastsil.validation.partition import Partition, partition_from_codes
 
 SHARE_OF_OWN = 0.4
 """Share of the work that the Euclidean engine reports when own clusters are done."""
@@ -68,7 +68,10 @@ class SilhouetteTerms:
 
 
 def nearest_from_sums(
-    sums: NDArray[np.float64], codes: NDArray[np.int32], sizes: NDArray[np.intp]
+    sums: NDArray[np.float64],
+    codes: NDArray[np.int32],
+    sizes: NDArray[Any],
+    own_totals: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int32]]:
     """Return ``a``, ``b`` and ``neighbor`` of some samples, from their sums of distances to every cluster.
 
@@ -79,10 +82,12 @@ def nearest_from_sums(
     codes : ndarray of shape (n_rows,)
         Own cluster of each sample.
     sizes : ndarray of shape (n_clusters,)
-        Members of each cluster.
+        Members of each cluster, or their total weight.
+    own_totals : ndarray of shape (n_rows,), optional
+        What the sum over the own cluster is divided by; by default the number of the other members.
     """
     rows = np.arange(len(codes))
-    a = sums[codes, rows] / np.maximum(sizes - 1, 1)[codes]
+    a = sums[codes, rows] / (np.maximum(sizes - 1, 1)[codes] if own_totals is None else own_totals)
     sums /= sizes[:, None]
     sums[codes, rows] = np.inf
     neighbor = sums.argmin(axis=0).astype(np.int32)
@@ -90,12 +95,46 @@ def nearest_from_sums(
 
 
 def nearest_from_distances(
-    distances: NDArray[Any], partition: Partition, codes: NDArray[np.int32]
+    distances: NDArray[Any], partition: Partition, rows: NDArray[np.intp] | slice
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int32]]:
     """Return ``a``, ``b`` and ``neighbor`` of some samples, from their distances to all, (n_rows, n_samples)."""
+    weights, own_totals = partition.sample_weight, partition.own_totals
+    if weights is not None:
+        # A distance that does not count may be infinite, or no number.
+        distances = np.where(weights > 0, distances * weights, 0.0)
     grouped = distances[:, partition.order]
     sums = np.add.reduceat(grouped, partition.offsets[:-1], axis=1, dtype=np.float64)
-    return nearest_from_sums(sums.T, codes, partition.sizes)
+    own_totals = None if own_totals is None else own_totals[rows]
+    return nearest_from_sums(sums.T, partition.codes[rows], partition.totals, own_totals)
+
+
+def merge_weightless(partition: Partition) -> Partition:
+    """Move the members of clusters without weight to the first cluster that has weight, where they do not count.
+
+    Engines thus meet no cluster without weight.
+    """
+    if partition.weights is None or not partition.has_weightless:
+        return partition
+    has_weight = partition.weights.totals > 0
+    # A cluster without weight gets the number of the first one that has it: 0.
+    codes = np.where(has_weight, np.cumsum(has_weight) - 1, 0)[partition.codes]
+    return partition_from_codes(partition.classes[has_weight], codes).weighted(partition.weights.values)
+
+
+def split_weightless(terms: SilhouetteTerms, partition: Partition) -> SilhouetteTerms:
+    """Turn the terms of the merged partition into those of the partition: of a sample that was moved, both mean
+    distances are to other clusters.
+    """
+    if partition.weights is None or not partition.has_weightless:
+        return terms
+    has_weight = partition.weights.totals > 0
+    a, b, neighbor = terms.a.copy(), terms.b.copy(), np.flatnonzero(has_weight)[terms.neighbor].astype(np.int32)
+    moved = ~has_weight[partition.codes]
+    to_first = moved & (a <= b)
+    b[to_first] = a[to_first]
+    neighbor[to_first] = np.flatnonzero(has_weight)[0]
+    a[moved] = 0.0
+    return replace(terms, a=a, b=b, neighbor=neighbor)
 
 
 def compute_silhouettes(terms: SilhouetteTerms, partition: Partition) -> NDArray[np.float64]:
@@ -106,20 +145,22 @@ def compute_silhouettes(terms: SilhouetteTerms, partition: Partition) -> NDArray
     P. J. Rousseeuw (1987), "Silhouettes: a graphical aid to the interpretation and validation of cluster
     analysis", Journal of Computational and Applied Mathematics 20, 53-65.
     """
-    silhouettes, sizes = np.empty(partition.n_samples), partition.sizes
+    silhouettes = np.empty(partition.n_samples)
+    is_single, weights = partition.sizes == 1, partition.weights
 
     def compute(rows: slice) -> None:
         some = replace(terms, a=terms.a[rows], b=terms.b[rows])
-        silhouettes[rows] = compute_row_silhouettes(some, sizes[partition.codes[rows]])
+        is_alone = is_single[partition.codes[rows]] if weights is None else weights.of_others[rows] == 0
+        silhouettes[rows] = compute_row_silhouettes(some, is_alone)
 
     run_over_rows(compute, partition.n_samples, n_jobs=count_threads_of_call())
     return silhouettes
 
 
-def compute_row_silhouettes(terms: SilhouetteTerms, own_sizes: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Compute the silhouettes of some samples, given the size of the cluster of each."""
+def compute_row_silhouettes(terms: SilhouetteTerms, is_alone: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Compute the silhouettes of some samples, given whether each is alone in its cluster."""
     silhouettes = combine_terms(terms.a, terms.b)
-    silhouettes[own_sizes == 1] = 0.0
+    silhouettes[is_alone] = 0.0
     return silhouettes
 
 

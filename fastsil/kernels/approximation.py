@@ -17,7 +17,8 @@ which agrees with the mean of √Z to second order in V / m² where Z has a gamm
 Gaussian variables nearly has.
 
 A sample of the cluster itself is no distance away from itself. The mean over the other n - 1 members has the moments
-f m and f (V - m² / (n - 1)), and their center is f |x - μ| away, for f = n / (n - 1).
+f m and f (V - m² / (n - 1)), and their center is f |x - μ| away, for f = n / (n - 1). With weights, n - 1 is the
+number (W - min(w, 1)) / min(w, 1) of times that the others count if what is left out of the sample counts once.
 """
 
 from typing import NamedTuple
@@ -102,16 +103,17 @@ def bound_and_guess(
     cluster,  # IN the cluster
     moments,  # IN Moments
     rounding,  # IN rounding of inner products, relative to the product of the norms
-    among,  # IN whether the samples are members themselves
+    others,  # IN (n_rows,) how often the other members count if the sample counts once; infinity for no member
     means,  # OUT (n_rows, 3) lower bound, guess and upper bound of the mean distance
 ):
     """Compute bounds and a guess of the mean distance from some samples to one cluster (to its other members)."""
     variance = moments.variance[cluster]
     fourth = moments.fourth[cluster]
     wander = moments.wander[cluster]
-    others = moments.sizes[cluster] - (1.0 if among else 0.0)
-    factor = (others + 1.0) / others if among and others > 0.0 else 1.0
     for i in range(squares.shape[0]):
+        count = others[i]
+        among = count < np.inf
+        factor = (count + 1.0) / count if among and count > 0.0 else 1.0
         square = np.float64(squares[i])
         low, guess, high = _spread(components[i], square, cluster, moments)
         # Of the products, and of the covariance that the vectors are made from.
@@ -126,9 +128,9 @@ def bound_and_guess(
         low, high = low - slack, high + slack
         if among:
             # The square of a mean that is off is off as well.
-            low = factor * (low - most * most / others) if others > 0.0 else 0.0
-            high = factor * (high - least * least / others) if others > 0.0 else 0.0
-            guess = factor * (guess - mean * mean / others) if others > 0.0 else 0.0
+            low = factor * (low - most * most / count) if count > 0.0 else 0.0
+            high = factor * (high - least * least / count) if count > 0.0 else 0.0
+            guess = factor * (guess - mean * mean / count) if count > 0.0 else 0.0
             least, mean, most = factor * least, factor * mean, factor * most
         low, guess, high = max(low, 0.0), max(guess, 0.0), max(high, 0.0)
         distance = np.sqrt(square)

@@ -19,6 +19,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from fastsil.kernels.caching import jit
+from fastsil.kernels.weights import take_weight, take_weights
 
 _FLAGS = {"fastmath": {"contract", "reassoc", "nsz"}}
 # Where only the order of additions rounds.
@@ -60,6 +61,7 @@ class Samples(NamedTuple):
     codes: NDArray[np.int32]  # (n_samples,) cluster by position, sorted
     totals: NDArray[np.float64]  # (n_samples,) sum of each row of X, for the metrics that need it
     weights: NDArray[Any]  # (at least n_features, a multiple of UNROLL) of the features, in the type to compute with
+    sample_weights: NDArray[np.float64] | None  # (n_samples,) by position
 
 
 def minkowski(p: float) -> Metric:
@@ -110,11 +112,13 @@ def add_distances(
                 distances = scratch[side - i]
                 if side >= n_both:
                     distances[row - strip] = 0.0
-                _add_runs(distances, codes, strip, cuts, n_runs, first, row, sums)
+                of_columns = take_weights(samples.sample_weights, strip)
+                _add_runs(distances, codes, of_columns, strip, cuts, n_runs, first, row, sums)
                 if side >= n_both:
                     continue
+                weight = take_weight(samples.sample_weights, row)
                 for j in range(STRIP):
-                    carried[j] += distances[j]
+                    carried[j] += _count(distances[j], weight)
                 if side + 1 == n_both or codes[row + 1] != codes[row]:
                     _flush(carried, codes[row] - first, strip, width, sums)
 
@@ -151,14 +155,22 @@ def _cut(codes, start, width, cuts):
 
 
 @jit(**_FLAGS)
-def _add_runs(distances, codes, start, cuts, n_runs, first, row, sums):
+def _add_runs(distances, codes, weights, start, cuts, n_runs, first, row, sums):
     for run in range(n_runs):
         slot = codes[start + cuts[run]] - first
         if 0 <= slot < len(sums):
             total = 0.0
             for j in range(cuts[run], cuts[run + 1]):
-                total += distances[j]
+                total += _count(distances[j], take_weight(weights, j))
             sums[slot, row] += total
+
+
+@jit(**_FLAGS)
+def _count(distance, weight):
+    """Return a distance as often as it counts: what does not count may be infinite, or no number."""
+    if weight is None:
+        return distance
+    return distance * weight if weight > 0.0 else 0.0
 
 
 @jit(**_FLAGS)

@@ -1,6 +1,8 @@
 """Sums of Euclidean distances over tiles: the innermost loop of the library.
 
-Tiles (:mod:`fastsil.kernels.tiles`) are summed along their rows, along their columns, or both.
+Tiles (:mod:`fastsil.kernels.tiles`) are summed along their rows, along their columns, or both. Where samples have
+weights, a distance counts as often as the sample that it leads to, and a squared product as often as the product of
+both weights says.
 """
 
 import numpy as np
@@ -16,6 +18,7 @@ from fastsil.kernels.tiles import (
     multiply_tile,
     padded,
 )
+from fastsil.kernels.weights import take_weight, take_weights, weigh
 
 _FLAGS = {"fastmath": {"contract", "reassoc", "nsz"}}
 
@@ -47,12 +50,13 @@ def add_distances_within(
                 n_rows = min(len(rows), c - r + COLUMNS)
                 n_before = min(c - r, n_rows)
                 multiply_tile(samples, rows, n_rows, columns, origin, c > r, workspace)
+                of_rows, of_columns = take_weights(samples.weights, r), take_weights(samples.weights, c)
                 if samples.X.shape[1] > DIRECT_FEATURES:
-                    squares[t] += 2.0 * _sum_squares(workspace.tile, 0, n_before, len(columns))
-                    squares[t] += _sum_squares(workspace.tile, n_before, n_rows, len(columns))
+                    squares[t] += 2.0 * _sum_squares(workspace.tile, 0, n_before, len(columns), of_rows, of_columns)
+                    squares[t] += _sum_squares(workspace.tile, n_before, n_rows, len(columns), of_rows, of_columns)
                 finish_tile(samples, rows, n_rows, columns, c - r, False, workspace)
-                _add_rows(workspace.tile, n_rows, len(columns), sums[0, r:])
-                _add_columns(workspace.tile, n_before, len(columns), sums[0, c:])
+                _add_rows(workspace.tile, n_rows, len(columns), of_columns, sums[0, r:])
+                _add_columns(workspace.tile, n_before, len(columns), of_rows, sums[0, c:])
 
 
 @jit(**_FLAGS)
@@ -75,11 +79,12 @@ def add_distances_between(
                     return
                 columns = order[c : min(c + COLUMNS, tasks[t, 3])]
                 multiply_tile(samples, rows, len(rows), columns, tasks[t, 4], c > tasks[t, 2], workspace)
+                of_rows, of_columns = take_weights(samples.weights, r), take_weights(samples.weights, c)
                 if samples.X.shape[1] > DIRECT_FEATURES:
-                    squares[t] += 2.0 * _sum_squares(workspace.tile, 0, len(rows), len(columns))
+                    squares[t] += 2.0 * _sum_squares(workspace.tile, 0, len(rows), len(columns), of_rows, of_columns)
                 finish_tile(samples, rows, len(rows), columns, APART, False, workspace)
-                _add_rows(workspace.tile, len(rows), len(columns), sums[tasks[t, 5], r:])
-                _add_columns(workspace.tile, len(rows), len(columns), sums[tasks[t, 6], c:])
+                _add_rows(workspace.tile, len(rows), len(columns), of_columns, sums[tasks[t, 5], r:])
+                _add_columns(workspace.tile, len(rows), len(columns), of_rows, sums[tasks[t, 6], c:])
 
 
 @jit(**_FLAGS)
@@ -101,7 +106,7 @@ def add_distances_to(
                 columns = samples.order[c : min(c + COLUMNS, tasks[t, 3])]
                 multiply_tile(samples, block, len(block), columns, tasks[t, 4], c > tasks[t, 2], workspace)
                 finish_tile(samples, block, len(block), columns, APART, False, workspace)
-                _add_rows(workspace.tile, len(block), len(columns), sums[r:])
+                _add_rows(workspace.tile, len(block), len(columns), take_weights(samples.weights, c), sums[r:])
 
 
 @jit(**_FLAGS)
@@ -140,20 +145,23 @@ def add_distances_by_groups(
                 n_before = min(c - r, n_rows) if within else n_rows
                 multiply_tile(samples, rows, n_rows, columns, tasks[t, 4], c > first, workspace)
                 finish_tile(samples, rows, n_rows, columns, c - r if within else APART, tasks[t, 5] != 0, workspace)
+                weights_of_rows, weights_of_columns = take_weights(samples.weights, r), take_weights(samples.weights, c)
                 if cells[c] == cells[c + n_columns - 1]:
                     for i in range(n_rows):
                         of_rows[i] = 0.0
-                    _add_rows(tile, n_rows, n_columns, of_rows)
+                    _add_rows(tile, n_rows, n_columns, weights_of_columns, of_rows)
                     _add_to_slots(of_rows, slots[c], sums[:, r : r + n_rows])
                 else:
                     for i in range(0, n_rows, width):
                         _turn_rows(tile, i, n_columns, turned)
                         used = min(width, n_rows - i)
-                        _add_runs(turned, width, n_columns, cells[c:], slots[c:], total, sums[:, r + i : r + i + used])
+                        part = sums[:, r + i : r + i + used]
+                        _add_runs(turned, width, n_columns, cells[c:], slots[c:], weights_of_columns, total, part)
                 flat = tile.reshape(ROWS * COLUMNS)
                 for j in range(0, n_columns, width):
                     used = min(width, n_columns - j)
-                    _add_runs(flat[j:], COLUMNS, n_before, cells[r:], slots[r:], total, sums[:, c + j : c + j + used])
+                    part = sums[:, c + j : c + j + used]
+                    _add_runs(flat[j:], COLUMNS, n_before, cells[r:], slots[r:], weights_of_rows, total, part)
 
 
 @jit(**_FLAGS)
@@ -216,12 +224,22 @@ def _sum_squares(
     start,  # IN first row
     end,  # IN one past the last row
     n_columns,  # IN scalar
+    of_rows,  # IN (>= end,) weights, or None
+    of_columns,  # IN (>= n_columns,) weights, or None
 ):
     """Sum of the squared entries of some rows of a tile."""
+    if of_rows is None:
+        total = 0.0
+        for i in range(start, end):
+            for j in range(n_columns):
+                total += np.float64(tile[i, j]) * np.float64(tile[i, j])
+        return total
     total = 0.0
     for i in range(start, end):
+        of_row = 0.0
         for j in range(n_columns):
-            total += np.float64(tile[i, j]) * np.float64(tile[i, j])
+            of_row += of_columns[j] * (np.float64(tile[i, j]) * np.float64(tile[i, j]))
+        total += of_rows[i] * of_row
     return total
 
 
@@ -230,13 +248,14 @@ def _add_rows(
     tile,  # IN (ROWS, COLUMNS)
     n_rows,  # IN scalar
     n_columns,  # IN scalar
+    weights,  # IN (>= n_columns,) of the columns, or None
     sums,  # OUT (>= n_rows,) added to, float64
 ):
     """Add the sum of each row of a tile."""
     for i in range(n_rows):
         total = 0.0
         for j in range(n_columns):
-            total += np.float64(tile[i, j])
+            total += weigh(np.float64(tile[i, j]), take_weight(weights, j))
         sums[i] += total
 
 
@@ -245,12 +264,14 @@ def _add_columns(
     tile,  # IN (ROWS, COLUMNS)
     n_rows,  # IN scalar
     n_columns,  # IN scalar
+    weights,  # IN (>= n_rows,) of the rows, or None
     sums,  # OUT (>= n_columns,) added to, float64
 ):
     """Add the sum of each column of a tile."""
     for i in range(n_rows):
+        weight = take_weight(weights, i)
         for j in range(n_columns):
-            sums[j] += np.float64(tile[i, j])
+            sums[j] += weigh(np.float64(tile[i, j]), weight)
 
 
 @jit(**_FLAGS)
@@ -260,6 +281,7 @@ def _add_runs(
     n_strips,  # IN scalar
     cells,  # IN (>= n_strips,)
     slots,  # IN (>= n_strips, n_groupings)
+    weights,  # IN (>= n_strips,) or None
     total,  # WORK (width of a strip,) float64
     sums,  # OUT (n_slots, <= width) added to, float64
 ):
@@ -272,8 +294,9 @@ def _add_runs(
             total[k] = 0.0
         while i < n_strips and cells[i] == cell:
             strip = strips[i * stride : i * stride + width]
+            weight = take_weight(weights, i)
             for k in range(width):
-                total[k] += np.float64(strip[k])
+                total[k] += weigh(np.float64(strip[k]), weight)
             i += 1
         _add_to_slots(total, slots[first], sums)
 

@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastsil.kernels.caching import jit
+from fastsil.kernels.weights import take_weight, weigh
 
 _FLAGS = {"fastmath": {"contract", "reassoc"}}
 _FLAGS_DIFFERENCE = {**_FLAGS, "fastmath": {"contract"}}
@@ -143,6 +144,7 @@ def measure_spreads(
 def sum_offsets_pieces(
     rows,  # IN ShiftedRows
     order,  # IN (n_members,) rows, piece by piece
+    weights,  # IN (n_members,) of these, or None
     bounds,  # IN (n_pieces + 1,) where each piece begins in order
     groups,  # IN (n_pieces,) group of each piece
     origins,  # IN (n_groups, n_features)
@@ -156,9 +158,8 @@ def sum_offsets_pieces(
         for position in range(bounds[piece], bounds[piece + 1]):
             i = order[position]
             if rows.scale[i] != 0.0:
-                squares[piece] += _add_offset(
-                    rows.X[i], rows.shift[i], rows.scale[i], origins[groups[piece]], totals[piece]
-                )
+                shift, scale, weight = rows.shift[i], rows.scale[i], take_weight(weights, position)
+                squares[piece] += _add_offset(rows.X[i], shift, scale, origins[groups[piece]], weight, totals[piece])
 
 
 @jit(**_FLAGS)
@@ -307,13 +308,13 @@ def _squared_distance(row, shift, scale, origin, offset):
 
 
 @jit(**_FLAGS)
-def _add_offset(row, shift, scale, origin, total):
+def _add_offset(row, shift, scale, origin, weight, total):
     squares = 0.0
     for j in range(len(origin)):
         entry = _difference(row[j], shift, scale, origin[j])
-        total[j] += entry
+        total[j] += weigh(entry, weight)
         squares += entry * entry
-    return squares
+    return weigh(squares, weight)
 
 
 @jit(**_FLAGS_DIFFERENCE)

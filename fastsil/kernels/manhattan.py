@@ -4,8 +4,8 @@ Walk the samples by growing value x of a feature. The sum over the members y of 
 
     L(x) = sum over y <= x of (x - y),
 
-is linear between two neighboring values, with the number of members passed so far as its slope. A walk from
-the other end gives the rest, and L + R is the sum of |x - y|. All terms are positive and every difference is one
+is linear between two neighboring values, with the number (or the weight) of members passed so far as its slope. A walk
+from the other end gives the rest, and L + R is the sum of |x - y|. All terms are positive and every difference is one
 of neighbors, so no digit is lost, however far from zero the data or from each other the groups are (prefix sums
 of values would lose them).
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastsil.kernels.caching import jit
+from fastsil.kernels.weights import take_weight, weigh
 
 _FLAGS = {"fastmath": {"contract"}}
 
@@ -49,6 +50,7 @@ def add_differences_sorted(
     values,  # IN (n_features, n_samples) sorted values of some features
     order,  # IN (n_features, n_samples) int32, the sample that each belongs to
     groups,  # IN (n_samples,) group of every sample
+    weights,  # IN (n_samples,) of the samples, or None
     first,  # IN first group of the range that is summed
     sums,  # OUT (n_samples, n_groups) sum of |x - y| over the members y of each group of the range: added to
     stop,  # IN (1,) not 0: leave early
@@ -78,6 +80,6 @@ def add_differences_sorted(
                         target[c] += far[c] + near[c]
                     own = groups[i] - first
                     if 0 <= own < n_groups:
-                        counts[own] += 1.0
+                        counts[own] += weigh(1.0, take_weight(weights, i))
                 for c in range(n_groups):
                     far[c] += near[c]

@@ -7,6 +7,7 @@ All sums run in float64. Differences from a center are taken before anything is 
 import numpy as np
 
 from fastsil.kernels.caching import jit
+from fastsil.kernels.weights import take_weight, weigh
 
 _FLAGS = {"fastmath": {"contract", "reassoc", "nsz"}}
 
@@ -17,13 +18,15 @@ def add_differences(
     rows,  # IN (n_rows,) samples
     scale,  # IN scalar
     origin,  # IN (n_features,)
+    weights,  # IN (n_samples,) or None
     sums,  # OUT (n_features,) added to
 ):
     """Add x · scale - origin of each sample."""
     for i in rows:
         row = X[i]
+        weight = take_weight(weights, i)
         for f in range(X.shape[1]):
-            sums[f] += row[f] * scale - origin[f]
+            sums[f] += weigh(row[f] * scale - origin[f], weight)
 
 
 @jit(**_FLAGS)
@@ -32,6 +35,7 @@ def add_radial_moments(
     rows,  # IN (n_rows,) samples
     scale,  # IN scalar
     center,  # IN (n_features,)
+    weights,  # IN (n_samples,) or None
     skew,  # OUT (n_features,) sum of r² u, added to, for u = x · scale - center and r = |u|
     radial,  # OUT (2,) sums of r² and r⁴, added to
 ):
@@ -42,10 +46,11 @@ def add_radial_moments(
         for f in range(X.shape[1]):
             u = row[f] * scale - center[f]
             square += u * u
+        weighted = weigh(square, take_weight(weights, i))
         for f in range(X.shape[1]):
-            skew[f] += square * (row[f] * scale - center[f])
-        radial[0] += square
-        radial[1] += square * square
+            skew[f] += weighted * (row[f] * scale - center[f])
+        radial[0] += weighted
+        radial[1] += weighted * square
 
 
 @jit(**_FLAGS)
@@ -55,6 +60,7 @@ def add_covariance_products(
     scale,  # IN scalar
     centers,  # IN (n_clusters, n_features)
     codes,  # IN (n_samples,) cluster of each sample
+    weights,  # IN (n_samples,) of the type of the basis, or None
     basis,  # IN (n_vectors, n_features); its type is the type of the arithmetic; n_vectors is even
     products,  # OUT (n_vectors, n_features) sum of (basis · u) u, added to, for u = x · scale - its center
 ):
@@ -91,10 +97,24 @@ def add_covariance_products(
                 b1 += b[f] * u1[f]
                 b2 += b[f] * u2[f]
                 b3 += b[f] * u3[f]
+            w0, w1 = _weight_at(weights, rows, start), _weight_at(weights, rows, start + 1)
+            w2, w3 = _weight_at(weights, rows, start + 2), _weight_at(weights, rows, start + 3)
+            a0, a1, a2, a3 = weigh(a0, w0), weigh(a1, w1), weigh(a2, w2), weigh(a3, w3)
+            b0, b1, b2, b3 = weigh(b0, w0), weigh(b1, w1), weigh(b2, w2), weigh(b3, w3)
             of_a, of_b = products[v], products[v + 1]
             for f in range(n_features):
                 of_a[f] += a0 * u0[f] + a1 * u1[f] + a2 * u2[f] + a3 * u3[f]
                 of_b[f] += b0 * u0[f] + b1 * u1[f] + b2 * u2[f] + b3 * u3[f]
+
+
+@jit(**_FLAGS)
+def _weight_at(
+    weights,  # IN (n_samples,) or None
+    rows,  # IN (n_rows,)
+    place,  # IN place among the rows; beyond the end, the last one
+):
+    """Return the weight of one of some samples, or None."""
+    return take_weight(weights, rows[min(place, len(rows) - 1)])
 
 
 @jit(**_FLAGS)

@@ -15,7 +15,8 @@ def keep_nearest(
     sums,  # IN (n_groups, n_rows) sums over the members of each group of a range
     groups,  # IN (n_rows,) own group of every row
     first,  # IN first group of the range
-    sizes,  # IN (n_all_groups,) members of each group
+    totals,  # IN (n_all_groups,) what sums over each group are divided by: its members, or their total weight
+    own_totals,  # IN (n_rows,) the same for the own group, or None: its members but one
     a,  # OUT (n_rows,) mean over the other members of the own group, where it is in the range
     b,  # OUT (n_rows,) smallest mean over another group, if smaller than what stands there
     neighbor,  # OUT (n_rows,) int32, the group that gives it; negative while there is none
@@ -23,12 +24,12 @@ def keep_nearest(
     """Update the two mean distances of every row with the sums of a range of groups; samples lie side by side."""
     for c in range(len(sums)):
         group = first + c
-        size = sizes[group]
+        size = totals[group]
         total = sums[c]
         for i in range(len(total)):
             mean = total[i] / size
             nearer = groups[i] != group and (neighbor[i] < 0 or _is_nearer(mean, b[i]))
-            a[i] = total[i] / max(size - 1, 1) if groups[i] == group else a[i]
+            a[i] = total[i] / _own_total(size, own_totals, i) if groups[i] == group else a[i]
             b[i] = mean if nearer else b[i]
             neighbor[i] = group if nearer else neighbor[i]
 
@@ -52,3 +53,8 @@ def keep_nearer(
 @jit(**_FLAGS)
 def _is_nearer(mean, b):
     return mean < b or (mean != mean and b == b)
+
+
+@jit(**_FLAGS)
+def _own_total(size, own_totals, i):
+    return max(size - 1, 1) if own_totals is None else own_totals[i]

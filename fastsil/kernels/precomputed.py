@@ -8,12 +8,16 @@ Sums are arrays of shape (n_groups, n_rows): samples side by side, the order for
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from llvmlite import ir
 from numba import config, types
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 from fastsil.kernels.caching import jit
+from fastsil.kernels.weights import take_weight, weigh
 
 _FLAGS = {"fastmath": {"contract"}}
 
@@ -21,10 +25,19 @@ _FLAGS = {"fastmath": {"contract"}}
 ROWS = 8
 
 
+class Members(NamedTuple):
+    """Columns sorted by group."""
+
+    order: NDArray[np.intp]  # (n_samples,) columns
+    offsets: NDArray[np.intp]  # (n_groups + 1,) where those of each group begin
+    weights: NDArray[np.float64] | None  # (n_samples,) by column
+
+
 @jit(**_FLAGS)
 def sum_rows(
     distances,  # IN (n_rows, n_samples) C order, any integers or floats
     groups,  # IN (n_samples,) int32, group of every column
+    weights,  # IN (n_samples,) of the columns, or None
     sums,  # OUT (n_groups, n_rows) sum of each row over each group's columns
     lowest,  # OUT (ROWS,) smallest of the distances that are below what stands there, some in each entry
     stop,  # IN (1,) not 0: leave early
@@ -42,10 +55,13 @@ def sum_rows(
             for r in range(ROWS):
                 together[c, r] = 0.0
         for j in range(0, whole, ROWS):
-            _add_square(rows, j, groups, together, lowest)
+            if weights is None:
+                _add_square(rows, j, groups, weights, together, lowest)
+            else:
+                _add_square_weighted(rows, j, groups, weights, together, lowest)
         for j in range(whole, n_samples):
             for r in range(ROWS):
-                together[groups[j], r] += rows[r, j]
+                together[groups[j], r] += weigh(rows[r, j], take_weight(weights, j))
                 lowest[0] = min(lowest[0], float(rows[r, j]))
         for c in range(n_groups):
             for r in range(ROWS):
@@ -56,24 +72,30 @@ def sum_rows(
             alone[c] = 0.0
         row = distances[i]
         for j in range(n_samples):
-            alone[groups[j]] += row[j]
+            alone[groups[j]] += weigh(row[j], take_weight(weights, j))
             lowest[0] = min(lowest[0], float(row[j]))
         for c in range(n_groups):
             sums[c, i] = alone[c]
+
+
+@jit(fastmath=False)
+def _add_square_weighted(rows, j, groups, weights, sums, lowest):
+    """Add a square without flags, which would let products and sums round together, unlike those of other kernels."""
+    _add_square(rows, j, groups, weights, sums, lowest)
 
 
 @jit(**_FLAGS)
 def sum_columns(
     columns,  # IN (n_samples, n_samples) C order: column j of the distances is row j
     first_row,  # IN first sample whose distances are summed
-    members,  # IN (n_samples,) columns sorted by group
-    offsets,  # IN (n_groups + 1,) where the members of each group begin
+    members,  # IN Members
     sums,  # OUT (n_groups, n_rows) sum over each group's columns
     lowest,  # OUT (n_rows,) of the type of the distances: smallest of each row that is below what stands there
     stop,  # IN (1,) not 0: leave early
 ):
     """Sum a strip of rows, column by column of each group in turn, up to eight columns at a time."""
     last_row = first_row + sums.shape[1]
+    order, offsets, weights = members.order, members.offsets, members.weights
     for c in range(len(sums)):
         total = sums[c]
         for i in range(len(total)):
@@ -82,38 +104,46 @@ def sum_columns(
         while place + 8 <= offsets[c + 1]:
             if stop[0] != 0:
                 return
-            x0 = columns[members[place], first_row:last_row]
-            x1 = columns[members[place + 1], first_row:last_row]
-            x2 = columns[members[place + 2], first_row:last_row]
-            x3 = columns[members[place + 3], first_row:last_row]
-            x4 = columns[members[place + 4], first_row:last_row]
-            x5 = columns[members[place + 5], first_row:last_row]
-            x6 = columns[members[place + 6], first_row:last_row]
-            x7 = columns[members[place + 7], first_row:last_row]
+            x0 = columns[order[place], first_row:last_row]
+            x1 = columns[order[place + 1], first_row:last_row]
+            x2 = columns[order[place + 2], first_row:last_row]
+            x3 = columns[order[place + 3], first_row:last_row]
+            x4 = columns[order[place + 4], first_row:last_row]
+            x5 = columns[order[place + 5], first_row:last_row]
+            x6 = columns[order[place + 6], first_row:last_row]
+            x7 = columns[order[place + 7], first_row:last_row]
             for i in range(len(total)):
                 low = min(min(min(x0[i], x1[i]), min(x2[i], x3[i])), min(min(x4[i], x5[i]), min(x6[i], x7[i])))
                 lowest[i] = min(lowest[i], low)
+            w0, w1 = take_weight(weights, order[place]), take_weight(weights, order[place + 1])
+            w2, w3 = take_weight(weights, order[place + 2]), take_weight(weights, order[place + 3])
+            w4, w5 = take_weight(weights, order[place + 4]), take_weight(weights, order[place + 5])
+            w6, w7 = take_weight(weights, order[place + 6]), take_weight(weights, order[place + 7])
             for i in range(len(total)):
                 # One after the other, as the other kernels add.
-                total[i] = total[i] + x0[i] + x1[i] + x2[i] + x3[i] + x4[i] + x5[i] + x6[i] + x7[i]
+                four = total[i] + weigh(x0[i], w0) + weigh(x1[i], w1) + weigh(x2[i], w2) + weigh(x3[i], w3)
+                total[i] = four + weigh(x4[i], w4) + weigh(x5[i], w5) + weigh(x6[i], w6) + weigh(x7[i], w7)
             place += 8
         if place + 4 <= offsets[c + 1]:
-            x0 = columns[members[place], first_row:last_row]
-            x1 = columns[members[place + 1], first_row:last_row]
-            x2 = columns[members[place + 2], first_row:last_row]
-            x3 = columns[members[place + 3], first_row:last_row]
+            x0 = columns[order[place], first_row:last_row]
+            x1 = columns[order[place + 1], first_row:last_row]
+            x2 = columns[order[place + 2], first_row:last_row]
+            x3 = columns[order[place + 3], first_row:last_row]
             for i in range(len(total)):
                 lowest[i] = min(lowest[i], min(min(x0[i], x1[i]), min(x2[i], x3[i])))
+            w0, w1 = take_weight(weights, order[place]), take_weight(weights, order[place + 1])
+            w2, w3 = take_weight(weights, order[place + 2]), take_weight(weights, order[place + 3])
             for i in range(len(total)):
-                total[i] = total[i] + x0[i] + x1[i] + x2[i] + x3[i]
+                total[i] = total[i] + weigh(x0[i], w0) + weigh(x1[i], w1) + weigh(x2[i], w2) + weigh(x3[i], w3)
             place += 4
         while place < offsets[c + 1]:
             if stop[0] != 0:
                 return
-            x = columns[members[place], first_row:last_row]
+            x = columns[order[place], first_row:last_row]
+            w = take_weight(weights, order[place])
             for i in range(len(total)):
                 lowest[i] = min(lowest[i], x[i])
-                total[i] += x[i]
+                total[i] += weigh(x[i], w)
             place += 1
 
 
@@ -122,6 +152,7 @@ def sum_columns_many(
     columns,  # IN (n_samples, n_samples) C order: column j of the distances is row j
     first_row,  # IN first sample whose distances are summed
     slots,  # IN (n_samples, n_groupings) where in the sums the group of every column stands, for each grouping
+    weights,  # IN (n_samples,) of the columns, or None
     sums,  # OUT (n_slots, n_rows) sum over each group's columns
     lowest,  # OUT (n_rows,) of the type of the distances: smallest of each row that is below what stands there
     stop,  # IN (1,) not 0: leave early
@@ -137,24 +168,25 @@ def sum_columns_many(
         x = columns[j, first_row : first_row + n_rows]
         for i in range(n_rows):
             lowest[i] = min(lowest[i], x[i])
+        w = take_weight(weights, j)
         for g in range(slots.shape[1]):
             total = sums[slots[j, g]]
             for i in range(n_rows):
-                total[i] += x[i]
+                total[i] += weigh(x[i], w)
 
 
 @jit(**_FLAGS)
 def sum_rows_sparse(
-    data,  # IN (n_stored,) distances of a CSR matrix, any integers or floats
-    indices,  # IN (n_stored,) their columns
-    indptr,  # IN (n_samples + 1,)
+    stored,  # IN data, indices and indptr of a CSR matrix: distances, any integers or floats
     first_row,  # IN first row that is summed
     groups,  # IN (n_samples,) group of every column
+    weights,  # IN (n_samples,) of the columns, or None
     sums,  # OUT (n_groups, n_rows) sum of the entries that each row stores in each group's columns
     lowest,  # OUT (1,) smallest of the distances, if below what stands there
     stop,  # IN (1,) not 0: leave early
 ):
     """Sum rows of a CSR matrix by group of the column; an entry stored twice counts twice."""
+    data, indices, indptr = stored
     n_groups, n_rows = sums.shape
     for i in range(n_rows):
         if stop[0] != 0:
@@ -162,11 +194,11 @@ def sum_rows_sparse(
         for c in range(n_groups):
             sums[c, i] = 0.0
         for at in range(indptr[first_row + i], indptr[first_row + i + 1]):
-            sums[groups[indices[at]], i] += data[at]
+            sums[groups[indices[at]], i] += weigh(data[at], take_weight(weights, indices[at]))
             lowest[0] = min(lowest[0], float(data[at]))
 
 
-def _emit_add_square(builder, widened, stride, rows, groups, sums, lowest):
+def _emit_add_square(builder, widened, stride, rows, groups, weights, sums, lowest):
     """Emit sums[groups[j]] += column j of a square of distances in LLVM, and the smallest of each column's lane.
 
     Interleaving the upper half of the vectors with the lower half, three times, transposes the square: a third of the
@@ -201,16 +233,21 @@ def _emit_add_square(builder, widened, stride, rows, groups, sums, lowest):
     for j, column in enumerate(square):
         group = builder.sext(builder.load(builder.gep(groups, [word(j)])), word)
         target = builder.gep(sums, [builder.mul(group, word(ROWS))])
+        if weights is not None:
+            weight = builder.load(builder.gep(weights, [word(j)]))
+            first = builder.insert_element(ir.Constant(vector, ir.Undefined), weight, lane(0))
+            everywhere = ir.Constant(ir.VectorType(lane, ROWS), [0] * ROWS)
+            column = builder.fmul(column, builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), everywhere))
         store(builder.fadd(load(target), column), target)
 
 
 if config.DISABLE_JIT:
 
-    def _add_square(rows, j, groups, sums, lowest):
+    def _add_square(rows, j, groups, weights, sums, lowest):
         """Add a square in NumPy, for runs without compilation."""
         square = rows[:, j : j + ROWS].astype(np.float64)
         for k in range(ROWS):
-            sums[groups[j + k]] += square[:, k]
+            sums[groups[j + k]] += weigh(square[:, k], take_weight(weights, j + k))
         lowest[:] = np.fmin(lowest, np.fmin.reduce(square))
 
 else:
@@ -225,9 +262,9 @@ else:
         return builder.sitofp(loaded, vector) if kind.signed else builder.uitofp(loaded, vector)
 
     @intrinsic
-    def _add_square(typing_context, rows, j, groups, sums, lowest):
+    def _add_square(typing_context, rows, j, groups, weights, sums, lowest):
         """Add columns j and following of eight rows to the sums of their groups."""
-        signature = types.void(rows, types.intp, groups, sums, lowest)
+        signature = types.void(rows, types.intp, groups, weights, sums, lowest)
 
         def generate(context, builder, signature, arguments):
             kinds = signature.args
@@ -242,8 +279,9 @@ else:
                 builder.extract_value(array(0).shape, 1),
                 builder.gep(array(0).data, [arguments[1]]),
                 builder.gep(array(2).data, [arguments[1]]),
-                array(3).data,
+                None if kinds[3] == types.none else builder.gep(array(3).data, [arguments[1]]),
                 array(4).data,
+                array(5).data,
             )
             return context.get_dummy_value()
 

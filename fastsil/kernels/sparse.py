@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.kernels.caching import jit
+from fastsil.kernels.weights import take_weight, take_weights, weigh
 
 _FLAGS = {"fastmath": {"contract", "reassoc", "nsz"}}
 
@@ -35,6 +36,7 @@ class SparseRows(NamedTuple):
     bounds: NDArray[np.int64]  # (n_samples + 1,)
     squares: NDArray[np.float64]  # (n_samples,) squared lengths
     codes: NDArray[np.int32]  # (n_samples,) cluster, sorted
+    weights: NDArray[np.float64] | None  # (n_samples,)
 
 
 @jit(**_FLAGS)
@@ -69,11 +71,12 @@ def add_distances_sparse(
             _take_roots(rows, i, strip, width, distances)
             if within and 0 <= i - strip < width:
                 distances[i - strip] = 0.0
-            _add_runs(distances, codes, strip, cuts, n_runs, first, i, sums)
+            _add_runs(distances, codes, take_weights(rows.weights, strip), strip, cuts, n_runs, first, i, sums)
             if within:
                 continue
+            weight = take_weight(rows.weights, i)
             for j in range(width):
-                carried[j] += distances[j]
+                carried[j] += weigh(distances[j], weight)
             if i + 1 == end or codes[i + 1] != codes[i]:
                 _flush(carried, codes[i] - first, strip, width, sums)
         for k in range(len(touched)):
@@ -222,13 +225,13 @@ def _cut(codes, start, width, cuts):
 
 
 @jit(**_FLAGS)
-def _add_runs(distances, codes, start, cuts, n_runs, first, row, sums):
+def _add_runs(distances, codes, weights, start, cuts, n_runs, first, row, sums):
     for run in range(n_runs):
         slot = codes[start + cuts[run]] - first
         if 0 <= slot < len(sums):
             total = 0.0
             for j in range(cuts[run], cuts[run + 1]):
-                total += distances[j]
+                total += weigh(distances[j], take_weight(weights, j))
             sums[slot, row] += total
 
 

@@ -73,6 +73,7 @@ class Samples(NamedTuple):
     order: np.ndarray  # (n_samples,) samples sorted by cluster
     origins: np.ndarray  # (n_origins, n_features), scaled, in the workspace's type
     scale: float  # X is multiplied by it, in the workspace's type; a power of two
+    weights: np.ndarray | None = None  # (n_samples,) by position in the order
 
 
 class Side(NamedTuple):

@@ -48,3 +48,16 @@ def progress_bar(description: str, *, enabled: bool) -> Iterator[ProgressCallbac
 
 
 _BAR_FORMAT = "{desc}: {percentage:3.0f}% |{bar}| {elapsed} elapsed, {remaining} left"
+
+
+def only_once(tick: ProgressCallback) -> ProgressCallback:
+    """Limit progress to the whole where work is done again."""
+    done = 0.0
+
+    def limited(share: float) -> None:
+        nonlocal done
+        share = min(share, max(0.0, 1.0 - done)) if done + share > 1 + 1e-9 else share
+        done += share
+        tick(share)
+
+    return limited

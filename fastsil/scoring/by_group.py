@@ -22,6 +22,7 @@ from fastsil.validation import (
     check_metric,
     check_metric_params,
     check_part_labels,
+    check_sample_weight,
     check_sparse,
     mark_scored,
     take_rows,
@@ -125,6 +126,7 @@ def silhouette_by(
     metric: Metric = "euclidean",
     other: Other = "nearest",
     ignore_label: Any = None,
+    sample_weight: ArrayLike | None = None,
     n_jobs: int | None = None,
     progress: bool = False,
     **metric_params: Any,
@@ -148,8 +150,9 @@ def silhouette_by(
     other : {"nearest", "mean", "furthest"}, default="nearest"
         What ``b`` of a sample is: the mean distance to the nearest other label's samples, which makes it a silhouette;
         to the samples of all other labels together; or to the furthest other label's. The last two are those of BRAS.
-    ignore_label, n_jobs, progress, **metric_params
-        As for :func:`silhouette_samples`.
+    ignore_label, sample_weight, n_jobs, progress, **metric_params
+        As for :func:`silhouette_samples`. Weights enter the mean distances and the means within a group; every group
+        counts alike all the same.
 
     Returns
     -------
@@ -183,17 +186,19 @@ def silhouette_by(
     if other not in ("nearest", "mean", "furthest"):
         raise InvalidParameterError(f"other={other!r} is not known; pass 'nearest', 'mean' or 'furthest'.")
     warn_of_order(X, labels)
+    warn_of_order(X, sample_weight, "sample_weight")
     data = check_data(X, metric=metric)
     check_sparse(data, metric)
+    weights = check_sample_weight(sample_weight, data.shape[0])
     labels, kept = mark_scored(labels, data.shape[0], ignore_label)
     grouped = _check_groups(groups, data.shape[0])
     dtype = result_dtype(data.dtype)
     if metric in _DERIVED:
-        data, metric, metric_params = as_euclidean(data, metric, metric_params), "euclidean", {}
+        data, metric, metric_params = as_euclidean(data, metric, metric_params, weights), "euclidean", {}
 
     with progress_bar("silhouettes", enabled=progress) as tick:
         measure = _Measure(metric, metric_params, other, resolve_n_jobs(n_jobs), tick)
-        by = _score_groups(data, labels, kept, grouped, measure, dtype)
+        by = _score_groups(data, labels, kept, weights, grouped, measure, dtype)
     if np.isnan(by.scores).all():
         raise ValueError(
             "no group has silhouettes: within each, samples have one label, or each its own. labels are what is "
@@ -203,7 +208,13 @@ def silhouette_by(
 
 
 def _score_groups(
-    X: Any, labels: NDArray[Any], kept: NDArray[np.bool_], grouped: Partition, measure: _Measure, dtype: np.dtype[Any]
+    X: Any,
+    labels: NDArray[Any],
+    kept: NDArray[np.bool_],
+    weights: NDArray[np.float64] | None,
+    grouped: Partition,
+    measure: _Measure,
+    dtype: np.dtype[Any],
 ) -> SilhouettesByGroup:
     """Score the samples of one group after the other."""
     scores, macro_scores, mixing_scores = np.full((3, grouped.n_clusters), np.nan)
@@ -215,14 +226,14 @@ def _score_groups(
         sizes[group] = len(rows)
         if not len(rows):
             continue
-        partition = check_part_labels(labels[rows], len(rows))
+        partition = check_part_labels(labels[rows], len(rows)).weighted(None if weights is None else weights[rows])
         n_labels[group] = partition.n_clusters
-        if 1 < partition.n_clusters < len(rows):
+        if partition.has_silhouettes:
             share = float(pairs[group] / pairs.sum())
             values = measure.compute(take_rows(X, rows, measure.metric), partition, share)
             silhouettes[rows] = values
-            scores[group], macro_scores[group] = values.mean(), partition.means(values).mean()
-            mixing_scores[group] = 1 - np.abs(values).mean()
+            scores[group], macro_scores[group] = partition.mean(values), partition.mean_of_means(values)
+            mixing_scores[group] = 1 - partition.mean(np.abs(values))
     return SilhouettesByGroup(grouped.classes, sizes, n_labels, scores, macro_scores, mixing_scores, silhouettes)
 
 
@@ -268,18 +279,23 @@ class _Measure:
         Of two clusters the nearest other one is the other. Distances within a cluster are computed once for each other
         one, at most as much work again, and every metric is served.
         """
+        weights, totals = partition.sample_weight, partition.totals
         a, b = np.zeros((2, partition.n_samples))
         members = np.split(partition.order, partition.offsets[1:-1])
-        share /= math.comb(len(members), 2)
-        for two in combinations(members, 2):
+        # Members of a label without weight are at none, and no other label is compared with it.
+        counted = np.flatnonzero(totals)
+        share /= math.comb(len(counted), 2)
+        for clusters in combinations(counted, 2):
+            two = [members[cluster] for cluster in clusters]
             rows, sizes = np.concatenate(two), [len(two[0]), len(two[1])]
             pair = partition_from_codes(np.arange(2), np.repeat([0, 1], sizes))
+            pair = pair.weighted(None if weights is None else weights[rows])
             terms = self._compute_terms(take_samples(X, rows, self.metric), pair, share)
             a[rows] = np.ldexp(terms.a, -terms.exponent)
             to_other = np.ldexp(terms.b, -terms.exponent)
             if self.other == "furthest":
                 b[rows] = np.maximum(b[rows], to_other)
             else:
-                n_others = partition.n_samples - np.repeat(sizes, sizes)
-                b[rows] += to_other * np.repeat(sizes[::-1], sizes) / n_others
+                own, other = (np.repeat(of_two, sizes) for of_two in (totals[[*clusters]], totals[[*clusters[::-1]]]))
+                b[rows] += to_other * other / (totals.sum() - own)
         return a, b

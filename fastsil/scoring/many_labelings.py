@@ -20,6 +20,7 @@ from fastsil.validation import (
     check_labelings,
     check_metric,
     check_metric_params,
+    check_sample_weight,
     check_sparse,
     get_metric_name,
     take_scored,
@@ -38,6 +39,7 @@ def silhouette_samples_many(
     *,
     metric: Metric = "euclidean",
     ignore_label: Any = None,
+    sample_weight: ArrayLike | None = None,
     n_jobs: int | None = None,
     progress: bool = False,
     **metric_params: Any,
@@ -54,9 +56,9 @@ def silhouette_samples_many(
         Samples, or their distances for ``metric="precomputed"``.
     labelings : sequence of array-like of shape (n_samples,)
         Labels of every sample, one array for each labeling: the clusterings of a sweep over k, or any others.
-    metric, ignore_label, n_jobs, progress, **metric_params
-        As for :func:`silhouette_samples`. Where ``ignore_label`` leaves out different samples of different labelings,
-        these share no work.
+    metric, ignore_label, sample_weight, n_jobs, progress, **metric_params
+        As for :func:`silhouette_samples`; the weights are those of all labelings. Where ``ignore_label`` leaves out
+        different samples of different labelings, these share no work.
 
     Returns
     -------
@@ -77,7 +79,7 @@ def silhouette_samples_many(
     >>> silhouette_samples_many(X, [[0, 0, 1, 1, 1], [0, 0, 1, 2, 2]]).mean(axis=1).round(3)
     array([0.777, 0.41 ])
     """
-    data, checked = _check_many(X, labelings, metric, metric_params, ignore_label)
+    data, checked = _check_many(X, labelings, metric, metric_params, ignore_label, sample_weight)
     require(
         28.0 * len(checked) * data.shape[0],
         f"The result of {data.shape[0]:,} samples in {len(checked):,} labelings",
@@ -97,6 +99,7 @@ def silhouette_profiles(
     *,
     metric: Metric = "euclidean",
     ignore_label: Any = None,
+    sample_weight: ArrayLike | None = None,
     n_jobs: int | None = None,
     progress: bool = False,
     **metric_params: Any,
@@ -105,7 +108,7 @@ def silhouette_profiles(
 
     Parameters
     ----------
-    X, labelings, metric, ignore_label, n_jobs, progress, **metric_params
+    X, labelings, metric, ignore_label, sample_weight, n_jobs, progress, **metric_params
         As for :func:`silhouette_samples_many`.
 
     Returns
@@ -127,7 +130,7 @@ def silhouette_profiles(
     >>> [profile.n_clusters for profile in silhouette_profiles(X, [[0, 0, 1, 1, 1], [0, 0, 1, 2, 2]])]
     [2, 3]
     """
-    data, checked = _check_many(X, labelings, metric, metric_params, ignore_label)
+    data, checked = _check_many(X, labelings, metric, metric_params, ignore_label, sample_weight)
     terms = _compute_many(data, checked, metric, metric_params, n_jobs=n_jobs, progress=progress)
     profiles = []
     for of_labeling, (partition, kept) in zip(terms, checked, strict=True):
@@ -137,13 +140,20 @@ def silhouette_profiles(
 
 
 def _check_many(
-    X: Any, labelings: Any, metric: Metric, metric_params: dict[str, Any], ignore_label: Any
+    X: Any,
+    labelings: Any,
+    metric: Metric,
+    metric_params: dict[str, Any],
+    ignore_label: Any,
+    sample_weight: Any,
 ) -> tuple[Any, list[_Labeling]]:
     check_metric(metric)
     check_metric_params(metric, metric_params)
     data = check_data(X, metric=metric)
     listed = list(labelings) if isinstance(labelings, Iterable) and not isinstance(labelings, str) else labelings
-    checked = check_labelings(listed, data.shape[0], ignore_label)
+    weights = check_sample_weight(sample_weight, data.shape[0])
+    checked = check_labelings(listed, data.shape[0], ignore_label, weights)
+    warn_of_order(X, sample_weight, "sample_weight")
     for labels in listed:
         warn_of_order(X, labels)
     check_sparse(data, metric)

@@ -34,13 +34,14 @@ class ClusterTable:
     size : ndarray of intp
         Number of samples.
     silhouette : ndarray of float64
-        Mean silhouette of its samples.
+        Mean silhouette of its samples; with weights, their weighted mean, and so are the next two.
     a, b : ndarray of float64
         Mean of ``a`` and of ``b`` over its samples, in the units of the metric.
     negative : ndarray of intp
         Number of its samples with a silhouette below 0.
     neighbor : ndarray
-        Label of the cluster that is the nearest other one for most of its samples.
+        Label of the cluster that is the nearest other one for most of its samples; with weights, for most of its
+        weight.
     """
 
     label: NDArray[Any]
@@ -83,6 +84,9 @@ class SilhouetteProfile:
     ignored : ndarray of shape (n_samples,), bool
         Samples that ``ignore_label`` left out. Their ``silhouettes``, ``a`` and ``b`` are NaN, their ``neighbor`` is
         their own label; scores, counts and the table of clusters are those of the others.
+    sample_weight : ndarray of shape (n_samples,), float64, or None
+        Weights, if they were given; 0 for samples that are ignored. They enter all means; counts (``n_negative``,
+        sizes of clusters) stay numbers of samples.
     metric : str
         Name of the metric.
     work : Work
@@ -106,6 +110,7 @@ class SilhouetteProfile:
     lower: NDArray[Any]
     upper: NDArray[Any]
     ignored: NDArray[np.bool_]
+    sample_weight: NDArray[np.float64] | None
     metric: str
     work: Work
     _partition: Partition
@@ -134,12 +139,12 @@ class SilhouetteProfile:
     @cached_property
     def score(self) -> float:
         """Mean silhouette over samples ("micro")."""
-        return float(np.mean(self._select_scored(self.silhouettes), dtype=np.float64))
+        return self._partition.mean(self._select_scored(self.silhouettes))
 
     @cached_property
     def macro_score(self) -> float:
         """Mean of the clusters' mean silhouettes: every cluster counts alike."""
-        return float(np.mean(self.clusters.silhouette))
+        return self._partition.mean_of_means(self._select_scored(self.silhouettes))
 
     @cached_property
     def n_negative(self) -> int:
@@ -230,6 +235,8 @@ class SilhouetteProfile:
                 )
             if self.n_ignored:
                 data = take_samples(data, np.flatnonzero(~self.ignored), self.metric)
+            if self.metric in ("mahalanobis", "seuclidean"):
+                metric_params = {**metric_params, "sample_weight": self._partition.sample_weight}
             drawn, distances = distances_between_some(data, self.metric, metric_params)
             evidence = replace(
                 evidence,
@@ -361,6 +368,7 @@ def make_profile(
         lower=silhouettes if intervals is None else _round_outwards(intervals, 0, dtype),
         upper=silhouettes if intervals is None else _round_outwards(intervals, 2, dtype),
         ignored=np.zeros(partition.n_samples, dtype=bool),
+        sample_weight=partition.sample_weight,
         metric=metric,
         work=terms.work,
         _partition=partition,
@@ -407,14 +415,16 @@ def add_ignored(profile: SilhouetteProfile, kept: NDArray[np.bool_], label: Any)
         labels=classes[codes],
         neighbor=classes[neighbor_codes],
         ignored=~kept,
+        sample_weight=None if profile.sample_weight is None else scatter_to_all(profile.sample_weight, kept, 0.0),
     )
 
 
 def _most_common_per_cluster(partition: Partition, neighbors: NDArray[np.int32]) -> NDArray[np.intp]:
     most_common = np.empty(partition.n_clusters, dtype=np.intp)
-    grouped = neighbors[partition.order]
     for cluster in range(partition.n_clusters):
-        members = grouped[partition.offsets[cluster] : partition.offsets[cluster + 1]]
-        values, counts = np.unique(members, return_counts=True)
+        members = partition.order[partition.offsets[cluster] : partition.offsets[cluster + 1]]
+        values, places, counts = np.unique(neighbors[members], return_inverse=True, return_counts=True)
+        if partition.weights is not None and partition.weights.totals[cluster] > 0:
+            counts = np.bincount(places, weights=partition.weights.values[members])
         most_common[cluster] = values[counts.argmax()]
     return most_common

@@ -30,8 +30,10 @@ from fastsil.validation import (
     check_scored,
     check_scored_labels,
     check_sparse,
+    check_weighted,
     get_metric_name,
     is_dask_array,
+    refuse_sample_weight,
     take_samples,
 )
 from fastsil.validation.arrays import result_dtype, scatter_to_all
@@ -45,6 +47,7 @@ def silhouette_samples(
     *,
     metric: Metric = "euclidean",
     ignore_label: Any = None,
+    sample_weight: ArrayLike | None = None,
     n_jobs: int | None = None,
     progress: bool = False,
     **metric_params: Any,
@@ -69,6 +72,12 @@ def silhouette_samples(
         Samples with this label are left out of everything: ``-1`` for the noise of DBSCAN and HDBSCAN, which is
         otherwise one more cluster; ``numpy.nan`` for missing labels (NaN, None, pandas' NA and NaT). Their silhouettes
         are NaN. The others are copied once (of distances, their rows and columns).
+    sample_weight : array-like of shape (n_samples,), optional
+        How often each sample counts: 2 is the sample twice, 0 is the sample left out for all others, though it has a
+        silhouette itself. With W the total weight of a cluster C, the mean distance from sample i to another cluster C
+        is ``sum_j w_j d(i, j) / W``, and to its own ``sum_j w_j d(i, j) / (W - min(w_i, 1))``: for whole numbers what
+        repetition gives, and for weights below 1 the mean without the sample itself. So weights that are all 3 are not
+        the same as none. Not for Dask arrays.
     n_jobs : int, optional
         Threads. By default all cores that the process may use. The result is the same to the bit for any number.
     progress : bool, default=False
@@ -80,8 +89,8 @@ def silhouette_samples(
     -------
     ndarray of shape (n_samples,)
         Silhouettes from -1 to 1, without a unit: float32 for float32 input, else float64. 0 for a cluster
-        of one sample. Of a Dask array, a Dask array in the chunks of its rows: nothing is computed before its values
-        are needed, and errors of a block are raised then.
+        of one sample, and where no other sample of the cluster has weight. Of a Dask array, a Dask array in the chunks
+        of its rows: nothing is computed before its values are needed, and errors of a block are raised then.
 
     Raises
     ------
@@ -102,13 +111,18 @@ def silhouette_samples(
     array([0.833, 0.8  , 0.667, 0.818, 0.769])
     >>> silhouette_samples([[0.0], [1.0], [5.0], [6.0], [99.0]], [0, 0, 1, 1, -1], ignore_label=-1).round(3)
     array([0.818, 0.778, 0.778, 0.818,   nan])
+    >>> silhouette_samples([[0.0], [1.0], [5.0], [6.0]], [0, 0, 1, 1], sample_weight=[1, 3, 1, 1]).round(3)
+    array([0.818, 0.926, 0.765, 0.81 ])
+    >>> silhouette_samples([[0.0], [1.0], [1.0], [1.0], [5.0], [6.0]], [0, 0, 0, 0, 1, 1])[[0, 1, 4, 5]].round(3)
+    array([0.818, 0.926, 0.765, 0.81 ])
     """
     if is_dask_array(X):
+        _refuse_weights(sample_weight)
         found: NDArray[Any] = _blocks(metric, metric_params).silhouettes_by_blocks(
             X, labels, metric, metric_params, ignore_label
         )
         return found
-    data, partition, kept = check_scored(X, labels, metric, metric_params, ignore_label)
+    data, partition, kept = check_scored(X, labels, metric, metric_params, ignore_label, sample_weight)
     terms = _compute(data, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
     silhouettes = compute_silhouettes(terms, partition).astype(result_dtype(data.dtype), copy=False)
     return silhouettes if kept is None else scatter_to_all(silhouettes, kept)
@@ -125,6 +139,7 @@ def silhouette_score(
     average: Literal["micro", "macro"] = "micro",
     tol: float | None = None,
     ignore_label: Any = None,
+    sample_weight: ArrayLike | None = None,
     n_jobs: int | None = None,
     progress: bool = False,
     **metric_params: Any,
@@ -155,6 +170,9 @@ def silhouette_score(
         Samples with this label are left out of everything: ``-1`` for the noise of DBSCAN and HDBSCAN, which is
         otherwise one more cluster; ``numpy.nan`` for missing labels. The others are copied once (of distances, their
         rows and columns).
+    sample_weight : array-like of shape (n_samples,), optional
+        How often each sample counts, as for :func:`silhouette_samples`, in distances and in the means: micro is
+        ``sum_i w_i s_i / sum_i w_i``, macro the mean of the clusters' weighted means.
     n_jobs : int, optional
         Threads. By default all cores that the process may use.
     progress : bool, default=False
@@ -191,12 +209,14 @@ def silhouette_score(
             metric=metric,
             random_state=random_state,
             ignore_label=ignore_label,
+            sample_weight=sample_weight,
             n_jobs=n_jobs,
             progress=progress,
             **metric_params,
         )
         return float(estimate.score if average == "micro" else estimate.macro_score)
     if is_dask_array(X):
+        _refuse_weights(sample_weight)
         if sample_size is None:
             return float(
                 _blocks(metric, metric_params).score_by_blocks(X, labels, metric, metric_params, average, ignore_label)
@@ -205,14 +225,12 @@ def silhouette_score(
         check_drawn(check_part_labels(drawn, len(drawn)).n_clusters, len(drawn))
         labels = drawn
         sample_size, ignore_label = None, None
-    X, partition, _ = check_scored(X, labels, metric, metric_params, ignore_label)
+    X, partition, _ = check_scored(X, labels, metric, metric_params, ignore_label, sample_weight)
     if sample_size is not None:
         X, partition = _draw_subset(X, partition, metric, sample_size, random_state)
     terms = _compute(X, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
     silhouettes = compute_silhouettes(terms, partition)
-    if average == "micro":
-        return float(silhouettes.mean())
-    return float(partition.means(silhouettes).mean())
+    return partition.mean(silhouettes) if average == "micro" else partition.mean_of_means(silhouettes)
 
 
 @shares_threads
@@ -224,6 +242,7 @@ def silhouette_profile(
     exact: bool = True,
     refine_to: float | None = None,
     ignore_label: Any = None,
+    sample_weight: ArrayLike | None = None,
     n_jobs: int | None = None,
     progress: bool = False,
     **metric_params: Any,
@@ -232,7 +251,7 @@ def silhouette_profile(
 
     Parameters
     ----------
-    X, labels, metric, ignore_label, n_jobs, progress, **metric_params
+    X, labels, metric, ignore_label, sample_weight, n_jobs, progress, **metric_params
         As for :func:`silhouette_samples`; a Dask array is computed at once, and the profile is in memory: about 40
         bytes a sample. Where ``ignore_label`` leaves a sample out, its silhouette, ``a`` and ``b``
         are NaN, its ``neighbor`` is its own label, and no score, count or table of the profile includes it.
@@ -267,13 +286,14 @@ def silhouette_profile(
     data: Any = X
     intervals = None
     if is_dask_array(data):
+        _refuse_weights(sample_weight)
         terms, intervals, in_memory = _blocks(metric, metric_params).terms_by_blocks(
             data, labels, metric, metric_params, ignore_label, exact=exact, refine_to=refine_to
         )
         partition, kept = check_scored_labels(in_memory, len(in_memory), ignore_label)
     else:
-        data, partition, kept = check_scored(data, labels, metric, metric_params, ignore_label)
-        if exact or find_engine(data, metric, metric_params) in NO_PAIRS:
+        data, partition, kept = check_scored(data, labels, metric, metric_params, ignore_label, sample_weight)
+        if exact or partition.has_weightless or find_engine(data, metric, metric_params) in NO_PAIRS:
             terms = _compute(data, partition, metric, metric_params, n_jobs=n_jobs, progress=progress)
         else:
             with progress_bar("silhouettes", enabled=progress) as tick:
@@ -290,6 +310,10 @@ def silhouette_profile(
         terms, partition, dtype=result_dtype(data.dtype), metric=get_metric_name(metric), intervals=intervals
     )
     return profile if kept is None else add_ignored(profile, kept, ignore_label)
+
+
+def _refuse_weights(sample_weight: Any) -> None:
+    refuse_sample_weight(sample_weight, "a Dask array", "pass X.compute() if it fits in memory.")
 
 
 def _blocks(metric: Metric, metric_params: dict[str, Any]) -> Any:
@@ -321,7 +345,8 @@ def _compute(
         with progress_bar("silhouettes", enabled=progress) as tick:
             return compute_terms(X, partition, metric, metric_params, n_jobs=threads, tick=tick)
 
-    return RESULT_CACHE.get(X, partition, compute) if metric == "euclidean" and not metric_params else compute()
+    is_kept = metric == "euclidean" and not metric_params and partition.weights is None
+    return RESULT_CACHE.get(X, partition, compute) if is_kept else compute()
 
 
 def _draw_subset(
@@ -333,5 +358,8 @@ def _draw_subset(
         # Distances that are not drawn are looked at too, but as scikit-learn does, for gaps only.
         check_finite(X)
     labels = partition.classes[partition.codes[rows]]
+    if partition.weights is not None:
+        drawn = check_weighted(check_part_labels(labels, len(rows)), partition.weights.values[rows])
+        return take_samples(X, rows, metric), drawn
     check_drawn(len(np.unique(partition.codes[rows])), len(rows))
     return take_samples(X, rows, metric), check_labels(labels, len(rows))

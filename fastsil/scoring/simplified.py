@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastsil.engines.dispatch import compute_center_terms
-from fastsil.engines.terms import compute_silhouettes
+from fastsil.engines.terms import compute_silhouettes, merge_weightless, split_weightless
 from fastsil.runtime.threads import resolve_n_jobs
 from fastsil.validation import (
     Metric,
@@ -30,6 +30,7 @@ def simplified_silhouette_samples(
     centers: ArrayLike | None = None,
     metric: Metric = "euclidean",
     ignore_label: Any = None,
+    sample_weight: ArrayLike | None = None,
     n_jobs: int | None = None,
     **metric_params: Any,
 ) -> NDArray[Any]:
@@ -53,8 +54,9 @@ def simplified_silhouette_samples(
         As for :func:`silhouette_samples`. Points need ``"euclidean"``, ``"sqeuclidean"``, ``"cosine"`` or
         ``"correlation"``, means one of these or a metric that is Euclidean after a linear map, such as
         ``"mahalanobis"``; medoids do for any metric.
-    ignore_label, n_jobs, **metric_params
-        As for :func:`silhouette_samples`.
+    ignore_label, sample_weight, n_jobs, **metric_params
+        As for :func:`silhouette_samples`. Weights enter the means that are the centers by default, and the mean of the
+        silhouettes; a label without weight has no center that others are compared with.
 
     Returns
     -------
@@ -84,7 +86,7 @@ def simplified_silhouette_samples(
     >>> simplified_silhouette_samples(X, labels, centers=[0, 3]).round(3)
     array([1.   , 0.8  , 0.8  , 1.   , 0.857])
     """
-    data, partition, kept = check_scored(X, labels, metric, metric_params, ignore_label)
+    data, partition, kept = check_scored(X, labels, metric, metric_params, ignore_label, sample_weight)
     silhouettes = _compute(data, partition, metric, metric_params, centers, kept, n_jobs)
     silhouettes = silhouettes.astype(result_dtype(data.dtype), copy=False)
     return silhouettes if kept is None else scatter_to_all(silhouettes, kept)
@@ -98,6 +100,7 @@ def simplified_silhouette_score(
     metric: Metric = "euclidean",
     average: Literal["micro", "macro"] = "micro",
     ignore_label: Any = None,
+    sample_weight: ArrayLike | None = None,
     n_jobs: int | None = None,
     **metric_params: Any,
 ) -> float:
@@ -105,7 +108,7 @@ def simplified_silhouette_score(
 
     Parameters
     ----------
-    X, labels, centers, metric, ignore_label, n_jobs, **metric_params
+    X, labels, centers, metric, ignore_label, sample_weight, n_jobs, **metric_params
         As for :func:`simplified_silhouette_samples`.
     average : {"micro", "macro"}, default="micro"
         ``"micro"``: mean over samples. ``"macro"``: mean of the clusters' means.
@@ -128,9 +131,9 @@ def simplified_silhouette_score(
     (0.888, 0.777)
     """
     check_average(average)
-    data, partition, kept = check_scored(X, labels, metric, metric_params, ignore_label)
+    data, partition, kept = check_scored(X, labels, metric, metric_params, ignore_label, sample_weight)
     silhouettes = _compute(data, partition, metric, metric_params, centers, kept, n_jobs)
-    return float(silhouettes.mean() if average == "micro" else partition.means(silhouettes).mean())
+    return partition.mean(silhouettes) if average == "micro" else partition.mean_of_means(silhouettes)
 
 
 def _compute(
@@ -146,14 +149,17 @@ def _compute(
     checked = check_centers(centers, X.shape[1], partition, kept)
     if metric == "precomputed" and checked is not None:
         _check_distances_to(X, checked)
-    terms = compute_center_terms(X, partition, metric, metric_params, checked, n_jobs=resolve_n_jobs(n_jobs))
+    merged = merge_weightless(partition)
+    if checked is not None and merged is not partition:
+        checked = checked[partition.totals > 0]
+    terms = compute_center_terms(X, merged, metric, metric_params, checked, n_jobs=resolve_n_jobs(n_jobs))
     if terms is None:
         what = "means" if checked is None else "points"
         raise ValueError(
             f"metric={get_metric_name(metric)!r} takes no {what} for centers; pass the rows of X that are the medoids "
             "of the clusters, as integers."
         )
-    return compute_silhouettes(terms, partition)
+    return compute_silhouettes(split_weightless(terms, partition), partition)
 
 
 def _check_distances_to(X: Any, medoids: NDArray[np.intp]) -> None:

@@ -16,6 +16,8 @@ from fastsil.validation import (
     check_average,
     check_metric,
     check_metric_params,
+    check_part_labels,
+    check_sample_weight,
     check_space,
     check_undefined,
     mark_scored,
@@ -86,7 +88,7 @@ class SilhouetteScorer:
         check_space(self.space)
         check_undefined(self.undefined)
 
-    def __call__(self, estimator: Any, X: Any, y: object = None) -> float:
+    def __call__(self, estimator: Any, X: Any, y: object = None, sample_weight: Any = None) -> float:
         """Score the labels that a fitted clusterer gives to some samples.
 
         Parameters
@@ -97,6 +99,8 @@ class SilhouetteScorer:
             Samples.
         y : object
             Ignored: a silhouette needs no truth.
+        sample_weight : array-like of shape (n_samples,), optional
+            How often each sample counts, as for :func:`fastsil.silhouette_samples`.
 
         Returns
         -------
@@ -112,7 +116,7 @@ class SilhouetteScorer:
         """
         clusterer, transformed = _last_step(estimator, X)
         labels = np.asarray(_labels_by(clusterer, transformed))
-        if self.undefined != "raise" and not self._have_silhouette(labels):
+        if self.undefined != "raise" and not self._have_silhouette(labels, sample_weight):
             return float(self.undefined)
         return silhouette_score(
             transformed if self.space == "transformed" else X,
@@ -120,14 +124,18 @@ class SilhouetteScorer:
             metric=self.metric,
             average=self.average,
             ignore_label=self.ignore_label,
+            sample_weight=sample_weight,
             n_jobs=self.n_jobs,
             **(self.metric_params or {}),
         )
 
-    def _have_silhouette(self, labels: NDArray[Any]) -> bool:
+    def _have_silhouette(self, labels: NDArray[Any], sample_weight: Any) -> bool:
         labels, kept = mark_scored(labels, len(labels), self.ignore_label)
-        scored = labels[kept]
-        return 1 < len(np.unique(scored)) < len(scored)
+        weights = check_sample_weight(sample_weight, len(labels))
+        if not kept.any():
+            return False
+        partition = check_part_labels(labels[kept], int(kept.sum()))
+        return partition.weighted(None if weights is None else weights[kept]).has_silhouettes
 
 
 def _last_step(estimator: Any, X: Any) -> tuple[Any, Any]:

@@ -223,7 +223,7 @@ class SilhouetteStream:
             return np.empty(0, result_dtype(data.dtype)), np.empty(0, np.int32), kept
         codes = self._encode_labels(partition)
         terms = compute_row_terms(data, codes, summaries, n_jobs=resolve_n_jobs(self.n_jobs), metric=self.metric)
-        silhouettes = compute_row_silhouettes(terms, summaries.sizes[codes])
+        silhouettes = compute_row_silhouettes(terms, summaries.sizes[codes] == 1)
         return silhouettes.astype(result_dtype(data.dtype), copy=False), codes, kept
 
     def _check_batch(self, X: Any, labels: Any) -> tuple[Any, Partition | None, NDArray[np.bool_]]:

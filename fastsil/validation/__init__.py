@@ -37,11 +37,13 @@ from fastsil.validation.labels import (
     check_n_classes,
     check_part_labels,
     check_scored_labels,
+    check_weighted,
     have_another_label,
     mark_scored,
 )
 from fastsil.validation.mistakes import check_sparse, look_like_distances, warn_of_order
 from fastsil.validation.partition import Partition
+from fastsil.validation.weights import check_sample_weight, refuse_sample_weight
 
 __all__ = [
     "Metric",
@@ -62,18 +64,21 @@ __all__ = [
     "check_part_labels",
     "check_refine_to",
     "check_sample_size",
+    "check_sample_weight",
     "check_scored",
     "check_scored_labels",
     "check_space",
     "check_sparse",
     "check_tol",
     "check_undefined",
+    "check_weighted",
     "diagonal_tolerance",
     "get_metric_name",
     "have_another_label",
     "is_dask_array",
     "look_like_distances",
     "mark_scored",
+    "refuse_sample_weight",
     "take_rows",
     "take_samples",
     "take_scored",
@@ -83,14 +88,21 @@ __all__ = [
 
 
 def check_scored(
-    X: Any, labels: Any, metric: Metric, metric_params: Mapping[str, Any], ignore_label: Any
+    X: Any,
+    labels: Any,
+    metric: Metric,
+    metric_params: Mapping[str, Any],
+    ignore_label: Any,
+    sample_weight: Any = None,
 ) -> tuple[Any, Partition, NDArray[np.bool_] | None]:
     """Return data and partition of the samples that are scored, and which these are (None for all)."""
     check_metric(metric)
     check_metric_params(metric, metric_params)
     warn_of_order(X, labels)
+    warn_of_order(X, sample_weight, "sample_weight")
     X = check_data(X, metric=metric)
-    partition, kept = check_scored_labels(labels, X.shape[0], ignore_label)
+    sample_weight = check_sample_weight(sample_weight, X.shape[0])
+    partition, kept = check_scored_labels(labels, X.shape[0], ignore_label, sample_weight)
     if kept is None:
         return X, partition, None
     return take_scored(X, kept, metric), partition, kept

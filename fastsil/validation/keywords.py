@@ -25,6 +25,7 @@ KEYWORDS: dict[str, tuple[str, ...]] = {
     "n_jobs": (*_LABELINGS, "KMeansSweep"),
     "progress": (*_SCORES, *_MANY, "silhouette_by", "KMeansSweep"),
     "sample_size": ("silhouette_score",),
+    "sample_weight": (*_SCORES, *_MANY, *_SIMPLIFIED, "silhouette_by"),
     "random_state": ("silhouette_score", "silhouette_estimate", "KMeansSweep"),
     "average": ("silhouette_score", "simplified_silhouette_score", "SilhouetteScorer"),
     "centers": _SIMPLIFIED,

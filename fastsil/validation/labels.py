@@ -59,7 +59,7 @@ def check_drawn(n_classes: int, sample_size: int) -> None:
 
 
 def check_labelings(
-    labelings: Any, n_samples: int, ignore_label: Any = None
+    labelings: Any, n_samples: int, ignore_label: Any = None, sample_weight: NDArray[np.float64] | None = None
 ) -> list[tuple[Partition, NDArray[np.bool_] | None]]:
     """Return several labelings of one data set, each as :func:`check_scored_labels` does.
 
@@ -81,7 +81,7 @@ def check_labelings(
     checked = []
     for place, labels in enumerate(listed):
         try:
-            checked.append(check_scored_labels(labels, n_samples, ignore_label))
+            checked.append(check_scored_labels(labels, n_samples, ignore_label, sample_weight))
         except (ValueError, TypeError) as error:
             raise type(error)(f"labelings[{place}]: {error}") from error
     return checked
@@ -96,12 +96,8 @@ def check_ignored(labels: Any, n_samples: int, ignore_label: Any) -> tuple[NDArr
         As :func:`check_labels`; or if every sample has that label, or fewer than 2 labels are left.
     """
     labels, kept = mark_scored(labels, n_samples, ignore_label)
+    _check_some_left(kept, ignore_label)
     left = np.count_nonzero(kept)
-    if not left:
-        raise ValueError(
-            f"All {n_samples} samples have the label {ignore_label!r} that ignore_label leaves out; there is nothing "
-            "to score. Did the clustering find only noise?"
-        )
     if left < n_samples:
         n_labels = len(_encode(labels[kept])[0])
         if not 1 < n_labels < left:
@@ -110,6 +106,14 @@ def check_ignored(labels: Any, n_samples: int, ignore_label: Any) -> tuple[NDArr
                 "Valid values are 2 to the number of such samples - 1 (inclusive)."
             )
     return labels, kept
+
+
+def _check_some_left(kept: NDArray[np.bool_], ignore_label: Any) -> None:
+    if not kept.any():
+        raise ValueError(
+            f"All {len(kept)} samples have the label {ignore_label!r} that ignore_label leaves out; there is nothing "
+            "to score. Did the clustering find only noise?"
+        )
 
 
 def mark_scored(labels: Any, n_samples: int, ignore_label: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -151,14 +155,48 @@ def _check_kind(labels: NDArray[Any], ignore_label: Any) -> None:
         raise ValueError(f"ignore_label={ignore_label!r} is no label; labels are {what} such as {shown}.")
 
 
-def check_scored_labels(labels: Any, n_samples: int, ignore_label: Any) -> tuple[Partition, NDArray[np.bool_] | None]:
+def check_scored_labels(
+    labels: Any, n_samples: int, ignore_label: Any, sample_weight: NDArray[np.float64] | None = None
+) -> tuple[Partition, NDArray[np.bool_] | None]:
     """Return the partition of the samples that are scored, and which these are (None for all)."""
+    if sample_weight is not None:
+        return _check_weighted_labels(labels, n_samples, ignore_label, sample_weight)
     if ignore_label is None:
         return check_labels(labels, n_samples), None
     labels, kept = check_ignored(labels, n_samples, ignore_label)
     if kept.all():
         return check_labels(labels, n_samples), None
     return check_labels(labels[kept], int(kept.sum())), kept
+
+
+def _check_weighted_labels(
+    labels: Any, n_samples: int, ignore_label: Any, sample_weight: NDArray[np.float64]
+) -> tuple[Partition, NDArray[np.bool_] | None]:
+    """Return what :func:`check_scored_labels` does where a sample may count more or less than once."""
+    labels, kept = mark_scored(labels, n_samples, ignore_label)
+    _check_some_left(kept, ignore_label)
+    partition = check_weighted(check_part_labels(labels[kept], int(kept.sum())), sample_weight[kept])
+    return partition, None if kept.all() else kept
+
+
+def check_weighted(partition: Partition, sample_weight: NDArray[np.float64]) -> Partition:
+    """Return a partition with weights.
+
+    Raises
+    ------
+    ValueError
+        If fewer than 2 clusters have weight, or all samples with weight are alone and count once at most.
+    """
+    partition = partition.weighted(sample_weight)
+    assert partition.weights is not None
+    with_weight = int(np.count_nonzero(partition.weights.totals))
+    if not partition.has_silhouettes:
+        raise ValueError(
+            f"Number of labels is {with_weight}, counting those with a positive sample_weight. A silhouette compares a "
+            "sample's own cluster with another one: at least 2 are needed, and at least one sample needs a companion "
+            "with weight in its cluster, or a weight above 1."
+        )
+    return partition
 
 
 def _check_label_array(labels: Any, n_samples: int, first_row: int = 0, *, may_miss: bool = False) -> NDArray[Any]:

@@ -91,14 +91,14 @@ def check_sparse(X: Any, metric: Metric) -> None:
         )
 
 
-def warn_of_order(X: Any, labels: Any) -> None:
-    """Warn if the labels have another pandas index than X: rows are matched by position."""
+def warn_of_order(X: Any, labels: Any, name: str = "labels") -> None:
+    """Warn if the labels, or weights, have another pandas index than X: rows are matched by position."""
     if not (hasattr(X, "iloc") and hasattr(labels, "iloc")) or len(X) != len(labels) or X.index.equals(labels.index):
         return
     row = int(np.flatnonzero(np.asarray(X.index != labels.index))[:1].sum())
     of_labels, of_X = labels.index[[row]].tolist()[0], X.index[[row]].tolist()[0]
     warn_caller(
-        f"labels and X have different indexes (row {row}: {of_labels!r} and {of_X!r}), and rows are "
-        "matched by position. To match them by index, pass labels.loc[X.index]; if positions are right, pass "
-        "labels.to_numpy()."
+        f"{name} and X have different indexes (row {row}: {of_labels!r} and {of_X!r}), and rows are "
+        f"matched by position. To match them by index, pass {name}.loc[X.index]; if positions are right, pass "
+        f"{name}.to_numpy()."
     )

@@ -45,10 +45,11 @@ def test_few_tables_are_held_at_a_time(dtype):
     np.testing.assert_allclose(shared.centers, (centers - origin) @ vectors.T, atol=1e-4)
 
 
-def measured(X, codes=None, dtype=np.float64, **params):
+def measured(X, codes=None, dtype=np.float64, weights=None, **params):
     """Data, centers, first bounds and skew of some clusters, from products without an error."""
     codes = np.zeros(len(X), np.intp) if codes is None else codes
-    data = scale_data(np.ascontiguousarray(X, dtype), partition_from_codes(np.arange(codes.max() + 1), codes))
+    partition = partition_from_codes(np.arange(codes.max() + 1), codes).weighted(weights)
+    data = scale_data(np.ascontiguousarray(X, dtype), partition)
     centers = cluster_centers(data, 1)
     given = {
         "squared_products": np.zeros(len(centers)),
@@ -60,8 +61,10 @@ def measured(X, codes=None, dtype=np.float64, **params):
     return data, centers, bounds, skew
 
 
-def exact_center(X):
-    return [sum(map(Fraction, column)) / len(X) for column in X.T.tolist()]
+def exact_center(X, weights=None):
+    counts = [Fraction(1)] * len(X) if weights is None else [Fraction(weight) for weight in weights.tolist()]
+    columns = [zip(map(Fraction, column), counts, strict=True) for column in X.T.tolist()]
+    return [sum(value * count for value, count in column) / sum(counts) for column in columns]
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e3, 1e9])
@@ -84,6 +87,37 @@ def test_a_member_far_from_all_others_moves_no_center_by_more_than_is_allowed_fo
     data, centers, bounds, _ = measured(X)
     off = Fraction(centers[0, 0]) - exact_center(X * data.scale)[0]
     assert abs(off) <= Fraction(bounds.center_rounding[0])
+
+
+@pytest.mark.parametrize("weight", [0.0, 1e-30, 1e-9, 0.5])
+def test_a_member_that_hardly_counts_moves_no_center_by_more_than_is_allowed_for(weight):
+    """It may be any distance from the center, so that no differences are taken from it."""
+    X = np.full((8192, 1), 1 / 3) + 1e-3 * np.random.default_rng(0).normal(size=(8192, 1))
+    X[0] = 1e12 / 7
+    weights = np.random.default_rng(1).uniform(0.5, 1.0, size=8192)
+    weights[0] = weight
+    data, centers, bounds, _ = measured(X, weights=weights)
+    off = Fraction(centers[0, 0]) - exact_center(X * data.scale, weights)[0]
+    assert abs(off) <= Fraction(bounds.center_rounding[0])
+
+
+def test_moments_with_whole_weights_are_those_of_repetitions():
+    rng = np.random.default_rng(2)
+    X, weights = rng.normal(size=(60, 20)), rng.integers(0, 4, size=60)
+    weights[:3] = 2
+    codes = np.arange(60) % 3
+    rows = np.repeat(np.arange(60), weights)
+    found = measured(X, codes, weights=weights.astype(float))
+    expected = measured(X[rows], codes[rows])
+    for name in ("variance", "variance_r2", "skew_norm", "spectral", "centers"):
+        np.testing.assert_allclose(getattr(found[2], name), getattr(expected[2], name), rtol=1e-9, err_msg=name)
+    np.testing.assert_allclose(found[3], expected[3], rtol=1e-9, atol=1e-12)
+    origin = np.zeros(20)
+    bases = [
+        shared_basis(data, bounds, skew, origin, 32, 0, n_jobs=1)[1] for data, _, bounds, skew in (found, expected)
+    ]
+    for name in ("centers", "forms", "form_norms", "skew"):
+        np.testing.assert_allclose(getattr(bases[0], name), getattr(bases[1], name), rtol=1e-8, atol=1e-9, err_msg=name)
 
 
 def test_the_variance_of_squared_radii_is_not_less_than_it_is():

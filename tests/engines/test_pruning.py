@@ -22,10 +22,10 @@ def all_directions(data, choice, load):
     return min(choice[-1], -(-data.X.shape[1] // 16) * 16)
 
 
-def terms_of(X, codes, strategy, monkeypatch):
+def terms_of(X, codes, strategy, monkeypatch, weights=None):
     """Terms by one of the ways, whatever the cost model says."""
     codes = np.unique(codes, return_inverse=True)[1]
-    partition = partition_from_codes(np.arange(codes.max() + 1), codes)
+    partition = partition_from_codes(np.arange(codes.max() + 1), codes).weighted(weights)
     few = partition.n_clusters if strategy == "symmetric" else 0
     monkeypatch.setattr(euclidean, "_ALWAYS_SYMMETRIC", few)
     monkeypatch.setattr(euclidean, "_SMALL_SYMMETRIC", few)
@@ -37,9 +37,9 @@ def terms_of(X, codes, strategy, monkeypatch):
     return terms
 
 
-def assert_same_answer(X, codes, monkeypatch):
-    pruned = terms_of(X, codes, "pruned", monkeypatch)
-    full = terms_of(X, codes, "symmetric", monkeypatch)
+def assert_same_answer(X, codes, monkeypatch, weights=None):
+    pruned = terms_of(X, codes, "pruned", monkeypatch, weights)
+    full = terms_of(X, codes, "symmetric", monkeypatch, weights)
     np.testing.assert_array_equal(pruned.a, full.a)
     tolerance = ROUNDING[X.dtype.type] * np.maximum(full.a, full.b)
     assert (np.abs(pruned.b - full.b) <= tolerance).all()
@@ -172,6 +172,41 @@ def clusterings(draw):
     if draw(st.booleans()):
         X[rng.integers(n_samples, size=n_samples // 3)] = X[0]
     return X.astype(dtype), rng.permutation(codes) if draw(st.booleans()) else codes
+
+
+def draw_weights(rng, codes, kind):
+    """Weights of some kind; every cluster has some."""
+    n_samples = len(codes)
+    if kind == "one holds nearly all":
+        weights = np.full(n_samples, 1e-6)
+    else:
+        weights = 10.0 ** rng.uniform(
+            *{"similar": (-1, 1), "of all sizes": (-6, 6), "extreme": (-99, 99)}[kind], n_samples
+        )
+    if kind != "similar":
+        weights[rng.random(n_samples) < 0.3] = 0.0
+    heavy = np.unique(codes, return_index=True)[1]
+    weights[heavy] = 1e6 if kind == "one holds nearly all" else np.maximum(weights[heavy], 1e-3)
+    return weights
+
+
+KINDS_OF_WEIGHTS = ["similar", "of all sizes", "extreme", "one holds nearly all"]
+
+
+@given(clusterings(), st.sampled_from(KINDS_OF_WEIGHTS), st.integers(0, 2**32 - 1))
+def test_pruned_equals_unpruned_with_weights_hypothesis(clustering, kind, seed):
+    X, codes = clustering
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        assert_same_answer(X, codes, monkeypatch, draw_weights(np.random.default_rng(seed), codes, kind))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", KINDS_OF_WEIGHTS)
+@pytest.mark.parametrize(("n_samples", "n_features", "n_clusters"), [(1250, 12, 300), (900, 1, 30), (2500, 150, 25)])
+def test_pruned_equals_unpruned_with_weights(n_samples, n_features, n_clusters, kind, dtype, monkeypatch):
+    X, codes = overlapping(n_samples, n_features, n_clusters)
+    weights = draw_weights(np.random.default_rng(1), codes, kind)
+    assert_same_answer(X.astype(dtype), codes, monkeypatch, weights)
 
 
 @given(clusterings())

@@ -38,19 +38,25 @@ shapes = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name
 features = pytest.mark.parametrize("n_features", [1, 2, 9])
 
 
-def look(X, members, n_vectors, *, among):
+def look(X, members, n_vectors, *, among, weights=None):
     """(n_rows, 3) bounds and guesses of the mean distances to one cluster, from naive moments."""
-    center = members.mean(axis=0)
+    weights = np.ones(len(members)) if weights is None else weights
+    share = weights / weights.sum()
+    center = share @ members
     r = members - center
     r2 = (r**2).sum(axis=1)
-    covariance = r.T @ r / len(r)
+    covariance = (share * r.T) @ r
     theta, vectors = np.linalg.eigh(covariance)
     left = theta[: len(theta) - n_vectors]
-    skew = r2 @ r / len(r)
+    skew = (share * r2) @ r
+    others = np.full(len(X), np.inf)
+    if among:
+        left_out = np.minimum(weights, 1.0)
+        others = np.divide(weights.sum() - left_out, left_out, out=others, where=weights > 0)
     moments = kernels.Moments(
         sizes=np.array([float(len(members))]),
-        variance=np.array([r2.mean()]),
-        fourth=np.array([(r2**2).mean()]),
+        variance=np.array([share @ r2]),
+        fourth=np.array([share @ r2**2]),
         skew_norm=np.array([np.linalg.norm(skew)]),
         radius=np.array([np.sqrt(r2.max()) * (1 + 1e-12)]),
         wander=np.array([1e-14]),
@@ -62,7 +68,7 @@ def look(X, members, n_vectors, *, among):
     u = X - center
     components = np.column_stack([u @ vectors[:, len(theta) - n_vectors :], u @ skew])
     means = np.empty((len(X), 3))
-    kernels.bound_and_guess(components, (u**2).sum(axis=1), 0, moments, ROUNDING, among, means)
+    kernels.bound_and_guess(components, (u**2).sum(axis=1), 0, moments, ROUNDING, others, means)
     return means
 
 
@@ -79,6 +85,27 @@ def test_bound_and_guess_from_outside(shape, n_features, all_directions):
     assert (truth <= means[:, 2] * (1 + 1e-12) + 1e-14).all()
     assert (means[:, 0] <= means[:, 1]).all()
     assert (means[:, 1] <= means[:, 2]).all()
+
+
+# Whole numbers and shares, one sample that counts more than all others, and some that do not count.
+COUNTS = np.concatenate([np.zeros(5), [300.0], 10.0 ** np.random.default_rng(5).uniform(-3, 1, size=54)])
+
+
+@shapes
+@features
+def test_bound_and_guess_with_weights(shape, n_features):
+    rng = np.random.default_rng(6)
+    members = shape(rng, n_features)
+    X = members[:20] + np.repeat([0.0, 1e-3, 1.0, 30.0], 5)[:, None] * rng.normal(size=(20, n_features))
+    means = look(X, members, n_features, among=False, weights=COUNTS)
+    truth = np.array([float(reference.bound_and_guess(x, members, COUNTS)) for x in X])
+    assert (means[:, 0] <= truth * (1 + 1e-12) + 1e-14).all()
+    assert (truth <= means[:, 2] * (1 + 1e-12) + 1e-14).all()
+    means = look(members, members, n_features, among=True, weights=COUNTS)
+    left = [np.where(np.arange(60) == i, np.maximum(COUNTS - 1, 0), COUNTS) for i in range(60)]
+    truth = np.array([float(reference.bound_and_guess(x, members, w)) for x, w in zip(members, left, strict=True)])
+    assert (means[:, 0] <= truth * (1 + 1e-12) + 1e-14).all()
+    assert (truth <= means[:, 2] * (1 + 1e-12) + 1e-14).all()
 
 
 @shapes
@@ -146,7 +173,8 @@ def pair(**changed):
 def bounds_of(square, component, moments, rounding, *, among):
     means = np.empty((1, 3))
     components = np.array([[component, 0.0]])
-    kernels.bound_and_guess(components, np.array([square]), 0, moments, rounding, among, means)
+    others = np.full(1, moments.sizes[0] - 1 if among else np.inf)
+    kernels.bound_and_guess(components, np.array([square]), 0, moments, rounding, others, means)
     return means[0]
 
 

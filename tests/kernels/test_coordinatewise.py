@@ -34,26 +34,28 @@ def samples(metric, n_features):
     return X.astype(np.uint8 if metric.endswith("bytes") else np.float32 if metric == "chebyshev" else np.float64)
 
 
-def as_kernels_take_it(X, order, codes, w=None):
+def as_kernels_take_it(X, order, codes, w=None, sample_weight=None):
     weights = np.zeros(-(-X.shape[1] // kernels.UNROLL) * kernels.UNROLL, X.dtype if X.dtype == np.uint8 else float)
     weights[: X.shape[1]] = 1 if w is None else w
     stored = np.empty_like(X)
     stored[order] = X
-    return kernels.Samples(stored, order, codes, stored.sum(axis=1, dtype=np.float64), weights)
+    return kernels.Samples(stored, order, codes, stored.sum(axis=1, dtype=np.float64), weights, sample_weight)
 
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("n_features", [1, 4, 7])
 @pytest.mark.parametrize("ranges", [((0, 40), (0, 40)), ((3, 10), (10, 33)), ((0, 1), (39, 40))])
-@pytest.mark.parametrize(("first", "n_range"), [(0, 5), (1, 2)])
-def test_add_distances(metric, n_features, ranges, first, n_range):
+@pytest.mark.parametrize(("first", "n_range", "weighted"), [(0, 5, False), (1, 2, False), (0, 5, True)])
+def test_add_distances(metric, n_features, ranges, first, n_range, weighted):
     loop, params = METRICS[metric]
     params = {name: value[:n_features] if name == "w" else value for name, value in params.items()}
     X, codes = samples(metric, n_features), np.sort(np.arange(40) % 5).astype(np.int32)
-    given = as_kernels_take_it(X, np.random.default_rng(1).permutation(40), codes, params.get("w"))
+    counts = np.random.default_rng(2).integers(0, 4, size=40) * 0.5 if weighted else None
+    given = as_kernels_take_it(X, np.random.default_rng(1).permutation(40), codes, params.get("w"), counts)
     sums = np.ones((n_range, 40))
     kernels.add_distances(loop, given, (*ranges[0], *ranges[1]), first, sums, STOP)
-    expected = reference.add_distances(metric.split()[0].strip(","), X, codes, *ranges, first, n_range, **params)
+    name = metric.split()[0].strip(",")
+    expected = reference.add_distances(name, X, codes, *ranges, first, n_range, sample_weight=counts, **params)
     np.testing.assert_allclose(sums - 1, expected.astype(float), rtol=1e-12, atol=1e-12)
 
 

@@ -13,6 +13,7 @@ from fastsil.kernels.tiles import DEPTH, DIRECT_FEATURES, Samples, make_workspac
 
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 interpreted = pytest.mark.skipif(config.DISABLE_JIT, reason="whole tiles are slow without compilation")
+weightings = pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
 # Around the block in registers (6 or 12 rows), and around a tile.
 TINY = [1, 2, 5, 13]
 SIZES = [
@@ -30,13 +31,15 @@ GO = np.zeros(1, dtype=np.uint8)
 class Tiles:
     """Samples in a shuffled order, the origins 0 and their mean, and scratch memory."""
 
-    def __init__(self, n_samples, n_features, dtype, *, scale=1.0, seed=0):
+    def __init__(self, n_samples, n_features, dtype, *, scale=1.0, seed=0, weighted=False):
         rng = np.random.default_rng(seed)
         self.X = rng.normal(size=(n_samples, n_features)).astype(dtype)
         self.order = rng.permutation(n_samples)
         self.sorted = self.X[self.order] * dtype(scale)
         self.origins = np.stack([np.zeros(n_features), self.sorted.mean(axis=0)]).astype(dtype)
-        self.samples = Samples(self.X, self.order, self.origins, dtype(scale))
+        # By position.
+        self.weights = rng.integers(0, 4, size=n_samples) * 0.5 if weighted else np.ones(n_samples)
+        self.samples = Samples(self.X, self.order, self.origins, dtype(scale), self.weights if weighted else None)
         self.workspace = make_workspace(dtype, n_features)
         # What an earlier tile left must not matter.
         for name, array in self.workspace._asdict().items():
@@ -57,12 +60,13 @@ def assert_squares_close(actual, expected, n_features, dtype):
 @dtypes
 @pytest.mark.parametrize("n_samples", SIZES)
 @pytest.mark.parametrize("n_features", FEATURES)
-def test_add_distances_within(n_samples, n_features, dtype):
-    tiles = Tiles(n_samples, n_features, dtype)
+@weightings
+def test_add_distances_within(n_samples, n_features, weighted, dtype):
+    tiles = Tiles(n_samples, n_features, dtype, weighted=weighted)
     sums, squares = np.ones((1, n_samples)), np.full(1, np.nan)
     tasks = np.array([[0, n_samples, 1]])
     kernels.add_distances_within(tiles.samples, tasks, tiles.workspace, sums, squares, GO)
-    expected_sums, expected_squares = reference.add_distances_within(tiles.sorted, tiles.origins[1])
+    expected_sums, expected_squares = reference.add_distances_within(tiles.sorted, tiles.origins[1], tiles.weights)
     assert_sums_close(sums[0] - 1, expected_sums, dtype)
     assert_squares_close(squares[0], expected_squares, n_features, dtype)
 
@@ -70,7 +74,7 @@ def test_add_distances_within(n_samples, n_features, dtype):
 @dtypes
 @pytest.mark.parametrize("n_features", MANY_FEATURES)
 def test_add_distances_within_many_features(n_features, dtype):
-    test_add_distances_within(20, n_features, dtype)
+    test_add_distances_within(20, n_features, False, dtype)
 
 
 @dtypes
@@ -91,14 +95,15 @@ def test_several_ranges_in_one_call(n_features, dtype):
 @pytest.mark.parametrize("n_rows", SIZES)
 @pytest.mark.parametrize("n_columns", [1, 14])
 @pytest.mark.parametrize("n_features", FEATURES)
-def test_add_distances_between(n_rows, n_columns, n_features, dtype):
+@weightings
+def test_add_distances_between(n_rows, n_columns, n_features, weighted, dtype):
     n_samples = n_rows + n_columns
-    tiles = Tiles(n_samples, n_features, dtype)
+    tiles = Tiles(n_samples, n_features, dtype, weighted=weighted)
     sums, squares = np.zeros((2, n_samples)), np.zeros(1)
     tasks = np.array([[0, n_rows, n_rows, n_samples, 1, 1, 0]])
     kernels.add_distances_between(tiles.samples, tasks, tiles.workspace, sums, squares, GO)
     of_rows, of_columns, expected_squares = reference.add_distances_between(
-        tiles.sorted[:n_rows], tiles.sorted[n_rows:], tiles.origins[1]
+        tiles.sorted[:n_rows], tiles.sorted[n_rows:], tiles.origins[1], tiles.weights[:n_rows], tiles.weights[n_rows:]
     )
     assert_sums_close(sums[1, :n_rows], of_rows, dtype)
     assert_sums_close(sums[0, n_rows:], of_columns, dtype)
@@ -111,19 +116,21 @@ def test_add_distances_between(n_rows, n_columns, n_features, dtype):
 @dtypes
 @pytest.mark.parametrize("n_features", [3, SLAB + 7])
 def test_add_distances_between_many_columns(n_features, dtype):
-    test_add_distances_between(15, COLUMNS + 9, n_features, dtype)
+    test_add_distances_between(15, COLUMNS + 9, n_features, False, dtype)
 
 
 @dtypes
 @pytest.mark.parametrize("n_rows", SIZES)
 @pytest.mark.parametrize("n_features", FEATURES)
-def test_add_distances_to(n_rows, n_features, dtype):
-    tiles = Tiles(n_rows + 17, n_features, dtype)
+@weightings
+def test_add_distances_to(n_rows, n_features, weighted, dtype):
+    tiles = Tiles(n_rows + 17, n_features, dtype, weighted=weighted)
     rows = np.random.default_rng(1).permutation(tiles.order[17:])
     sums = np.ones(n_rows)
     tasks = np.array([[0, n_rows, 0, 17, 0]])
     kernels.add_distances_to(tiles.samples, rows, tasks, tiles.workspace, sums, GO)
-    assert_sums_close(sums - 1, reference.add_distances_to(tiles.X[rows], tiles.sorted[:17]), dtype)
+    expected = reference.add_distances_to(tiles.X[rows], tiles.sorted[:17], tiles.weights[:17])
+    assert_sums_close(sums - 1, expected, dtype)
 
 
 def sums_by_groups(tiles, tasks, groups):
@@ -140,12 +147,14 @@ def sums_by_groups(tiles, tasks, groups):
 @dtypes
 @pytest.mark.parametrize("n_samples", SIZES)
 @pytest.mark.parametrize("n_features", FEATURES)
-@pytest.mark.parametrize("is_mixed", [0, 1])
-def test_add_distances_by_groups_within(n_samples, n_features, is_mixed, dtype):
-    tiles = Tiles(n_samples, n_features, dtype)
+@pytest.mark.parametrize(("is_mixed", "weighted"), [(0, False), (1, False), (1, True)])
+def test_add_distances_by_groups_within(n_samples, n_features, is_mixed, weighted, dtype):
+    tiles = Tiles(n_samples, n_features, dtype, weighted=weighted)
     groups = np.arange(n_samples) * 2 % 7 // 2
     sums = sums_by_groups(tiles, [[0, n_samples, 0, n_samples, 1, is_mixed]], groups)
-    expected, _ = reference.add_distances_by_groups(tiles.sorted, tiles.sorted, groups, groups, groups.max() + 1)
+    expected, _ = reference.add_distances_by_groups(
+        tiles.sorted, tiles.sorted, groups, groups, groups.max() + 1, tiles.weights, tiles.weights
+    )
     assert_sums_close(sums, expected, dtype)
 
 
@@ -153,13 +162,20 @@ def test_add_distances_by_groups_within(n_samples, n_features, is_mixed, dtype):
 @pytest.mark.parametrize("n_rows", SIZES)
 @pytest.mark.parametrize("n_columns", [1, 14])
 @pytest.mark.parametrize("n_features", FEATURES)
-def test_add_distances_by_groups_between(n_rows, n_columns, n_features, dtype):
+@weightings
+def test_add_distances_by_groups_between(n_rows, n_columns, n_features, weighted, dtype):
     n_samples = n_rows + n_columns
-    tiles = Tiles(n_samples, n_features, dtype)
+    tiles = Tiles(n_samples, n_features, dtype, weighted=weighted)
     groups = np.arange(n_samples) // 5 % 3
     sums = sums_by_groups(tiles, [[0, n_rows, n_rows, n_samples, 1, 1]], groups)
     of_rows, of_columns = reference.add_distances_by_groups(
-        tiles.sorted[:n_rows], tiles.sorted[n_rows:], groups[:n_rows], groups[n_rows:], groups.max() + 1
+        tiles.sorted[:n_rows],
+        tiles.sorted[n_rows:],
+        groups[:n_rows],
+        groups[n_rows:],
+        groups.max() + 1,
+        tiles.weights[:n_rows],
+        tiles.weights[n_rows:],
     )
     assert_sums_close(sums[:, :n_rows], of_rows, dtype)
     assert_sums_close(sums[:, n_rows:], of_columns, dtype)
@@ -167,13 +183,20 @@ def test_add_distances_by_groups_between(n_rows, n_columns, n_features, dtype):
 
 @dtypes
 @pytest.mark.parametrize("n_rows", SIZES)
-def test_add_distances_by_groups_between_whole_groups(n_rows, dtype):
+@weightings
+def test_add_distances_by_groups_between_whole_groups(n_rows, weighted, dtype):
     """Columns of one group are summed at once."""
-    tiles = Tiles(n_rows + 9, 20, dtype)
+    tiles = Tiles(n_rows + 9, 20, dtype, weighted=weighted)
     groups = np.repeat([0, 1], [n_rows, 9])
     sums = sums_by_groups(tiles, [[0, n_rows, n_rows, n_rows + 9, 1, 0]], groups)
     of_rows, of_columns = reference.add_distances_by_groups(
-        tiles.sorted[:n_rows], tiles.sorted[n_rows:], groups[:n_rows], groups[n_rows:], 2
+        tiles.sorted[:n_rows],
+        tiles.sorted[n_rows:],
+        groups[:n_rows],
+        groups[n_rows:],
+        2,
+        tiles.weights[:n_rows],
+        tiles.weights[n_rows:],
     )
     assert_sums_close(sums[:, :n_rows], of_rows, dtype)
     assert_sums_close(sums[:, n_rows:], of_columns, dtype)
@@ -182,7 +205,7 @@ def test_add_distances_by_groups_between_whole_groups(n_rows, dtype):
 @interpreted
 @dtypes
 def test_add_distances_by_groups_between_many_columns(dtype):
-    test_add_distances_by_groups_between(15, COLUMNS + 9, 20, dtype)
+    test_add_distances_by_groups_between(15, COLUMNS + 9, 20, False, dtype)
 
 
 @dtypes

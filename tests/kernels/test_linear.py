@@ -87,17 +87,20 @@ class Case:
 
 
 @dtypes
-def test_sum_offsets_pieces(dtype):
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sum_offsets_pieces(dtype, weighted):
     case = Case(30, 6, 3, dtype, offset=100.0)
     case.rows.scale[[4, 9]] = 0
     order = np.random.default_rng(2).permutation(30)
     bounds, groups = np.array([0, 7, 7, 8, 30]), np.array([2, 0, 1, 0])
     totals, squares = np.full((4, 6), np.nan), np.full(4, np.nan)
-    kernels.sum_offsets_pieces(case.rows, order, bounds, groups, case.centers.origins, totals, squares)
+    weights = np.random.default_rng(3).integers(0, 4, size=30) * 0.5 if weighted else None
+    kernels.sum_offsets_pieces(case.rows, order, weights, bounds, groups, case.centers.origins, totals, squares)
     for piece, group in enumerate(groups):
-        members = order[bounds[piece] : bounds[piece + 1]]
-        members = members[case.rows.scale[members] != 0]
-        total, square = reference.sum_offsets_pieces(case.Z[members], case.centers.origins[group])
+        places = np.arange(bounds[piece], bounds[piece + 1])
+        places = places[case.rows.scale[order[places]] != 0]
+        counts = 1 if weights is None else weights[places]
+        total, square = reference.sum_offsets_pieces(case.Z[order[places]], case.centers.origins[group], counts)
         np.testing.assert_allclose(totals[piece], total.astype(float), rtol=1e-12, atol=1e-10)
         np.testing.assert_allclose(squares[piece], float(square), rtol=1e-12)
 

@@ -28,12 +28,14 @@ def clumps(n_samples, n_features, seed=0):
 
 @pytest.mark.parametrize("n_samples", [2, 9, 60, pytest.param(2100, marks=interpreted)])
 @pytest.mark.parametrize("n_features", [1, 3])
-def test_add_differences_sorted(n_samples, n_features):
+@pytest.mark.parametrize("weighted", [False, True])
+def test_add_differences_sorted(n_samples, n_features, weighted):
     X = clumps(n_samples, n_features)
     groups = np.random.default_rng(1).integers(5, size=n_samples).astype(np.int32)
+    weights = np.random.default_rng(2).integers(0, 4, size=n_samples) * 0.5 if weighted else None
     sums = np.ones((n_samples, 5))
-    kernels.add_differences_sorted(*sorted_features(X), groups, 0, sums, GO)
-    expected = reference.add_differences_sorted(X, groups, 0, 5).astype(float)
+    kernels.add_differences_sorted(*sorted_features(X), groups, weights, 0, sums, GO)
+    expected = reference.add_differences_sorted(X, groups, 0, 5, 1 if weights is None else weights).astype(float)
     np.testing.assert_allclose(sums - 1, expected, rtol=1e-11, atol=1e-12)
 
 
@@ -41,21 +43,21 @@ def test_a_range_of_groups_sees_its_members_only():
     X = clumps(40, 2)
     groups = np.random.default_rng(2).integers(6, size=40).astype(np.int32)
     sums = np.zeros((40, 3))
-    kernels.add_differences_sorted(*sorted_features(X), groups, 2, sums, GO)
+    kernels.add_differences_sorted(*sorted_features(X), groups, None, 2, sums, GO)
     np.testing.assert_allclose(sums, reference.add_differences_sorted(X, groups, 2, 3).astype(float), rtol=1e-12)
 
 
 def test_a_cluster_of_one_repeated_point_is_exactly_zero_from_itself():
     X = np.full((12, 3), 0.1) * [1, 1e8, -3]
     sums = np.zeros((12, 1))
-    kernels.add_differences_sorted(*sorted_features(X), np.zeros(12, np.int32), 0, sums, GO)
+    kernels.add_differences_sorted(*sorted_features(X), np.zeros(12, np.int32), None, 0, sums, GO)
     assert not sums.any()
 
 
 def test_a_stop_leaves_early():
     sums = np.zeros((9, 1))
     stop = np.ones(1, dtype=np.uint8)
-    kernels.add_differences_sorted(*sorted_features(clumps(9, 2)), np.zeros(9, np.int32), 0, sums, stop)
+    kernels.add_differences_sorted(*sorted_features(clumps(9, 2)), np.zeros(9, np.int32), None, 0, sums, stop)
     assert not sums.any()
 
 

@@ -17,44 +17,56 @@ def data(request):
     return X, rows, scale, (X[rows].astype(float) * scale).mean(axis=0)
 
 
-def test_add_differences(data):
+WEIGHTS = np.random.default_rng(6).integers(0, 4, size=30) * 0.5
+weightings = pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["plain", "weighted"])
+
+
+def of_rows(weights, rows):
+    return 1 if weights is None else weights[rows]
+
+
+@weightings
+def test_add_differences(data, weights):
     X, rows, scale, center = data
     sums = np.ones(7)
-    kernels.add_differences(X, rows, scale, center + 1, sums)
-    np.testing.assert_allclose(
-        sums - 1, reference.add_differences(X[rows], scale, center + 1).astype(float), rtol=1e-12
-    )
+    kernels.add_differences(X, rows, scale, center + 1, weights, sums)
+    expected = reference.add_differences(X[rows], scale, center + 1, of_rows(weights, rows))
+    np.testing.assert_allclose(sums - 1, expected.astype(float), rtol=1e-12)
 
 
-def test_add_radial_moments(data):
+@weightings
+def test_add_radial_moments(data, weights):
     X, rows, scale, center = data
     skew, radial = np.ones(7), np.ones(2)
-    kernels.add_radial_moments(X, rows, scale, center, skew, radial)
-    expected_skew, expected_radial = reference.add_radial_moments(X[rows], scale, center)
+    kernels.add_radial_moments(X, rows, scale, center, weights, skew, radial)
+    expected_skew, expected_radial = reference.add_radial_moments(X[rows], scale, center, of_rows(weights, rows))
     np.testing.assert_allclose(skew - 1, expected_skew.astype(float), rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(radial - 1, expected_radial.astype(float), rtol=1e-12)
 
 
-def test_add_covariance_products(data):
+@weightings
+def test_add_covariance_products(data, weights):
     X, rows, scale, center = data
     basis = np.random.default_rng(1).normal(size=(4, 7))
     products = np.ones((4, 7))
     # Samples of two clusters, each relative to its own center.
     codes = np.arange(len(X)) % 2
     centers = np.stack([center, center + 1])
-    kernels.add_covariance_products(X, rows, scale, centers, codes, basis, products)
+    kernels.add_covariance_products(X, rows, scale, centers, codes, weights, basis, products)
+    members = [rows[codes[rows] == code] for code in (0, 1)]
     expected = sum(
-        reference.add_covariance_products(X[rows[codes[rows] == code]], scale, centers[code], basis) for code in (0, 1)
-    ).astype(float)
-    np.testing.assert_allclose(products - 1, expected, rtol=1e-10, atol=1e-12)
+        reference.add_covariance_products(X[of], scale, centers[code], basis, of_rows(weights, of))
+        for code, of in enumerate(members)
+    )
+    np.testing.assert_allclose(products - 1, expected.astype(float), rtol=1e-10, atol=1e-12)
 
 
 def test_no_rows_add_nothing(data):
     X, _, scale, center = data
     nobody = np.empty(0, dtype=np.intp)
     sums, radial = np.zeros(7), np.zeros(2)
-    kernels.add_differences(X, nobody, scale, center, sums)
-    kernels.add_radial_moments(X, nobody, scale, center, sums, radial)
+    kernels.add_differences(X, nobody, scale, center, None, sums)
+    kernels.add_radial_moments(X, nobody, scale, center, None, sums, radial)
     assert not sums.any()
     assert not radial.any()
 

@@ -16,14 +16,17 @@ def sums_and_groups(hole):
     return sums, groups, np.bincount(groups), (np.zeros(25), np.full(25, np.inf), np.full(25, -1, np.int32))
 
 
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("width", [1, 2, 5])
 @pytest.mark.parametrize("hole", [None, (0, 3), (2, 7), (4, slice(None)), (slice(None), 9)], ids=str)
-def test_range_by_range(width, hole):
+def test_range_by_range(width, hole, weighted):
     """A mean that is no number is met first, last, or everywhere: it stays, whatever comes after."""
-    sums, groups, sizes, found = sums_and_groups(hole)
+    sums, groups, totals, found = sums_and_groups(hole)
+    own_totals = np.random.default_rng(5).uniform(0.1, 9.0, size=25) if weighted else None
+    totals = totals + 0.5 if weighted else totals
     for first in range(0, 5, width):
-        kernels.keep_nearest(sums[first : first + width], groups, first, sizes, *found)
-    for actual, wanted in zip(found, reference.keep_nearest(sums, groups, sizes), strict=True):
+        kernels.keep_nearest(sums[first : first + width], groups, first, totals, own_totals, *found)
+    for actual, wanted in zip(found, reference.keep_nearest(sums, groups, totals, own_totals), strict=True):
         np.testing.assert_array_equal(actual, wanted)
 
 

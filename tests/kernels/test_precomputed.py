@@ -28,63 +28,75 @@ def grouped(n_samples, n_groups, seed=1):
     return groups, np.argsort(groups, kind="stable"), np.r_[0, np.cumsum(np.bincount(groups))]
 
 
-def sum_rows(D, groups, n_groups):
+# For 61 columns.
+WEIGHTS = np.random.default_rng(7).integers(0, 10, size=61) / 3
+weightings = pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["plain", "weighted"])
+
+
+def sum_rows(D, groups, n_groups, weights=None):
     sums, lowest = np.full((n_groups, len(D)), np.nan), np.zeros(kernels.ROWS)
-    kernels.sum_rows(D, groups, sums, lowest, GO)
+    kernels.sum_rows(D, groups, weights, sums, lowest, GO)
     return sums, lowest.min()
 
 
 @dtypes
 @pytest.mark.parametrize("n_rows", [1, 8, 19])
 @pytest.mark.parametrize("n_samples", [5, 16, 61])
-def test_sum_rows(dtype, n_rows, n_samples):
+@weightings
+def test_sum_rows(dtype, n_rows, n_samples, weights):
     D = distances(dtype, n_rows, n_samples)
     groups, *_ = grouped(n_samples, 4)
-    sums, lowest = sum_rows(D, groups, 4)
-    expected, _ = reference.sum_rows(D, groups, 4)
+    weights = None if weights is None else weights[:n_samples]
+    sums, lowest = sum_rows(D, groups, 4, weights)
+    expected, _ = reference.sum_rows(D, groups, 4, weights)
     np.testing.assert_allclose(sums, expected.astype(float), rtol=1e-14)
     assert lowest == 0
 
 
 @dtypes
 @pytest.mark.parametrize("rows", [slice(0, 61), slice(7, 30)])
-def test_sum_columns_in_the_bits_of_sum_rows(dtype, rows):
+@weightings
+def test_sum_columns_in_the_bits_of_sum_rows(dtype, rows, weights):
     D = distances(dtype, 61, 61)
     groups, members, offsets = grouped(61, 4)
     sums, lowest = np.full((2, rows.stop - rows.start), np.nan), np.zeros(rows.stop - rows.start, dtype)
-    kernels.sum_columns(np.ascontiguousarray(D.T), rows.start, members, offsets[1:], sums, lowest, GO)
-    expected, _ = reference.sum_columns(D[rows], groups, 4)
+    of_some = kernels.Members(members, offsets[1:], weights)
+    kernels.sum_columns(np.ascontiguousarray(D.T), rows.start, of_some, sums, lowest, GO)
+    expected, _ = reference.sum_columns(D[rows], groups, 4, weights)
     np.testing.assert_allclose(sums, expected[1:3].astype(float), rtol=1e-14)
-    assert_same_bits(sums, sum_rows(D[rows], groups, 4)[0][1:3])
+    assert_same_bits(sums, sum_rows(D[rows], groups, 4, weights)[0][1:3])
     assert not lowest.any()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("rows", [slice(0, 61), slice(7, 30)])
-def test_sum_columns_many_in_the_bits_of_sum_rows(dtype, rows):
+@weightings
+def test_sum_columns_many_in_the_bits_of_sum_rows(dtype, rows, weights):
     D = distances(dtype, 61, 61)
     groupings = [grouped(61, 4, seed)[0] for seed in (1, 2, 3)]
     slots = np.stack([groups + 4 * place for place, groups in enumerate(groupings)], axis=1)
     sums, lowest = np.full((12, rows.stop - rows.start), np.nan), np.zeros(rows.stop - rows.start, dtype)
-    kernels.sum_columns_many(np.ascontiguousarray(D.T), rows.start, slots, sums, lowest, GO)
-    expected, _ = reference.sum_columns_many(D[rows], groupings, 4)
+    kernels.sum_columns_many(np.ascontiguousarray(D.T), rows.start, slots, weights, sums, lowest, GO)
+    expected, _ = reference.sum_columns_many(D[rows], groupings, 4, weights)
     np.testing.assert_allclose(sums, expected.astype(float), rtol=1e-14)
-    assert_same_bits(sums, np.concatenate([sum_rows(D[rows], groups, 4)[0] for groups in groupings]))
+    assert_same_bits(sums, np.concatenate([sum_rows(D[rows], groups, 4, weights)[0] for groups in groupings]))
     assert not lowest.any()
 
 
 @dtypes
 @pytest.mark.parametrize("index_dtype", [np.int32, np.int64])
-def test_sum_rows_sparse_in_the_bits_of_sum_rows(dtype, index_dtype):
+@weightings
+def test_sum_rows_sparse_in_the_bits_of_sum_rows(dtype, index_dtype, weights):
     D = distances(dtype, 30, 30) * (np.random.default_rng(2).random(size=(30, 30)) < 0.4).astype(dtype)
     stored = csr_array(D)
     groups, *_ = grouped(30, 5)
+    weights = None if weights is None else weights[:30]
     sums, lowest = np.full((5, 11), np.nan), np.zeros(1)
-    indices, indptr = stored.indices.astype(index_dtype), stored.indptr.astype(index_dtype)
-    kernels.sum_rows_sparse(stored.data, indices, indptr, 12, groups, sums, lowest, GO)
-    expected, _ = reference.sum_rows_sparse(D[12:23], groups, 5)
+    parts = stored.data, stored.indices.astype(index_dtype), stored.indptr.astype(index_dtype)
+    kernels.sum_rows_sparse(parts, 12, groups, weights, sums, lowest, GO)
+    expected, _ = reference.sum_rows_sparse(D[12:23], groups, 5, weights)
     np.testing.assert_allclose(sums, expected.astype(float), rtol=1e-14)
-    assert_same_bits(sums, sum_rows(D[12:23], groups, 5)[0])
+    assert_same_bits(sums, sum_rows(D[12:23], groups, 5, weights)[0])
     assert lowest == 0
 
 
@@ -96,13 +108,13 @@ def test_a_negative_distance_is_seen_by_every_kernel(dtype, place):
     groups, members, offsets = grouped(21, 3)
     assert sum_rows(D, groups, 3)[1] == reference.sum_rows(D, groups, 3)[1]
     sums, lowest = np.empty((3, 21)), np.zeros(21, dtype)
-    kernels.sum_columns(np.ascontiguousarray(D.T), 0, members, offsets, sums, lowest, GO)
+    kernels.sum_columns(np.ascontiguousarray(D.T), 0, kernels.Members(members, offsets, None), sums, lowest, GO)
     np.testing.assert_array_equal(lowest, np.where(np.arange(21) == place[0], -3, 0))
     lowest[:] = 0
-    kernels.sum_columns_many(np.ascontiguousarray(D.T), 0, groups[:, None].astype(np.int64), sums, lowest, GO)
+    kernels.sum_columns_many(np.ascontiguousarray(D.T), 0, groups[:, None].astype(np.int64), None, sums, lowest, GO)
     np.testing.assert_array_equal(lowest, np.where(np.arange(21) == place[0], -3, 0))
     stored, lowest = csr_array(D), np.zeros(1)
-    kernels.sum_rows_sparse(stored.data, stored.indices, stored.indptr, 0, groups, sums, lowest, GO)
+    kernels.sum_rows_sparse((stored.data, stored.indices, stored.indptr), 0, groups, None, sums, lowest, GO)
     assert lowest == -3
 
 
@@ -123,9 +135,9 @@ def test_a_stop_leaves_early():
     groups, members, offsets = grouped(16, 2)
     D = np.ones((16, 16))
     sums = np.zeros((2, 16))
-    kernels.sum_rows(D, groups, sums, np.zeros(kernels.ROWS), stop)
-    kernels.sum_columns(D, 0, members, offsets, sums, np.zeros(16), stop)
-    kernels.sum_columns_many(D, 0, groups[:, None].astype(np.int64), sums, np.zeros(16), stop)
+    kernels.sum_rows(D, groups, None, sums, np.zeros(kernels.ROWS), stop)
+    kernels.sum_columns(D, 0, kernels.Members(members, offsets, None), sums, np.zeros(16), stop)
+    kernels.sum_columns_many(D, 0, groups[:, None].astype(np.int64), None, sums, np.zeros(16), stop)
     stored = csr_array(D)
-    kernels.sum_rows_sparse(stored.data, stored.indices, stored.indptr, 0, groups, sums, np.zeros(1), stop)
+    kernels.sum_rows_sparse((stored.data, stored.indices, stored.indptr), 0, groups, None, sums, np.zeros(1), stop)
     assert not sums.any()

@@ -10,7 +10,7 @@ from fastsil.kernels import sparse as kernels
 STOP = np.zeros(1, dtype=np.uint8)
 
 
-def as_kernels_take_it(X, codes):
+def as_kernels_take_it(X, codes, sample_weight=None):
     stored = csr_array(X)
     return kernels.SparseRows(
         stored.data,
@@ -18,6 +18,7 @@ def as_kernels_take_it(X, codes):
         stored.indptr.astype(np.int64),
         (X**2).sum(axis=1),
         codes,
+        sample_weight,
     )
 
 
@@ -34,12 +35,14 @@ def data(n_samples, n_features, density, seed=0):
 
 @pytest.mark.parametrize("density", [0.02, 0.3, 1.0])
 @pytest.mark.parametrize("ranges", [((0, 40), (0, 40)), ((3, 10), (10, 33)), ((0, 1), (39, 40))])
-@pytest.mark.parametrize(("first", "n_range"), [(0, 5), (1, 2)])
-def test_add_distances_sparse(density, ranges, first, n_range):
+@pytest.mark.parametrize(("first", "n_range", "weighted"), [(0, 5, False), (1, 2, False), (0, 5, True)])
+def test_add_distances_sparse(density, ranges, first, n_range, weighted):
     X, codes = data(40, 25, density)
     sums, slots = np.ones((n_range, 40)), np.full(25, -1, dtype=np.int32)
-    kernels.add_distances_sparse(as_kernels_take_it(X, codes), (*ranges[0], *ranges[1]), first, slots, sums, STOP)
-    expected = reference.add_distances_sparse(X, codes, *ranges, first, n_range)
+    counts = np.random.default_rng(2).integers(0, 4, size=40) * 0.5 if weighted else None
+    given = as_kernels_take_it(X, codes, counts)
+    kernels.add_distances_sparse(given, (*ranges[0], *ranges[1]), first, slots, sums, STOP)
+    expected = reference.add_distances_sparse(X, codes, *ranges, first, n_range, counts)
     np.testing.assert_allclose(sums - 1, expected.astype(float), rtol=1e-12, atol=1e-12)
     assert (slots == -1).all()
 

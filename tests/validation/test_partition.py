@@ -79,3 +79,18 @@ def test_labels_from_end_to_end_of_their_type():
             partition = check_labels(given_labels, len(given_labels))
             np.testing.assert_array_equal(partition.classes, classes)
             np.testing.assert_array_equal(partition.codes, np.repeat(np.arange(len(classes)), 2)[::-1])
+
+
+def test_relative_weights_give_the_same_means():
+    """The greatest of each cluster is about 1, so that no product of two of them leaves the range of float64."""
+    rng = np.random.default_rng(0)
+    codes, values = np.arange(60) % 4, 10.0 ** rng.uniform(-99, 99, size=60)
+    weighted = partition_from_codes(np.arange(4), codes).weighted(values)
+    relative = weighted.with_relative_weights()
+    heaviest = [relative.sample_weight[codes == code].max() for code in range(4)]
+    assert all(0.5 <= weight <= 1 for weight in heaviest)
+    np.testing.assert_array_equal(relative.sample_weight / relative.totals[codes], values / weighted.totals[codes])
+    np.testing.assert_array_equal(
+        relative.own_totals / relative.totals[codes], weighted.own_totals / weighted.totals[codes]
+    )
+    assert relative.weighted(None).with_relative_weights().weights is None

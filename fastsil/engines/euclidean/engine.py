@@ -107,7 +107,7 @@ def compute_terms(X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: P
         Called with the share of the work that has been finished.
     """
     rows, of_rows = sort_rows_to_file(X, partition)
-    found = _compute_terms(rows, of_rows, n_jobs=n_jobs, tick=tick)
+    found = _compute_terms(rows, of_rows.with_relative_weights(), n_jobs=n_jobs, tick=tick)
     if of_rows is partition:
         return found
     by_row = np.argsort(partition.order)
@@ -370,11 +370,11 @@ def _finish(
     partition = data.partition
     a, b = np.empty(partition.n_samples), np.empty(partition.n_samples)
     neighbor = np.empty(partition.n_samples, dtype=np.int32)
-    others = np.maximum(partition.sizes - 1, 1)
+    others, own_totals = np.maximum(partition.sizes - 1, 1), partition.own_totals
 
     def write(places: slice) -> None:
         rows = partition.order[places]
-        a[rows] = own_sums[places] / others[partition.codes[rows]]
+        a[rows] = own_sums[places] / (others[partition.codes[rows]] if own_totals is None else own_totals[rows])
         b[rows], neighbor[rows] = nearest.mean[places], nearest.cluster[places]
 
     run_over_rows(write, partition.n_samples, n_jobs=n_jobs)

@@ -22,10 +22,10 @@ from sklearn import get_config
 
 from fastsil.engines.euclidean.moments import cluster_centers
 from fastsil.engines.euclidean.symmetric import Groups, Part, sum_by_groups
+from fastsil.engines.euclidean.tiles import samples_from
 from fastsil.engines.pair_schedule import piece_rows, schedule_tournament, worthwhile_threads
 from fastsil.engines.scaling import scale_data
 from fastsil.engines.terms import SilhouetteTerms, Work, nearest_from_sums
-from fastsil.kernels.tiles import Samples
 from fastsil.runtime.memory import require
 from fastsil.runtime.progress import ProgressCallback
 from fastsil.validation.partition import Partition
@@ -108,7 +108,7 @@ def compute_terms_many(
     started = time.perf_counter()
     n_jobs = worthwhile_threads(X.shape, n_jobs)
     blocks, cells = _blocks_and_cells(partitions)
-    data = scale_data(X, blocks, n_jobs)
+    data = scale_data(X, blocks.weighted(partitions[0].sample_weight), n_jobs)
     origins = cluster_centers(data, n_jobs).astype(data.dtype)
     firsts = np.cumsum([0, *(partition.n_clusters for partition in partitions)])
     slots = np.stack(
@@ -116,7 +116,7 @@ def compute_terms_many(
     ).astype(np.int32)
     parts = [Part(start, end, block, True) for block, (start, end) in enumerate(pairwise(blocks.offsets.tolist()))]
     sums, n_pairs = sum_by_groups(
-        Samples(data.X, blocks.order, origins, data.dtype.type(data.scale)),
+        samples_from(data, blocks.order, origins),
         [(part, part) for part in parts] + list(chain.from_iterable(schedule_tournament(parts))),
         Groups(cells, slots, int(firsts[-1])),
         n_jobs=n_jobs,
@@ -155,6 +155,7 @@ def _finish(
     partition: Partition, order: NDArray[np.intp], sums: NDArray[np.float64], exponent: int, work: Work
 ) -> SilhouetteTerms:
     """Turn sums by position (overwritten) into terms by row of X."""
-    a, b, neighbor = nearest_from_sums(sums, partition.codes[order], partition.sizes)
+    own_totals = None if partition.own_totals is None else partition.own_totals[order]
+    a, b, neighbor = nearest_from_sums(sums, partition.codes[order], partition.totals, own_totals)
     by_row = np.argsort(order)
     return SilhouetteTerms(a[by_row], b[by_row], neighbor[by_row], work, exponent)

@@ -18,7 +18,7 @@ from fastsil.engines.scaling import ScaledData
 from fastsil.kernels import moments as kernels
 from fastsil.kernels.bounds import ClusterBounds, SharedBasis
 from fastsil.runtime.threads import in_batches, run_tasks
-from fastsil.validation.partition import count_up
+from fastsil.validation.partition import Partition, count_up, find_group_argmin
 
 # Members that are summed in one go, at least and at most, and pieces of all samples between: sums of pieces are added
 # in order, and take memory.
@@ -36,16 +36,25 @@ def cluster_centers(data: ScaledData, n_jobs: int) -> NDArray[np.float64]:
 
     Differences from one of the members are averaged, so that data far from 0 lose no digits.
     """
-    order, offsets = data.partition.order, data.partition.offsets
-    first = data.X[order[offsets[:-1]]].astype(np.float64) * data.scale
+    weights = data.partition.sample_weight
+    first = data.X[_pick_members(data.partition)].astype(np.float64) * data.scale
 
     def add(rows: NDArray[np.intp], cluster: int, sums: NDArray[np.float64]) -> None:
-        kernels.add_differences(data.X, rows, data.scale, first[cluster], sums)
+        kernels.add_differences(data.X, rows, data.scale, first[cluster], weights, sums)
 
     sums = _sum_over_members(data, add, data.X.shape[1], n_jobs)
-    sums /= data.partition.sizes[:, None]
+    sums /= data.partition.totals[:, None]
     sums += first
     return sums
+
+
+def _pick_members(partition: Partition) -> NDArray[np.intp]:
+    """Return a member of each cluster that is no farther from the center than √(n E r²): the first one, or the one of
+    the greatest weight.
+    """
+    if partition.sample_weight is None:
+        return partition.order[partition.offsets[:-1]]
+    return find_group_argmin(partition.codes, -partition.sample_weight, partition.n_clusters)
 
 
 def radial_bounds(
@@ -67,7 +76,8 @@ def radial_bounds(
         Mean of every cluster.
     squared_products : ndarray of shape (n_clusters,)
         Sum of (u·u')² over all ordered pairs of members, u relative to the center: the squared Frobenius norm of
-        the covariance, times |C|². 0 where it is not known, with few features.
+        the covariance, times |C|² (or, with weights, the square of their total). 0 where it is not known, with few
+        features.
     origin : ndarray of shape (n_features,)
         Origin of the products that distances to centers are computed from.
     rounding : float
@@ -82,21 +92,21 @@ def radial_bounds(
     skew : ndarray of shape (n_clusters, n_features)
         Mean of r² (y - center) over the members y.
     """
-    sizes = data.partition.sizes
+    totals, weights = data.partition.totals, data.partition.sample_weight
     n_features = data.X.shape[1]
 
     def add_radial(rows: NDArray[np.intp], cluster: int, sums: NDArray[np.float64]) -> None:
-        kernels.add_radial_moments(data.X, rows, data.scale, centers[cluster], sums[2:], sums[:2])
+        kernels.add_radial_moments(data.X, rows, data.scale, centers[cluster], weights, sums[2:], sums[:2])
 
     sums = _sum_over_members(data, add_radial, n_features + 2, n_jobs)
-    sums /= sizes[:, None]
+    sums /= totals[:, None]
     variance, fourth, skew = np.ascontiguousarray(sums[:, 0]), sums[:, 1], sums[:, 2:]
     # The products that the norm was summed from are rounded, by at most `rounding` of the product of the norms.
-    frobenius = np.sqrt(squared_products) / sizes
+    frobenius = np.sqrt(squared_products) / totals
     frobenius = np.sqrt((frobenius + rounding * variance) ** 2 + (rounding * variance) ** 2)
     spectral = np.where(squared_products > 0, np.minimum(variance, frobenius), variance)
     given = {"variance": variance, "fourth": fourth, "skew": skew, "spectral": spectral}
-    return cluster_bounds(centers, origin, sizes=sizes, **given), skew
+    return cluster_bounds(centers, origin, sizes=data.partition.sizes, **given), skew
 
 
 def cluster_bounds(
@@ -133,7 +143,8 @@ def cluster_bounds(
         skew_norm[some] = np.linalg.norm(skew[some], axis=1)
     return ClusterBounds(
         centers=centers,
-        # Differences from a member are summed, which may be √(n E r²) from the center, the most that a member can be.
+        # Differences from a member are summed, which may be √(n E r²) from the center, the most that a member can be,
+        # or with weights the heaviest one.
         center_rounding=2.0**-52 * lengths + 4e-12 * np.sqrt(sizes * variance),
         center_norms=center_norms,
         variance=variance,
@@ -212,7 +223,9 @@ def _shared_directions(
     n_samples, n_features = data.X.shape
     if n_features <= n_vectors:
         return np.eye(n_vectors, n_features)
-    codes, order = data.partition.codes, data.partition.order
+    codes, order, weights = data.partition.codes, data.partition.order, data.partition.sample_weight
+    if weights is not None:
+        weights = (weights / weights.max()).astype(data.dtype)
     looked_at = order[:: -(-n_samples // SEARCH_MEMBERS)]
     start = looked_at[np.linspace(0, len(looked_at) - 1, n_vectors).astype(np.intp)]
     vectors = data.X[start].astype(np.float64) * data.scale - centers[codes[start]]
@@ -224,7 +237,8 @@ def _shared_directions(
 
         def add(piece: int, stop: NDArray[np.uint8]) -> None:
             rows = looked_at[cuts[piece] : cuts[piece + 1]]
-            kernels.add_covariance_products(data.X, rows, data.scale, centers, codes, basis, products[piece])  # noqa: B023
+            seen = data.X, rows, data.scale, centers, codes, weights
+            kernels.add_covariance_products(*seen, basis, products[piece])  # noqa: B023
 
         run_tasks(add, range(_SEARCH_PIECES), [1.0] * _SEARCH_PIECES, n_jobs=n_jobs)
         vectors = products.sum(axis=0, dtype=np.float64)
@@ -288,14 +302,22 @@ def _covariance_products(
     n_jobs: int,
 ) -> NDArray[np.float64]:
     """Compute covariance times basis for each chosen cluster, (n_chosen, n_vectors, n_features)."""
+    partition = data.partition
 
     def add(rows: NDArray[np.intp], cluster: int, sums: NDArray[np.float64]) -> None:
         kernels.add_covariance_products(
-            data.X, rows, data.scale, centers, data.partition.codes, basis, sums.reshape(basis.shape)
+            data.X,
+            rows,
+            data.scale,
+            centers,
+            partition.codes,
+            partition.sample_weight,
+            basis,
+            sums.reshape(basis.shape),
         )
 
     sums = _sum_over_members(data, add, basis.size, n_jobs, clusters=chosen)
-    sums /= data.partition.sizes[chosen, None]
+    sums /= partition.totals[chosen, None]
     return sums.reshape(-1, *basis.shape)
 
 

@@ -46,7 +46,8 @@ def sort_rows_to_file(X: Any, partition: Partition) -> tuple[Any, Partition]:
     rows = write_array(partial(_write_sorted, X, partition), X.shape, X.dtype, near=X, words=_WORDS)
     if rows is None:
         return X, partition
-    return rows, partition_from_codes(partition.classes, partition.codes[partition.order])
+    weights = None if partition.sample_weight is None else partition.sample_weight[partition.order]
+    return rows, partition_from_codes(partition.classes, partition.codes[partition.order]).weighted(weights)
 
 
 def _is_too_large(X: NDArray[Any]) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.engines.euclidean.tiles import Workspaces
+from fastsil.engines.euclidean.tiles import Workspaces, samples_from
 from fastsil.engines.pair_schedule import Piece, Task, count_pairs, piece_rows, run_in_turn, schedule_tournament
 from fastsil.engines.scaling import ScaledData
 from fastsil.kernels import euclidean as kernels
@@ -143,11 +143,10 @@ def find_nearest_clusters(
     for (one, other), share in zip(pairs, work / work.sum(), strict=True):
         sides = [one] if one is other else [one, other]
         sums, computed = sum_by_groups(
-            Samples(
-                data.X,
+            samples_from(
+                data,
                 np.concatenate([side.order for side in sides]),
                 np.concatenate([side.origins for side in sides]),
-                data.dtype.type(data.scale),
             ),
             one.meetings_within() if one is other else one.meetings_with(other),
             Groups(
@@ -269,7 +268,8 @@ def _keep_nearest(
 
     def keep(batch: range, stop: NDArray[np.uint8]) -> None:
         rows = slice(batch.start, batch.stop)
-        keep_nearest(sums[:, rows], own[rows], others.first, partition.sizes, unused[rows], mean[rows], cluster[rows])
+        means = unused[rows], mean[rows], cluster[rows]
+        keep_nearest(sums[:, rows], own[rows], others.first, partition.totals, None, *means)
 
     batches = in_batches(len(own), n_jobs=n_jobs)
     run_tasks(keep, batches, [len(batch) for batch in batches], n_jobs=n_jobs)

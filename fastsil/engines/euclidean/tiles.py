@@ -76,6 +76,13 @@ class Workspaces:
             self._free.put(workspace)
 
 
+def samples_from(data: ScaledData, order: NDArray[np.intp], origins: NDArray[Any]) -> Samples:
+    """Return data as the kernels take them: some samples in an order, with their weights."""
+    weights = data.partition.sample_weight
+    scale = data.dtype.type(data.scale)
+    return Samples(data.X, order, origins, scale, None if weights is None else weights[order])
+
+
 class PairSums:
     """Runs the tile kernels over one set of data.
 
@@ -99,7 +106,7 @@ class PairSums:
     """
 
     def __init__(self, data: ScaledData, origins: NDArray[Any], n_jobs: int) -> None:
-        self.samples = Samples(data.X, data.partition.order, origins, data.dtype.type(data.scale))
+        self.samples = samples_from(data, data.partition.order, origins)
         self.pairs = 0
         self._partition = data.partition
         self._n_features: int = data.X.shape[1]
@@ -223,7 +230,7 @@ class PairSums:
         """Compute the mean distances from listed samples to one cluster each, in any order; not the sample's own."""
         order = sorted_by_cluster(clusters, self._partition.n_clusters)
         sorted_rows, sorted_clusters = np.empty_like(rows), np.empty_like(clusters)
-        sizes, means = self._partition.sizes, np.empty(len(rows))
+        totals, means = self._partition.totals, np.empty(len(rows))
 
         def sort(places: slice) -> None:
             sorted_rows[places], sorted_clusters[places] = rows[order[places]], clusters[order[places]]
@@ -232,7 +239,7 @@ class PairSums:
         sums = self.to_clusters(sorted_rows, sorted_clusters)
 
         def divide(places: slice) -> None:
-            means[order[places]] = sums[places] / sizes[sorted_clusters[places]]
+            means[order[places]] = sums[places] / totals[sorted_clusters[places]]
 
         run_over_rows(divide, len(rows), n_jobs=self._n_jobs)
         return means

@@ -76,7 +76,7 @@ def compute_center_terms(
     weighted = kernels.Centers(
         origins, offsets, np.where(empty, 0.0, view.metric.factor), np.where(empty, 1.0, 0.0), ones
     )
-    found = find_nearest(view, partition.codes, weighted, partition.sizes, n_jobs=n_jobs, tick=ignore_progress)
+    found = find_nearest(view, partition.codes, weighted, partition.totals, n_jobs=n_jobs, tick=ignore_progress)
     terms = SilhouetteTerms(found.a, found.b, found.neighbor, Work(f"centers: {metric}", pairs=0, share=0.0), exponent)
     if metric in ("euclidean", "l2"):
         return replace(terms, a=np.sqrt(terms.a), b=np.sqrt(terms.b))

@@ -4,7 +4,8 @@ With ``u = z - mu`` relative to the mean of cluster C, and ``var`` the mean squa
 
     mean over y in C of |z - y|^2 = |u|^2 + var;
 
-over the other members of its own cluster it is that, times |C| / (|C| - 1). Cosine distance is
+over the other members of its own cluster it is that, times |C| / (|C| - 1). With weights, means are weighted ones, and
+the factor is W / (W - min(w, 1)). Cosine distance is
 ``1 - z . y = |z - y|^2 / 2`` on rows of length 1, a form that keeps the digits which 1 - z . y loses for rows of
 nearly one direction; correlation distance is the same on rows whose mean is subtracted first. A row of zeros has
 no direction: its cosine distance to every other row is 1, so such rows enter by their number only.
@@ -28,7 +29,7 @@ from fastsil.kernels import linear as kernels
 from fastsil.runtime.memory import require
 from fastsil.runtime.progress import ProgressCallback, ignore_progress, scale_progress
 from fastsil.runtime.threads import enough_for_threads, run_tasks
-from fastsil.validation.partition import Partition
+from fastsil.validation.partition import Partition, Weights
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -77,7 +78,8 @@ def compute_terms(X: Any, partition: Partition, *, n_jobs: int, tick: ProgressCa
     if metric == "cosine":
         check_lengths(X, view.zero_norm_rows())
     moments_done = time.perf_counter()
-    terms = _terms(view, partition.codes, summaries, n_jobs, scale_progress(tick, 1 - _SHARE_OF_MOMENTS))
+    tick = scale_progress(tick, 1 - _SHARE_OF_MOMENTS)
+    terms = _terms(view, partition.codes, summaries, n_jobs, tick, partition.weights)
     seconds = {"moments": moments_done - started, "distances": time.perf_counter() - moments_done}
     return replace(terms, work=Work(f"linear: {metric}", pairs=0, share=0.0, seconds=seconds))
 
@@ -134,11 +136,23 @@ def _check_squares(X: Any, codes: NDArray[np.int32], terms: SilhouetteTerms, sum
 
 
 def _terms(
-    view: NormalizedRows, codes: NDArray[np.int32], summaries: ClusterSummaries, n_jobs: int, tick: ProgressCallback
+    view: NormalizedRows,
+    codes: NDArray[np.int32],
+    summaries: ClusterSummaries,
+    n_jobs: int,
+    tick: ProgressCallback,
+    weights: Weights | None = None,
 ) -> SilhouetteTerms:
     centers = _make_centers(summaries, view.metric.factor)
+    if weights is not None:
+        centers = centers._replace(own_factors=np.ones(len(summaries.sizes)))
     nearest = find_nearest(view, codes, centers, summaries.sizes, n_jobs=n_jobs, tick=tick)
-    _set_rows_without_direction(nearest, view.zero_norm_rows(), codes, summaries.sizes)
+    without = view.zero_norm_rows()
+    if weights is None:
+        own = (summaries.sizes > 1)[codes[without]].astype(np.float64)
+    else:
+        own = _exclude_itself(nearest.a, codes, weights, without)
+    _set_rows_without_direction(nearest, without, codes, own)
     for values in (nearest.a, nearest.b):
         values[values < view.metric.resolution] = 0.0
     return SilhouetteTerms(a=nearest.a, b=nearest.b, neighbor=nearest.neighbor, work=Work("linear", pairs=0, share=0.0))
@@ -197,10 +211,19 @@ def find_nearest(
     return nearest
 
 
+def _exclude_itself(a: Floats, codes: NDArray[np.int32], weights: Weights, without: Indices) -> Floats:
+    """Turn means over whole clusters into means over the others, in place; return those of rows without direction."""
+    divisors = np.where(weights.of_others > 0, weights.of_others, np.inf)
+    a *= weights.totals[codes] / divisors
+    # All others are at distance 1; a sample that counts more than once is at distance 0 from itself.
+    itself = np.maximum(weights.values[without] - 1.0, 0.0)
+    return np.maximum(weights.of_others[without] - itself, 0.0) / divisors[without]
+
+
 def _set_rows_without_direction(
-    nearest: kernels.Nearest, without: Indices, codes: NDArray[np.int32], sizes: Indices
+    nearest: kernels.Nearest, without: Indices, codes: NDArray[np.int32], own: Floats
 ) -> None:
     """Set distance 1 to every other row: to all clusters alike, so the first other one is nearest."""
-    nearest.a[without] = sizes[codes[without]] > 1
+    nearest.a[without] = own
     nearest.b[without] = 1.0
     nearest.neighbor[without] = codes[without] == 0

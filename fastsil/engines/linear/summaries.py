@@ -175,9 +175,9 @@ class ClusterSummaries:
     ----------
     classes : ndarray of shape (n_clusters,)
         Their labels, sorted.
-    sizes : ndarray of shape (n_clusters,), intp
-        Number of members.
-    n_without : ndarray of shape (n_clusters,), intp
+    sizes : ndarray of shape (n_clusters,), intp or float64
+        Number of members, or their total weight.
+    n_without : ndarray of shape (n_clusters,), intp or float64
         Those among them that have no direction; mean and spread are of the others.
     origins, offsets : ndarray of shape (n_clusters, n_features)
         The mean is their sum.
@@ -186,21 +186,21 @@ class ClusterSummaries:
     """
 
     classes: NDArray[Any]
-    sizes: Indices
-    n_without: Indices
+    sizes: NDArray[Any]
+    n_without: NDArray[Any]
     origins: Floats
     offsets: Floats
     squares: Floats
 
     @property
-    def counts(self) -> Indices:
-        """Number of members that have a direction."""
-        return self.sizes - self.n_without
+    def counts(self) -> NDArray[Any]:
+        """Number, or total weight, of the members that have a direction."""
+        return np.asarray(self.sizes - self.n_without)
 
     @property
     def variances(self) -> Floats:
         """Mean squared distance to the mean; 0 for a cluster without directions."""
-        return np.asarray(self.squares / np.maximum(self.counts, 1))
+        return np.asarray(self.squares / _or_one(self.counts))
 
     def centers(self) -> Floats:
         """Return the means, one vector each."""
@@ -239,7 +239,8 @@ def _partition_rows(partition: Partition, rows: slice) -> Partition:
     if rows.stop - rows.start == partition.n_samples:
         return partition
     present, codes = np.unique(partition.codes[rows], return_inverse=True)
-    return partition_from_codes(partition.classes[present], codes)
+    weights = partition.sample_weight
+    return partition_from_codes(partition.classes[present], codes).weighted(None if weights is None else weights[rows])
 
 
 def _summarize_block(
@@ -253,9 +254,27 @@ def _summarize_block(
     if len(far):
         origins[far] += offsets[far]
         _sum_around_origins(view, partition, far, origins, offsets, variances, n_jobs, ignore_progress)
-    n_without = np.bincount(partition.codes[view.zero_norm_rows()], minlength=len(origins))
-    sizes = partition.sizes
+    sizes, n_without = _count_members(view, partition)
     return ClusterSummaries(partition.classes, sizes, n_without, origins, offsets, variances * (sizes - n_without))
+
+
+def _count_members(view: NormalizedRows, partition: Partition) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Count the members of each cluster, or add up their weights; and those that have no direction."""
+    without = view.zero_norm_rows()
+    if partition.weights is None:
+        return partition.sizes, np.bincount(partition.codes[without], minlength=partition.n_clusters)
+    weights = partition.weights.values
+    n_without = np.bincount(partition.codes[without], weights=weights[without], minlength=partition.n_clusters)
+    with_direction = np.bincount(
+        partition.codes, weights=np.where(view.scale == 0.0, 0.0, weights), minlength=partition.n_clusters
+    )
+    # Their sum, so that the difference is 0 exactly where no member with a direction counts.
+    return n_without + with_direction, n_without
+
+
+def _or_one(counts: NDArray[Any]) -> NDArray[Any]:
+    """Return divisors: 1 in place of 0."""
+    return np.asarray(np.where(counts == 0, 1, counts))
 
 
 def merge(first: ClusterSummaries, second: ClusterSummaries) -> ClusterSummaries:
@@ -269,7 +288,7 @@ def merge(first: ClusterSummaries, second: ClusterSummaries) -> ClusterSummaries
     classes = _all_classes(first.classes, second.classes)
     first, second = _among_all(classes, first), _among_all(classes, second)
     n, m = first.counts, second.counts
-    share = m / np.maximum(n + m, 1)
+    share = m / _or_one(n + m)
     shift = (second.origins - first.origins) + (second.offsets - first.offsets)
     mean = _exact_sum(first.origins, first.offsets + share[:, None] * shift)
     alone = (n == 0)[:, None]  # no members yet, not even an origin
@@ -333,6 +352,7 @@ def _sum_around_origins(
     """Write offsets and variances of some clusters: sums over pieces of fixed size, added in order."""
     n_features = origins.shape[1]
     order = _find_members(partition, clusters)
+    weights = None if partition.sample_weight is None else partition.sample_weight[order]
     piece_rows = int(np.clip(_PIECE_BYTES // (view.X.dtype.itemsize * n_features), 1, _PIECE_ROWS))
     groups, bounds = _cut_pieces(clusters, partition.sizes[clusters], piece_rows)
     offsets[clusters], variances[clusters] = 0.0, 0.0
@@ -348,7 +368,16 @@ def _sum_around_origins(
             edges = bounds[task.start : task.stop + 1]
             rows, places = view.measure(order[edges[0] : edges[-1]])
             here = slice(task.start - start, task.stop - start)
-            kernels.sum_offsets_pieces(rows, places, edges - edges[0], groups[task], origins, sums[here], squares[here])
+            kernels.sum_offsets_pieces(
+                rows,
+                places,
+                None if weights is None else weights[edges[0] : edges[-1]],
+                edges - edges[0],
+                groups[task],
+                origins,
+                sums[here],
+                squares[here],
+            )
 
         tasks = _bundle_pieces(bounds, start, stop, piece_rows)
         costs = [float(bounds[task.stop] - bounds[task.start]) for task in tasks]
@@ -363,8 +392,8 @@ def _divide_moments(
     view: NormalizedRows, partition: Partition, clusters: Indices, offsets: Floats, variances: Floats
 ) -> None:
     """Turn sums into a mean and a variance; a cluster whose rows have no direction keeps zeros."""
-    without = np.bincount(partition.codes[view.scale == 0.0], minlength=len(offsets))
-    counts = np.maximum(partition.sizes - without, 1)[clusters]
+    sizes, without = _count_members(view, partition)
+    counts = _or_one(sizes - without)[clusters]
     offsets[clusters] /= counts[:, None]
     means = offsets[clusters]
     variances[clusters] = np.maximum(variances[clusters] / counts - np.einsum("ij,ij->i", means, means), 0.0)

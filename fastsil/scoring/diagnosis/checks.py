@@ -310,12 +310,13 @@ def _look_for_noise_label(evidence: Evidence) -> Finding | None:
 
 
 def _look_for_disagreeing_means(evidence: Evidence) -> Finding | None:
-    macro = float(evidence.cluster_scores.mean())
+    macro = evidence.partition.mean_of_means(evidence.silhouettes)
     gap = evidence.score - macro
     if abs(gap) < _MEANS_APART:
         return None
-    # micro - macro = sum of (size / n - 1 / k) (score - middle), for any middle.
-    weights = evidence.sizes / evidence.sizes.sum() - 1 / len(evidence.sizes)
+    # micro - macro = sum of (size / n - 1 / k) (score - middle), for any middle; of the clusters that count.
+    totals = evidence.partition.totals
+    weights = totals / totals.sum() - (totals > 0) / np.count_nonzero(totals)
     parts = weights * (evidence.cluster_scores - (evidence.score + macro) / 2) / gap
     order = np.argsort(-parts, kind="stable")
     causes = order[: int(np.searchsorted(np.cumsum(parts[order]), 0.5)) + 1]

@@ -94,7 +94,7 @@ class Evidence:
 
     @cached_property
     def score(self) -> float:
-        return float(np.mean(self.silhouettes, dtype=np.float64))
+        return self.partition.mean(self.silhouettes)
 
     @cached_property
     def cluster_scores(self) -> NDArray[np.float64]:

@@ -36,6 +36,7 @@ from fastsil.validation import (
     check_tol,
     get_metric_name,
     is_dask_array,
+    refuse_sample_weight,
 )
 from fastsil.validation.arrays import result_dtype
 from fastsil.validation.partition import Partition
@@ -60,6 +61,7 @@ def silhouette_estimate(
     metric: Metric = "euclidean",
     random_state: int | np.random.RandomState | None = None,
     ignore_label: Any = None,
+    sample_weight: ArrayLike | None = None,
     n_jobs: int | None = None,
     progress: bool = False,
     **metric_params: Any,
@@ -89,8 +91,9 @@ def silhouette_estimate(
         needs no pairs.
     random_state : int, RandomState or None, default=None
         Chooses the samples.
-    ignore_label, n_jobs, progress, **metric_params
-        As for :func:`fastsil.silhouette_samples`.
+    ignore_label, sample_weight, n_jobs, progress, **metric_params
+        As for :func:`fastsil.silhouette_samples`. With weights, samples are drawn in proportion to them, too. Where a
+        label has no weight, all is computed exactly.
 
     Returns
     -------
@@ -117,9 +120,10 @@ def silhouette_estimate(
     tol, confidence = check_tol(tol), check_confidence(confidence)
     request = Request(tol, confidence, check_random_state(random_state), resolve_n_jobs(n_jobs))
     if is_dask_array(X):
+        refuse_sample_weight(sample_weight, "a Dask array", "pass X.compute() if it fits in memory.")
         found = _estimate_blocks(X, labels, metric, metric_params, ignore_label, request)
         return replace(found, metric=get_metric_name(metric), seconds=time.perf_counter() - started)
-    X, partition, _ = check_scored(X, labels, metric, metric_params, ignore_label)
+    X, partition, _ = check_scored(X, labels, metric, metric_params, ignore_label, sample_weight)
     check_sparse(X, metric)
     with progress_bar("silhouettes", enabled=progress) as tick:
         found = _estimate(X, partition, metric, metric_params, request, tick)
@@ -161,7 +165,12 @@ def estimate_profile(
 def _is_exact(X: Any, partition: Partition, metric: Metric, metric_params: dict[str, Any]) -> bool:
     """Return whether exact silhouettes cost no more than an estimate."""
     engine = find_engine(X, metric, metric_params)
-    return engine in NO_PAIRS or (engine == "euclidean" and exact_is_as_cheap(partition, X.shape[1]))
+    # Moments of a cluster without weight do not exist.
+    return (
+        partition.has_weightless
+        or engine in NO_PAIRS
+        or (engine == "euclidean" and exact_is_as_cheap(partition, X.shape[1]))
+    )
 
 
 def _estimate(
@@ -229,7 +238,8 @@ def _compute_exactly(
 def _make_exact_estimate(terms: SilhouetteTerms, partition: Partition, request: Request) -> SilhouetteEstimate:
     silhouettes = compute_silhouettes(terms, partition)
     means = partition.means(silhouettes)
-    score, macro, share = float(silhouettes.mean()), float(means.mean()), float((silhouettes < 0).mean())
+    score, macro = partition.mean(silhouettes), partition.mean_of_means(silhouettes)
+    share = float((silhouettes < 0).mean())
     return SilhouetteEstimate(
         score=score,
         interval=(score, score),

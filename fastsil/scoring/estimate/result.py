@@ -52,7 +52,7 @@ class SilhouetteEstimate:
     clusters : ClusterEstimates
         One row a cluster.
     negative_share : float
-        Share of samples with a silhouette below 0.
+        Share of samples with a silhouette below 0; of their number, with weights too.
     negative_interval : tuple of float
         Interval of that.
     confidence, tol : float

@@ -15,6 +15,9 @@ the larger of g - l and κ (u - g), where κ is the ratio of their sums: the ran
 the sum of u - l. Draws for one purpose serve the others too, so that a sample gets the largest of the chances that it
 has for each of them, not their sum. What single clusters still need is drawn last, in the number that each needs.
 A computed sample has a point for its interval, and is not drawn again.
+
+Where samples have weights, 1 / n is the weight's share of all weights (but not in the share of negative samples, which
+counts samples), and so chances are in proportion to weights.
 """
 
 from __future__ import annotations
@@ -76,7 +79,8 @@ class _Purpose(NamedTuple):
         """Return how far draws with these chances can be below, and above, each guessed mean; inf where the chances
         leave a sample out.
         """
-        stands = np.divide(self.part, chances, out=np.full_like(chances, np.inf), where=chances > 0)
+        # What is no part of the mean need not be drawn.
+        stands = np.divide(self.part, chances, out=np.where(self.part > 0, np.inf, 0.0), where=chances > 0)
         total = np.maximum(self.add(chances), 1e-300)
         below, above = (
             np.maximum.reduceat(np.multiply(reach, stands, out=np.zeros_like(stands), where=reach > 0), self.starts)
@@ -115,7 +119,12 @@ class Rounds:
         self._rounds = 0
         self._starts = partition.offsets[:-1]
         self._codes = partition.codes[partition.order]
-        self._sizes = partition.sizes.astype(np.float64)
+        weights = partition.sample_weight
+        # Of all samples, and of each in its cluster.
+        self._equal = np.full(partition.n_samples, 1 / partition.n_samples)
+        self._of_all = self._equal if weights is None else weights[partition.order] / weights.sum()
+        in_order = np.ones(partition.n_samples) if weights is None else weights[partition.order]
+        self._in_cluster = in_order / partition.totals[self._codes]
 
         guess = self._guessed_means()
         low, tol = np.full(len(guess), -1.0), np.full(len(guess), request.tol)
@@ -174,17 +183,16 @@ class Rounds:
 
     def _purposes(self) -> list[_Purpose]:
         """Return what draws are for, in the order of the means."""
-        n_samples, n_clusters = self._partition.n_samples, self._partition.n_clusters
+        n_clusters = self._partition.n_clusters
         lower, guess, upper = self._intervals.T
         below, above = guess - lower, upper - guess
         doubtful, negative = self._doubtful(), guess < 0
-        first, equal = self._starts[:1], np.full(n_samples, 1 / n_samples)
-        in_cluster = 1 / self._sizes[self._codes]
+        first, too_low, too_high = self._starts[:1], doubtful & negative, doubtful & ~negative
         return [
-            _Purpose(first, equal, below, above),
-            _Purpose(first, in_cluster / n_clusters, below, above),
-            _Purpose(first, equal, (doubtful & negative).astype(float), (doubtful & ~negative).astype(float)),
-            _Purpose(self._starts, in_cluster, below, above),
+            _Purpose(first, self._of_all, below, above),
+            _Purpose(first, self._in_cluster / n_clusters, below, above),
+            _Purpose(first, self._equal, too_low.astype(float), too_high.astype(float)),
+            _Purpose(self._starts, self._in_cluster, below, above),
         ]
 
     def _needs(self, purposes: list[_Purpose]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -215,7 +223,7 @@ class Rounds:
     def _all_means(self, values: NDArray[np.float64], negative: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Return all means of values by sample, with what counts as negative for their share."""
         means = self._cluster_means(values)
-        return np.concatenate([[values.mean(), means.mean(), negative.mean()], means])
+        return np.concatenate([[self._mean(values), means.mean(), negative.mean()], means])
 
     def _small_clusters(self, needed: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return the clusters whose draws would cost no less than all of their samples."""
@@ -277,4 +285,9 @@ class Rounds:
         return np.asarray((self._intervals[:, LOWER] < 0) & (self._intervals[:, UPPER] >= 0) & ~self._known)
 
     def _cluster_means(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(np.add.reduceat(values, self._starts) / self._sizes)
+        if self._partition.weights is None:
+            return np.asarray(np.add.reduceat(values, self._starts) / self._partition.sizes)
+        return np.asarray(np.add.reduceat(values * self._in_cluster, self._starts))
+
+    def _mean(self, values: NDArray[np.float64]) -> float:
+        return float(values.mean() if self._partition.weights is None else values @ self._of_all)

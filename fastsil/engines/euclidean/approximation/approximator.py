@@ -64,12 +64,22 @@ class Approximator:
         X is multiplied by it; the table is of scaled data.
     n_jobs : int
         Number of threads. The result has the same bits for any.
+    others : ndarray of shape (n_samples,), optional
+        How often the other members of its cluster count for each sample, as kernels take it; by default their number.
     """
 
     def __init__(
-        self, table: MomentTable, X: NDArray[Any], codes: NDArray[np.int32], *, scale: float, n_jobs: int
+        self,
+        table: MomentTable,
+        X: NDArray[Any],
+        codes: NDArray[np.int32],
+        *,
+        scale: float,
+        n_jobs: int,
+        others: NDArray[np.float64] | None = None,
     ) -> None:
         self._table = table
+        self._others = (table.moments.sizes - 1.0)[codes] if others is None else others
         self._codes = codes
         self._scale = scale
         self._dtype = table.vectors.dtype
@@ -102,13 +112,14 @@ class Approximator:
             end = min(start + step, len(rows))
             row, cluster = self._select_all(rows[start:end])
             step = int(np.clip(_ROUND_CANDIDATES * (end - start) / len(row), *_ROUND_SAMPLES))
-            yield start, end, Candidates(row, cluster, self._look_closely(rows[start:end][row], cluster, among=False))
+            yield start, end, Candidates(row, cluster, self._look_closely(rows[start:end][row], cluster))
             start = end
 
     def _fill(self, rows: NDArray[np.intp], candidates: Candidates, found: Approximation) -> None:
         codes = self._codes[rows]
-        found.a[:] = self._look_closely(rows, codes, among=True)
-        found.a[self._table.moments.sizes[codes] == 1] = 0.0
+        others = self._others[rows]
+        found.a[:] = self._look_closely(rows, codes, others)
+        found.a[others == 0] = 0.0
         for column in (LOWER, UPPER):
             found.b[:, column] = find_group_minima(candidates.row, candidates.means[:, column], len(rows))
         best = find_group_argmin(candidates.row, candidates.means[:, GUESS], len(rows))
@@ -147,9 +158,15 @@ class Approximator:
         n_found = bound_kernels.select_by_centers(block, bounds, self._table.rounding, np.empty(len(rows)), found)
         return found.row[:n_found] + first, found.cluster[:n_found].copy()
 
-    def _look_closely(self, rows: NDArray[np.intp], clusters: NDArray[np.int32], *, among: bool) -> NDArray[np.float64]:
-        """Compute lower bound, guess and upper bound for pairs of a row and a cluster, sorted by cluster; scaled."""
+    def _look_closely(
+        self, rows: NDArray[np.intp], clusters: NDArray[np.int32], others: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """Compute lower bound, guess and upper bound for pairs of a row and a cluster, sorted by cluster; scaled.
+
+        Without ``others`` no row is a member of its cluster.
+        """
         means = np.empty((len(rows), 3))
+        others = np.full(len(rows), np.inf) if others is None else others
         cuts = np.searchsorted(clusters, np.arange(self._n_clusters + 1)).tolist()
         blocks = [
             (cluster, low, min(low + ROWS, cuts[cluster + 1]))
@@ -160,18 +177,23 @@ class Approximator:
         def look(batch: range, stop: NDArray[np.uint8]) -> None:
             with self._workspaces.lend() as workspace:
                 for cluster, low, high in blocks[batch.start : batch.stop]:
-                    self._bound_block(rows[low:high], cluster, among, workspace, means[low:high])
+                    self._bound_block(rows[low:high], cluster, others[low:high], workspace, means[low:high])
 
         batches = in_batches(len(blocks), n_jobs=self._n_jobs)
         run_tasks(look, batches, [len(batch) for batch in batches], n_jobs=self._n_jobs)
         return means
 
     def _bound_block(
-        self, rows: NDArray[np.intp], cluster: int, among: bool, workspace: Any, means: NDArray[np.float64]
+        self,
+        rows: NDArray[np.intp],
+        cluster: int,
+        others: NDArray[np.float64],
+        workspace: Any,
+        means: NDArray[np.float64],
     ) -> None:
         vectors = self._table.vectors[cluster]
         components = np.empty((len(rows), len(vectors)), self._dtype)
         squares = np.empty(len(rows), self._dtype)
         center = self._table.bounds.centers[cluster]
         tile_kernels.fill_components(self._samples, rows, center, vectors, workspace, components, squares)
-        kernels.bound_and_guess(components, squares, cluster, self._table.moments, self._table.rounding, among, means)
+        kernels.bound_and_guess(components, squares, cluster, self._table.moments, self._table.rounding, others, means)

@@ -98,15 +98,15 @@ def measure_clusters(data: ScaledData, *, n_jobs: int, tick: ProgressCallback = 
     tick : callable
         Called with the share of the work that has been finished.
     """
-    sizes = data.partition.sizes
+    sizes, totals = data.partition.sizes, data.partition.totals
     centers = cluster_centers(data, n_jobs)
     variance, fourth, skew, radius = _radial_moments(data, centers, n_jobs, scale_progress(tick, 0.2))
     return ClusterMoments(
         sizes=sizes,
         centers=centers,
-        variance=variance / sizes,
-        fourth=fourth / sizes,
-        skew=skew / sizes[:, None],
+        variance=variance / totals,
+        fourth=fourth / totals,
+        skew=skew / totals[:, None],
         radius=radius,
         covariances=_summarize_covariances(data, centers, n_jobs, scale_progress(tick, 0.8)),
     )
@@ -163,11 +163,12 @@ def _radial_moments(
     pieces = _pieces(data.partition, range(len(centers)), _PIECE)
     sums = np.zeros((len(pieces), centers.shape[1] + 2))
     largest = np.zeros(len(pieces))
+    weights = data.partition.sample_weight
 
     def add(index: int, stop: NDArray[np.uint8]) -> None:
         cluster, rows = pieces[index]
         members = data.X, rows, data.scale, centers[cluster]
-        moment_kernels.add_radial_moments(*members, sums[index, 2:], sums[index, :2])
+        moment_kernels.add_radial_moments(*members, weights, sums[index, 2:], sums[index, :2])
         largest[index] = kernels.largest_square(*members)
 
     run_tasks(add, range(len(pieces)), [len(rows) for _, rows in pieces], n_jobs=n_jobs, tick=tick)
@@ -211,7 +212,7 @@ def _summarize_covariances(
 
         def finish(cluster: int, stop: NDArray[np.uint8]) -> None:
             scatter = sum(sums[index] for index in of_cluster[cluster])
-            covariance = np.asarray(scatter) / partition.sizes[cluster]
+            covariance = np.asarray(scatter) / partition.totals[cluster]
             summary = summarize_covariance(covariance, n_clusters, rounding)
             summaries[cluster] = summary._replace(vectors=summary.vectors.astype(data.dtype))
 
@@ -242,11 +243,15 @@ def _together(n_pieces: NDArray[np.intp], most: int) -> Iterator[list[int]]:
 def _scatter(data: ScaledData, rows: NDArray[np.intp], center: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sum of (y - center)(y - center)ᵀ over some members, by the tiles of the exact engine, turned on their side."""
     n_features = len(center)
+    weights = data.partition.sample_weight
     workspace = make_workspace(data.dtype, min(_BLOCK, len(rows)))
     total = np.zeros((n_features, n_features))
     for start in range(0, len(rows), _BLOCK):
         members = data.X[rows[start : start + _BLOCK]]
-        turned = np.ascontiguousarray((members * data.scale - center).T, dtype=data.dtype)
+        differences = members * data.scale - center
+        if weights is not None:
+            differences *= np.sqrt(weights[rows[start : start + _BLOCK]])[:, None]
+        turned = np.ascontiguousarray(differences.T, dtype=data.dtype)
         zero = np.zeros(turned.shape[1])
         side = Samples(turned, rows[:0], zero[None].astype(data.dtype), data.dtype.type(1.0))
         for low in range(0, n_features, ROWS):

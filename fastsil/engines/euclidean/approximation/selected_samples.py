@@ -50,7 +50,7 @@ class EuclideanRows:
     def __init__(
         self, X: NDArray[Any], partition: Partition, *, n_jobs: int, tick: ProgressCallback = ignore_progress
     ) -> None:
-        self._partition = partition
+        self._partition = partition = partition.with_relative_weights()
         self._n_jobs = n_jobs
         self._pairs_before = 0
         data = scale_data(X, partition, n_jobs)
@@ -63,7 +63,9 @@ class EuclideanRows:
     def _open(self, data: ScaledData, moments: ClusterMoments) -> None:
         self._data = data
         table = make_table(moments, data.dtype)
-        self._approximator = Approximator(table, data.X, self._partition.codes, scale=data.scale, n_jobs=self._n_jobs)
+        codes, weights = self._partition.codes, self._partition.weights
+        others = None if weights is None else weights.relative_others(codes)
+        self._approximator = Approximator(table, data.X, codes, scale=data.scale, n_jobs=self._n_jobs, others=others)
         centers = np.vstack([table.bounds.centers, table.origin]).astype(data.dtype)
         self._sums = PairSums(data, centers, self._n_jobs)
 
@@ -109,7 +111,8 @@ class EuclideanRows:
         return found
 
     def _own_means(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-        codes = self._partition.codes[rows]
+        codes, own_totals = self._partition.codes[rows], self._partition.own_totals
         # A sample's distance to itself is computed as well; it is exactly 0.
         sums = self._sums.to_clusters(rows, codes)
-        return np.asarray(sums / (np.maximum(self._partition.sizes[codes] - 1, 1) * self._data.scale))
+        divisors = np.maximum(self._partition.sizes[codes] - 1, 1) if own_totals is None else own_totals[rows]
+        return np.asarray(sums / (divisors * self._data.scale))

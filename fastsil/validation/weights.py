@@ -1,0 +1,56 @@
+"""Weights of samples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsil.validation.arrays import is_missing
+
+# Between these, sums of weights times distances neither overflow nor vanish.
+_SMALLEST, _LARGEST = 1e-100, 1e100
+
+
+def check_sample_weight(sample_weight: Any, n_samples: int) -> NDArray[np.float64] | None:
+    """Return the weights of all samples as float64, or None.
+
+    Raises
+    ------
+    ValueError
+        If there is not one weight for each sample; or one is missing, infinite, negative or of extreme size; or all
+        are 0.
+    TypeError
+        If weights are no numbers, or a Dask array.
+    """
+    if sample_weight is None:
+        return None
+    if hasattr(sample_weight, "__dask_graph__"):
+        raise TypeError("sample_weight is a collection of Dask; pass an array in memory: sample_weight.compute().")
+    given = np.asarray(sample_weight)
+    if given.ndim != 1 or len(given) != n_samples:
+        raise ValueError(
+            f"sample_weight has shape {given.shape} but X has {n_samples} rows; pass one weight per row of X, or None "
+            "where each counts once."
+        )
+    if given.dtype == object:
+        given = np.array([np.nan if is_missing(weight) else weight for weight in given])
+    if given.dtype.kind not in "biuf":
+        raise TypeError(f"sample_weight has type {given.dtype}; pass numbers that are not negative.")
+    weights = given.astype(np.float64)
+    wrong = ~((weights == 0) | ((weights >= _SMALLEST) & (weights <= _LARGEST)))
+    for row in np.flatnonzero(wrong)[:1]:
+        raise ValueError(
+            f"sample_weight has {weights[row]:g} at row {row}; pass 0 (the sample does not count) or a number between "
+            f"{_SMALLEST:g} and {_LARGEST:g}."
+        )
+    if not weights.any():
+        raise ValueError("sample_weight is 0 for all samples, so that none counts; pass weights that are positive.")
+    return weights
+
+
+def refuse_sample_weight(sample_weight: Any, what: str, remedy: str) -> None:
+    """Raise a TypeError where weights are given and there is no way to take them into account."""
+    if sample_weight is not None:
+        raise TypeError(f"{what} takes no sample_weight; {remedy}")
