@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fastsil.engines.scaling import largest_magnitude, near_one
 from fastsil.engines.terms import SilhouetteTerms
+from fastsil.runtime.threads import count_threads_of_call, run_over_rows
 from fastsil.validation import Metric
 from fastsil.validation.arrays import is_sparse
 from fastsil.validation.partition import Partition
@@ -168,17 +169,24 @@ def check_lengths(X: Any, without: NDArray[np.intp]) -> None:
 
 def _first_lost(X: Any, terms: SilhouetteTerms, partition: Partition, behavior: ScaleBehavior) -> int | None:
     """Return a sample whose mean distances have overflowed or vanished, or None."""
-    means = np.maximum(terms.a, terms.b)
-    smallest, largest = float(means.min()), float(means.max())
-    # A NaN fails both.
-    if smallest >= behavior.least(X.dtype) and largest < math.inf:
+    least, doubtful = behavior.least(X.dtype), []
+
+    def look(rows: slice) -> None:
+        means = np.maximum(terms.a[rows], terms.b[rows])
+        # A NaN fails both.
+        if not (means.min() >= least and means.max() < math.inf):
+            doubtful.append(rows)
+
+    run_over_rows(look, len(terms.a), n_jobs=count_threads_of_call())
+    if not doubtful:
         return None
+    means = np.maximum(terms.a, terms.b)
     overflowed = np.flatnonzero(~np.isfinite(means))
     if len(overflowed):
         return int(overflowed[0])
     if behavior.degree == 0:
         return None
-    small = np.flatnonzero(means < behavior.least(X.dtype))
+    small = np.flatnonzero(means < least)
     return _first_without_company(X, small, terms.neighbor, partition)
 
 

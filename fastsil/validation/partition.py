@@ -202,9 +202,9 @@ def partition_from_codes(classes: NDArray[Any], codes: NDArray[np.integer[Any]])
         )
     clusters: NDArray[np.int32] = codes.astype(np.int32, copy=False)
     offsets = np.zeros(len(classes) + 1, dtype=np.intp)
-    np.cumsum(np.bincount(clusters, minlength=len(classes)), out=offsets[1:])
-    order = sorted_by_cluster(clusters, len(classes))
-    return Partition(classes=classes, codes=clusters, order=order, offsets=offsets)
+    counts = _count_in_stretches(clusters, len(classes))
+    np.cumsum(counts.sum(axis=0), out=offsets[1:])
+    return Partition(classes=classes, codes=clusters, order=_sort_stretches(clusters, counts), offsets=offsets)
 
 
 def sorted_by_cluster(clusters: NDArray[np.integer[Any]], n_clusters: int) -> NDArray[np.intp]:
@@ -212,17 +212,29 @@ def sorted_by_cluster(clusters: NDArray[np.integer[Any]], n_clusters: int) -> ND
 
     Rows of a cluster are thus read in the order of memory.
     """
+    return _sort_stretches(clusters, _count_in_stretches(clusters, n_clusters))
+
+
+def _count_in_stretches(clusters: NDArray[np.integer[Any]], n_clusters: int) -> NDArray[np.intp]:
+    """Count the samples of each cluster, in each of the stretches that are sorted alone; in one, where that is fast."""
     n_samples = len(clusters)
     if n_samples <= MANY_LABELS or n_clusters > _SORTED_CLUSTERS:
-        return _sort(clusters, n_clusters)
-    # Each stretch is sorted, and its samples are written behind those of the stretches before it.
+        return np.bincount(clusters, minlength=n_clusters)[None]
     counts = np.empty((-(-n_samples // _SORTED_ROWS), n_clusters), dtype=np.intp)
 
     def count(rows: slice) -> None:
         counts[rows.start // _SORTED_ROWS] = np.bincount(clusters[rows], minlength=n_clusters)
 
-    n_jobs = count_threads_of_call()
-    run_over_rows(count, n_samples, n_jobs=n_jobs, step=_SORTED_ROWS)
+    run_over_rows(count, n_samples, n_jobs=count_threads_of_call(), step=_SORTED_ROWS)
+    return counts
+
+
+def _sort_stretches(clusters: NDArray[np.integer[Any]], counts: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the indices that sort cluster numbers, given the counts of each stretch."""
+    n_samples, n_clusters = len(clusters), counts.shape[1]
+    if len(counts) == 1:
+        return _sort(clusters, n_clusters)
+    # Samples of a stretch are written behind those of the stretches before it.
     starts = np.cumsum(counts, axis=0) - counts
     starts += np.cumsum(counts.sum(axis=0)) - counts.sum(axis=0)
     order = np.empty(n_samples, dtype=np.intp)
@@ -233,7 +245,7 @@ def sorted_by_cluster(clusters: NDArray[np.integer[Any]], n_clusters: int) -> ND
         places = np.arange(rows.stop - rows.start) + np.repeat(shifts, counts[own])
         order[places] = rows.start + _sort(clusters[rows], n_clusters)
 
-    run_over_rows(write, n_samples, n_jobs=n_jobs, step=_SORTED_ROWS)
+    run_over_rows(write, n_samples, n_jobs=count_threads_of_call(), step=_SORTED_ROWS)
     return order
 
 

@@ -28,7 +28,7 @@ from fastsil.engines.terms import SilhouetteTerms, Work
 from fastsil.kernels import linear as kernels
 from fastsil.runtime.memory import require
 from fastsil.runtime.progress import ProgressCallback, ignore_progress, scale_progress
-from fastsil.runtime.threads import enough_for_threads, run_tasks
+from fastsil.runtime.threads import enough_for_threads, run_over_rows, run_tasks
 from fastsil.validation.partition import Partition, Weights
 
 Floats = NDArray[np.float64]
@@ -153,9 +153,19 @@ def _terms(
     else:
         own = _exclude_itself(nearest.a, codes, weights, without)
     _set_rows_without_direction(nearest, without, codes, own)
-    for values in (nearest.a, nearest.b):
-        values[values < view.metric.resolution] = 0.0
+    if view.metric.resolution > 0:
+        _clear(nearest, view.metric.resolution, n_jobs)
     return SilhouetteTerms(a=nearest.a, b=nearest.b, neighbor=nearest.neighbor, work=Work("linear", pairs=0, share=0.0))
+
+
+def _clear(nearest: kernels.Nearest, resolution: float, n_jobs: int) -> None:
+    """Set mean distances that are rounding to 0."""
+
+    def clear(rows: slice) -> None:
+        for values in (nearest.a[rows], nearest.b[rows]):
+            values[values < resolution] = 0.0
+
+    run_over_rows(clear, len(nearest.a), n_jobs=n_jobs)
 
 
 def _make_centers(summaries: ClusterSummaries, factor: float) -> kernels.Centers:

@@ -30,9 +30,9 @@ from numpy.typing import NDArray
 from fastsil.engines.scaling import without_repeats
 from fastsil.kernels import linear as kernels
 from fastsil.runtime.progress import ProgressCallback, ignore_progress, scale_progress
-from fastsil.runtime.threads import run_tasks
+from fastsil.runtime.threads import count_threads_of_call, run_over_rows, run_tasks
 from fastsil.validation.arrays import is_sparse, scatter_to_all
-from fastsil.validation.partition import Partition, partition_from_codes
+from fastsil.validation.partition import Partition
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -147,7 +147,14 @@ class NormalizedRows:
 
     def zero_norm_rows(self) -> Indices:
         """Return the rows that have no direction."""
-        return np.flatnonzero(self.scale == 0.0)
+        found: list[Indices] = []
+
+        def find(rows: slice) -> None:
+            if not (scale := self.scale[rows]).all():
+                found.append(rows.start + np.flatnonzero(scale == 0.0))
+
+        run_over_rows(find, len(self.scale), n_jobs=count_threads_of_call())
+        return np.sort(np.concatenate([*found, np.arange(0)]))
 
 
 def normalize_lazily(X: Any, metric: str) -> NormalizedRows:
@@ -238,9 +245,21 @@ def _partition_rows(partition: Partition, rows: slice) -> Partition:
     """Group some rows by cluster, for the clusters that occur among them."""
     if rows.stop - rows.start == partition.n_samples:
         return partition
-    present, codes = np.unique(partition.codes[rows], return_inverse=True)
+    edges = partition.offsets
+    members = [partition.order[low:high] for low, high in pairwise(edges)]
+    # Members of a cluster are in the order of the rows.
+    inside = [some[slice(*np.searchsorted(some, (rows.start, rows.stop)))] for some in members]
+    sizes = np.array([len(some) for some in inside])
+    present = np.flatnonzero(sizes)
+    codes = partition.codes[rows]
     weights = partition.sample_weight
-    return partition_from_codes(partition.classes[present], codes).weighted(None if weights is None else weights[rows])
+    block = Partition(
+        partition.classes[present],
+        codes if len(present) == len(sizes) else np.searchsorted(present, codes).astype(np.int32),
+        np.concatenate(inside) - rows.start,
+        np.concatenate([[0], np.cumsum(sizes[present])]),
+    )
+    return block.weighted(None if weights is None else weights[rows])
 
 
 def _summarize_block(
