@@ -5,7 +5,7 @@ spends outside of tasks is serial. The replay hands the tasks out as the pool do
 that it needs, to the worker that is free first. It is compared with the call that is asked for one thread.
 
 Two figures come of it. The first is a bound from above: only serial parts, dependencies and unequal tasks keep workers
-waiting. In the second a thread takes time to start, and what a task does outside of compiled kernels is done by one
+waiting. In the second a thread takes time to start and to wake, and what a task does beside its kernels is done by one
 worker at a time, as under the GIL. Neither has a limit of memory bandwidth.
 """
 
@@ -51,6 +51,10 @@ _CALLS = (
     ("samples, cosine", 1_000_000, 128, 100),
     ("estimate", 1_000_000, 128, 100),
 )
+
+
+# A task that calls no kernel calls NumPy, on arrays for which it gives the GIL away; this part of it is Python.
+_PYTHON_OF_NUMPY = 1e-5
 
 
 class Workload(NamedTuple):
@@ -150,7 +154,9 @@ def _record(call: Callable[[], Any]) -> Record:
         for task in tasks:
             in_kernels, started = 0.0, time.thread_time()
             function(task, stop)
-            timed.append(Task(time.thread_time() - started - in_kernels, in_kernels))
+            spent = time.thread_time() - started
+            python = spent - in_kernels if in_kernels else min(spent, _PYTHON_OF_NUMPY)
+            timed.append(Task(python, spent - python))
         runs.append(Run(timed, after, n_jobs))
         inside += time.thread_time() - entered
 
@@ -227,38 +233,39 @@ def _replaced(run_tasks: Callable[..., None], wrap_kernel: Callable[[Any], Any])
 
 
 class HandOut(NamedTuple):
-    """Seconds that it takes to start a thread, and to hand a task to one."""
+    """Seconds that it takes to start a thread, to wake it for another run of the call, and to hand it a task."""
 
     thread: float
+    wake: float
     task: float
-
-
-_NONE = HandOut(0.0, 0.0)
 
 
 def _replay(record: Record, n_workers: int, hand_out: HandOut | None = None) -> float:
     """Return the seconds of a call on some workers; given what hand-out costs, Python is run by one at a time."""
     from fastsil.runtime.threads import CALLING_THREAD
 
-    return record.serial + sum(
-        _replay_run(run, 1 if run.n_threads == CALLING_THREAD else min(n_workers, len(run.tasks)), hand_out)
-        for run in record.runs
-    )
+    seconds, have_started = record.serial, False
+    for run in record.runs:
+        n_used = 1 if run.n_threads == CALLING_THREAD else min(n_workers, len(run.tasks))
+        begins = [0.0] * n_used
+        if hand_out and n_used > 1:
+            # One thread after the other.
+            delay = hand_out.wake if have_started else hand_out.thread
+            begins = [delay * (worker + 1) for worker in range(n_used)]
+            have_started = True
+        seconds += _replay_run(run, begins, hand_out)
+    return seconds
 
 
-def _replay_run(run: Run, n_workers: int, hand_out: HandOut | None) -> float:
-    cost, is_exclusive = hand_out or _NONE, hand_out is not None
-    # One thread starts after the other; a task is handed out before it begins.
-    free = [cost.thread * (worker + 1) if n_workers > 1 else 0.0 for worker in range(n_workers)]
-    ends: list[float] = []
-    interpreter = 0.0
+def _replay_run(run: Run, begins: list[float], hand_out: HandOut | None) -> float:
+    free, ends, interpreter = begins, [], 0.0
     for index, task in enumerate(run.tasks):
         start = heapq.heappop(free)
         if run.after is not None and len(run.after[index]):
             start = max(start, max(ends[earlier] for earlier in run.after[index]))
-        if is_exclusive:
-            start = interpreter = max(start, interpreter) + cost.task
-            interpreter += task.python
+        if hand_out is not None:
+            start = max(start, interpreter) + hand_out.task
+            interpreter = start + task.python
         ends.append(start + task.python + task.kernel)
         heapq.heappush(free, ends[-1])
     return max(ends, default=0.0)
@@ -266,15 +273,23 @@ def _replay_run(run: Run, n_workers: int, hand_out: HandOut | None) -> float:
 
 def _measure_hand_out() -> HandOut:
     """Measure it on this machine, with tasks that do nothing."""
-    from fastsil.runtime.threads import run_tasks
+    from fastsil.runtime.threads import run_tasks, shares_threads
 
-    def measure_run(n_tasks: int, n_threads: int) -> float:
-        spent = []
-        for _ in range(9):
-            started = time.process_time()
-            run_tasks(lambda task, stop: None, range(n_tasks), [1.0] * n_tasks, n_jobs=n_threads)
-            spent.append(time.process_time() - started)
-        return float(np.median(spent))
+    def run(n_tasks: int, n_threads: int) -> float:
+        started = time.process_time()
+        run_tasks(lambda task, stop: None, range(n_tasks), [1.0] * n_tasks, n_jobs=n_threads)
+        return time.process_time() - started
 
-    few, many = measure_run(2, 2), measure_run(20_002, 2)
-    return HandOut(measure_run(64, 64) / 64, (many - few) / 20_000)
+    @shares_threads
+    def run_twice(n_tasks: int, *, n_jobs: int) -> tuple[float, float]:
+        return run(n_tasks, n_jobs), run(n_tasks, n_jobs)
+
+    most = WORKERS[-1]
+    (start, wake), (_, many) = (
+        np.median([run_twice(n_tasks, n_jobs=n_jobs) for _ in range(9)], axis=0)
+        for n_tasks, n_jobs in ((most, most), (_MANY_TASKS, 2))
+    )
+    return HandOut(start / most, wake / most, many / _MANY_TASKS)
+
+
+_MANY_TASKS = 20_000

@@ -1,6 +1,7 @@
 """Threads: how many, how work is handed out, and how it stops.
 
-Kernels are compiled with ``nogil=True`` and run on threads that live for one call. numba's own parallel layers are not
+Kernels are compiled with ``nogil=True`` and run on threads that live for one call, or for one run where none of the
+functions that share them is at work. numba's own parallel layers are not
 used: GNU OpenMP ends a child that was forked after a parallel call, and the workqueue layer ends the process when two
 threads call at once.
 
@@ -88,18 +89,21 @@ def _count_cores() -> int:
 
 
 def shares_threads(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Make ``n_jobs`` of a public function known to all that it calls: see :func:`count_threads_of_call`."""
+    """Give a public function threads that serve all runs of one call, and make their number known to all that it calls.
+
+    A call has a dozen runs; to start 64 threads takes as long as one of them.
+    """
 
     @wraps(function)
     def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
         if count_threads_of_call() != CALLING_THREAD:
             return function(*args, **kwargs)
         n_jobs: Any = kwargs.get("n_jobs")
-        _call.n_jobs = resolve_n_jobs(n_jobs)
-        try:
+        team = _Team(resolve_n_jobs(n_jobs))
+        # In each other, as attempts of a run are: each interrupt may end one of the waits for the end of all threads.
+        with team, team, team, team, team, team, team, team, team, team, team, team, team, team, team, team:
+            _call.team = team
             return function(*args, **kwargs)
-        finally:
-            _call.n_jobs = CALLING_THREAD
 
     return call
 
@@ -108,7 +112,71 @@ def count_threads_of_call() -> int:
     """Return the number of threads of the public function that runs, where it is one that shares them; else
     CALLING_THREAD.
     """
-    return getattr(_call, "n_jobs", CALLING_THREAD)
+    team = _find_team()
+    return CALLING_THREAD if team is None else team.n_jobs
+
+
+class _Team:
+    """Threads of a public function, which wait for the next run between two."""
+
+    def __init__(self, n_jobs: int) -> None:
+        self.n_jobs = n_jobs
+        self.process = os.getpid()
+        self._jobs: SimpleQueue[tuple[Callable[[int], None], int] | None] = SimpleQueue()
+        self._over: SimpleQueue[None] = SimpleQueue()
+        self._started: list[int] = []
+        self._told: list[None] = []
+        self._ended: list[None] = []
+
+    def start(self, work: Callable[[int], None], n_threads: int) -> Iterable[None]:
+        """Return an iterator that makes up to ``n_threads`` threads call ``work(number)``, one for each step."""
+        missing = max(0, n_threads - len(self._started))
+        with contextlib.suppress(RuntimeError):  # the system gives no more
+            self._started.extend(map(start_new_thread, repeat(self._serve, missing), repeat(())))
+        return map(self._jobs.put, zip(repeat(work), range(min(n_threads, len(self._started)))))
+
+    def __enter__(self) -> None:
+        """Do nothing: what an interrupt of this method left would have no end."""
+
+    def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
+        """End all threads; an interrupt comes out, unless another exception is on its way."""
+        _call.team = None
+        if self.process != os.getpid():
+            return
+        while len(self._started) > len(self._ended):
+            try:
+                self._told.extend(map(self._jobs.put, repeat(None, len(self._started) - len(self._told))))
+                self._over.get(timeout=_INTERVAL)
+            except Empty:
+                continue
+            except BaseException:
+                if kind is None:
+                    raise
+
+    def _serve(self) -> None:
+        """Do what is to be done, as a thread of its own, until the call ends."""
+        try:
+            while self._do_next():
+                pass
+        finally:
+            self._ended.append(None)
+            if len(self._ended) >= len(self._started):
+                self._over.put(None)
+
+    def _do_next(self) -> bool:
+        # A function of its own, so that nothing of a run is held while the thread waits.
+        job = self._jobs.get()
+        if job is None:
+            return False
+        work, number = job
+        work(number)
+        return True
+
+
+def _find_team() -> _Team | None:
+    """Return the threads of the public function that runs; a fork has none of them."""
+    team: _Team | None = getattr(_call, "team", None)
+    return team if team is not None and team.process == os.getpid() else None
 
 
 # Of each thread that calls a public function.
@@ -186,7 +254,7 @@ class _ThreadPool:
         self._tasks = tasks
         self._n_threads = 0
         self._n_certain = 0
-        self._started: list[int] = []
+        self._started: list[int | None] = []
         self._working: list[int] = []
         self._ended: list[int] = []
         self._finished: deque[int] = deque()
@@ -230,9 +298,13 @@ class _ThreadPool:
         self._n_certain = int(is_main)
         first = [index for index in range(len(self._tasks)) if not self._earlier or not self._earlier[index][0]]
         deque(map(self._ready.put, first), maxlen=0)
+        team = _find_team()
         with contextlib.suppress(RuntimeError):  # the system gives no more, or the interpreter is about to end
             # No interrupt comes between the start of a thread and its entry in the list.
-            self._started.extend(map(start_new_thread, repeat(self._work, n_free), zip(range(n_free))))
+            if team is None:
+                self._started.extend(map(start_new_thread, repeat(self._work, n_free), zip(range(n_free))))
+            else:
+                self._started.extend(team.start(self._work, n_free))
         return bool(self._started)
 
     def _wait(self, report: Callable[[list[int]], None]) -> bool:

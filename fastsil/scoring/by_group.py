@@ -15,7 +15,7 @@ from fastsil.engines.dispatch import as_euclidean, compute_terms
 from fastsil.engines.terms import SilhouetteTerms, Work, compute_silhouettes
 from fastsil.runtime.progress import ProgressCallback, progress_bar, scale_progress
 from fastsil.runtime.sklearn_compat import InvalidParameterError
-from fastsil.runtime.threads import resolve_n_jobs
+from fastsil.runtime.threads import resolve_n_jobs, shares_threads
 from fastsil.validation import (
     Metric,
     check_data,
@@ -118,6 +118,7 @@ class SilhouettesByGroup:
         )
 
 
+@shares_threads
 def silhouette_by(
     X: ArrayLike,
     labels: ArrayLike,

@@ -29,7 +29,7 @@ from fastsil.engines.metric_maps import directions, typical_row
 from fastsil.engines.scaling import largest_magnitude, near_one
 from fastsil.runtime.progress import ProgressCallback, progress_bar
 from fastsil.runtime.sklearn_compat import VALID_METRICS
-from fastsil.runtime.threads import resolve_n_jobs, run_tasks
+from fastsil.runtime.threads import resolve_n_jobs, run_tasks, shares_threads
 from fastsil.scoring.estimate.confidence_interval import MeanIntervals
 from fastsil.validation import (
     Metric,
@@ -90,6 +90,7 @@ class SilhouetteCeiling:
     n_computed: int
 
 
+@shares_threads
 def silhouette_ceiling(
     X: ArrayLike,
     *,

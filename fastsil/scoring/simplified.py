@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastsil.engines.dispatch import compute_center_terms
 from fastsil.engines.terms import compute_silhouettes, merge_weightless, split_weightless
-from fastsil.runtime.threads import resolve_n_jobs
+from fastsil.runtime.threads import resolve_n_jobs, shares_threads
 from fastsil.validation import (
     Metric,
     check_average,
@@ -23,6 +23,7 @@ from fastsil.validation.arrays import is_sparse, result_dtype, scatter_to_all
 from fastsil.validation.partition import Partition
 
 
+@shares_threads
 def simplified_silhouette_samples(
     X: ArrayLike,
     labels: ArrayLike,
@@ -92,6 +93,7 @@ def simplified_silhouette_samples(
     return silhouettes if kept is None else scatter_to_all(silhouettes, kept)
 
 
+@shares_threads
 def simplified_silhouette_score(
     X: ArrayLike,
     labels: ArrayLike,

@@ -243,11 +243,13 @@ def test_a_replay_keeps_order_dependencies_and_one_interpreter():
     chained = record._replace(runs=[scaling.Run(tasks, [[], [0], [1]], 8)])
     assert scaling._replay(chained, 3) == 10.0
     # One thread after the other starts, and Python is run by one at a time.
-    assert scaling._replay(record, 3, scaling.HandOut(thread=0.0, task=0.0)) == 2.0 + 4.0
+    assert scaling._replay(record, 3, scaling.HandOut(0.0, 0.0, 0.0)) == 2.0 + 4.0
     alike = record._replace(runs=[scaling.Run([scaling.Task(1.0, 1.0)] * 3, None, 8)])
     assert scaling._replay(alike, 3) == 2.0 + 2.0
-    assert scaling._replay(alike, 3, scaling.HandOut(thread=0.0, task=0.0)) == 2.0 + 4.0
-    assert scaling._replay(alike, 3, scaling.HandOut(thread=0.5, task=0.25)) == 2.0 + 0.5 + 3 * 1.25 + 1.0
+    assert scaling._replay(alike, 3, scaling.HandOut(0.0, 0.0, 0.0)) == 2.0 + 4.0
+    costs = scaling.HandOut(thread=0.5, wake=0.125, task=0.25)
+    assert scaling._replay(alike, 3, costs) == 2.0 + 0.5 + 3 * 1.25 + 1.0
+    assert scaling._replay(alike._replace(runs=alike.runs * 2), 3, costs) == 7.25 + 0.125 + 3 * 1.25 + 1.0
     alone = record._replace(runs=[scaling.Run(tasks, None, 0)])
     assert scaling._replay(alone, 3) == 10.0
 

@@ -14,11 +14,12 @@ import sys
 import threading
 import time
 import traceback
+from _thread import _count
 
 import pytest
 
 from fastsil.runtime import threads
-from fastsil.runtime.threads import run_tasks
+from fastsil.runtime.threads import run_tasks, shares_threads
 
 AFTER = [[], [0], [], [1, 2]]
 
@@ -73,23 +74,48 @@ class Interrupt:
 
 
 def is_in_run(frame):
-    while frame is not None and frame.f_code is not run_tasks.__code__:
+    while frame is not None and frame.f_code not in (run_once.__code__, run_twice.__code__):
         frame = frame.f_back
     return frame is not None
 
 
-def run_interrupted(function, interrupt):
+def run_once(function):
+    run_tasks(function, range(4), [1.0] * 4, n_jobs=2, after=AFTER)
+
+
+def run_twice(function):
+    run_shared(function, n_jobs=2)
+
+
+@shares_threads
+def run_shared(function, n_jobs):
+    run_once(function)
+    run_once(function)
+
+
+def run_interrupted(run, function, interrupt):
     """Run four tasks; nothing may be left, and an interrupt that was raised must come out."""
     before = threading.enumerate()
+    n_before = _count()
     came = None
     try:
         with interrupt:
-            run_tasks(function, range(4), [1.0] * 4, n_jobs=2, after=AFTER)
+            run(function)
     except KeyboardInterrupt as error:
         came = error
     assert (came is not None) == (interrupt.n_raised > 0), traceback.format_exception(came)
     assert not threads._at_work
+    assert threads.count_threads_of_call() == threads.CALLING_THREAD
     assert threading.enumerate() == before
+    assert_threads_end(n_before)
+
+
+def assert_threads_end(n_before):
+    """A thread of C ends a moment after its last line of Python."""
+    end = time.monotonic() + 60
+    while _count() > n_before and time.monotonic() < end:
+        time.sleep(0.0001)
+    assert _count() == n_before
 
 
 def check_next_run():
@@ -99,13 +125,13 @@ def check_next_run():
     assert done.index(3) > max(done.index(1), done.index(2))
 
 
-def count_instructions(function):
+def count_instructions(function, run=run_once):
     """Interrupt each instruction of a run in turn; return how many there are."""
     number = 0
     while True:
         number += 1
         interrupt = Interrupt(number)
-        run_interrupted(function, interrupt)
+        run_interrupted(run, function, interrupt)
         check_next_run()
         if not interrupt.n_raised:
             return number
@@ -128,22 +154,27 @@ def test_an_interrupt_before_any_instruction_leaves_nothing(function):
     assert count_instructions(function) > 300
 
 
+def test_an_interrupt_before_any_instruction_of_a_call_leaves_nothing():
+    assert count_instructions(finish_at_once, run_twice) > 800
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="timers of POSIX")
+@pytest.mark.parametrize("run", [run_once, run_twice])
 @pytest.mark.parametrize("seed", range(2))
-def test_a_second_interrupt_at_any_moment_leaves_nothing(seed):
-    most = count_instructions(finish_when_stopped)
+def test_a_second_interrupt_at_any_moment_leaves_nothing(seed, run):
+    most = count_instructions(finish_when_stopped, run)
     rng = random.Random(seed)
     n_twice = 0
     for _ in range(2000):
         interrupt = Interrupt(rng.randrange(1, most), again_after=rng.uniform(1e-6, 150e-6))
-        run_interrupted(finish_when_stopped, interrupt)
+        run_interrupted(run, finish_when_stopped, interrupt)
         n_twice += interrupt.n_raised == 2
     check_next_run()
     assert n_twice > 50
 
 
-def run_in_storm(n_calls, seed):
+def run_in_storm(n_calls, seed, run=run_once):
     """Interrupt runs by a timer every 20 to 300 microseconds; return how many interrupts were raised."""
     rng = random.Random(seed)
     n_raised = 0
@@ -158,13 +189,15 @@ def run_in_storm(n_calls, seed):
             raise KeyboardInterrupt
 
     before = threading.enumerate()
+    n_before = _count()
     handler = signal.signal(signal.SIGALRM, interrupt)
     try:
         signal.setitimer(signal.ITIMER_REAL, 1e-3)
         for _ in range(n_calls):
             with contextlib.suppress(KeyboardInterrupt):
-                run_tasks(finish_when_stopped, range(4), [1.0] * 4, n_jobs=2, after=AFTER)
+                run(finish_when_stopped)
             assert threading.enumerate() == before
+            assert_threads_end(n_before)
             assert not threads._at_work
     finally:
         on = False
@@ -175,12 +208,14 @@ def run_in_storm(n_calls, seed):
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="timers of POSIX")
-def test_a_storm_of_interrupts_leaves_nothing():
-    assert run_in_storm(300, seed=0) > 300
+@pytest.mark.parametrize("run", [run_once, run_twice])
+def test_a_storm_of_interrupts_leaves_nothing(run):
+    assert run_in_storm(300, 0, run) > 300
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="timers of POSIX")
+@pytest.mark.parametrize("run", [run_once, run_twice])
 @pytest.mark.parametrize("seed", range(1, 3))
-def test_a_long_storm_of_interrupts_leaves_nothing(seed):
-    assert run_in_storm(3000, seed) > 3000
+def test_a_long_storm_of_interrupts_leaves_nothing(seed, run):
+    assert run_in_storm(3000, seed, run) > 3000

@@ -1,11 +1,14 @@
 """Threads: how many, every task once, and an end that is an end."""
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import weakref
+from _thread import _count
 
 import joblib
 import numpy as np
@@ -145,6 +148,63 @@ def test_rows_are_covered_once(n_rows):
 
     run_over_rows(add, n_rows, n_jobs=3, step=4)
     assert (covered == 1).all()
+
+
+def test_the_runs_of_a_call_share_threads_that_end_with_it():
+    n_before, seen = _count(), []
+
+    def meet(meeting):
+        meeting.wait()
+        return threading.get_ident()
+
+    @shares_threads
+    def call(fails, *, n_jobs):
+        for _ in range(3):
+            # Each task waits for the other, so that both threads take one.
+            run_tasks(lambda meeting, stop: seen.append(meet(meeting)), [threading.Barrier(2)] * 2, [1, 1], n_jobs=2)
+        assert _count() == n_before + 2
+        if fails:
+            raise ZeroDivisionError
+
+    call(False, n_jobs=2)
+    assert len(seen) == 6
+    assert len(set(seen)) == 2
+    with pytest.raises(ZeroDivisionError):
+        call(True, n_jobs=2)
+    while _count() > n_before:  # a thread of C ends a moment after its last line of Python
+        time.sleep(0.001)
+
+
+def test_nothing_of_a_run_is_held_after_it():
+    class Task:
+        pass
+
+    @shares_threads
+    def call(*, n_jobs):
+        task = Task()
+        run_tasks(lambda task, stop: None, [task, task], [1, 1], n_jobs=2)
+        held = weakref.ref(task)
+        del task
+        gc.collect()
+        return held()
+
+    assert call(n_jobs=2) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_fork_in_the_middle_of_a_call_has_no_threads_and_ends():
+    @shares_threads
+    def call(*, n_jobs):
+        run_tasks(lambda task, stop: None, [0, 1], [1, 1], n_jobs=2)
+        child = os.fork()
+        if not child:
+            np.testing.assert_array_equal(count_tasks(10, 2), np.ones(10))
+        return child
+
+    child = call(n_jobs=2)
+    if not child:
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_the_threads_of_a_call_are_those_of_the_outermost_function():
