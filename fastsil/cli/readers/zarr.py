@@ -30,7 +30,7 @@ def open_zarr(path: Path, reading: Reading) -> Any:
         import zarr
     except ImportError as error:
         raise ImportError(f"reading {path} needs zarr; install it with: pip install 'fastsil[zarr]'") from error
-    opened = zarr.open(str(path), mode="r")
+    opened: Any = zarr.open(str(path), mode="r")
     if not hasattr(opened, "array_keys"):
         return opened
     return opened[choose(path, sorted(opened.array_keys()), reading.key, ("X", "embeddings"), "array")]
