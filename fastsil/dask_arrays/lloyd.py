@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 from sklearn.utils.extmath import row_norms
 
 if TYPE_CHECKING:
     from fastsil.dask_arrays.row_blocks import RowBlocks
 
-# Bytes of rows, and of their products with all centers, at a time.
+# Rows at a time, and bytes of them and of their products with all centers.
+_CHUNK_ROWS = 4096
 _CHUNK_BYTES = 1 << 20
 
 
@@ -92,17 +92,23 @@ def run_lloyd(X: RowBlocks, start: NDArray[Any], *, tol: float, max_iter: int) -
 
 def assign_rows(X: NDArray[Any], places: NDArray[Any], mean: NDArray[Any]) -> NDArray[np.int32]:
     """Return the nearest center of every row."""
-    parts = [codes for _, _, codes in _iterate(X, Centers(places, mean))]
-    return np.concatenate([np.empty(0, np.int32), *parts])
+    labels = np.empty(len(X), np.int32)
+    for rows, _, codes in _iterate(X, Centers(places, mean)):
+        labels[rows] = codes
+    return labels
 
 
 def sum_members(X: NDArray[Any], centers: Centers) -> Members:
-    """Sum the rows that are nearest to each center, in float64."""
+    """Sum the rows that are nearest to each center: some thousand in the type of X, and these sums in float64."""
     k = len(centers.places)
     members = Members(np.zeros(k, np.int64), np.zeros(centers.places.shape))
+    one_hot, places = np.zeros((_CHUNK_ROWS, k), X.dtype), np.arange(_CHUNK_ROWS)
     for _, rows, codes in _iterate(X, centers):
+        here = slice(len(codes))
+        one_hot[places[here], codes] = 1
+        members.sums[:] += one_hot[here].T @ rows
+        one_hot[places[here], codes] = 0
         members.counts[:] += np.bincount(codes, minlength=k)
-        members.sums[:] += _sum_by_code(rows, codes, k)
     return members
 
 
@@ -145,31 +151,31 @@ def add_fields(parts: list[Any]) -> Any:
     return type(parts[0])(*(np.sum(values, axis=0) for values in zip(*parts, strict=True)))
 
 
-def _iterate(X: NDArray[Any], centers: Centers) -> Iterator[tuple[slice, NDArray[Any], NDArray[np.int32]]]:
-    """Yield rows at a time: which, relative to the mean, and their nearest centers."""
+def _iterate(X: NDArray[Any], centers: Centers) -> Iterator[tuple[slice, NDArray[Any], NDArray[np.intp]]]:
+    """Yield rows at a time: which, relative to the mean, and their nearest centers; the next ones overwrite both.
+
+    (A worker process gives memory back at once, so that new arrays for each step took four times the time.)
+    """
+    k, n_features = centers.places.shape
+    step = min(_CHUNK_ROWS, max(1, _CHUNK_BYTES // (X.dtype.itemsize * max(k, n_features))))
     halves = row_norms(centers.places, squared=True) / 2
-    for rows in _cut(len(X), X.dtype.itemsize * max(centers.places.shape)):
-        moved = X[rows] - centers.mean
-        closeness = moved @ centers.places.T
-        closeness -= halves
-        yield rows, moved, closeness.argmax(axis=1).astype(np.int32)
+    moved, closeness = np.empty((step, n_features), X.dtype), np.empty((step, k), X.dtype)
+    codes = np.empty(step, np.intp)
+    for low in range(0, len(X), step):
+        rows = slice(low, min(low + step, len(X)))
+        here = slice(rows.stop - low)
+        np.subtract(X[rows], centers.mean, out=moved[here])
+        np.matmul(moved[here], centers.places.T, out=closeness[here])
+        np.subtract(closeness[here], halves, out=closeness[here])
+        closeness[here].argmax(axis=1, out=codes[here])
+        yield rows, moved[here], codes[here]
 
 
 def _measure(X: NDArray[Any], centers: Centers) -> Iterator[tuple[NDArray[Any], NDArray[np.int32], NDArray[Any]]]:
     """Yield rows at a time: squared distances to their nearest centers, these centers, the rows."""
     for _, rows, codes in _iterate(X, centers):
         apart = rows.astype(np.float64) - centers.places[codes]
-        yield np.einsum("ij,ij->i", apart, apart), codes, rows
-
-
-def _cut(n_rows: int, row_bytes: int) -> Iterator[slice]:
-    step = max(1, _CHUNK_BYTES // row_bytes)
-    return (slice(low, min(low + step, n_rows)) for low in range(0, n_rows, step))
-
-
-def _sum_by_code(rows: NDArray[Any], codes: NDArray[np.int32], k: int) -> NDArray[np.float64]:
-    one_hot = csr_matrix((np.ones(len(codes)), (codes, np.arange(len(codes)))), shape=(k, len(codes)))
-    return np.asarray(one_hot @ rows, dtype=np.float64)
+        yield np.einsum("ij,ij->i", apart, apart), codes.astype(np.int32), rows.copy()
 
 
 def _list_squares(X: NDArray[Any], centers: Centers) -> NDArray[np.float64]:

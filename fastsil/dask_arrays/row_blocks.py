@@ -23,6 +23,10 @@ from fastsil.validation.arrays import is_sparse, iterate_chunks, result_dtype
 
 Floats = NDArray[np.float64]
 
+# Rows mapped at a time.
+_PART_BYTES = 64 << 10
+_LEAST_ROWS = 64
+
 
 class Moments(NamedTuple):
     """Number of rows, their mean, and the sum of squares of each feature about it, or of products of features."""
@@ -88,7 +92,8 @@ class RowBlocks:
         """Return the samples that a function makes of each block; it takes any number of rows."""
         like = function(np.zeros((1, self.shape[1]), self.dtype))
         chunks = (self.array.chunks[0], (like.shape[1],))
-        return RowBlocks(self.array.map_blocks(function, dtype=like.dtype, chunks=chunks, meta=like[:0]))
+        known = {"function": function, "like": like[:0]}
+        return RowBlocks(self.array.map_blocks(_map_parts, **known, dtype=like.dtype, chunks=chunks, meta=like[:0]))
 
     def map_to_labels(self, function: Callable[..., Any], **known: Any) -> Any:
         """Return one label a row as a lazy array in the chunks of the samples."""
@@ -189,6 +194,16 @@ def merge_moments(parts: list[Moments]) -> Moments:
         mean = merged.mean + apart * (part.n / n)
         merged = Moments(n, mean, merged.scatter + part.scatter + between * (merged.n * part.n / n))
     return merged
+
+
+def _map_parts(X: NDArray[Any], function: Callable[[Any], Any], like: NDArray[Any]) -> NDArray[Any]:
+    """Apply a function of rows to a few at a time; on a whole block, its temporary arrays took four times the time."""
+    mapped = np.empty((len(X), like.shape[1]), like.dtype)
+    step = max(_LEAST_ROWS, _PART_BYTES // (X.dtype.itemsize * X.shape[1]))
+    for start in range(0, len(X), step):
+        rows = slice(start, start + step)
+        mapped[rows] = function(X[rows])
+    return mapped
 
 
 def _digest_block(X: NDArray[Any]) -> str:
