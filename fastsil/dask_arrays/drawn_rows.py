@@ -51,7 +51,7 @@ def tally_block(X: NDArray[Any], labels: NDArray[np.int32], summaries: ClusterSu
     """Compute the silhouettes of a block, rounded to the type of X, and add them up by cluster."""
     terms = compute_block_terms(X, labels, summaries, _ALL, metric)
     codes = encode_rows(labels, summaries, _ALL)
-    silhouettes = compute_row_silhouettes(terms, summaries.sizes[codes]).astype(X.dtype, copy=False)
+    silhouettes = compute_row_silhouettes(terms, summaries.sizes[codes] == 1).astype(X.dtype, copy=False)
     n_clusters = len(summaries.classes)
 
     def add(weights: NDArray[Any]) -> NDArray[np.float64]:
@@ -66,7 +66,7 @@ def compute_drawn(
 ) -> tuple[SilhouetteTerms, NDArray[np.float64]]:
     """Compute the mean distances of some rows to all clusters, and their silhouettes."""
     terms = compute_row_terms(drawn, codes, summaries, n_jobs=n_jobs, metric=metric)
-    return terms, compute_row_silhouettes(terms, summaries.sizes[codes])
+    return terms, compute_row_silhouettes(terms, summaries.sizes[codes] == 1)
 
 
 def find_first_rows(X: RowBlocks, labels: Any, wanted: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
