@@ -21,6 +21,10 @@ Where all clusters share Q, z comes with the distances to the centers. For any �
 
     uᵀΣu  <=  zᵀMz  +  (ρ + 1/α) |w|².
 
+Most clusters are excluded without the form: 2 |z_v z_w| <= z_v² s_w / s_v + z_w² s_v / s_w for any s > 0, and so
+
+    zᵀMz  <=  Σ_v d_v z_v²,     d_v = M_vv + Σ_{w ≠ v} |M_vw| s_w / s_v.
+
 Every bound is widened by the rounding of its terms.
 """
 
@@ -51,6 +55,9 @@ class SharedBasis(NamedTuple):
     first: int  # column of Block.components where those of this basis begin
     centers: np.ndarray  # (n_clusters, n_vectors) Qᵀ(μ - origin)
     forms: np.ndarray  # (n_clusters, n_vectors, n_vectors) M, in the type that distances are computed in
+    majorants: (
+        np.ndarray
+    )  # (n_clusters, n_vectors) d with zᵀMz <= Σ d_v z_v², with a margin for its sum, in the same type
     form_norms: np.ndarray  # (n_clusters,) |M|
     rest: np.ndarray  # (n_clusters,) ρ + 1/α
     skew: np.ndarray  # (n_clusters, n_vectors) Qᵀg, in the same type
@@ -282,14 +289,56 @@ def _bound_by_forms(
     found,  # INOUT Candidates: their lower bounds and guesses
 ):
     """Tighten the bounds on the mean distances to one cluster."""
+    z = np.empty((len(entries), shared.skew.shape[1]), shared.forms.dtype)
+    squares, norms, forms, along, inside, spread, off, slack, lower = np.empty((9, len(entries)))
+    _fill_terms(block, shared, c, entries, found, z, squares, norms, forms, along, inside)
+    _bound_all(clusters, shared, rounding, c, squares, norms, forms, along, inside, spread, off, slack, lower)
+    n_left = 0
+    for k in range(len(entries)):
+        found.lower[entries[k]] = lower[k]
+        if lower[k] <= least_upper[found.row[entries[k]]]:
+            for values in (squares, norms, along, inside):
+                values[n_left] = values[k]
+            entries[n_left] = entries[k]
+            for v in range(z.shape[1]):
+                z[n_left, v] = z[k, v]
+            n_left += 1
+    _fill_forms(shared.forms[c], z[:n_left], forms)
+    _bound_all(clusters, shared, rounding, c, squares[:n_left], norms, forms, along, inside, spread, off, slack, lower)
+    variance, skew_rest = clusters.variance[c], shared.skew_rest[c]
+    for k in range(n_left):
+        e = entries[k]
+        if lower[k] <= least_upper[found.row[e]]:
+            # u·g outside Q is mostly noise, far below the product of the norms; it is computed from the sample itself.
+            spread[k] -= 4.0 * _component(rows, found.row[e], clusters.centers[c], shared.skew_outside[c])
+            off[k] += _SKEW_ROUNDING * skew_rest * np.sqrt(squares[k] + slack[k])
+            lower[k], _ = bound_mean_distance(squares[k], slack[k], variance, max(spread[k], 0.0) + off[k])
+        found.lower[e] = lower[k]
+        found.guess[e] = _guess(squares[k] + variance, max(spread[k], 0.0))
+
+
+@jit(**_FLAGS)
+def _bound_all(
+    clusters,  # IN ClusterBounds
+    shared,  # IN SharedBasis
+    rounding,  # IN scalar
+    c,  # IN cluster
+    squares,  # IN (n_entries,) |u|²
+    norms,  # IN (>= n_entries,) |x - origin|²
+    forms,  # IN (>= n_entries,) zᵀMz or more
+    along,  # IN (>= n_entries,) z·Qᵀg
+    inside,  # IN (>= n_entries,) |z|²
+    spread,  # OUT (>= n_entries,) V without the part of g outside Q
+    off,  # OUT (>= n_entries,) how far it may be from the truth
+    slack,  # OUT (>= n_entries,) how far |u|² may be
+    lower,  # OUT (>= n_entries,) lower bound on the mean distance
+):
+    """Bound the mean distances to one cluster; all at once: roots and quotients of eight take the time of one."""
     variance, variance_r2 = clusters.variance[c], clusters.variance_r2[c]
     center_norm, center_off, skew_norm = clusters.center_norms[c], clusters.center_rounding[c], clusters.skew_norm[c]
     form_norm, rest, skew_rest = shared.form_norms[c], shared.rest[c], shared.skew_rest[c]
     n_vectors = shared.skew.shape[1]
-    squares, norms, forms, along, inside, spread, off, slack, lower = np.empty((9, len(entries)))
-    _fill_form_terms(block, shared, c, entries, found, squares, norms, forms, along, inside)
-    # All at once: roots and quotients of eight candidates take the time of one.
-    for k in range(len(entries)):
+    for k in range(len(squares)):
         square, length = squares[k], np.sqrt(inside[k])
         slack[k] = _widen_slack(square, rounding * (norms[k] + center_norm), center_off)
         # Each component is off by rounding · |x - origin|, from its vector and from the product, and by the center's.
@@ -302,52 +351,63 @@ def _bound_by_forms(
         off[k] += 4.0 * np.sqrt(square + slack[k]) * center_off * variance
         beyond = 4.0 * skew_rest * np.sqrt(outside)
         lower[k], _ = bound_mean_distance(square, slack[k], variance, max(spread[k] + beyond, 0.0) + off[k])
-    for k in range(len(entries)):
-        e = entries[k]
-        if lower[k] <= least_upper[found.row[e]]:
-            # u·g outside Q is mostly noise, far below the product of the norms; it is computed from the sample itself.
-            spread[k] -= 4.0 * _component(rows, found.row[e], clusters.centers[c], shared.skew_outside[c])
-            off[k] += _SKEW_ROUNDING * skew_rest * np.sqrt(squares[k] + slack[k])
-            lower[k], _ = bound_mean_distance(squares[k], slack[k], variance, max(spread[k], 0.0) + off[k])
-        found.lower[e] = lower[k]
-        found.guess[e] = _guess(squares[k] + variance, max(spread[k], 0.0))
 
 
 @jit(**_FLAGS)
-def _fill_form_terms(
+def _fill_terms(
     block,  # IN Block
     shared,  # IN SharedBasis
     c,  # IN cluster
     entries,  # IN its candidates
     found,  # IN Candidates
+    z,  # OUT (n_entries, n_vectors) Qᵀu
     squares,  # OUT (n_entries,) |u|²
     norms,  # OUT (n_entries,) |x - origin|²
-    forms,  # OUT (n_entries,) zᵀMz for z = Qᵀu
+    forms,  # OUT (n_entries,) zᵀMz or more
     along,  # OUT (n_entries,) z·Qᵀg
     inside,  # OUT (n_entries,) |z|²
 ):
     """Compute the terms of the bounds on the mean distances to one cluster, for each candidate; all are rounded."""
-    skew, center = shared.skew[c], shared.centers[c]
-    z = np.empty((4, skew.shape[0]), shared.forms.dtype)
-    of_four = np.empty(4, z.dtype)
-    for start in range(0, len(entries), 4):
-        # Four candidates at a time: M is loaded once for them, and stays in the cache for the next four.
-        n_candidates = min(4, len(entries) - start)
+    skew, majorant = shared.skew[c], shared.majorants[c]
+    center = np.empty(len(skew), z.dtype)
+    for v in range(len(skew)):
+        center[v] = shared.centers[c, v]
+    for k in range(len(entries)):
+        i = found.row[entries[k]]
+        components = block.components[i, shared.first : shared.first + len(skew)]
+        z_k = z[k]
+        form = z.dtype.type(0.0)
+        for v in range(len(skew)):
+            value = components[v] - center[v]
+            z_k[v] = value
+            form += majorant[v] * value * value
+        total, length2 = 0.0, 0.0
+        for v in range(len(skew)):
+            value = np.float64(z_k[v])
+            total += value * skew[v]
+            length2 += value * value
+        squares[k] = max(np.float64(block.squares[i, c]), 0.0)
+        norms[k] = block.norms[i]
+        along[k], inside[k], forms[k] = total, length2, form
+
+
+@jit(**_FLAGS)
+def _fill_forms(
+    form,  # IN (n_vectors, n_vectors) M
+    z,  # IN (n_entries, n_vectors)
+    forms,  # OUT (>= n_entries,) zᵀMz
+):
+    """Compute quadratic forms, four at a time: M is loaded once for them, and stays in the cache for the next four."""
+    four, of_four = np.empty((4, z.shape[1]), z.dtype), np.empty(4, z.dtype)
+    for start in range(0, len(z), 4):
+        n_forms = min(4, len(z) - start)
         for k in range(4):
-            components = block.components[found.row[entries[start + min(k, n_candidates - 1)]], shared.first :]
+            z_k = z[start + min(k, n_forms - 1)]
             for v in range(z.shape[1]):
-                z[k, v] = components[v] - center[v]
-        _fill_quadratic_forms(shared.forms[c], z, of_four)
-        for k in range(n_candidates):
-            i = found.row[entries[start + k]]
-            squares[start + k] = max(np.float64(block.squares[i, c]), 0.0)
-            norms[start + k] = block.norms[i]
+                four[k, v] = z_k[v]
+        _fill_quadratic_forms(form, four, of_four)
+        for k in range(n_forms):
             forms[start + k] = of_four[k]
-            z_k, total, length2 = z[k], 0.0, 0.0
-            for v in range(z.shape[1]):
-                total += np.float64(z_k[v]) * np.float64(skew[v])
-                length2 += np.float64(z_k[v]) * np.float64(z_k[v])
-            along[start + k], inside[start + k] = total, length2
 
 
 @jit(**_FLAGS)

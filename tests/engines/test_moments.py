@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from assertions import with_peak
-from fastsil.engines.euclidean.moments import _form, cluster_centers, radial_bounds, shared_basis
+from fastsil.engines.euclidean.moments import _form, _majorize, cluster_centers, radial_bounds, shared_basis
 from fastsil.engines.scaling import scale_data
 from fastsil.validation.partition import partition_from_codes
 
@@ -228,3 +228,25 @@ def test_a_form_of_all_directions_is_not_less_than_the_covariance():
         for z in ([0, 0, 1], [1, 0, 0], [1, -1, 0]):
             quadratic = sum(z[i] * z[j] * form[i][j] for i in range(3) for j in range(3))
             assert sum(sum(a * b for a, b in zip(z, row, strict=True)) ** 2 for row in u) / len(u) <= quadratic
+
+
+def test_a_majorant_is_not_less_than_its_form():
+    """In float32, of a diagonal, where the two are the same."""
+    rng = np.random.default_rng(0)
+    for n_vectors in (1, 16, 64):
+        for _ in range(20):
+            form, z = rng.exponential(size=n_vectors), rng.normal(size=n_vectors).astype(np.float32)
+            majorant = _majorize(np.diag(form)).astype(np.float32)
+            # Summed one after the other, the worst order.
+            total = np.cumsum(majorant * z * z, dtype=np.float32)[-1]
+            assert float(total) >= form @ z.astype(np.float64) ** 2
+
+
+def test_a_majorant_bounds_forms_of_any_shape():
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        factor = rng.normal(size=(12, 16)) * rng.exponential(size=16) ** 4
+        factor[:, rng.random(16) < 0.2] = 0.0
+        form = factor.T @ factor
+        values = np.linalg.eigvalsh(np.diag(_majorize(form)) - form)
+        assert values[0] >= -1e-12 * np.trace(form)

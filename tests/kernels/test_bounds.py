@@ -123,6 +123,7 @@ def shared_basis(moments, n_vectors, alpha, rng):
         first=2,
         centers=np.stack([basis @ m.center for m in moments]),
         forms=forms,
+        majorants=np.abs(forms).sum(axis=2) * (1 + 1e-12),
         form_norms=np.linalg.norm(forms, axis=(1, 2)),
         # With all directions nothing leaks.
         rest=rest + 1e-13 + (1 / alpha if used < n_features else 0.0),
@@ -218,6 +219,22 @@ def test_bounds_are_those_of_the_formula():
         np.testing.assert_allclose(lower, naive, rtol=1e-4)
         mean = u @ u + m.variance
         np.testing.assert_allclose(guess, np.sqrt(mean) * (1 - spread / (8 * mean**2)), rtol=1e-9)
+
+
+@shapes
+def test_majorants_exclude_no_cluster_that_its_form_would_keep(shape):
+    case = Case(shape, 9)
+    basis, shared = shared_basis(case.moments, 8, 1.0, np.random.default_rng(3))
+    block = case.block(np.hstack([np.zeros((len(case.X), 2)), case.X @ basis.T]))
+    left = []
+    for majorants in (shared.majorants, np.full_like(shared.majorants, 1e30)):
+        found, n_found, least_upper = case.selected(block)
+        given = shared._replace(majorants=majorants)
+        n_left = kernels.exclude_by_shared_basis(
+            case.rows, block, case.clusters, given, ROUNDING, least_upper, found, n_found
+        )
+        left.append(np.array([part[:n_left] for part in found]))
+    np.testing.assert_array_equal(*left)
 
 
 def test_the_whole_covariance_excludes_more_than_its_norm():

@@ -188,6 +188,7 @@ def shared_basis(
         first=first,
         centers=np.empty((n_clusters, n_vectors)),
         forms=np.empty((n_clusters, n_vectors, n_vectors), data.dtype),
+        majorants=np.empty((n_clusters, n_vectors), data.dtype),
         form_norms=np.empty(n_clusters),
         rest=np.zeros(n_clusters),
         skew=np.empty((n_clusters, n_vectors), data.dtype),
@@ -261,6 +262,7 @@ def _fill_moments(
         # Here `spectral` must bound the Frobenius norm: it is that norm, or the trace.
         form, rest = _form(basis, product, bounds.variance[cluster], bounds.spectral[cluster])
         shared.forms[cluster] = form
+        shared.majorants[cluster] = _majorize(form)
         shared.form_norms[cluster] = np.sqrt((form**2).sum()) * (1 + 1e-6)
         shared.rest[cluster] = rest if n_features > n_vectors else 0.0
     inside, outside = np.empty((len(products), n_vectors)), np.empty((len(products), n_features))
@@ -270,6 +272,16 @@ def _fill_moments(
     np.subtract(skew[some], outside, out=outside)
     shared.skew[some], shared.skew_outside[some] = inside, outside
     shared.skew_rest[some] = np.linalg.norm(outside, axis=1) + 1e-7 * bounds.skew_norm[some]
+
+
+def _majorize(form: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the d of :mod:`fastsil.kernels.bounds`, s being the roots of the diagonal."""
+    diagonal = np.diagonal(form)
+    roots = np.sqrt(np.maximum(diagonal, 0.0))
+    roots = np.where(roots > 0, roots, 1.0)
+    # Rounded to float32, and summed there over the directions.
+    margin = 1 + 1e-5
+    return np.asarray((diagonal + ((np.abs(form) * roots).sum(axis=1) - np.abs(diagonal) * roots) / roots) * margin)
 
 
 def _form(
