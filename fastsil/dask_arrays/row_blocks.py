@@ -72,10 +72,11 @@ class RowBlocks:
     def __getitem__(self, rows: NDArray[np.intp] | slice) -> NDArray[Any]:
         """Compute some rows, given in ascending order, into memory; the last ones are kept, for the next k."""
         rows = np.arange(self.shape[0])[rows] if isinstance(rows, slice) else rows
-        key = hashlib.sha256(rows.tobytes()).digest()
-        if self._taken is None or self._taken[0] != key:
-            self._taken = key, np.ascontiguousarray(self.array[rows].compute(), dtype=self.dtype)
-        return self._taken[1]
+        # Threads that take rows at once overwrite each other's: each returns its own.
+        key, taken = hashlib.sha256(rows.tobytes()).digest(), self._taken
+        if taken is None or taken[0] != key:
+            taken = self._taken = key, np.ascontiguousarray(self.array[rows].compute(), dtype=self.dtype)
+        return taken[1]
 
     @property
     def blocks(self) -> list[Any]:
