@@ -107,7 +107,7 @@ def mahalanobis_map(
     return vectors / np.sqrt(values)
 
 
-def whiten_own_subspace(X: NDArray[Any]) -> NDArray[np.float64]:
+def whiten_own_subspace(X: NDArray[Any], sample_weight: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
     """Compute W of shape (n_features, rank) whose product ``W W^T`` is an inverse of the covariance where X spreads.
 
     For differences of samples, which lie in the subspace of the data, every generalized inverse gives one distance.
@@ -117,8 +117,9 @@ def whiten_own_subspace(X: NDArray[Any]) -> NDArray[np.float64]:
     numpy.linalg.LinAlgError
         If the distances between all samples would be equal (a ValueError too).
     """
-    n_samples, n_features = X.shape
-    covariance = _scatter(X, of_pairs=True) / (n_samples - 1)
+    n_features = X.shape[1]
+    n_samples = len(X) if sample_weight is None else int(np.count_nonzero(sample_weight))
+    covariance = measure_spread(X, "mahalanobis", sample_weight)
     # Features at one scale: a small feature is not taken for rounding of a large one.
     deviations = np.sqrt(covariance.diagonal())
     scale = np.divide(1.0, deviations, out=np.zeros(n_features), where=deviations > 0)

@@ -18,6 +18,7 @@ from scipy.spatial.distance import cdist
 from sklearn.base import clone
 from sklearn.cluster import BisectingKMeans, KMeans, MiniBatchKMeans
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import has_fit_parameter
 from threadpoolctl import threadpool_limits
 
 from fastsil.runtime.caller import warn_caller
@@ -155,10 +156,13 @@ class Fitter:
         Samples, in the geometry to cluster in.
     n_jobs : int
         Threads at most, for k-means; a small fit takes one. Other clusterers choose for themselves.
+    sample_weight : ndarray of shape (n_samples,), optional
+        How often each sample counts, for k-means and for clusterers whose ``fit`` takes it.
     """
 
-    def __init__(self, X: Any, *, n_jobs: int) -> None:
+    def __init__(self, X: Any, *, n_jobs: int, sample_weight: NDArray[np.float64] | None = None) -> None:
         self._X = X
+        self._weights = sample_weight
         self._n_jobs = n_jobs
         self._path: KMeansPath | None = None
 
@@ -180,11 +184,13 @@ class Fitter:
             if isinstance(clusterer, SharedKMeans):
                 path = self._make_path(clusterer)
                 clusterer.kmeans_ = path.fit(clusterer.n_clusters)
-            else:
+            elif self._weights is None:
                 clusterer.fit(self._X)
+            else:
+                clusterer.fit(self._X, sample_weight=self._weights)
         labels = get_labels(clusterer)
         inertia = getattr(get_fitted(clusterer), "inertia_", None)
-        return labels, float(sum_squares_within(self._X, labels) if inertia is None else inertia)
+        return labels, float(sum_squares_within(self._X, labels, self._weights) if inertia is None else inertia)
 
     def restore(self, clusterer: Any, state: Mapping[str, NDArray[Any]]) -> None:
         """Restore a clusterer from the arrays of :func:`extract_state`, and go on from it."""
@@ -198,8 +204,11 @@ class Fitter:
 
     def _make_path(self, clusterer: SharedKMeans) -> KMeansPath:
         if self._path is None:
-            kind = BlockKMeansPath if are_blocks(self._X) else KMeansPath
-            self._path = kind(self._X, n_init=clusterer.n_init, seed=clusterer.random_state)
+            n_init, seed = clusterer.n_init, clusterer.random_state
+            if are_blocks(self._X):
+                self._path = BlockKMeansPath(self._X, n_init=n_init, seed=seed)
+            else:
+                self._path = KMeansPath(self._X, n_init=n_init, seed=seed, sample_weight=self._weights)
         return self._path
 
 
@@ -239,7 +248,7 @@ def get_labels(clusterer: Any) -> Any:
     return fitted.labels_
 
 
-def sum_squares_within(X: Any, labels: Any) -> float:
+def sum_squares_within(X: Any, labels: Any, sample_weight: NDArray[np.float64] | None = None) -> float:
     """Sum over the samples of ``|x - m|²``, m the mean of the sample's cluster; in float64.
 
     Examples
@@ -249,19 +258,22 @@ def sum_squares_within(X: Any, labels: Any) -> float:
     2.0
     """
     classes, codes = np.unique(labels, return_inverse=True)
-    return sum_squares_about(X, _find_means(X, codes, len(classes)), codes)
+    return sum_squares_about(X, _find_means(X, codes, len(classes), sample_weight), codes, sample_weight)
 
 
-def _find_means(X: Any, codes: NDArray[np.intp], n_clusters: int) -> NDArray[np.float64]:
-    """Compute the mean of each cluster; none is empty."""
+def _find_means(
+    X: Any, codes: NDArray[np.intp], n_clusters: int, sample_weight: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    """Compute the mean of each cluster; none is empty. Of one without weight it is 0."""
     sums = np.zeros((n_clusters, X.shape[1]))
     for rows, chunk in iterate_chunks(X):
-        one_per_row = (np.ones(len(chunk)), (codes[rows], np.arange(len(chunk))))
-        sums += csr_matrix(one_per_row, shape=(n_clusters, len(chunk))) @ chunk
-    return np.asarray(sums / np.bincount(codes)[:, None])
+        counts = np.ones(len(chunk)) if sample_weight is None else sample_weight[rows]
+        sums += csr_matrix((counts, (codes[rows], np.arange(len(chunk)))), shape=(n_clusters, len(chunk))) @ chunk
+    totals = np.bincount(codes, weights=sample_weight)
+    return np.asarray(sums / np.where(totals > 0, totals, 1)[:, None])
 
 
-def center_indices(X: Any, labels: Any) -> tuple[float, float]:
+def center_indices(X: Any, labels: Any, sample_weight: NDArray[np.float64] | None = None) -> tuple[float, float]:
     """Compute the indices of Calinski and Harabasz and of Davies and Bouldin, as scikit-learn has them; NaN for sparse
     X.
 
@@ -273,6 +285,8 @@ def center_indices(X: Any, labels: Any) -> tuple[float, float]:
         Samples, in the geometry that was clustered in.
     labels : array of shape (n_samples,)
         At least two clusters, fewer than samples.
+    sample_weight : ndarray of shape (n_samples,), optional
+        How often each sample counts.
 
     Examples
     --------
@@ -282,20 +296,26 @@ def center_indices(X: Any, labels: Any) -> tuple[float, float]:
     """
     if issparse(X):
         return np.nan, np.nan
+    if sample_weight is not None and not sample_weight.all():
+        counted = sample_weight > 0
+        return center_indices(X[counted], np.asarray(labels)[counted], sample_weight[counted])
     classes, codes = np.unique(labels, return_inverse=True)
-    n_clusters, sizes = len(classes), np.bincount(codes)
-    means = _find_means(X, codes, n_clusters)
+    n_clusters, sizes = len(classes), np.bincount(codes, weights=sample_weight)
+    means = _find_means(X, codes, n_clusters, sample_weight)
     within, distances = 0.0, np.zeros(n_clusters)
     for rows, chunk in iterate_chunks(X):
         apart = chunk - means[codes[rows]]
         squares = np.einsum("ij,ij->i", apart, apart)
+        roots = np.sqrt(squares)
+        if sample_weight is not None:
+            squares, roots = squares * sample_weight[rows], roots * sample_weight[rows]
         within += float(squares.sum())
-        distances += np.bincount(codes[rows], weights=np.sqrt(squares), minlength=n_clusters)
+        distances += np.bincount(codes[rows], weights=roots, minlength=n_clusters)
     return combine_spreads(means, sizes, within, distances)
 
 
 def combine_spreads(
-    means: NDArray[np.float64], sizes: NDArray[np.intp], within: float, distances: NDArray[np.float64]
+    means: NDArray[np.float64], sizes: NDArray[Any], within: float, distances: NDArray[np.float64]
 ) -> tuple[float, float]:
     """Compute the indices from the clusters' means and sizes, and from the distances of the members to the means: the
     sum of their squares, and their sum for each cluster.
@@ -349,10 +369,15 @@ def _thread_limits(clusterer: Any, shape: tuple[int, int], n_jobs: int) -> dict[
 def refuse_params(params: Iterable[str]) -> None:
     """Refuse further arguments of a sweep's ``fit``; a Pipeline or a search would pass them on."""
     for name in params:
-        reason = (
-            "k-means would follow the weights, and silhouettes have none: they would judge another clustering. "
-            "Repeat rows instead, or score the labels of your own weighted fit with silhouette_profile."
-            if name == "sample_weight"
-            else "pass parameters to KMeansSweep(...) itself."
+        raise TypeError(f"KMeansSweep.fit takes no {name}; pass parameters to KMeansSweep(...) itself.")
+
+
+def check_takes_weights(clusterer: Any) -> None:
+    """Raise a TypeError if a clusterer's ``fit`` takes no weights: it would cluster otherwise than it is judged."""
+    if clusterer is not None and not has_fit_parameter(clusterer, "sample_weight"):
+        name = type(clusterer).__name__
+        raise TypeError(
+            f"{name}.fit takes no sample_weight, so that its clusters would not follow the weights by which they are "
+            f"judged. Pass a clusterer that takes it, such as KMeans or DBSCAN, or score the labels of {name} by "
+            "silhouette_profile(X, labels, sample_weight=...)."
         )
-        raise TypeError(f"KMeansSweep.fit takes no {name}; {reason}")

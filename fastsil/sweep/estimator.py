@@ -24,6 +24,7 @@ from fastsil.sweep.checkpoint import Checkpoint, compute_digest, described
 from fastsil.sweep.clusterers import (
     DEFAULT_N_CLUSTERS,
     check_n_clusters,
+    check_takes_weights,
     draw_seed,
     get_labels,
     make_clusterers,
@@ -45,7 +46,15 @@ from fastsil.sweep.prepared_blocks import METRICS
 from fastsil.sweep.progress import Listener, SweepEvent, make_listener
 from fastsil.sweep.results import SweepRow
 from fastsil.sweep.stability import check_n_stability
-from fastsil.validation import Metric, check_tol, get_metric_name, is_dask_array
+from fastsil.validation import (
+    Metric,
+    check_sample_weight,
+    check_tol,
+    get_metric_name,
+    is_dask_array,
+    refuse_sample_weight,
+    warn_of_order,
+)
 
 __all__ = ["GeometrySweep", "KMeansSweep", "SweepEvent", "SweepRow"]
 
@@ -175,8 +184,7 @@ class KMeansSweep(BaseSweep):
 
     Notes
     -----
-    It is a clusterer, not a transformer: it has no ``transform``, and so no ``get_feature_names_out``. ``fit`` refuses
-    a ``sample_weight``, because silhouettes have no weights.
+    It is a clusterer, not a transformer: it has no ``transform``, and so no ``get_feature_names_out``.
 
     Examples
     --------
@@ -235,7 +243,7 @@ class KMeansSweep(BaseSweep):
         self.n_jobs = n_jobs
         self.progress = progress
 
-    def fit(self, X: ArrayLike, y: object = None, **params: object) -> Self:
+    def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None, **params: object) -> Self:
         """Cluster and score for every k.
 
         Parameters
@@ -246,8 +254,12 @@ class KMeansSweep(BaseSweep):
             Euclidean, is after a linear map, or needs no pairs; the clusterer is k-means.
         y : object
             Ignored.
+        sample_weight : array-like of shape (n_samples,), optional
+            How often each sample counts, in the fits, their inertia and the silhouettes (see
+            :func:`fastsil.silhouette_samples`). The test of gaps counts each sample that has weight once. Not with
+            ``pca``, ``n_null``, ``n_stability`` or a Dask array; ``estimator.fit`` must take it.
         **params : object
-            Refused; ``sample_weight`` among them.
+            Refused.
 
         Returns
         -------
@@ -259,7 +271,7 @@ class KMeansSweep(BaseSweep):
         ValueError
             If an argument is invalid, if every k failed, or if the checkpoint is of another sweep.
         TypeError
-            If there is a further argument, such as ``sample_weight``.
+            If there is a further argument, or there are weights where none are taken.
         KeyboardInterrupt
             If the sweep is interrupted before any k is finished.
         """
@@ -273,12 +285,15 @@ class KMeansSweep(BaseSweep):
         data = self._check_blocks(X, metrics) if is_dask_array(X) else self._check(X, reset=True)
         ks = check_n_clusters(self.n_clusters, data.shape[0])
         pcas = check_pca(self.pca, data.shape)
-        frames = make_feature_spaces(data, metrics, params_of, pcas, given=X)
-        checkpoint, seed = self._open_checkpoint(data, ks)
+        weights = self._check_weights(X, sample_weight, data.shape[0], pcas)
+        frames = make_feature_spaces(data, metrics, params_of, pcas, given=X, sample_weight=weights)
+        checkpoint, seed = self._open_checkpoint(data, ks, weights)
         clusterers = make_clusterers(self.estimator, ks, seed, n_init=self.n_init)
         n_jobs = resolve_n_jobs(self.n_jobs)
         parameters = {name: getattr(self, name) for name in ("n_null", "null_size", "null_reference", "n_stability")}
-        settings = SweepSettings(len(ks), **parameters, gaps=bool(self.gaps), tol=tol, seed=seed, n_jobs=n_jobs)
+        settings = SweepSettings(
+            len(ks), **parameters, gaps=bool(self.gaps), tol=tol, seed=seed, n_jobs=n_jobs, sample_weight=weights
+        )
         with make_listener(self.progress) as listen:
             outcomes = sweep_each(frames, data, clusterers, settings, listen, checkpoint)
         self._keep(outcomes, ks, complete=len(outcomes) == len(frames))
@@ -287,6 +302,25 @@ class KMeansSweep(BaseSweep):
         for words, kind in list_shortfalls(outcomes, frames, settings):
             warnings.warn(words, kind, stacklevel=2)
         return self
+
+    def _check_weights(
+        self, X: Any, sample_weight: Any, n_samples: int, pcas: Sequence[Components]
+    ) -> NDArray[np.float64] | None:
+        """Return checked weights, or None; refuse them where the sweep cannot take them into account."""
+        if sample_weight is None:
+            return None
+        if is_dask_array(X):
+            refuse_sample_weight(sample_weight, "a Dask array", "pass X.compute() if it fits in memory.")
+        for name, is_set, remedy in (
+            ("pca", any(pca is not None for pca in pcas), "reduce X before, by components of your choice."),
+            ("n_null", self.n_null > 0, "pass n_null=0, or repeat rows."),
+            ("n_stability", self.n_stability > 0, "pass n_stability=0, or repeat rows."),
+        ):
+            if is_set:
+                refuse_sample_weight(sample_weight, f"{name}={getattr(self, name)!r}", remedy)
+        check_takes_weights(self.estimator)
+        warn_of_order(X, sample_weight, "sample_weight")
+        return check_sample_weight(sample_weight, n_samples)
 
     def _check_blocks(self, X: Any, metrics: Sequence[Metric]) -> Any:
         """Return a checked Dask array as blocks of rows, with the number of features recorded."""
@@ -305,7 +339,9 @@ class KMeansSweep(BaseSweep):
         validate_data(self, blocks, reset=True, skip_check_array=True)
         return blocks
 
-    def _open_checkpoint(self, data: Any, ks: Sequence[int]) -> tuple[Checkpoint | None, int]:
+    def _open_checkpoint(
+        self, data: Any, ks: Sequence[int], sample_weight: NDArray[np.float64] | None
+    ) -> tuple[Checkpoint | None, int]:
         """Return the folder to go on from, if there is one, and the seed of the sweep, which a folder may hold."""
         seed = draw_seed(self.random_state)
         if self.checkpoint is None:
@@ -319,6 +355,8 @@ class KMeansSweep(BaseSweep):
         }
         for name in ("estimator", "metric_params", "pca", "n_init", "null_size", "null_reference", "tol"):
             parameters[name] = described(getattr(self, name))
+        if sample_weight is not None:
+            parameters["sample_weight"] = described(sample_weight)
         digest = data.compute_digest() if are_blocks(data) else compute_digest(data)
         checkpoint = Checkpoint(self.checkpoint, data=digest, parameters=parameters, seed=seed)
         return checkpoint, checkpoint.seed

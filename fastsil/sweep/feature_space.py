@@ -113,6 +113,7 @@ def make_feature_spaces(
     pcas: Sequence[Components],
     *,
     given: Any,
+    sample_weight: NDArray[np.float64] | None = None,
 ) -> list[FeatureSpace | FailedSpace]:
     """Make a space for every metric after every reduction, in the order given.
 
@@ -130,6 +131,8 @@ def make_feature_spaces(
         Principal components to keep.
     given : array-like
         The samples as they were given, in whose type a callable gets their rows.
+    sample_weight : ndarray of shape (n_samples,), optional
+        How often each sample counts in a covariance.
 
     Raises
     ------
@@ -149,7 +152,7 @@ def make_feature_spaces(
             continue
         for metric in metrics:
             try:
-                space = _make_space(reduced, metric, params_of(metric), pca, reduction)
+                space = _make_space(reduced, metric, params_of(metric), pca, reduction, sample_weight)
                 made[metric, pca] = replace(space, row_dtype=row_dtype if callable(metric) and pca is None else None)
             except ValueError as error:
                 if params_of(metric):
@@ -191,15 +194,20 @@ def raise_if_all_failed(outcomes: Sequence[Any]) -> None:
 
 
 def _make_space(
-    reduced: Any, metric: Metric, params: dict[str, Any], pca: Components, reduction: PCA | None
+    reduced: Any,
+    metric: Metric,
+    params: dict[str, Any],
+    pca: Components,
+    reduction: PCA | None,
+    sample_weight: NDArray[np.float64] | None,
 ) -> FeatureSpace:
     """Make a space; where the covariance of the data has no inverse, in the subspace in which they lie."""
     try:
-        return FeatureSpace(metric, params, pca, reduction, make_feature_map(reduced, metric, params))
+        return FeatureSpace(metric, params, pca, reduction, make_feature_map(reduced, metric, params, sample_weight))
     except np.linalg.LinAlgError:
         if params:
             raise
-        W = whiten_own_subspace(reduced)
+        W = whiten_own_subspace(reduced, sample_weight)
     note = (
         f"the covariance has rank {W.shape[1]:,} of {W.shape[0]:,} features; distances are measured in the directions "
         "in which the data spread, by the pseudo-inverse."
@@ -352,7 +360,9 @@ _ROW_MAPS: dict[str, FeatureMap] = {"cosine": UnitRows(), "correlation": UnitRow
 _MAKE_DENSE = {*_LINEAR_MAPS, "correlation"}
 
 
-def make_feature_map(X: Any, metric: Metric, params: dict[str, Any]) -> FeatureMap:
+def make_feature_map(
+    X: Any, metric: Metric, params: dict[str, Any], sample_weight: NDArray[np.float64] | None = None
+) -> FeatureMap:
     """Make the map in front of a clusterer that stands for a metric; the identity if there is none.
 
     Parameters
@@ -363,6 +373,8 @@ def make_feature_map(X: Any, metric: Metric, params: dict[str, Any]) -> FeatureM
         Metric of the silhouettes.
     params : dict
         Its keywords.
+    sample_weight : ndarray of shape (n_samples,), optional
+        How often each sample counts in a covariance.
 
     Raises
     ------
@@ -373,7 +385,7 @@ def make_feature_map(X: Any, metric: Metric, params: dict[str, Any]) -> FeatureM
     if issparse(X) and name in _MAKE_DENSE:
         raise ValueError(f"metric={name!r} makes sparse X dense; pass X.toarray(), or reduce X by TruncatedSVD.")
     if name in _LINEAR_MAPS:
-        return LinearMap(_mean(X), _LINEAR_MAPS[name](X, **params))
+        return LinearMap(_mean(X), _LINEAR_MAPS[name](X, **params, sample_weight=sample_weight))
     return _ROW_MAPS.get(name, Identity())
 
 

@@ -41,6 +41,8 @@ class KeptProfile:
         Silhouettes and their bounds, where these do not follow from the mean distances.
     rows : ndarray of shape (n_drawn,) or None
         Rows of the data that it is of; None for all.
+    sample_weight : ndarray of shape (n_samples,), optional
+        Weights of the samples, which all profiles share.
     """
 
     classes: NDArray[Any]
@@ -50,10 +52,11 @@ class KeptProfile:
     metric: str
     guesses: Arrays
     rows: NDArray[np.intp] | None = None
+    sample_weight: NDArray[np.float64] | None = None
 
     def read(self) -> SilhouetteProfile:
         """Make the profile."""
-        partition = partition_from_codes(self.classes, self.codes)
+        partition = partition_from_codes(self.classes, self.codes).weighted(self.sample_weight)
         terms = replace(self.terms, neighbor=self.terms.neighbor.astype(np.int32))
         profile = make_profile(terms, partition, dtype=self.dtype, metric=self.metric)
         return replace(profile, **self.guesses) if self.guesses else profile  # type: ignore[arg-type]  # all are arrays
@@ -102,6 +105,7 @@ def keep_profile(profile: SilhouetteProfile, partition: Partition) -> KeptProfil
         dtype=dtype,
         metric=profile.metric,
         guesses={} if follows else {name: getattr(profile, name) for name in _GUESSES},
+        sample_weight=partition.sample_weight,
     )
 
 
@@ -116,6 +120,7 @@ def keep_arrays(k: int, arrays: Arrays, partition: Partition, *, dtype: np.dtype
         dtype=dtype,
         metric=metric,
         guesses={name: arrays[f"{name}-{k}"] for name in _GUESSES if f"{name}-{k}" in arrays},
+        sample_weight=partition.sample_weight,
     )
 
 

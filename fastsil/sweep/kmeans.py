@@ -109,6 +109,8 @@ class KMeansPath:
         Seedings that compete for every k.
     seed : int
         Seed of all random draws: equal seeds give equal fits.
+    sample_weight : ndarray of shape (n_samples,), optional
+        How often each sample counts.
 
     Examples
     --------
@@ -118,8 +120,9 @@ class KMeansPath:
     [65.0, 1.0, 0.5]
     """
 
-    def __init__(self, X: Any, *, n_init: int, seed: int) -> None:
+    def __init__(self, X: Any, *, n_init: int, seed: int, sample_weight: NDArray[np.float64] | None = None) -> None:
         self._X = X
+        self._weights = sample_weight
         self._n_init = n_init
         self._seed = seed
         self._last: KMeans | None = None
@@ -161,7 +164,7 @@ class KMeansPath:
         """
         fitted.cluster_centers_ = np.array(fitted.init)
         fitted.labels_ = pairwise_distances_argmin_min(self._X, fitted.init)[0].astype(np.int32)
-        fitted.inertia_ = sum_squares_about(self._X, fitted.init, fitted.labels_)
+        fitted.inertia_ = sum_squares_about(self._X, fitted.init, fitted.labels_, self._weights)
 
     def _add_drawn_rows(self, centers: NDArray[Any], k: int, random: np.random.Generator) -> NDArray[Any]:
         """Add rows of all data to the centers, k in all, drawn in proportion to the squared distance to the nearest
@@ -172,7 +175,8 @@ class KMeansPath:
         return centers
 
     def _draw_row(self, centers: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
-        cumulated = np.cumsum(pairwise_distances_argmin_min(self._X, centers)[1] ** 2, dtype=np.float64)
+        squares = pairwise_distances_argmin_min(self._X, centers)[1] ** 2
+        cumulated = np.cumsum(squares if self._weights is None else squares * self._weights, dtype=np.float64)
         row = min(int(np.searchsorted(cumulated, random.uniform() * cumulated[-1])), self._X.shape[0] - 1)
         drawn: Any = self._X[[row]]
         return np.asarray(drawn.toarray() if issparse(self._X) else drawn)
@@ -195,14 +199,14 @@ class KMeansPath:
         # More rows at powers of two only, and drawn anew: a path that goes on from an earlier run meets the same.
         n_rows = min(self._X.shape[0], _ROWS + _ROWS_PER_CLUSTER * (1 << k.bit_length()))
         if self._subsample is None or len(self._subsample[0].norms) != n_rows:
-            rows = _Rows(self._X, n_rows, np.random.default_rng([self._seed, 0, n_rows]))
+            rows = _Rows(self._X, n_rows, np.random.default_rng([self._seed, 0, n_rows]), self._weights)
             self._subsample = rows, _Seedings(rows, self._n_init, np.random.default_rng([self._seed, 0, n_rows, 1]))
         return self._subsample
 
     def _fit_all(self, centers: NDArray[Any]) -> KMeans:
-        fitted = KMeans(len(centers), init=centers, n_init=1).fit(self._X)
+        fitted = KMeans(len(centers), init=centers, n_init=1).fit(self._X, sample_weight=self._weights)
         if self._X.dtype == np.float32:  # whose sum scikit-learn rounds at every sample
-            fitted.inertia_ = sum_squares_about(self._X, fitted.cluster_centers_, fitted.labels_)
+            fitted.inertia_ = sum_squares_about(self._X, fitted.cluster_centers_, fitted.labels_, self._weights)
         return fitted
 
 
@@ -246,11 +250,20 @@ class _Solution(NamedTuple):
 
 
 class _Rows:
-    """The rows that starts compete on, about their mean if they are dense, and iterations of k-means on them."""
+    """The rows that starts compete on, about their mean if they are dense, and iterations of k-means on them.
 
-    def __init__(self, X: Any, n_rows: int, random: np.random.Generator) -> None:
+    With weights, rows are drawn as without, and count as often as they say.
+    """
+
+    def __init__(
+        self, X: Any, n_rows: int, random: np.random.Generator, sample_weight: NDArray[np.float64] | None = None
+    ) -> None:
         is_part = n_rows < X.shape[0]
-        drawn: Any = X[np.sort(random.choice(X.shape[0], n_rows, replace=False))] if is_part else X[:]
+        rows: Any = np.sort(random.choice(X.shape[0], n_rows, replace=False)) if is_part else slice(None)
+        drawn: Any = X[rows]
+        self.weights = None if sample_weight is None else sample_weight[rows]
+        if self.weights is not None and not self.weights.any():
+            self.weights = None
         self._sparse: bool = issparse(X)
         self.shift = np.zeros(X.shape[1]) if self._sparse else drawn.mean(axis=0, dtype=np.float64)
         self.X: Any = drawn if self._sparse else np.asarray(drawn - self.shift, dtype=X.dtype)
@@ -277,12 +290,22 @@ class _Rows:
 
         ``nearest`` are squared distances of all rows to their nearest centers; the best row reduces their sum most.
         """
-        cumulated = np.cumsum(nearest, dtype=np.float64)
+        cumulated = np.cumsum(self._weigh(nearest), dtype=np.float64)
         rows = np.searchsorted(cumulated, random.uniform(size=trials) * cumulated[-1])
         rows = np.minimum(rows, len(nearest) - 1)
         squares = np.minimum(self.squares(self.at(rows)), nearest)
-        best = int(squares.sum(axis=1).argmin())
+        best = int(self._weigh(squares).sum(axis=1).argmin())
         return int(rows[best]), squares[best]
+
+    def draw_first(self, n_orders: int, random: np.random.Generator) -> NDArray[np.intp]:
+        """Draw the first row of several orders."""
+        if self.weights is None:
+            return random.integers(len(self.norms), size=n_orders)
+        return random.choice(len(self.norms), size=n_orders, p=self.weights / self.weights.sum())
+
+    def _weigh(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return values by row, each as often as its row counts."""
+        return values if self.weights is None else values * self.weights
 
     def add_center(self, centers: NDArray[Any], k: int, random: np.random.Generator) -> NDArray[Any]:
         """Return the centers and further ones, k in all."""
@@ -298,7 +321,7 @@ class _Rows:
         squares = self.squares(centers)
         own, second = np.partition(squares, 1, axis=0)[:2]
         nearest = squares.argmin(axis=0)
-        least = int(np.bincount(nearest, weights=second - own, minlength=len(centers)).argmin())
+        least = int(np.bincount(nearest, weights=self._weigh(second - own), minlength=len(centers)).argmin())
         row, _ = self.draw_center(np.where(nearest == least, second, own), _trials(len(centers)), random)
         return np.concatenate([np.delete(centers, least, axis=0), self.at([row])])
 
@@ -337,13 +360,22 @@ class _Rows:
             columns = slice(start * k, start * k + k)
             nearest[:, start] = closeness[:, columns].argmax(axis=1) + start * k
         entries = np.ones(nearest.size, dtype=self.X.dtype)
+        if self.weights is not None:
+            # As shares of the largest, which float32 holds.
+            entries[:] = np.repeat(self.weights / self.weights.max(), n_starts)
         members = csc_matrix((entries, nearest.ravel(), np.arange(n_rows + 1) * n_starts), shape=(n_starts * k, n_rows))
         sums: Any = members @ self.X
         sums = sums.toarray() if self._sparse else sums
-        counts = np.bincount(nearest.ravel(), minlength=n_starts * k)
-        means = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], flat).astype(self.X.dtype)
-        explained = row_norms(sums.astype(np.float64), squared=True) / np.maximum(counts, 1)
-        inertias = self.norms.sum(dtype=np.float64) - explained.reshape(n_starts, k).sum(axis=1)
+        if self.weights is None:
+            counts = np.bincount(nearest.ravel(), minlength=n_starts * k)
+            total = self.norms.sum(dtype=np.float64)
+        else:
+            counts = np.bincount(nearest.ravel(), weights=entries, minlength=n_starts * k)
+            total = entries[::n_starts].astype(np.float64) @ self.norms
+        divisors = np.where(counts > 0, counts, 1)
+        means = np.where(counts[:, None] > 0, sums / divisors[:, None], flat).astype(self.X.dtype)
+        explained = row_norms(sums.astype(np.float64), squared=True) / divisors
+        inertias = total - explained.reshape(n_starts, k).sum(axis=1)
         return means.reshape(starts.shape), inertias
 
 
@@ -353,7 +385,7 @@ class _Seedings:
     def __init__(self, rows: _Rows, n_orders: int, random: np.random.Generator) -> None:
         self._rows = rows
         self._random = random
-        first = random.integers(len(rows.norms), size=n_orders)
+        first = rows.draw_first(n_orders, random)
         self._orders = first[:, None]
         self._nearest = list(rows.squares(rows.at(first)))
 
@@ -375,7 +407,9 @@ def _trials(k: int) -> int:
     return _TRIALS + int(np.log(k))
 
 
-def sum_squares_about(X: Any, centers: NDArray[Any], codes: NDArray[Any]) -> float:
+def sum_squares_about(
+    X: Any, centers: NDArray[Any], codes: NDArray[Any], sample_weight: NDArray[np.float64] | None = None
+) -> float:
     """Sum over the samples of ``|x - c|²``, c the center of the sample's cluster; in float64.
 
     Examples
@@ -384,4 +418,7 @@ def sum_squares_about(X: Any, centers: NDArray[Any], codes: NDArray[Any]) -> flo
     >>> sum_squares_about(np.array([[0.0], [2.0], [7.0]]), np.array([[1.0], [7.0]]), np.array([0, 0, 1]))
     2.0
     """
-    return sum(float(np.square(chunk - centers[codes[rows]]).sum()) for rows, chunk in iterate_chunks(X))
+    if sample_weight is None:
+        return sum(float(np.square(chunk - centers[codes[rows]]).sum()) for rows, chunk in iterate_chunks(X))
+    squares = ((rows, np.square(chunk - centers[codes[rows]]).sum(axis=1)) for rows, chunk in iterate_chunks(X))
+    return sum(float(of_some @ sample_weight[rows]) for rows, of_some in squares)

@@ -55,6 +55,8 @@ class SweepSettings:
         Seed of all random draws.
     n_jobs : int
         Threads.
+    sample_weight : ndarray of shape (n_samples,), optional
+        How often each sample counts, in fits and scores.
     """
 
     n_tried: int
@@ -66,6 +68,7 @@ class SweepSettings:
     tol: float | None
     seed: int
     n_jobs: int
+    sample_weight: NDArray[np.float64] | None = None
 
 
 def sweep_each(
@@ -135,7 +138,9 @@ def sweep_in(
     data = frame.reduce(X)
 
     def prepare(samples: Any, n_jobs: int = 1, estimation: Estimation | None = None) -> PreparedData:
-        return PreparedData(samples, frame.geometry, frame.metric, frame.params, n_jobs, frame.row_dtype, estimation)
+        weights = settings.sample_weight
+        given = frame.geometry, frame.metric, frame.params, n_jobs, frame.row_dtype
+        return PreparedData(samples, *given, estimation, weights)
 
     stages = Stages(listen, _work(settings, data.shape[0]))
     # Null sets and parts of the data are small, and are scored exactly.
@@ -231,6 +236,16 @@ def judge_space(
     return diagnoses.get(k), verdict
 
 
+def take_counted(
+    X: Any, labelings: Mapping[int, Any], sample_weight: NDArray[np.float64] | None
+) -> tuple[Any, Mapping[int, Any]]:
+    """Return the samples that have weight, and their labels: the test of gaps counts each once."""
+    if sample_weight is None or sample_weight.all():
+        return X, labelings
+    counted = sample_weight > 0
+    return X[counted], {k: np.asarray(labels)[counted] for k, labels in labelings.items()}
+
+
 def _look_closer(sweep: GeometrySweep, reduced: Any, k: int, seed: int) -> GapFindings | None:
     """Apply the test of gaps to the chosen k."""
     if sweep.gaps is None or k not in sweep.profiles:
@@ -243,6 +258,8 @@ def _look_closer(sweep: GeometrySweep, reduced: Any, k: int, seed: int) -> GapFi
             labels = LazyLabels(lambda rows: sweep.estimators[k].predict(sweep.frame.geometry.apply(samples[rows])))
         elif profile.n_ignored:
             samples, labels = samples[~profile.ignored], labels[~profile.ignored]
+        elif profile.sample_weight is not None:
+            samples, labels = samples[profile.sample_weight > 0], labels[profile.sample_weight > 0]
         finer_depth = measure_finer_depth(samples, sweep.frame.geometry.apply, labels, random)
     return GapFindings(sweep.gaps, k, profile.clusters.label.tolist(), finer_depth)
 
@@ -359,6 +376,7 @@ def _compare(
     null, stability, gaps = None, None, None
     try:
         if settings.gaps and scored:
+            data, labelings = take_counted(data, labelings, settings.sample_weight)
             gaps = find_gaps(
                 data,
                 frame.geometry.apply,

@@ -15,8 +15,9 @@ from sklearn.metrics import pairwise_distances_argmin
 from fastsil.report.words import join_words
 from fastsil.runtime.progress import ProgressCallback
 from fastsil.scoring.profile import SilhouetteProfile
+from fastsil.sweep.clusterers import check_takes_weights
 from fastsil.sweep.results import ParameterRow
-from fastsil.validation import have_another_label, mark_scored
+from fastsil.validation import check_part_labels, have_another_label, mark_scored
 
 NOISE = -1
 """Label of samples that belong to no cluster, in scikit-learn and in the packages that follow it."""
@@ -30,13 +31,21 @@ class ParameterFit:
     clusterer: Any = None
     labels: Any = None
     profile: SilhouetteProfile | None = None
+    sample_weight: NDArray[np.float64] | None = None
 
     @property
     def can_be_scored(self) -> bool:
-        """Return whether there are two clusters, and fewer than samples in them."""
-        return self.labels is not None and 1 < self.row.n_clusters < round(
-            len(self.labels) * (1 - self.row.noise_share)
-        )
+        """Return whether there are two clusters, and fewer than samples in them; with weights, those that count."""
+        if self.labels is None or self.row.n_clusters < 2:
+            return False
+        kept = have_another_label(self.labels, NOISE)
+        weights = None if self.sample_weight is None else self.sample_weight[kept]
+        return check_part_labels(self.labels[kept], int(kept.sum())).weighted(weights).has_silhouettes
+
+    @property
+    def has_noise(self) -> bool:
+        """Return whether a sample belongs to no cluster."""
+        return self.labels is not None and not bool(have_another_label(self.labels, NOISE).all())
 
 
 def make_for_values(estimator: Any, param_name: str, values: Sequence[Any], seed: int) -> list[Any]:
@@ -75,17 +84,29 @@ class _Called:
         return self.function(X, self.value)
 
 
-def fit_all(clusterers: Sequence[Any], values: Sequence[Any], X: Any, tick: ProgressCallback) -> list[ParameterFit]:
-    """Fit every clusterer, and count clusters and noise; failures are recorded."""
+def fit_all(
+    clusterers: Sequence[Any],
+    values: Sequence[Any],
+    X: Any,
+    tick: ProgressCallback,
+    sample_weight: NDArray[np.float64] | None = None,
+) -> list[ParameterFit]:
+    """Fit every clusterer, and count clusters and noise; failures are recorded.
+
+    With weights, which a callable is not given, the share of noise is that of the weight.
+    """
     fits = []
     for clusterer, value in zip(clusterers, values, strict=True):
         started = time.perf_counter()
         try:
-            labels, _ = mark_scored(_get_labels(clusterer, X), X.shape[0], None)
+            labels, _ = mark_scored(_get_labels(clusterer, X, sample_weight), X.shape[0], None)
             kept = have_another_label(labels, NOISE)
-            row = ParameterRow(n_clusters=len(np.unique(labels[kept])), value=value, noise_share=float(1 - kept.mean()))
+            share = float(1 - np.average(kept, weights=sample_weight))
+            row = ParameterRow(n_clusters=len(np.unique(labels[kept])), value=value, noise_share=share)
             row = replace(row, n_found=row.n_clusters, fit_seconds=time.perf_counter() - started)
-            fits.append(ParameterFit(row, getattr(clusterer, "function", clusterer), labels))
+            fits.append(
+                ParameterFit(row, getattr(clusterer, "function", clusterer), labels, sample_weight=sample_weight)
+            )
         except Exception as error:
             row = ParameterRow(0, value=value, noise_share=np.nan, error=f"{type(error).__name__}: {error}")
             fits.append(ParameterFit(row))
@@ -93,11 +114,18 @@ def fit_all(clusterers: Sequence[Any], values: Sequence[Any], X: Any, tick: Prog
     return fits
 
 
-def _get_labels(clusterer: Any, X: Any) -> Any:
+def check_weighable(clusterers: Sequence[Any]) -> None:
+    """Raise a TypeError if clusterers take no weights; a function may have them of its own."""
+    if not isinstance(clusterers[0], _Called):
+        check_takes_weights(clusterers[0])
+
+
+def _get_labels(clusterer: Any, X: Any, sample_weight: NDArray[np.float64] | None) -> Any:
     """Fit, and return the labels: mixtures keep none."""
-    if hasattr(clusterer, "fit_predict"):
+    weighted = sample_weight is not None and not isinstance(clusterer, _Called)
+    if hasattr(clusterer, "fit_predict") and not weighted:
         return clusterer.fit_predict(X)
-    clusterer.fit(X)
+    clusterer.fit(X, **({"sample_weight": sample_weight} if weighted else {}))
     return clusterer.labels_ if hasattr(clusterer, "labels_") else clusterer.predict(X)
 
 
@@ -128,7 +156,7 @@ def find_best(fits: Sequence[ParameterFit]) -> dict[int, ParameterFit]:
 def assign_noise(X: Any, fit: ParameterFit) -> NDArray[Any]:
     """Return the labels, noise with that of the nearest mean of a cluster: the test of gaps takes all samples."""
     labels = np.array(fit.labels)
-    if not fit.row.noise_share:
+    if not fit.has_noise:
         return labels
     kept = have_another_label(labels, NOISE)
     classes = np.unique(labels[kept])

@@ -29,19 +29,20 @@ from fastsil.sweep.density import check_density, measure_density
 from fastsil.sweep.feature_space import FeatureSpace, Identity, check_metrics, make_feature_spaces
 from fastsil.sweep.gaps import find_gaps
 from fastsil.sweep.geometry_sweep import GeometrySweep
-from fastsil.sweep.one_space import judge_space
+from fastsil.sweep.one_space import judge_space, take_counted
 from fastsil.sweep.parameter_fits import (
     NOISE,
     ParameterFit,
     add_scores,
     assign_noise,
+    check_weighable,
     find_best,
     fit_all,
     make_for_values,
 )
 from fastsil.sweep.results import ParameterRow, make_columns
 from fastsil.sweep.verdict import Verdict
-from fastsil.validation import Metric
+from fastsil.validation import Metric, check_sample_weight, warn_of_order
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -188,7 +189,7 @@ class SilhouetteSweep(BaseSweep):
         self.n_jobs = n_jobs
         self.progress = progress
 
-    def fit(self, X: ArrayLike, y: object = None) -> Self:
+    def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Cluster and score for every value.
 
         Parameters
@@ -197,6 +198,10 @@ class SilhouetteSweep(BaseSweep):
             Samples, or their distances for ``metric="precomputed"``.
         y : object
             Ignored.
+        sample_weight : array-like of shape (n_samples,), optional
+            How often each sample counts, in the clusterings, the silhouettes and the share of noise (see
+            :func:`fastsil.silhouette_samples`); the estimator's ``fit`` must take it, while a callable is not given it.
+            The test of gaps counts each sample that has weight once, DBCV every sample.
 
         Returns
         -------
@@ -208,7 +213,7 @@ class SilhouetteSweep(BaseSweep):
         ValueError
             If an argument is invalid, or if no value gives two clusters.
         TypeError
-            If the estimator is no clusterer, or has no such parameter.
+            If the estimator is no clusterer, has no such parameter, or takes no weights where there are some.
         """
         if self.refit not in ("verdict", "silhouette"):
             raise ValueError(f"refit={self.refit!r} is not known; choose one of: verdict, silhouette.")
@@ -218,9 +223,13 @@ class SilhouetteSweep(BaseSweep):
         values = list(self.values)
         clusterers = make_for_values(self.estimator, self.param_name, values, seed)
         data = self._check(X, reset=True)
-        space = self._make_space(data, X)
+        weights = check_sample_weight(sample_weight, data.shape[0])
+        if weights is not None:
+            check_weighable(clusterers)
+            warn_of_order(X, sample_weight, "sample_weight")
+        space = self._make_space(data, X, weights)
         with progress_bar("sweep", enabled=bool(self.progress)) as tick:
-            fits = fit_all(clusterers, values, space.apply(data), scale_progress(tick, 0.5))
+            fits = fit_all(clusterers, values, space.apply(data), scale_progress(tick, 0.5), weights)
             fits = self._score_all(fits, data, space, scale_progress(tick, 0.5))
         fits = _measure_all(fits, space.apply(data), seed) if self.density else fits
         self._keep(fits, data, space, seed)
@@ -260,13 +269,13 @@ class SilhouetteSweep(BaseSweep):
     def _are_distances(self) -> bool:
         return isinstance(self.metric, str) and self.metric == "precomputed"
 
-    def _make_space(self, data: Any, given: Any) -> FeatureSpace:
+    def _make_space(self, data: Any, given: Any, sample_weight: NDArray[np.float64] | None) -> FeatureSpace:
         if self._are_distances:
             return FeatureSpace("precomputed", {}, None, None, Identity())
         metrics, params_of = check_metrics(self.metric, None, self.metric_params)
         if len(metrics) > 1:
             raise ValueError("metric has several; a SilhouetteSweep takes one.")
-        (space,) = make_feature_spaces(data, metrics, params_of, [None], given=given)
+        (space,) = make_feature_spaces(data, metrics, params_of, [None], given=given, sample_weight=sample_weight)
         assert isinstance(space, FeatureSpace)
         return space
 
@@ -275,8 +284,8 @@ class SilhouetteSweep(BaseSweep):
     ) -> list[ParameterFit]:
         """Score the labelings that have silhouettes; those without noise share their distances."""
         scored, places = list(fits), [place for place, fit in enumerate(fits) if fit.can_be_scored]
-        whole = [place for place in places if not fits[place].row.noise_share]
-        with_noise = [[place] for place in places if fits[place].row.noise_share]
+        whole = [place for place in places if not fits[place].has_noise]
+        with_noise = [[place] for place in places if fits[place].has_noise]
         for together in [whole, *with_noise] if whole else with_noise:
             started = time.perf_counter()
             profiles = silhouette_profiles(
@@ -284,6 +293,7 @@ class SilhouetteSweep(BaseSweep):
                 [fits[place].labels for place in together],
                 metric=space.metric,
                 ignore_label=None if together is whole else NOISE,
+                sample_weight=fits[together[0]].sample_weight,
                 n_jobs=self.n_jobs,
                 **space.params,
             )
@@ -303,7 +313,9 @@ class SilhouetteSweep(BaseSweep):
         if self.gaps and not self._are_distances:
             random, n_jobs = generator_for("gaps", seed), resolve_n_jobs(self.n_jobs)
             labelings = {k: assign_noise(space.apply(data), fit) for k, fit in best_of.items() if k <= _MOST_CLUSTERS}
-            gaps = find_gaps(data, space.geometry.apply, labelings, random=random, n_jobs=n_jobs) if labelings else None
+            samples, counted = take_counted(data, labelings, fits[0].sample_weight)
+            if labelings:
+                gaps = find_gaps(samples, space.geometry.apply, counted, random=random, n_jobs=n_jobs)
         chosen = _as_geometry_sweep(best_of, space, gaps)
         names = getattr(self, "feature_names_in_", ())
         self.diagnosis_, verdict = judge_space(chosen, data, [chosen], seed=seed, names=names, can_change=False)

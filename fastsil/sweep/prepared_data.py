@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastsil.engines.dispatch import compute_terms_many, estimate_pass_seconds
 from fastsil.engines.scaling import largest_magnitude
@@ -22,7 +23,7 @@ from fastsil.sweep.clusterers import Fitter, center_indices, extract_state, get_
 from fastsil.sweep.feature_space import FeatureMap, LinearMap
 from fastsil.sweep.kept_profiles import KeptProfile, keep_arrays, keep_profile
 from fastsil.sweep.kmeans import SharedKMeans, estimate_seconds_of_products
-from fastsil.validation import Metric, check_labels, get_metric_name
+from fastsil.validation import Metric, check_scored_labels, get_metric_name
 from fastsil.validation.arrays import is_sparse, result_dtype
 from fastsil.validation.partition import Partition
 
@@ -116,7 +117,9 @@ class PreparedData:
         n_jobs: int,
         row_dtype: np.dtype[Any] | None = None,
         estimation: Estimation | None = None,
+        sample_weight: NDArray[np.float64] | None = None,
     ) -> None:
+        self._weights = sample_weight
         linear = isinstance(geometry, LinearMap)
         self.clustered = geometry.apply(X)
         self.scored = self.clustered if linear else X
@@ -132,7 +135,7 @@ class PreparedData:
         self._dtype = X.dtype
         self.n_jobs = n_jobs
         self._estimation = estimation
-        self._fitter = Fitter(self.clustered, n_jobs=n_jobs)
+        self._fitter = Fitter(self.clustered, n_jobs=n_jobs, sample_weight=sample_weight)
 
     def fit(self, clusterer: Any) -> tuple[Any, float]:
         """Fit once, in place; labels and inertia. k-means is fitted for rising k."""
@@ -161,7 +164,7 @@ class PreparedData:
         labels = get_labels(fitted)
         if np.all(labels == labels[0]):
             raise ValueError(f"all samples are in one cluster, which has no silhouette; {self._explain_one_cluster()}")
-        return center_indices(self.clustered, labels)
+        return center_indices(self.clustered, labels, self._weights)
 
     def partition_fit(self, fitted: Any) -> Partition:
         """Group samples by cluster, from the labels of a fit."""
@@ -169,7 +172,7 @@ class PreparedData:
 
     def partition(self, labels: Any) -> Partition:
         """Group samples by cluster, from checked labels."""
-        return check_labels(labels, self.scored.shape[0])
+        return check_scored_labels(labels, self.scored.shape[0], None, self._weights)[0]
 
     @property
     def estimates(self) -> bool:

@@ -46,7 +46,7 @@ def check_sample_weight(sample_weight: Any, n_samples: int) -> NDArray[np.float6
             f"{_SMALLEST:g} and {_LARGEST:g}."
         )
     if not weights.any():
-        raise ValueError("sample_weight is 0 for all samples, so that none counts; pass weights that are positive.")
+        raise ValueError("sample_weight is zero for all samples, so that none counts; pass weights that are positive.")
     return weights
 
 

@@ -275,7 +275,7 @@ def test_a_subset_takes_its_weights_along():
         (np.r_[np.ones(89), np.inf], "inf at row 89"),
         (np.r_[-1.0, np.ones(89)], "-1 at row 0"),
         (np.r_[1e-200, np.ones(89)], "1e-200 at row 0"),
-        (np.zeros(90), "0 for all samples"),
+        (np.zeros(90), "zero for all samples"),
         ([None, *[1.0] * 89], "nan at row 0"),
         (["a"] * 90, "type <U1"),
     ],

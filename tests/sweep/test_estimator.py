@@ -33,7 +33,13 @@ def blobs():
     return X, y
 
 
-@parametrize_with_checks([KMeansSweep(range(2, 5), n_init=1, random_state=0)])
+def expect_failures(estimator):
+    """As of scikit-learn's own KMeans: repeated rows are drawn otherwise than rows with weights."""
+    reason = "other rows are drawn for the starts of k-means"
+    return {f"check_sample_weight_equivalence_on_{kind}_data": reason for kind in ("dense", "sparse")}
+
+
+@parametrize_with_checks([KMeansSweep(range(2, 5), n_init=1, random_state=0)], expected_failed_checks=expect_failures)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_it_is_a_scikit_learn_estimator(estimator, check):
     check(estimator)
