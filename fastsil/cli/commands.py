@@ -49,7 +49,7 @@ from fastsil.cli.options import (
     TolOption,
 )
 from fastsil.cli.parameter_sweep import check_clusterer, check_options, run_parameter_sweep
-from fastsil.cli.readers import DataFile, Reading, drop_gaps, name_data, read_data, read_labeled
+from fastsil.cli.readers import DataFile, Reading, drop_gaps, name_data, read_data, read_labeled, read_weights
 from fastsil.cli.repeat import describe_error, write_command
 from fastsil.cli.sweep import (
     INTERRUPTED,
@@ -276,6 +276,9 @@ def score(
     out: OutOption = None,
     force: ForceOption = False,
     labels_column: Annotated[str | None, typer.Option(help="Column of FILE that holds the labels.")] = None,
+    weight: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Column of FILE that says how often each sample counts.")
+    ] = None,
     ignore_label: Annotated[
         str | None, typer.Option(help="Label of samples to leave out, such as -1 for noise, or nan for missing labels.")
     ] = None,
@@ -293,10 +296,13 @@ def score(
     if (labels is None) == (labels_column is None):
         raise ValueError("score needs the labels once: in a second FILE, or in --labels-column of the first.")
     check_metric(metric)
-    columns = features or (), exclude or ()
+    columns = features or (), (*(exclude or ()), *([] if weight is None else [weight]))
     reading = Reading(key, labels_column, *columns, header, sep, decimal, drop_missing=drop_missing)
     found, given = read_labeled(file, labels, **reading._asdict())
-    found, given = drop_gaps(found, given) if drop_missing else (found, given)
+    weights = None if weight is None else read_weights(file, weight, len(found.X), reading)
+    if drop_missing:
+        weights = weights if weights is None else drop_gaps(found, weights)[1]
+        found, given = drop_gaps(found, given)
     _show_data(file, found)
     X = standardized(found.X) if standardize else found.X
     with results_folder.prepare_folder(out, results_folder.SCORE_FILES, force=force):
@@ -308,6 +314,7 @@ def score(
             given,  # type: ignore[arg-type]
             metric=metric,
             ignore_label=ignored,
+            sample_weight=weights,
             n_jobs=n_jobs,
             progress=show_bar,
         )
@@ -316,6 +323,7 @@ def score(
         _show_profile(profile, diagnosis, seconds, found.X.shape[1])
         if out is not None:
             record = {"data": file, "labels": labels or labels_column, "metric": metric}
+            record |= {} if weight is None else {"weight": weight}
             page = ScorePage(Path(file).name, profile, diagnosis, check_data(X, metric=metric, warns=False))
             show_written(out, lambda pictures: results_folder.write_score(out, page, record, pictures=pictures))
 

@@ -18,7 +18,6 @@ from scipy.spatial.distance import cdist
 from sklearn.base import clone
 from sklearn.cluster import BisectingKMeans, KMeans, MiniBatchKMeans
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import has_fit_parameter
 from threadpoolctl import threadpool_limits
 
 from fastsil.runtime.caller import warn_caller
@@ -370,14 +369,3 @@ def refuse_params(params: Iterable[str]) -> None:
     """Refuse further arguments of a sweep's ``fit``; a Pipeline or a search would pass them on."""
     for name in params:
         raise TypeError(f"KMeansSweep.fit takes no {name}; pass parameters to KMeansSweep(...) itself.")
-
-
-def check_takes_weights(clusterer: Any) -> None:
-    """Raise a TypeError if a clusterer's ``fit`` takes no weights: it would cluster otherwise than it is judged."""
-    if clusterer is not None and not has_fit_parameter(clusterer, "sample_weight"):
-        name = type(clusterer).__name__
-        raise TypeError(
-            f"{name}.fit takes no sample_weight, so that its clusters would not follow the weights by which they are "
-            f"judged. Pass a clusterer that takes it, such as KMeans or DBSCAN, or score the labels of {name} by "
-            "silhouette_profile(X, labels, sample_weight=...)."
-        )

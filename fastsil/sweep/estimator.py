@@ -24,7 +24,6 @@ from fastsil.sweep.checkpoint import Checkpoint, compute_digest, described
 from fastsil.sweep.clusterers import (
     DEFAULT_N_CLUSTERS,
     check_n_clusters,
-    check_takes_weights,
     draw_seed,
     get_labels,
     make_clusterers,
@@ -49,6 +48,7 @@ from fastsil.sweep.stability import check_n_stability
 from fastsil.validation import (
     Metric,
     check_sample_weight,
+    check_takes_weights,
     check_tol,
     get_metric_name,
     is_dask_array,

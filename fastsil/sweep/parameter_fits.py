@@ -15,9 +15,8 @@ from sklearn.metrics import pairwise_distances_argmin
 from fastsil.report.words import join_words
 from fastsil.runtime.progress import ProgressCallback
 from fastsil.scoring.profile import SilhouetteProfile
-from fastsil.sweep.clusterers import check_takes_weights
 from fastsil.sweep.results import ParameterRow
-from fastsil.validation import check_part_labels, have_another_label, mark_scored
+from fastsil.validation import check_part_labels, check_takes_weights, have_another_label, mark_scored
 
 NOISE = -1
 """Label of samples that belong to no cluster, in scikit-learn and in the packages that follow it."""

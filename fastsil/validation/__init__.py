@@ -43,7 +43,7 @@ from fastsil.validation.labels import (
 )
 from fastsil.validation.mistakes import check_sparse, look_like_distances, warn_of_order
 from fastsil.validation.partition import Partition
-from fastsil.validation.weights import check_sample_weight, refuse_sample_weight
+from fastsil.validation.weights import check_sample_weight, check_takes_weights, refuse_sample_weight
 
 __all__ = [
     "Metric",
@@ -69,6 +69,7 @@ __all__ = [
     "check_scored_labels",
     "check_space",
     "check_sparse",
+    "check_takes_weights",
     "check_tol",
     "check_undefined",
     "check_weighted",

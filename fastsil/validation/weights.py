@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils.validation import has_fit_parameter
 
 from fastsil.validation.arrays import is_missing
 
@@ -54,3 +55,14 @@ def refuse_sample_weight(sample_weight: Any, what: str, remedy: str) -> None:
     """Raise a TypeError where weights are given and there is no way to take them into account."""
     if sample_weight is not None:
         raise TypeError(f"{what} takes no sample_weight; {remedy}")
+
+
+def check_takes_weights(clusterer: Any) -> None:
+    """Raise a TypeError if a clusterer's ``fit`` takes no weights: it would cluster otherwise than it is judged."""
+    if clusterer is not None and not has_fit_parameter(clusterer, "sample_weight"):
+        name = type(clusterer).__name__
+        raise TypeError(
+            f"{name}.fit takes no sample_weight, so that its clusters would not follow the weights by which they are "
+            f"judged. Pass a clusterer that takes it, such as KMeans or DBSCAN, or score the labels of {name} by "
+            "silhouette_profile(X, labels, sample_weight=...)."
+        )

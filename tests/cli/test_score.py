@@ -104,3 +104,35 @@ def test_rows_with_gaps_are_left_out_by_the_command_that_the_error_says(folder, 
 def test_standardized_features_are_scored(folder):
     X = (IRIS.data - IRIS.data.mean()) / IRIS.data.std(ddof=0)
     assert f"{silhouette_score(X, IRIS.target):.4f}" in run("iris.npy", "species.npy", "--standardize").stdout
+
+
+def test_weights_are_a_column_of_the_samples(folder):
+    weights = np.arange(150) % 4 * 0.5
+    table = IRIS.data.assign(species=IRIS.target, count=weights)
+    table.to_csv("weighted.csv", index=False)
+    table.to_parquet("weighted.parquet")
+    expected = silhouette_profile(IRIS.data, IRIS.target, sample_weight=weights)
+    for file in ("weighted.csv", "weighted.parquet"):
+        shown = run(file, "--labels-column", "species", "--weight", "count", "--out", "scored", "--force").stdout
+        assert f"Mean silhouette {expected.score:.4f}, mean of the clusters' means {expected.macro_score:.4f}" in shown
+        assert "4 features" in shown
+    kept = pandas.read_parquet(folder / "scored" / "samples.parquet")
+    np.testing.assert_allclose(kept["silhouette"], expected.silhouettes, atol=1e-9)
+    assert '"weight": "count"' in (folder / "scored" / "fastsil.json").read_text()
+
+
+def test_weights_go_with_their_rows():
+    table = IRIS.data.assign(species=IRIS.target, count=np.arange(150) % 3)
+    table.iloc[5, 0] = np.nan
+    table.to_csv("gaps.csv", index=False)
+    rest = table.drop(index=5)
+    expected = silhouette_profile(rest.iloc[:, :4], rest.species, sample_weight=rest["count"])
+    shown = run("gaps.csv", "--labels-column", "species", "--weight", "count", "--drop-missing").stdout
+    assert f"Mean silhouette {expected.score:.4f}" in shown
+
+
+def test_weights_that_are_none():
+    IRIS.data.assign(species=IRIS.target_names[IRIS.target]).to_csv("named.csv", index=False)
+    named = run("named.csv", "species.npy", "--weight", "species", exit_code=2)
+    assert "column species of named.csv has entries that are no numbers" in named.stderr
+    assert "has no column 'none'" in run("named.csv", "species.npy", "--weight", "none", exit_code=2).stderr

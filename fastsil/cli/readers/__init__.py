@@ -38,6 +38,7 @@ __all__ = [
     "read_data",
     "read_labeled",
     "read_labels",
+    "read_weights",
 ]
 
 _DATA_READERS: dict[str, Callable[..., DataFile]] = {
@@ -216,6 +217,22 @@ def read_labeled(source: str | Path, labels: str | Path | None, **reading: Any) 
                 found = replace(other, notes=(note, *other.notes))
     notes = (*found.notes, *given.notes, *note_copies(found.X, found.columns, given.labels))
     return replace(found, notes=notes), given.labels
+
+
+def read_weights(source: str | Path, column: str, n_samples: int, reading: Reading) -> NDArray[np.float64]:
+    """Read a column of a table of samples that holds their weights.
+
+    Raises
+    ------
+    DataFileError
+        If there is no such column, or it holds no numbers.
+    """
+    text = {"header": reading.header, "sep": reading.sep, "decimal": reading.decimal}
+    found = read_labels(source, n_samples=n_samples, key=column, **text).labels
+    try:
+        return found.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataFileError(f"column {column} of {source} has entries that are no numbers, as weights are.") from error
 
 
 def name_data(source: str | Path, key: str | None = None) -> str:
