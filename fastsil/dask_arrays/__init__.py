@@ -8,8 +8,8 @@ functions of blocks of rows and of summaries of the clusters; the scheduler runs
   which each sample needs distances, then for every two blocks one task that adds to the first one's sums.
 * ``approximation``, ``selected_samples``: intervals of silhouettes without pairs, and exact silhouettes of chosen
   samples, for estimates.
-* ``row_blocks``, ``lloyd``, ``drawn_rows``: what a sweep over k needs: passes over all rows, some rows in memory;
-  iterations of k-means; scores of labels, with the silhouettes of some rows.
+* ``row_blocks``, ``lloyd``, ``drawn_rows``, ``pooled_rows``: what a sweep over k needs: passes over all rows, some rows
+  in memory; iterations of k-means; scores of labels, with the silhouettes of some rows; estimates.
 * ``all_pairs``: any other metric, every pair of samples, by scikit-learn.
 """
 

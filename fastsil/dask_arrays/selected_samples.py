@@ -107,13 +107,6 @@ class BlockRows:
         work = Work(f"moments, {len(self._blocks)} blocks", self.pairs, self.pairs / len(a) ** 2)
         return SilhouetteTerms(a=a, b=b, neighbor=neighbor, work=work), intervals
 
-    def guess(self, drawn: NDArray[Any], codes: NDArray[np.int32]) -> tuple[SilhouetteTerms, NDArray[np.float64]]:
-        """Approximate the terms of some samples, of given clusters, with intervals of their silhouettes."""
-        survey, table = dask.compute(self._survey, self._table)
-        found = guesses.approximate_block(drawn, codes, survey, table)
-        terms = SilhouetteTerms(found.a[:, GUESS], found.b[:, GUESS], found.neighbor, Work("moments", 0, 0.0))
-        return terms, intervals_from(found, self.partition.sizes[codes] == 1, self._dtype)
-
     def _approximate(self) -> Approximation:
         approximate = delayed(guesses.approximate_block)
         parts = dask.compute(

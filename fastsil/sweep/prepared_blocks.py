@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from fastsil.engines.terms import SilhouetteTerms
 from fastsil.runtime.lazy_imports import import_on_first_use
 from fastsil.runtime.progress import ProgressCallback, ignore_progress
-from fastsil.scoring.estimate import compute_blocks, estimate_rows
+from fastsil.scoring.estimate import SilhouetteEstimate, compute_blocks, estimate_rows
 from fastsil.scoring.estimate.rounds import Request
 from fastsil.scoring.profile import make_profile
 from fastsil.sweep.block_kmeans import LazyLabels, assign_lazily, open_labels
@@ -233,18 +233,20 @@ class PreparedBlocks:
         return Scored(self._keep(rows, of_rows, terms, np.repeat(silhouettes[:, None], 3, axis=1)), values)
 
     def _estimate(self, partition: LazyPartition) -> Scored:
-        blocks = import_on_first_use("fastsil.dask_arrays")
+        pooled_rows = import_on_first_use("fastsil.dask_arrays.pooled_rows")
         tol, seed = self._estimation
-        request = Request(tol, CONFIDENCE, np.random.RandomState(seed), self.n_jobs)
-        X = self._scored.array
-        block_rows = blocks.BlockRows(X, partition.labels, "euclidean", {})
+        pool = pooled_rows.PooledRows(self._scored, partition.labels, generator_for("pool", seed))
         rows, of_rows = self._draw(partition)
-        terms, intervals = block_rows.guess(self._scored[rows], of_rows.codes)
-        estimate = estimate_rows(block_rows, request)
+        kept = self._keep(rows, of_rows, *pool.guess(self._scored[rows], of_rows.codes))
+        # Half of what may fail is the draw of the pool, half the draws from it.
+        uncertain = 1 - CONFIDENCE if pool.is_whole else (1 - CONFIDENCE) / 2
+        error = pool.bound_error(uncertain)
+        request = Request(max(tol - error, tol / 4), 1 - uncertain, np.random.RandomState(seed), self.n_jobs)
+        estimate = estimate_rows(pool, request, give_up=pool.is_whole)
         if estimate is None:
-            estimate = compute_blocks(X, partition.labels, "euclidean", {}, None, request)
+            estimate = compute_blocks(self._scored.array, partition.labels, "euclidean", {}, None, request)
         n_alone = int(np.count_nonzero(partition.counts == 1))
-        return Scored(self._keep(rows, of_rows, terms, intervals), list_estimates(estimate, n_alone))
+        return Scored(kept, list_estimates(_correct(estimate, pool, error, len(self.clustered)), n_alone))
 
     def _draw(self, partition: LazyPartition) -> tuple[NDArray[np.intp], Partition]:
         """Return the rows of a profile and their clusters: the drawn ones, and one of each cluster without any."""
@@ -263,6 +265,20 @@ class PreparedBlocks:
     ) -> KeptProfile:
         profile = make_profile(terms, of_rows, dtype=self._dtype, metric=self._metric, intervals=intervals)
         return replace(keep_profile(profile, of_rows), rows=rows)
+
+
+def _correct(estimate: SilhouetteEstimate, pool: Any, error: float, n_samples: int) -> SilhouetteEstimate:
+    """Return an estimate of the pool as one of all rows."""
+    score, macro, share = pool.correct()
+    low, high = estimate.interval
+    return replace(
+        estimate,
+        score=estimate.score + score,
+        interval=(max(low + score - error, -1.0), min(high + score + error, 1.0)),
+        macro_score=estimate.macro_score + macro,
+        negative_share=min(max(estimate.negative_share + share, 0.0), 1.0),
+        n_samples=n_samples,
+    )
 
 
 def _lloyd() -> Any:

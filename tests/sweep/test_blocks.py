@@ -121,6 +121,21 @@ def test_scores_by_blocks_are_those_of_an_array(settings):
         assert_same_bits(blocks.stability_.scores, memory.stability_.scores)
 
 
+@pytest.mark.usefixtures("few_rows")
+def test_estimates_from_a_pool_hold_the_scores(monkeypatch):
+    X, tol = DATA["blobs"], 0.04
+    monkeypatch.setattr("fastsil.dask_arrays.pooled_rows._MOST_ROWS", 1500)
+    for seed in range(2):
+        found = sweep(X, (700, -1), gaps=False, tol=tol, random_state=seed).sweep_results_
+        exact = sweep(X, gaps=False, random_state=seed).sweep_results_
+        assert (found["silhouette_low"] <= exact["silhouette"]).all()
+        assert (exact["silhouette"] <= found["silhouette_high"]).all()
+        assert (np.abs(found["silhouette"] - exact["silhouette"]) <= tol / 4).all()
+        assert (np.abs(found["macro_silhouette"] - exact["macro_silhouette"]) <= tol / 4).all()
+        assert (np.abs(found["n_negative"] - exact["n_negative"]) <= tol * len(X)).all()
+        assert (found["n_negative"] + found["n_zero"] + found["n_positive"] == len(X)).all()
+
+
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 @pytest.mark.usefixtures("few_rows")
 def test_profiles_are_of_drawn_rows_and_all_clusters(metric):

@@ -207,10 +207,13 @@ def _estimate_blocks(
     return compute_blocks(X, labels, metric, metric_params, ignore_label, request)
 
 
-def estimate_rows(rows: Any, request: Request) -> SilhouetteEstimate | None:
-    """Estimate from the rows of a Dask array (``BlockRows``); None if computing all samples is less work."""
+def estimate_rows(rows: Any, request: Request, *, give_up: bool = True) -> SilhouetteEstimate | None:
+    """Estimate from rows of a Dask array (``BlockRows``, ``PooledRows``); None if computing all is less work.
+
+    Where it cannot give up, the intervals may then be wider than requested.
+    """
     rounds = Rounds(rows, rows.partition, request, rows.intervals())
-    return rounds.finish() if rounds.run() else None
+    return rounds.finish() if rounds.run() or not give_up else None
 
 
 def compute_blocks(
