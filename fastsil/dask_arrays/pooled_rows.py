@@ -51,7 +51,7 @@ class Guesses(NamedTuple):
     sums, negative : ndarray of shape (n_clusters,)
         Sum of the guesses of all rows, and number of those below 0.
     codes : ndarray of shape (n_rows,), int32
-        Cluster of the rows that were asked for.
+        Cluster of the requested rows.
     intervals : ndarray of shape (n_rows, 3)
         Lower bound, guess and upper bound of their silhouettes.
     """

@@ -250,8 +250,8 @@ class KMeansSweep(BaseSweep):
         ----------
         X : array-like, CSR matrix or Dask array of shape (n_samples, n_features)
             Samples. A Dask array stays in its blocks of rows: k-means runs over them, and no more than 20,000 rows (and
-            40 bytes a sample while an estimate runs) come into memory. Its blocks are NumPy arrays; the metric is
-            Euclidean, is after a linear map, or needs no pairs; the clusterer is k-means.
+            200 MB while an estimate runs) come into memory. Its blocks are NumPy arrays; the metric is Euclidean, is
+            after a linear map, or needs no pairs; the clusterer is k-means.
         y : object
             Ignored.
         sample_weight : array-like of shape (n_samples,), optional
