@@ -1,8 +1,9 @@
 """Scaling to many cores, on a machine that has few: a call is recorded on one thread and replayed on more.
 
 Every task of ``run_tasks`` is timed alone, by CPU time, so that other load of the machine does not count. What a call
-spends outside of tasks is serial. The replay hands the tasks out as the pool does: in their order, each after those
-that it needs, to the worker that is free first. It is compared with the call that is asked for one thread.
+spends outside of tasks is serial. The replay hands the tasks out as the pool does: in their order, or in that in
+which those that they need are finished, to the worker that is free first. It is compared with the call that is asked
+for one thread.
 
 Two figures come of it. The first is a bound from above: only serial parts, dependencies and unequal tasks keep workers
 waiting. In the second a thread takes time to start and to wake, and what a task does beside its kernels is done by one
@@ -258,16 +259,27 @@ def _replay(record: Record, n_workers: int, hand_out: HandOut | None = None) -> 
 
 
 def _replay_run(run: Run, begins: list[float], hand_out: HandOut | None) -> float:
-    free, ends, interpreter = begins, [], 0.0
-    for index, task in enumerate(run.tasks):
-        start = heapq.heappop(free)
-        if run.after is not None and len(run.after[index]):
-            start = max(start, max(ends[earlier] for earlier in run.after[index]))
+    after = run.after if run.after is not None else [()] * len(run.tasks)
+    n_earlier = [len(earlier) for earlier in after]
+    later: list[list[int]] = [[] for _ in run.tasks]
+    for index, earlier in enumerate(after):
+        for one in earlier:
+            later[one].append(index)
+    # When each task may begin: in this order they are handed out.
+    ready = [(0.0, index) for index, n in enumerate(n_earlier) if not n]
+    free, ends, interpreter = begins, [0.0] * len(run.tasks), 0.0
+    while ready:
+        begin, index = heapq.heappop(ready)
+        start, task = max(begin, heapq.heappop(free)), run.tasks[index]
         if hand_out is not None:
             start = max(start, interpreter) + hand_out.task
             interpreter = start + task.python
-        ends.append(start + task.python + task.kernel)
-        heapq.heappush(free, ends[-1])
+        ends[index] = start + task.python + task.kernel
+        heapq.heappush(free, ends[index])
+        for one in later[index]:
+            n_earlier[one] -= 1
+            if not n_earlier[one]:
+                heapq.heappush(ready, (max(ends[earlier] for earlier in after[one]), one))
     return max(ends, default=0.0)
 
 

@@ -142,7 +142,9 @@ def _find_earlier_tasks(tasks: list[Task]) -> list[list[int]]:
     last: dict[int, int] = {}
     after = []
     for index, task in enumerate(tasks):
-        starts = meeting.intersection(np.asarray(task.rows)[:, 0].tolist())
+        rows = task.rows
+        starts = {row[0] for row in rows} if isinstance(rows, list) else set(rows[:, 0].tolist())
+        starts &= meeting
         if task.columns:
             starts.add(task.columns.start)
         after.append(sorted({last[start] for start in starts if start in last}))

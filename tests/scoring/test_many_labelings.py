@@ -11,6 +11,7 @@ import reference
 from assertions import assert_same_bits, assert_silhouettes_close, tolerance_of
 from fastsil import silhouette_profiles, silhouette_samples, silhouette_samples_many
 from fastsil.engines.euclidean import many_labelings as shared
+from fastsil.runtime.progress import ignore_progress
 from fastsil.validation.partition import partition_from_codes
 from strategies import labeled_data
 from strategies import labels as drawn_labels
@@ -152,3 +153,18 @@ def test_the_bar_reaches_its_end(capsys):
 def test_bad_labelings(labelings, error, message):
     with pytest.raises(error, match=message):
         silhouette_samples_many([[0.0], [1.0], [2.0]], labelings)
+
+
+def test_meetings_of_units_give_the_bits_of_those_of_blocks(monkeypatch):
+    """For more threads than blocks; of three units, the last of them short, and of clusters across their edges."""
+    monkeypatch.setattr(shared, "_BLOCKS", 2)
+    monkeypatch.setattr(shared, "worthwhile_threads", lambda shape, n_jobs: n_jobs)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, 24)).astype(np.float32)
+    partitions = [partition_from_codes(np.arange(k), rng.permutation(np.arange(2000) % k)) for k in (2, 5, 11)]
+    few, many = (shared.compute_terms_many(X, partitions, n_jobs=n_jobs, tick=ignore_progress) for n_jobs in (1, 2))
+    parts = [shared.Part(0, 1000, 0, True), shared.Part(1000, 2000, 1, True)]
+    assert [len(shared._schedule_meetings(parts, n_jobs)) for n_jobs in (1, 2)] == [3, 2 * 6 + 9]
+    for one, other in zip(few, many, strict=True):
+        for name in ("a", "b", "neighbor"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))

@@ -26,8 +26,10 @@ from fastsil.engines.euclidean.tiles import samples_from
 from fastsil.engines.pair_schedule import piece_rows, schedule_tournament, worthwhile_threads
 from fastsil.engines.scaling import scale_data
 from fastsil.engines.terms import SilhouetteTerms, Work, nearest_from_sums
+from fastsil.kernels.micro import ROWS
 from fastsil.runtime.memory import require
 from fastsil.runtime.progress import ProgressCallback
+from fastsil.runtime.threads import run_over_rows
 from fastsil.validation.partition import Partition
 
 # Costs of an ordered pair in products of one feature, from n = 20,000, d = 128 and 512, k = 2 to 16: what a pair costs
@@ -36,9 +38,12 @@ _PAIR_COST = 160.0
 _PARTITION_COST = 10.0
 # Products a second of one core in such a pass, from the same measurements.
 _RATE = 1e11
-# Blocks, of which half are at work at once at most. n = 20,000, k = 2 to 16, two cores, with blocks of 384 samples, 768
-# and 1,152: 0.73, 0.69 and 0.65 s at d = 512, 0.50, 0.44 and 0.42 at d = 128.
+# Blocks, of which half are at work at once at most; for more threads they are cut into units of a tile, whose rows are
+# packed more often: a tenth more time. Blocks of 384, 768 and 1,152 samples (n = 20,000, k = 2 to 16, two cores) take
+# 0.73, 0.69 and 0.65 s at d = 512, 0.50, 0.44 and 0.42 at d = 128.
 _BLOCKS = 24
+# Samples whose sums one thread looks through, in all partitions.
+_STEP = 1 << 9
 # Pairs that the engine for one partition computes: all, each once for both sides, or this number of clusters a sample.
 _SYMMETRIC_SHARE = 0.5
 _PRUNED_CLUSTERS = 2.2
@@ -111,13 +116,17 @@ def compute_terms_many(
     data = scale_data(X, blocks.weighted(partitions[0].sample_weight), n_jobs)
     origins = cluster_centers(data, n_jobs).astype(data.dtype)
     firsts = np.cumsum([0, *(partition.n_clusters for partition in partitions)])
-    slots = np.stack(
-        [partition.codes[blocks.order] + first for partition, first in zip(partitions, firsts, strict=False)], axis=1
-    ).astype(np.int32)
+    slots = np.empty((len(X), len(partitions)), dtype=np.int32)
+
+    def fill(places: slice) -> None:
+        for column, (partition, first) in enumerate(zip(partitions, firsts, strict=False)):
+            slots[places, column] = partition.codes[blocks.order[places]] + first
+
+    run_over_rows(fill, len(X), n_jobs=n_jobs, step=_STEP)
     parts = [Part(start, end, block, True) for block, (start, end) in enumerate(pairwise(blocks.offsets.tolist()))]
     sums, n_pairs = sum_by_groups(
         samples_from(data, blocks.order, origins),
-        [(part, part) for part in parts] + list(chain.from_iterable(schedule_tournament(parts))),
+        _schedule_meetings(parts, n_jobs),
         Groups(cells, slots, int(firsts[-1])),
         n_jobs=n_jobs,
         tick=tick,
@@ -128,10 +137,58 @@ def compute_terms_many(
         share=n_pairs / len(X) ** 2,
         seconds={"all pairs": time.perf_counter() - started},
     )
-    return [
-        _finish(partition, blocks.order, sums[first : first + partition.n_clusters], data.exponent, work)
-        for partition, first in zip(partitions, firsts, strict=False)
+    found = [_make_terms(len(X), data.exponent, work) for _ in partitions]
+
+    def finish(places: slice) -> None:
+        rows = blocks.order[places]
+        for partition, first, terms in zip(partitions, firsts, found, strict=False):
+            own_totals = None if partition.own_totals is None else partition.own_totals[rows]
+            some = sums[first : first + partition.n_clusters, places]
+            terms.a[rows], terms.b[rows], terms.neighbor[rows] = nearest_from_sums(
+                some, partition.codes[rows], partition.totals, own_totals
+            )
+
+    run_over_rows(finish, len(X), n_jobs=n_jobs, step=_STEP)
+    return found
+
+
+def _make_terms(n_samples: int, exponent: int, work: Work) -> SilhouetteTerms:
+    a, b = np.empty((2, n_samples))
+    return SilhouetteTerms(a, b, np.empty(n_samples, dtype=np.int32), work, exponent)
+
+
+def _schedule_meetings(parts: list[Part], n_jobs: int) -> list[tuple[Part, Part]]:
+    """List the meetings of all blocks; for more threads than blocks that are at work at once, cut into those of units.
+
+    Every unit is in the same sums in the same order, so that the results are the same to the bit.
+    """
+    turns = [[(part, part) for part in parts], *schedule_tournament(parts)]
+    if n_jobs > len(parts) // 2:
+        turns = [_cut_meetings(meetings) for meetings in turns]
+    return list(chain.from_iterable(turns))
+
+
+def _cut_meetings(meetings: list[tuple[Part, Part]]) -> list[tuple[Part, Part]]:
+    """Cut the meetings of blocks into those of their units.
+
+    A unit meets the units of the other block in their order. Where each begins a turn after the one before it, all are
+    at work all the time, as that is so in the next meeting too.
+    """
+    units = {part: _cut_part(part) for part in set(chain.from_iterable(meetings))}
+    cut = [
+        (a + b, one, other)
+        for rows, columns in meetings
+        for a, one in enumerate(units[rows])
+        for b, other in enumerate(units[columns])
+        if rows != columns or a <= b
     ]
+    cut.sort(key=lambda meeting: meeting[0])
+    return [(one, other) for _, one, other in cut]
+
+
+def _cut_part(part: Part) -> list[Part]:
+    starts = range(part.start, part.end, ROWS)
+    return [part._replace(start=start, end=min(start + ROWS, part.end)) for start in starts]
 
 
 def _blocks_and_cells(partitions: Sequence[Partition]) -> tuple[Partition, NDArray[np.intp]]:
@@ -149,13 +206,3 @@ def _blocks_and_cells(partitions: Sequence[Partition]) -> tuple[Partition, NDArr
     block_codes = np.empty(n_samples, dtype=np.int32)
     block_codes[order] = np.repeat(np.arange(n_blocks, dtype=np.int32), np.diff(offsets))
     return Partition(np.arange(n_blocks), block_codes, order, offsets), cells
-
-
-def _finish(
-    partition: Partition, order: NDArray[np.intp], sums: NDArray[np.float64], exponent: int, work: Work
-) -> SilhouetteTerms:
-    """Turn sums by position (overwritten) into terms by row of X."""
-    own_totals = None if partition.own_totals is None else partition.own_totals[order]
-    a, b, neighbor = nearest_from_sums(sums, partition.codes[order], partition.totals, own_totals)
-    by_row = np.argsort(order)
-    return SilhouetteTerms(a[by_row], b[by_row], neighbor[by_row], work, exponent)
