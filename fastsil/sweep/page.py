@@ -231,7 +231,9 @@ class SweepPage:
         )
 
     def _describe_data(self) -> str:
-        return describe_data(self.n_samples, self.n_features, self.n_bytes)
+        described = describe_data(self.n_samples, self.n_features, self.n_bytes)
+        n_shown = next((len(profile.labels) for profile in self.profiles.values()), self.n_samples)
+        return described if n_shown == self.n_samples else f"{described} · pictures of {n_shown:,} samples drawn"
 
     def _list_facts(self) -> list[tuple[str, str]]:
         """Return the few numbers that matter, each under its name."""
