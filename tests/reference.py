@@ -507,6 +507,10 @@ def orthonormalize_rows(vectors):
     return np.array(done)
 
 
+def turn_members(members, scale, center):
+    return (np.asarray(members).astype(WIDE) * scale - center).T
+
+
 def fill_inner_products(left, right):
     return np.array([[np.sum(a * b) for b in right] for a in left])
 

@@ -11,6 +11,9 @@ from fastsil.kernels.weights import take_weight, weigh
 
 _FLAGS = {"fastmath": {"contract", "reassoc", "nsz"}}
 
+# Samples that are transposed at a time: their values of one feature fill a line of the cache.
+_LINE = 16
+
 
 @jit(**_FLAGS)
 def add_differences(
@@ -146,6 +149,23 @@ def orthonormalize_rows(
         factor = 1.0 / np.sqrt(after) if after > 1e-20 * before else 0.0
         for f in range(n_features):
             row[f] *= factor
+
+
+@jit(**_FLAGS)
+def turn_members(
+    X,  # IN (n_samples, n_features)
+    rows,  # IN (n_rows,) samples
+    scale,  # IN scalar
+    center,  # IN (n_features,) scaled
+    first,  # IN first feature
+    turned,  # OUT (n_some, n_rows) some features of the samples about the center, a row for each feature
+):
+    """Transpose some features of some samples."""
+    for low in range(0, rows.shape[0], _LINE):
+        for f in range(turned.shape[0]):
+            origin = center[first + f]
+            for i in range(low, min(low + _LINE, rows.shape[0])):
+                turned[f, i] = X[rows[i], first + f] * scale - origin
 
 
 @jit(**_FLAGS)

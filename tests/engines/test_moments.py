@@ -40,7 +40,7 @@ def test_few_tables_are_held_at_a_time(dtype):
     np.testing.assert_allclose(bounds.center_norms, ((centers - origin) ** 2).sum(axis=1))
     np.testing.assert_allclose(bounds.skew_norm, np.linalg.norm(skew, axis=1))
     assert tables < 2.0  # the skewness, and blocks
-    vectors, shared = shared_basis(data, bounds, skew, origin, 16, 0, n_jobs=1)
+    vectors, shared, _ = shared_basis(data, bounds, skew, origin, 16, 0, n_jobs=1)
     np.testing.assert_allclose(shared.skew_outside, skew - (skew @ vectors.T) @ vectors, atol=1e-4)
     np.testing.assert_allclose(shared.centers, (centers - origin) @ vectors.T, atol=1e-4)
 
@@ -152,9 +152,22 @@ def test_forms_bound_the_covariance(seed):
     covariance = u.T @ u / len(u)
     basis = np.linalg.qr(rng.normal(size=(9, 4)))[0].T
     frobenius = np.linalg.norm(covariance) * (1 + 1e-9)
-    form, rest = _form(basis, basis @ covariance, np.trace(covariance), frobenius)
-    bound = basis.T @ form @ basis + rest * (np.eye(9) - basis.T @ basis)
+    form, norm, back = _form(basis, basis @ covariance, np.trace(covariance), frobenius)
+    bound = basis.T @ form @ basis + (norm + back) * (np.eye(9) - basis.T @ basis)
     assert np.linalg.eigvalsh(bound - covariance)[0] >= 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_moments_along_a_basis_bound_the_covariance(seed):
+    X = np.random.default_rng(seed).normal(size=(300, 24)) * np.arange(1, 25) ** -0.5
+    data, centers, bounds, skew = measured(X)
+    basis, shared, norms = shared_basis(data, bounds, skew, np.zeros(24), 16, 0, n_jobs=1)
+    u = X * data.scale - centers
+    covariance = u.T @ u / len(u)
+    outside = np.eye(24) - basis.T @ basis
+    assert np.linalg.norm(outside @ covariance @ outside, 2) <= norms[0] < shared.rest[0]
+    bound = basis.T @ shared.forms[0] @ basis + shared.rest[0] * outside
+    assert np.linalg.eigvalsh(bound - covariance)[0] >= -1e-12
 
 
 def is_definite(matrix):
@@ -178,9 +191,9 @@ def test_forms_bound_covariances_that_the_basis_holds_but_for_rounding(seed):
     exact = np.vectorize(Fraction, otypes=[object])
     assert is_definite(exact(covariance))
     frobenius = np.linalg.norm(covariance) * (1 + 1e-15)
-    form, rest = _form(np.eye(2, 3), covariance[:2].copy(), np.trace(covariance), frobenius)
+    form, norm, back = _form(np.eye(2, 3), covariance[:2].copy(), np.trace(covariance), frobenius)
     bound = np.zeros((3, 3))
-    bound[:2, :2], bound[2, 2] = form, rest
+    bound[:2, :2], bound[2, 2] = form, norm + back
     assert is_definite(exact(bound) - exact(covariance))
 
 
@@ -190,7 +203,7 @@ def test_the_skew_outside_the_basis_is_not_less_than_it_is(dtype):
     rng = np.random.default_rng(0)
     X = np.outer(rng.exponential(size=80), rng.normal(size=20))
     data, _, bounds, skew = measured(X, dtype=dtype)
-    vectors, shared = shared_basis(data, bounds, skew, np.zeros(20, dtype), 16, 0, n_jobs=1)
+    vectors, shared, _ = shared_basis(data, bounds, skew, np.zeros(20, dtype), 16, 0, n_jobs=1)
     given = vectors.astype(np.longdouble)
     outside = skew[0] - given.T @ (given @ skew[0])
     assert 0 < np.linalg.norm(outside) <= shared.skew_rest[0]
@@ -201,7 +214,7 @@ def test_the_norm_of_a_form_is_not_less_than_it_is():
     for seed in range(20):
         X = np.random.default_rng(seed).normal(size=(30, 1))
         data, _, bounds, skew = measured(X, dtype=np.float32)
-        _, shared = shared_basis(data, bounds, skew, np.zeros(1, np.float32), 16, 0, n_jobs=1)
+        _, shared, _ = shared_basis(data, bounds, skew, np.zeros(1, np.float32), 16, 0, n_jobs=1)
         assert np.linalg.norm(shared.forms[0].astype(np.longdouble)) <= shared.form_norms[0]
 
 
@@ -221,7 +234,7 @@ def test_a_form_of_all_directions_is_not_less_than_the_covariance():
         rng = np.random.default_rng(seed)
         X = rng.normal(size=(20, 3)) * [1.0, 1.0, 1e-9]
         data, _, bounds, skew = measured(X)
-        _, shared = shared_basis(data, bounds, skew, np.zeros(3), 16, 0, n_jobs=1)
+        _, shared, _ = shared_basis(data, bounds, skew, np.zeros(3), 16, 0, n_jobs=1)
         form = [[Fraction(value) for value in row] for row in shared.forms[0, :3, :3].tolist()]
         center = exact_center(X * data.scale)
         u = [[Fraction(value) - c for value, c in zip(row, center, strict=True)] for row in (X * data.scale).tolist()]

@@ -82,6 +82,14 @@ def test_orthonormalize_rows():
     np.testing.assert_allclose(vectors @ vectors.T, np.diag([1.0, 1.0, 0.0, 1.0, 1.0]), atol=1e-14)
 
 
+def test_turn_members(data):
+    X, rows, scale, center = data
+    turned = np.empty((X.shape[1] - 1, len(rows)))
+    kernels.turn_members(X, rows, scale, center, 1, turned)
+    expected = reference.turn_members(X[rows], scale, center).astype(float)[1:]
+    np.testing.assert_allclose(turned, expected, rtol=1e-12, atol=1e-12)
+
+
 def test_fill_inner_products():
     left, right = np.random.default_rng(3).normal(size=(2, 4, 9))
     products = np.empty((4, 4))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -34,6 +35,12 @@ _SYMMETRIC_COST = 1.1
 _LOOP_COST = 3
 _CANDIDATE_COST = 3000
 _INNER_COST = 30
+# Cost of tighter norms outside a basis: of gathering and turning a value, in products, and of a product of their small
+# tiles. Measured for n = 40,000 to 200,000, d = 64 to 1280, k = 10 to 200, on one thread.
+_TURN_COST = 150
+_NORM_COST = 1.5
+# Bytes of the covariances, and of their parts outside the basis, that are held for them at a time.
+_COVARIANCES_BYTES = 24 << 20
 # On top of its products a pair costs a square root, sums and its share of gathering rows, as many features as this; the
 # costs above hold for 128 features, where that is in them, and below a pair that is left out is worth more. With it
 # n = 20,000, d = 32, k = 100 computes 2 to 3 % of the pairs instead of 16.
@@ -71,9 +78,7 @@ def choose_basis_size(data: ScaledData, choice: tuple[int, ...], load: Candidate
     """
     n_features = data.X.shape[1]
     most_vectors = most_directions(data.partition.n_clusters, n_features, data.dtype.itemsize)
-    # If nothing can be excluded, all pairs are computed, and no more.
-    needed = CandidateCount(_CANDIDATES_LEFT, _CANDIDATES_LEFT * _typical_size(data.partition.sizes))
-    superfluous = min(load.in_pairs(n_features), float(data.partition.n_samples)) - needed.in_pairs(n_features)
+    superfluous = _superfluous_pairs(data, load)
     worth = max(1.0, (1 + _PAIR_FEATURES / n_features) / (1 + _PAIR_FEATURES / _MEASURED_FEATURES))
     best, most = 0, 0.0
     for wanted in choice:
@@ -85,12 +90,50 @@ def choose_basis_size(data: ScaledData, choice: tuple[int, ...], load: Candidate
     return best
 
 
+def tighter_norms_pay(
+    data: ScaledData, n_vectors: int, load: CandidateCount, find_least: Callable[[], CandidateCount]
+) -> bool:
+    """Return whether tighter norms of the covariances outside a basis save more than they cost.
+
+    Parameters
+    ----------
+    data : ScaledData
+        Samples and partition.
+    n_vectors : int
+        Directions of the basis.
+    load : CandidateCount
+        The work without them.
+    find_least : callable
+        Returns about the work with them; called only if it may be worth it.
+    """
+    n_samples, n_features = data.X.shape
+    squares = data.partition.n_clusters * n_features * (n_features / 2 + 2 * n_vectors) / n_samples
+    cost = _TURN_COST + _NORM_COST * (n_features / 2 + squares)
+    if covariances_at_once(n_features, data.dtype.itemsize) == 0 or _superfluous_pairs(data, load) <= cost:
+        return False
+    return bool(load.in_pairs(n_features) - find_least().in_pairs(n_features) > cost)
+
+
+def covariances_at_once(n_features: int, itemsize: int) -> int:
+    """Return how many covariances are held at a time for tighter norms; 0 where one takes too much."""
+    return _COVARIANCES_BYTES // ((8 + itemsize) * n_features**2)
+
+
 def most_directions(n_clusters: int, n_features: int, itemsize: int) -> int:
     """Return the largest allowed number of directions, a multiple of the unit; 0 where forms of the least one take too
     much.
     """
     largest = int(np.sqrt(_FORMS_BYTES / (itemsize * n_clusters)))
     return min(-(-n_features // _UNIT), largest // _UNIT) * _UNIT
+
+
+def _superfluous_pairs(data: ScaledData, load: CandidateCount) -> float:
+    """Return the work, in pairs a sample, that better bounds may save. If nothing can be excluded, all pairs are
+    computed, and no more.
+    """
+    n_features = data.X.shape[1]
+    needed = CandidateCount(_CANDIDATES_LEFT, _CANDIDATES_LEFT * _typical_size(data.partition.sizes))
+    return min(load.in_pairs(n_features), float(data.partition.n_samples)) - needed.in_pairs(n_features)
 
 
 def _basis_cost(data: ScaledData, n_vectors: int, load: CandidateCount) -> float:

@@ -30,9 +30,11 @@ from fastsil.engines.euclidean.basis_cost import (
     CandidateCount,
     choose_basis_size,
     count_symmetric_pairs,
+    tighter_norms_pay,
 )
 from fastsil.engines.euclidean.moments import cluster_centers, radial_bounds, shared_basis
 from fastsil.engines.euclidean.sorted_copy import sort_rows_to_file
+from fastsil.engines.euclidean.spectra import bound_outside, guess_norms
 from fastsil.engines.euclidean.symmetric import find_nearest_clusters
 from fastsil.engines.euclidean.tiles import Candidates, PairSums, bound_product_rounding
 from fastsil.engines.pair_schedule import worthwhile_threads
@@ -195,18 +197,36 @@ class _Search:
         self._is_hopeless = self._symmetry_is_less_work(self._count_alike())
         if self._is_hopeless:
             return
+        load = self._probe()
         for choice in SHARED_DIRECTIONS:
-            load = self._probe()
-            self._expected = load.candidates
             n_vectors = choose_basis_size(data, choice, load)
             if n_vectors > 0:
-                vectors, shared = shared_basis(
-                    data, self._bounds, skew, origin, n_vectors, len(self._vectors), n_jobs=self._n_jobs
-                )
-                self._vectors = np.vstack([self._vectors, vectors])
-                self._shared.append(shared)
+                load = self._add_basis(skew, origin, n_vectors)
             if n_vectors >= data.X.shape[1]:
-                return
+                break
+        self._expected = load.candidates
+
+    def _add_basis(self, skew: NDArray[np.float64], origin: NDArray[np.floating], n_vectors: int) -> CandidateCount:
+        """Add a basis that all clusters share, with tighter norms outside it where they pay; return the work left."""
+        data, bounds = self._data, self._bounds
+        vectors, shared, outside = shared_basis(
+            data, bounds, skew, origin, n_vectors, len(self._vectors), n_jobs=self._n_jobs
+        )
+        self._vectors = np.vstack([self._vectors, vectors])
+        self._shared.append(shared)
+        load, rest, n_outside = self._probe(), shared.rest.copy(), data.X.shape[1] - n_vectors
+
+        def count_with(norms: NDArray[np.float64]) -> CandidateCount:
+            shared.rest[:] = rest - np.maximum(outside - norms, 0.0)
+            return self._probe()
+
+        def count_if_flat() -> CandidateCount:
+            return count_with(guess_norms(outside, bounds.variance, n_outside))
+
+        if n_outside <= 0 or not tighter_norms_pay(data, n_vectors, load, count_if_flat):
+            shared.rest[:] = rest
+            return load
+        return count_with(bound_outside(data, bounds.centers, bounds.variance, vectors, n_jobs=self._n_jobs))
 
     def nearest(self, tick: ProgressCallback) -> tuple[str, _Nearest]:
         """Return the strategy that was taken, and the nearest other clusters."""

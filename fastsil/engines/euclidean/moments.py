@@ -163,7 +163,7 @@ def shared_basis(
     first: int,
     *,
     n_jobs: int,
-) -> tuple[NDArray[np.floating], SharedBasis]:
+) -> tuple[NDArray[np.floating], SharedBasis, NDArray[np.float64]]:
     """Compute leading directions of the scatter within clusters, and the moments of each cluster along them.
 
     Parameters
@@ -180,6 +180,8 @@ def shared_basis(
     vectors : ndarray of shape (n_vectors, n_features)
         The basis.
     shared : SharedBasis
+    outside : ndarray of shape (n_clusters,)
+        The bound ρ on the norm of the covariance outside the basis that is in ``shared.rest``: its Frobenius norm.
     """
     n_clusters, n_features = bounds.centers.shape
     basis = _zeros((n_vectors, n_features), np.float64)
@@ -195,6 +197,7 @@ def shared_basis(
         skew_outside=np.empty(skew.shape, data.dtype),
         skew_rest=np.empty(n_clusters),
     )
+    outside = np.zeros(n_clusters)
     step = max(1, _PRODUCTS_BYTES // (8 * n_vectors * max(n_features, 4 * n_vectors)))
     for start in range(0, n_clusters, step):
         some = np.arange(start, min(start + step, n_clusters))
@@ -202,11 +205,12 @@ def shared_basis(
 
         def fill(batch: range, stop: NDArray[np.uint8]) -> None:
             chosen = slice(start + batch.start, start + batch.stop)  # noqa: B023
-            _fill_moments(shared, chosen, basis, products[batch.start : batch.stop], bounds, skew, origin)  # noqa: B023
+            of_batch = products[batch.start : batch.stop]  # noqa: B023
+            _fill_moments(shared, outside, chosen, basis, of_batch, bounds, skew, origin)
 
         batches = in_batches(len(some), n_jobs=n_jobs)
         run_tasks(fill, batches, [len(batch) for batch in batches], n_jobs=n_jobs)
-    return basis.astype(data.dtype), shared
+    return basis.astype(data.dtype), shared, outside
 
 
 def count_shared_basis_bytes(n_clusters: int, n_features: int, itemsize: int) -> int:
@@ -249,6 +253,7 @@ def _shared_directions(
 
 def _fill_moments(
     shared: SharedBasis,
+    norms: NDArray[np.float64],
     some: slice,
     basis: NDArray[np.float64],
     products: NDArray[np.float64],
@@ -260,11 +265,12 @@ def _fill_moments(
     n_vectors, n_features = basis.shape
     for cluster, product in zip(range(some.start, some.stop), products, strict=True):
         # Here `spectral` must bound the Frobenius norm: it is that norm, or the trace.
-        form, rest = _form(basis, product, bounds.variance[cluster], bounds.spectral[cluster])
+        form, norm, back = _form(basis, product, bounds.variance[cluster], bounds.spectral[cluster])
         shared.forms[cluster] = form
         shared.majorants[cluster] = _majorize(form)
         shared.form_norms[cluster] = np.sqrt((form**2).sum()) * (1 + 1e-6)
-        shared.rest[cluster] = rest if n_features > n_vectors else 0.0
+        if n_features > n_vectors:
+            norms[cluster], shared.rest[cluster] = norm, norm + back
     inside, outside = np.empty((len(products), n_vectors)), np.empty((len(products), n_features))
     kernels.fill_inner_products(bounds.centers[some] - origin, basis, shared.centers[some])
     kernels.fill_inner_products(skew[some], basis, inside)
@@ -286,7 +292,8 @@ def _majorize(form: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _form(
     basis: NDArray[np.float64], products: NDArray[np.float64], variance: float, frobenius: float
-) -> tuple[NDArray[np.float64], float]:
+) -> tuple[NDArray[np.float64], float, float]:
+    """Compute M, ρ and 1/α."""
     # QᵀΣQ, QᵀΣΣQ, and the part of the latter that stays inside.
     inner, lengths, twice = np.empty((3, len(basis), len(basis)))
     kernels.fill_inner_products(basis, products, inner)
@@ -302,8 +309,8 @@ def _form(
     typical = (crossing * form).sum()
     alpha = np.sqrt(outside / typical) if typical > 0 else 0.0
     back = 1.0 / alpha if alpha > 0 else 0.0
-    rest = np.sqrt(max(frobenius**2 - 2 * length2 + inner2, 0.0))
-    return form + alpha * crossing, float(rest + back)
+    norm = np.sqrt(max(frobenius**2 - 2 * length2 + inner2, 0.0))
+    return form + alpha * crossing, float(norm), float(back)
 
 
 def _covariance_products(

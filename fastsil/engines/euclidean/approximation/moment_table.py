@@ -247,11 +247,11 @@ def _scatter(data: ScaledData, rows: NDArray[np.intp], center: NDArray[np.float6
     workspace = make_workspace(data.dtype, min(_BLOCK, len(rows)))
     total = np.zeros((n_features, n_features))
     for start in range(0, len(rows), _BLOCK):
-        members = data.X[rows[start : start + _BLOCK]]
-        differences = members * data.scale - center
+        members = rows[start : start + _BLOCK]
+        turned = np.empty((n_features, len(members)), data.dtype)
+        moment_kernels.turn_members(data.X, members, data.scale, center, 0, turned)
         if weights is not None:
-            differences *= np.sqrt(weights[rows[start : start + _BLOCK]])[:, None]
-        turned = np.ascontiguousarray(differences.T, dtype=data.dtype)
+            turned *= np.sqrt(weights[members])
         zero = np.zeros(turned.shape[1])
         side = Samples(turned, rows[:0], zero[None].astype(data.dtype), data.dtype.type(1.0))
         for low in range(0, n_features, ROWS):
