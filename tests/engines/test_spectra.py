@@ -13,12 +13,13 @@ from fastsil.runtime.progress import ignore_progress
 from fastsil.validation.partition import partition_from_codes
 
 
-def bounded(X, codes, basis, n_jobs=1):
+def bounded(X, codes, basis, weights=None, n_jobs=1):
     """The bounds of all clusters, and the eigenvalues that they bound, rising, both of scaled data."""
-    data = scale_data(X, partition_from_codes(np.arange(codes.max() + 1), codes))
+    data = scale_data(X, partition_from_codes(np.arange(codes.max() + 1), codes).weighted(weights))
     centers = cluster_centers(data, 1)
     u = X.astype(float) * data.scale - centers[codes]
-    covariances = [u[codes == c].T @ u[codes == c] / (codes == c).sum() for c in range(len(centers))]
+    w = np.ones(len(X)) if weights is None else weights
+    covariances = [(u[codes == c].T * w[codes == c]) @ u[codes == c] / w[codes == c].sum() for c in range(len(centers))]
     variance = np.array([np.trace(covariance) for covariance in covariances])
     outside = np.eye(X.shape[1]) - basis.T @ basis
     eigenvalues = np.array([np.linalg.eigvalsh(outside @ covariance @ outside) for covariance in covariances])
@@ -45,6 +46,16 @@ def test_bounds_are_near_the_fourth_root(dtype, n_samples, n_features, k, n_vect
     assert (found >= eigenvalues[:, -1]).all()
     np.testing.assert_allclose(found, roots, rtol=0.03 if dtype == np.float32 else 1e-8)
     assert found.tolist() == bounded(X, codes, basis, n_jobs=3)[0].tolist()
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_weights_are_numbers_of_copies(scale):
+    X, codes = overlapping(600, 30, 3, np.float64)
+    counts = np.random.default_rng(1).integers(4, size=600)
+    basis = np.eye(4, 30)
+    found, eigenvalues = bounded(X, codes, basis, weights=counts * scale)
+    np.testing.assert_allclose(found, bounded(np.repeat(X, counts, axis=0), np.repeat(codes, counts), basis)[0])
+    assert (found >= eigenvalues[:, -1]).all()
 
 
 @pytest.mark.parametrize("n_vectors", [1, 16])

@@ -39,8 +39,8 @@ _INNER_COST = 30
 # tiles. Measured for n = 40,000 to 200,000, d = 64 to 1280, k = 10 to 200, on one thread.
 _TURN_COST = 150
 _NORM_COST = 1.5
-# Bytes of the covariances, and of their parts outside the basis, that are held for them at a time.
-_COVARIANCES_BYTES = 24 << 20
+# Bytes of the covariances, and of their parts outside the basis, that are held for them at a time, and of one at most.
+_COVARIANCES_BYTES = (8 << 20, 26 << 20)
 # On top of its products a pair costs a square root, sums and its share of gathering rows, as many features as this; the
 # costs above hold for 128 features, where that is in them, and below a pair that is left out is worth more. With it
 # n = 20,000, d = 32, k = 100 computes 2 to 3 % of the pairs instead of 16.
@@ -116,7 +116,9 @@ def tighter_norms_pay(
 
 def covariances_at_once(n_features: int, itemsize: int) -> int:
     """Return how many covariances are held at a time for tighter norms; 0 where one takes too much."""
-    return _COVARIANCES_BYTES // ((8 + itemsize) * n_features**2)
+    usual, most = _COVARIANCES_BYTES
+    of_one = (8 + itemsize) * n_features**2
+    return max(1, usual // of_one) if of_one <= most else 0
 
 
 def most_directions(n_clusters: int, n_features: int, itemsize: int) -> int:
