@@ -69,7 +69,7 @@ def bound_outside(
 
 
 def guess_norms(frobenius: NDArray[np.float64], variance: NDArray[np.float64], n_outside: int) -> NDArray[np.float64]:
-    """Guess what :func:`bound_outside` would find, from Frobenius norms: as of equal eigenvalues.
+    """Estimate what :func:`bound_outside` would find, from Frobenius norms: as of equal eigenvalues.
 
     Parameters
     ----------
