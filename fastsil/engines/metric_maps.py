@@ -24,7 +24,7 @@ from fastsil.runtime.temporary_arrays import write_array, write_through
 
 # Below this share of the largest eigenvalue, an eigenvalue of a covariance is rounding.
 _SINGULAR = 1e-13
-_CHUNK_BYTES = 8 << 20
+_CHUNK_BYTES = 4 << 20
 # Samples from which the location of the data is taken.
 _TYPICAL_ROWS = 1001
 # Magnitudes whose differences have variances, and products of these, within the range of float64.
@@ -274,12 +274,14 @@ def _map_chunks(X: NDArray[Any], W: NDArray[np.float64], dtype: Any) -> Iterator
     step = max(1, _CHUNK_BYTES // (8 * X.shape[1]))
     for start in range(0, len(X), step):
         rows = slice(start, start + step)
-        yield rows, _map_rows(X[rows], center, W) - middle
+        mapped = _map_rows(X[rows], center, W)
+        mapped -= middle
+        yield rows, mapped
 
 
 def _map_rows(rows: NDArray[Any], center: NDArray[np.float64], W: NDArray[np.float64]) -> NDArray[np.float64]:
     centered = rows - center
-    return np.asarray(centered * W if W.ndim == 1 else centered @ W)
+    return np.multiply(centered, W, out=centered) if W.ndim == 1 else np.asarray(centered @ W)
 
 
 def _scatter(X: NDArray[Any], *, of_pairs: bool, weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
