@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _CHUNK_ROWS = 4096
 _CHUNK_BYTES = 1 << 20
 
+# Samples may lie this many standard deviations from the mean before their squares leave the range of their type.
+_ROOM = 1e3
+
 
 class Centers(NamedTuple):
     """Centers relative to the mean of all samples, in the type of the samples."""
@@ -58,6 +61,13 @@ class Farthest(NamedTuple):
     squares: NDArray[Any]
     codes: NDArray[np.int32]
     samples: NDArray[Any]
+
+
+def check_range(X: RowBlocks) -> None:
+    """Raise a ValueError if squares of distances leave the range of the type of X."""
+    spread, limits = float(np.sqrt(X.moments.variances.max())), np.finfo(X.dtype)
+    if spread != 0 and not _ROOM * np.sqrt(limits.tiny) < spread < np.sqrt(limits.max) / _ROOM:
+        raise ValueError(f"squares of {spread:.2g} are beyond {X.dtype}; multiply X so that it is near 1.")
 
 
 def place_centers(X: RowBlocks, centers: NDArray[Any]) -> Centers:

@@ -30,6 +30,17 @@ class BlockKMeansPath(KMeansPath):
 
     _X: RowBlocks
 
+    def fit(self, k: int) -> KMeans:
+        """Fit for k, which must be larger than that of the fit before.
+
+        Raises
+        ------
+        ValueError
+            If squares of distances leave the range of the type of the samples.
+        """
+        _lloyd().check_range(self._X)
+        return super().fit(k)
+
     def _fit_all(self, centers: NDArray[Any]) -> KMeans:
         fitted = KMeans(len(centers), init=centers, n_init=1)
         found, n_iter = _lloyd().run_lloyd(self._X, centers, tol=fitted.tol, max_iter=fitted.max_iter)

@@ -80,6 +80,13 @@ def test_chunks_of_a_zarr_stay_whole(monkeypatch):
         readers.read_data("two.zarr:Z")
 
 
+def test_without_zarr_the_error_names_the_extra(folder, monkeypatch):
+    (folder / "X.zarr").mkdir()
+    monkeypatch.setitem(sys.modules, "zarr", None)
+    with pytest.raises(ImportError, match=r"pip install 'fastsil\[zarr\]'"):
+        readers.read_data("X.zarr")
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [

@@ -210,6 +210,12 @@ def test_a_row_is_drawn_where_samples_are_far():
     assert_same_bits(drawn, X[[211]])
 
 
+@pytest.mark.parametrize("factor", [1e25, 1e-25])
+def test_squares_beyond_the_type_are_refused(factor):
+    with pytest.raises(ValueError, match="are beyond float32; multiply X so that it is near 1"):
+        sweep(DATA["blobs"] * np.float32(factor), (700, -1), n_clusters=[3])
+
+
 @pytest.mark.usefixtures("few_rows")
 def test_predict_is_lazy_and_that_of_memory():
     X = DATA["blobs"]
