@@ -20,7 +20,7 @@ from fastsil.engines.terms import SilhouetteTerms
 from fastsil.runtime.threads import count_threads_of_call, run_over_rows
 from fastsil.validation import Metric
 from fastsil.validation.arrays import is_sparse
-from fastsil.validation.partition import Partition
+from fastsil.validation.partition import Partition, find_group_argmin
 
 # Powers below this are about to lose digits.
 _SMALLEST_POWER = 1e-290
@@ -194,12 +194,13 @@ def _first_without_company(
     X: Any, rows: NDArray[np.intp], neighbor: NDArray[np.int32], partition: Partition
 ) -> int | None:
     """Return a sample that differs from a member of its own or of its nearest other cluster, or None."""
-    counted = [_find_counted(partition, cluster) for cluster in range(partition.n_clusters)]
-    firsts = np.array([members[0] for members in counted])
+    firsts = partition.order[partition.offsets[:-1]]
+    if partition.sample_weight is not None:
+        firsts = find_group_argmin(partition.codes, -partition.sample_weight, partition.n_clusters)
     clusters = np.unique(np.concatenate([partition.codes[rows], neighbor[rows]]))
     uniform = np.zeros(partition.n_clusters, dtype=bool)
     for cluster in clusters:
-        members = counted[cluster]
+        members = _find_counted(partition, cluster)
         uniform[cluster] = _all_equal(X, members, np.broadcast_to(firsts[cluster], members.shape))
     own, other = partition.codes[rows], neighbor[rows]
     alike = uniform[own] & uniform[other]

@@ -113,6 +113,7 @@ class ScorePage:
             ("mean of the clusters' means", f"{profile.macro_score:.3f}"),
             ("samples with a negative silhouette", f"{profile.n_negative / profile.n_samples:.1%}"),
             ("clusters", f"{profile.n_clusters:,}"),
+            *([] if profile.sample_weight is None else [("total weight", f"{profile.sample_weight.sum():,.6g}")]),
             ("metric", profile.metric),
         ]
         if format_reading(profile.score, self._n_features or 0):

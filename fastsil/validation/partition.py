@@ -43,10 +43,7 @@ class Weights:
         """
         left_out = self.totals[codes] - self.of_others
         with np.errstate(divide="ignore", invalid="ignore"):
-            others = self.of_others / left_out
-        others[self.values == 0] = np.inf
-        others[self.of_others == 0] = 0.0
-        return others
+            return np.where(self.of_others > 0, self.of_others / left_out, 0.0)
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,7 @@ def test_weights_are_a_column_of_the_samples(folder):
         assert "4 features" in shown
     kept = pandas.read_parquet(folder / "scored" / "samples.parquet")
     np.testing.assert_allclose(kept["silhouette"], expected.silhouettes, atol=1e-9)
+    assert "total weight 111.5" in Page(folder / "scored" / "report.html").text
     assert '"weight": "count"' in (folder / "scored" / "fastsil.json").read_text()
 
 

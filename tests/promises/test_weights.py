@@ -112,6 +112,33 @@ def test_a_sample_without_weight_is_scored_and_does_not_count(metric):
     assert (profile.a[of_none] == 0).all()
 
 
+@pytest.mark.parametrize("metric", ["cosine", "sqeuclidean"])
+def test_rows_without_a_direction(metric):
+    """A row of zeros is at distance 1 from every other one, and at 0 from itself, however often it counts."""
+    X = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.0, 0.0]])
+    labels, weights = np.array([0, 0, 0, 1, 1, 1]), np.array([3.0, 1.0, 0.5, 2.0, 0.25, 1.0])
+    found = fastsil.silhouette_profile(X, labels, metric=metric, sample_weight=weights)
+    expected = reference.compute_terms(X, labels, metric, sample_weight=weights)
+    np.testing.assert_allclose(found.a, expected.a.astype(float), atol=1e-12)
+    np.testing.assert_allclose(found.b, expected.b.astype(float), atol=1e-12)
+
+
+def test_equally_near_a_sample_of_a_label_without_weight_the_first_label_is_its_neighbor():
+    X = np.array([[0.0], [-1.0], [-2.0], [1.0], [2.0], [9.0]])
+    profile = fastsil.silhouette_profile(X, [0, 1, 1, 2, 2, 3], sample_weight=[0, 1, 1, 1, 1, 0])
+    assert (profile.neighbor[0], profile.b[0]) == (1, 1.5)
+    assert (profile.neighbor[5], profile.b[5]) == (2, 7.5)
+    assert (profile.silhouettes[[0, 5]] == 0).all()
+
+
+def test_digits_that_are_lost_are_told_by_the_samples_that_count():
+    """Of a cluster of one point, a sample without weight elsewhere makes no distance that was lost."""
+    X = np.array([[0.0, 0], [0, 0], [0.5, 0], [0, 0], [0, 0], [1, 0], [1, 0]])
+    labels = [0, 0, 0, 1, 1, 2, 2]
+    weights = [1, 1, 0, 1, 1, 1, 1]
+    assert (fastsil.silhouette_samples(X, labels, sample_weight=weights)[[0, 1, 3, 4]] == 0).all()
+
+
 @st.composite
 def weighted_data(draw, dtype):
     """Data, labels, and weights of many magnitudes, some of them 0; two clusters have weight."""
@@ -345,9 +372,8 @@ def test_intervals_of_estimates_hold_the_weighted_scores(metric, seed, monkeypat
     monkeypatch.setattr("fastsil.scoring.estimate.rounds._MOST_ROWS", 1.0)
     X, labels, weights = many(seed=seed)
     exact = fastsil.silhouette_profile(X, labels, metric=metric, sample_weight=weights)
-    found = fastsil.silhouette_estimate(
-        X, labels, tol=0.02, confidence=0.95, metric=metric, sample_weight=weights, random_state=seed
-    )
+    asked = {"tol": 0.02, "confidence": 0.95, "metric": metric, "random_state": seed}
+    found = fastsil.silhouette_estimate(X, labels, sample_weight=weights, **asked)
     assert found.rounds > 0
     assert found.interval[0] <= exact.score <= found.interval[1]
     assert found.macro_interval[0] <= exact.macro_score <= found.macro_interval[1]
@@ -446,13 +472,8 @@ def test_where_there_is_no_way_weights_are_refused():
     da = pytest.importorskip("dask.array")
     X, labels, weights = data()
     chunked = da.from_array(X, chunks=(45, -1))
-    for function in (
-        fastsil.silhouette_samples,
-        fastsil.silhouette_score,
-        fastsil.silhouette_profile,
-        fastsil.silhouette_estimate,
-    ):
+    for name in ("samples", "score", "profile", "estimate"):
         with pytest.raises(TypeError, match="a Dask array takes no sample_weight"):
-            function(chunked, labels, sample_weight=weights)
+            getattr(fastsil, f"silhouette_{name}")(chunked, labels, sample_weight=weights)
     with pytest.raises(TypeError, match="sample_weight"):
         fastsil.plan(X, labels, sample_weight=weights)
