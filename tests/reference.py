@@ -414,6 +414,14 @@ def keep_nearer(rows, groups, means, b, neighbor):
     return np.array(nearest).T
 
 
+def keep_least(rows, groups, means, n_rows):
+    """(least lower bound, guess, not above it least upper bound) of each row, and the group of the least guess."""
+    least = np.stack([means[rows == i].min(axis=0) for i in range(n_rows)])
+    nearest = [groups[rows == i][means[rows == i, 1].argmin()] for i in range(n_rows)]
+    least[:, 1] = np.minimum(least[:, 1], least[:, 2])
+    return least, np.array(nearest)
+
+
 # Twins of fastsil.kernels.precomputed
 
 

@@ -16,6 +16,7 @@ from fastsil.engines.dispatch import as_euclidean
 from fastsil.engines.euclidean.approximation import GUESS, LOWER, UPPER, Approximation, EuclideanRows
 from fastsil.engines.terms import SilhouetteTerms, Work, combine_terms, nearest_from_distances
 from fastsil.runtime.progress import ProgressCallback, ignore_progress, scale_progress
+from fastsil.runtime.threads import count_threads_of_call, run_over_rows
 from fastsil.validation import Metric, check_distance_row, get_metric_name
 from fastsil.validation.arrays import result_dtype
 from fastsil.validation.partition import Partition
@@ -183,12 +184,17 @@ def intervals_from(found: Approximation, alone: NDArray[np.bool_], dtype: np.dty
     """
     margin = _PROMISE[result_dtype(dtype)]
     intervals = np.empty((len(found.a), 3))
-    for column in (LOWER, GUESS, UPPER):
-        # A silhouette falls with a and grows with b.
-        intervals[:, column] = combine_terms(found.a[:, UPPER - column], found.b[:, column])
-    intervals[:, LOWER] = np.maximum(intervals[:, LOWER] - margin, -1.0)
-    intervals[:, UPPER] = np.minimum(intervals[:, UPPER] + margin, 1.0)
-    intervals[alone] = 0.0
+
+    def compute(rows: slice) -> None:
+        some = intervals[rows]
+        for column in (LOWER, GUESS, UPPER):
+            # A silhouette falls with a and grows with b.
+            some[:, column] = combine_terms(found.a[rows, UPPER - column], found.b[rows, column])
+        some[:, LOWER] = np.maximum(some[:, LOWER] - margin, -1.0)
+        some[:, UPPER] = np.minimum(some[:, UPPER] + margin, 1.0)
+        some[alone[rows]] = 0.0
+
+    run_over_rows(compute, len(intervals), n_jobs=count_threads_of_call())
     return intervals
 
 

@@ -143,8 +143,7 @@ def _find_earlier_tasks(tasks: list[Task]) -> list[list[int]]:
     after = []
     for index, task in enumerate(tasks):
         rows = task.rows
-        starts = {row[0] for row in rows} if isinstance(rows, list) else set(rows[:, 0].tolist())
-        starts &= meeting
+        starts = meeting.intersection([row[0] for row in rows] if isinstance(rows, list) else rows[:, 0].tolist())
         if task.columns:
             starts.add(task.columns.start)
         after.append(sorted({last[start] for start in starts if start in last}))

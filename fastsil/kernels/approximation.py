@@ -188,3 +188,27 @@ def _upper(
     root = np.sqrt(mean)
     within = mean + max(reach, root) * root
     return root * max(1.0 - spread / (2.0 * within * within), 0.0)
+
+
+@jit(**_FLAGS)
+def keep_least(
+    rows,  # IN (n_pairs,) row of each pair; every row occurs
+    groups,  # IN (n_pairs,) its cluster, ascending
+    means,  # IN (n_pairs, 3) lower bound, guess and upper bound of their mean distance
+    b,  # OUT (n_rows, 3) the least of each; the guess is not above the upper bound
+    neighbor,  # OUT (n_rows,) cluster of the least guess; the first of those that tie
+):
+    """Find the least mean distance of each row."""
+    for i in range(len(b)):
+        neighbor[i] = -1
+        for column in range(3):
+            b[i, column] = np.inf
+    for e in range(len(rows)):
+        i = rows[e]
+        b[i, 0] = min(b[i, 0], means[e, 0])
+        b[i, 2] = min(b[i, 2], means[e, 2])
+        if neighbor[i] < 0 or means[e, 1] < b[i, 1]:
+            b[i, 1] = means[e, 1]
+            neighbor[i] = groups[e]
+    for i in range(len(b)):
+        b[i, 1] = min(b[i, 1], b[i, 2])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from assertions import with_peak
 from fastsil.engines.euclidean import engine as euclidean
-from fastsil.engines.euclidean import symmetric
+from fastsil.engines.euclidean import symmetric, tiles
 from fastsil.engines.euclidean.tiles import Candidates, PairSums
 from fastsil.engines.scaling import scale_data
 from fastsil.runtime.progress import ignore_progress
@@ -136,6 +136,22 @@ def test_a_round_holds_little_where_every_cluster_is_a_candidate():
     """Clusters without structure leave nearly all of them to a sample, before it is seen that nothing is won."""
     peak_beyond(2000, 24, 400)
     assert peak_beyond(30_000, 24, 6000) < 50
+
+
+def test_sums_to_the_parts_of_a_cluster_are_added(monkeypatch):
+    """Where a tile of rows to all members is a long task; one cluster has no entry, and one is too small for parts."""
+    monkeypatch.setattr(tiles, "_LEAST_PART", 7)
+    monkeypatch.setattr(PairSums, "_task_pairs", lambda self, pairs: 3000.0)
+    rng = np.random.default_rng(0)
+    X, codes = rng.normal(size=(90, 5)), np.repeat(np.arange(4), [40, 5, 15, 30])
+    data = scale_data(X, partition_from_codes(np.arange(4), codes))
+    pairs = PairSums(data, np.zeros((5, 5)), 2)
+    rows, clusters = rng.integers(0, 40, size=30), np.sort(rng.choice([1, 3], size=30))
+    entries = zip(rows, clusters, strict=True)
+    expected = [np.linalg.norm(X[codes == cluster] - X[row], axis=1).sum() for row, cluster in entries]
+    np.testing.assert_allclose(pairs.to_clusters(rows, clusters), np.array(expected) * data.scale, rtol=1e-12)
+    assert pairs.pairs == (codes == clusters[:, None]).sum()
+    assert pairs._count_parts(np.array([0, 20, 0, 10])).tolist() == [4, 1, 2, 3]
 
 
 def test_a_million_clusters_are_no_objects_of_python():

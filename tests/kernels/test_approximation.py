@@ -216,3 +216,14 @@ def test_the_upper_bound_takes_no_more_of_the_spread_than_is_certain():
     moments = pair(variance=np.full(1, 2.0), fourth=np.full(1, 4.0), radius=np.full(1, np.sqrt(2)), **rest)
     _, _, upper = bounds_of(x @ x, x[0], moments, 0.0, among=False)
     assert np.linalg.norm(members - x, axis=1).mean() <= upper * (1 + 1e-12)
+
+
+def test_the_least_of_each_row_is_kept_with_the_first_group_that_has_it():
+    rng = np.random.default_rng(0)
+    rows = rng.permutation(np.arange(60) % 12).astype(np.int32)
+    groups = np.sort(rng.integers(0, 9, size=60)).astype(np.int32)
+    means = rng.integers(1, 5, size=(60, 3)).astype(float)
+    b, neighbor = np.empty((12, 3)), np.empty(12, np.int32)
+    kernels.keep_least(rows, groups, means, b, neighbor)
+    for found, wanted in zip((b, neighbor), reference.keep_least(rows, groups, means, 12), strict=True):
+        np.testing.assert_array_equal(found, wanted)

@@ -23,6 +23,8 @@ counts samples), and so chances are in proportion to weights.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +32,7 @@ from numpy.typing import NDArray
 
 from fastsil.engines.euclidean.approximation import GUESS, LOWER, UPPER
 from fastsil.engines.intervals import SilhouetteRows
+from fastsil.runtime.threads import count_threads_of_call, run_over_rows
 from fastsil.scoring.estimate.confidence_interval import MeanIntervals
 from fastsil.scoring.estimate.result import ClusterEstimates, SilhouetteEstimate
 from fastsil.validation.partition import Partition
@@ -49,56 +52,94 @@ class Request(NamedTuple):
     n_jobs: int
 
 
+class _Means:
+    """Means of samples that follow each other, and sums over them, on the threads of the call.
+
+    Sums run over stretches of a fixed number of samples, and are then added in order.
+    """
+
+    def __init__(self, starts: NDArray[np.intp], n_samples: int) -> None:
+        self.starts = starts
+        self.n_samples = n_samples
+        # Where a mean begins, or a stretch.
+        self._edges = np.union1d(starts, np.arange(0, n_samples, _STRETCH))
+        self._firsts = np.searchsorted(self._edges, starts)
+
+    def reduce(self, operation: np.ufunc, compute: Callable[[slice], NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Reduce what ``compute(rows)`` returns over the samples of each mean."""
+        of_edges = np.empty(len(self._edges))
+
+        def reduce(rows: slice) -> None:
+            inside = slice(*np.searchsorted(self._edges, (rows.start, rows.stop)))
+            of_edges[inside] = operation.reduceat(compute(rows), self._edges[inside] - rows.start)
+
+        run_over_rows(reduce, self.n_samples, n_jobs=count_threads_of_call(), step=_STRETCH)
+        return np.asarray(operation.reduceat(of_edges, self._firsts))
+
+    def spread(self, values: NDArray[np.float64], rows: slice) -> NDArray[np.float64]:
+        """Return the value of the mean of each of some samples."""
+        inside = np.append(self.starts, self.n_samples).clip(rows.start, rows.stop)
+        return np.repeat(values, np.diff(inside))
+
+
+# Samples of a stretch.
+_STRETCH = 1 << 14
+
+
 class _Purpose(NamedTuple):
-    """Means of samples that follow each other, one mean or one for each cluster.
+    """Purpose of draws: one mean, or one for each cluster.
 
     Attributes
     ----------
-    starts : ndarray of shape (n_means,)
-        Position of the first sample of each mean.
+    means : _Means
+        Which samples are those of each mean.
     part : ndarray of shape (n_samples,)
         Weight of each sample in its mean.
     below, above : ndarray of shape (n_samples,)
         How far each sample can be below, and above, what is guessed.
     """
 
-    starts: NDArray[np.intp]
+    means: _Means
     part: NDArray[np.float64]
     below: NDArray[np.float64]
     above: NDArray[np.float64]
 
     def find_chances(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return chances in a draw that make its range narrow, and the chance of each mean's samples together."""
-        below, above = self.add(self.part * self.below), self.add(self.part * self.above)
+        below, above = (self.add(self.part, reach) for reach in (self.below, self.above))
         one_sided = np.minimum(below, above) == 0
         ratio = np.where(one_sided, 1.0, below / np.where(one_sided, 1.0, above))
-        chances = self.part * np.maximum(self.below, self.spread(ratio) * self.above)
-        return chances, self.add(chances)
+        chances = np.empty(len(self.part))
+
+        def fill(rows: slice) -> NDArray[np.float64]:
+            wider = np.maximum(self.below[rows], self.means.spread(ratio, rows) * self.above[rows])
+            return np.multiply(self.part[rows], wider, out=chances[rows])
+
+        return chances, self.means.reduce(np.add, fill)
 
     def find_range(self, chances: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return how far draws with these chances can be below, and above, each guessed mean; inf where the chances
         leave a sample out.
         """
-        # What is no part of the mean need not be drawn.
-        stands = np.divide(self.part, chances, out=np.where(self.part > 0, np.inf, 0.0), where=chances > 0)
+
+        def reach_with(reach: NDArray[np.float64], rows: slice) -> NDArray[np.float64]:
+            part, some, chance = self.part[rows], reach[rows], chances[rows]
+            # What is no part of the mean need not be drawn.
+            stands = np.divide(part, chance, out=np.where(part > 0, np.inf, 0.0), where=chance > 0)
+            return np.multiply(some, stands, out=np.zeros_like(stands), where=some > 0)
+
         total = np.maximum(self.add(chances), 1e-300)
-        below, above = (
-            np.maximum.reduceat(np.multiply(reach, stands, out=np.zeros_like(stands), where=reach > 0), self.starts)
-            for reach in (self.below, self.above)
-        )
+        below, above = (self.means.reduce(np.maximum, partial(reach_with, reach)) for reach in (self.below, self.above))
         return below * total, above * total
 
     def find_stakes(self, drawn: NDArray[np.intp], chances: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return how far each draw moves its mean, in units of its sample."""
-        mean = np.searchsorted(self.starts, drawn, side="right") - 1
+        mean = np.searchsorted(self.means.starts, drawn, side="right") - 1
         return np.asarray(self.part[drawn] * self.add(chances)[mean] / chances[drawn])
 
-    def add(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(np.add.reduceat(values, self.starts))
-
-    def spread(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the value of each sample's mean."""
-        return np.repeat(values, np.diff(np.append(self.starts, len(self.part))))
+    def add(self, values: NDArray[np.float64], factors: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+        """Add up values, times their factors, for each mean."""
+        return self.means.reduce(np.add, lambda rows: values[rows] if factors is None else values[rows] * factors[rows])
 
 
 class Rounds:
@@ -118,6 +159,8 @@ class Rounds:
         self._computed = 0
         self._rounds = 0
         self._starts = partition.offsets[:-1]
+        self._whole = _Means(self._starts[:1], partition.n_samples)
+        self._by_cluster = _Means(self._starts, partition.n_samples)
         self._codes = partition.codes[partition.order]
         weights = partition.sample_weight
         # Of all samples, and of each in its cluster.
@@ -187,12 +230,12 @@ class Rounds:
         lower, guess, upper = self._intervals.T
         below, above = guess - lower, upper - guess
         doubtful, negative = self._doubtful(), guess < 0
-        first, too_low, too_high = self._starts[:1], doubtful & negative, doubtful & ~negative
+        too_low, too_high = doubtful & negative, doubtful & ~negative
         return [
-            _Purpose(first, self._of_all, below, above),
-            _Purpose(first, self._in_cluster / n_clusters, below, above),
-            _Purpose(first, self._equal, too_low.astype(float), too_high.astype(float)),
-            _Purpose(self._starts, self._in_cluster, below, above),
+            _Purpose(self._whole, self._of_all, below, above),
+            _Purpose(self._whole, self._in_cluster / n_clusters, below, above),
+            _Purpose(self._whole, self._equal, too_low.astype(float), too_high.astype(float)),
+            _Purpose(self._by_cluster, self._in_cluster, below, above),
         ]
 
     def _needs(self, purposes: list[_Purpose]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -286,8 +329,8 @@ class Rounds:
 
     def _cluster_means(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         if self._partition.weights is None:
-            return np.asarray(np.add.reduceat(values, self._starts) / self._partition.sizes)
-        return np.asarray(np.add.reduceat(values * self._in_cluster, self._starts))
+            return self._by_cluster.reduce(np.add, lambda rows: values[rows]) / self._partition.sizes
+        return self._by_cluster.reduce(np.add, lambda rows: values[rows] * self._in_cluster[rows])
 
     def _mean(self, values: NDArray[np.float64]) -> float:
         return float(values.mean() if self._partition.weights is None else values @ self._of_all)

@@ -21,8 +21,8 @@ from fastsil.kernels import euclidean as tile_kernels
 from fastsil.kernels.micro import ROWS
 from fastsil.kernels.tiles import Samples
 from fastsil.runtime.progress import ProgressCallback, ignore_progress
-from fastsil.runtime.threads import in_batches, run_tasks
-from fastsil.validation.partition import find_group_argmin, find_group_minima, sorted_by_cluster
+from fastsil.runtime.threads import in_batches, run_over_rows, run_tasks
+from fastsil.validation.partition import count_up, sorted_by_cluster
 
 # Candidates that are held at a time, about 50 bytes each, samples of a round, and samples of a block times clusters.
 # The first round is cut as if all clusters were left, each later one by what the one before it had.
@@ -112,7 +112,9 @@ class Approximator:
             end = min(start + step, len(rows))
             row, cluster = self._select_all(rows[start:end])
             step = int(np.clip(_ROUND_CANDIDATES * (end - start) / len(row), *_ROUND_SAMPLES))
-            yield start, end, Candidates(row, cluster, self._look_closely(rows[start:end][row], cluster))
+            looked_at = np.empty(len(row), np.intp)
+            self._take(rows[start:end], row, looked_at)
+            yield start, end, Candidates(row, cluster, self._look_closely(looked_at, cluster))
             start = end
 
     def _fill(self, rows: NDArray[np.intp], candidates: Candidates, found: Approximation) -> None:
@@ -120,13 +122,10 @@ class Approximator:
         others = self._others[rows]
         found.a[:] = self._look_closely(rows, codes, others)
         found.a[others == 0] = 0.0
-        for column in (LOWER, UPPER):
-            found.b[:, column] = find_group_minima(candidates.row, candidates.means[:, column], len(rows))
-        best = find_group_argmin(candidates.row, candidates.means[:, GUESS], len(rows))
-        found.b[:, GUESS] = np.minimum(candidates.means[best, GUESS], found.b[:, UPPER])
-        found.neighbor[:] = candidates.cluster[best]
-        for values in (found.a, found.b):
-            values /= self._scale
+        kernels.keep_least(candidates.row, candidates.cluster, candidates.means, found.b, found.neighbor)
+        if self._scale != 1:
+            for values in (found.a, found.b):
+                values /= self._scale
 
     def _select_all(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Return the pairs of a row and a cluster that the first bounds leave, sorted by cluster."""
@@ -140,7 +139,18 @@ class Approximator:
         run_tasks(select, range(len(starts)), [1.0] * len(starts), n_jobs=self._n_jobs)
         row, cluster = (np.concatenate(parts) for parts in zip(*found, strict=True))
         by_cluster = sorted_by_cluster(cluster, self._n_clusters)
-        return row[by_cluster], cluster[by_cluster]
+        sorted_row, sorted_cluster = np.empty_like(row), np.empty_like(cluster)
+        self._take(row, by_cluster, sorted_row)
+        self._take(cluster, by_cluster, sorted_cluster)
+        return sorted_row, sorted_cluster
+
+    def _take(self, values: NDArray[Any], places: NDArray[np.integer[Any]], taken: NDArray[Any]) -> None:
+        """Write some entries of an array, on all threads."""
+
+        def take(some: slice) -> None:
+            taken[some] = values[places[some]]
+
+        run_over_rows(take, len(places), n_jobs=self._n_jobs)
 
     def _select(self, rows: NDArray[np.intp], first: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Return these pairs for a block of rows; the block's first row has the number ``first``."""
@@ -167,12 +177,13 @@ class Approximator:
         """
         means = np.empty((len(rows), 3))
         others = np.full(len(rows), np.inf) if others is None else others
-        cuts = np.searchsorted(clusters, np.arange(self._n_clusters + 1)).tolist()
-        blocks = [
-            (cluster, low, min(low + ROWS, cuts[cluster + 1]))
-            for cluster in range(self._n_clusters)
-            for low in range(cuts[cluster], cuts[cluster + 1], ROWS)
-        ]
+        edges = np.searchsorted(clusters, np.arange(self._n_clusters + 1))
+        n_blocks = -(-np.diff(edges) // ROWS)
+        owner = np.repeat(np.arange(self._n_clusters), n_blocks)
+        lows = edges[owner] + ROWS * count_up(n_blocks)
+        blocks = list(
+            zip(owner.tolist(), lows.tolist(), np.minimum(lows + ROWS, edges[owner + 1]).tolist(), strict=True)
+        )
 
         def look(batch: range, stop: NDArray[np.uint8]) -> None:
             with self._workspaces.lend() as workspace:
