@@ -220,6 +220,17 @@ def test_many_labelings(metric, fortran):
         assert profile.score == pytest.approx(np.average(alone, weights=weights), abs=1e-10)
 
 
+def test_a_block_of_many_labelings_may_have_no_weight():
+    """Its origin is no mean of nothing: its samples have silhouettes all the same."""
+    X, weights = np.random.default_rng(3).normal(size=(4000, 8)), np.ones(4000)
+    labelings = [np.arange(4000) * k // 4000 for k in (2, 3, 4)]
+    weights[3500:] = 0
+    together = fastsil.silhouette_samples_many(X, labelings, sample_weight=weights)
+    for labels, found in zip(labelings, together, strict=True):
+        alone = fastsil.silhouette_samples(X, labels, sample_weight=weights)
+        np.testing.assert_allclose(found, alone, atol=1e-10)
+
+
 @metrics
 def test_same_bits_for_any_number_of_threads(metric):
     X, labels, _ = data(n_samples=1200, n_features=20, n_clusters=40)
@@ -355,68 +366,6 @@ def test_diagnosis_of_weighted_scores():
     assert "SilhouetteProfile" in repr(profile)
 
 
-def many(n_samples=4000, n_features=5, n_clusters=8, seed=0):
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(n_clusters, size=n_samples)
-    X = rng.normal(size=(n_clusters, n_features))[labels] + rng.normal(size=(n_samples, n_features))
-    # Those that count much lie elsewhere than most.
-    weights = np.where(X[:, 0] > 1, 10.0, 0.1) * rng.uniform(0.5, 2, size=n_samples)
-    weights[rng.random(n_samples) < 0.1] = 0.0
-    return X, labels, weights
-
-
-@pytest.mark.parametrize("metric", ["euclidean", "chebyshev", "mahalanobis"])
-@pytest.mark.parametrize("seed", range(4))
-def test_intervals_of_estimates_hold_the_weighted_scores(metric, seed, monkeypatch):
-    monkeypatch.setattr("fastsil.scoring.estimate.exact_is_as_cheap", lambda *_: False)
-    monkeypatch.setattr("fastsil.scoring.estimate.rounds._MOST_ROWS", 1.0)
-    X, labels, weights = many(seed=seed)
-    exact = fastsil.silhouette_profile(X, labels, metric=metric, sample_weight=weights)
-    asked = {"tol": 0.02, "confidence": 0.95, "metric": metric, "random_state": seed}
-    found = fastsil.silhouette_estimate(X, labels, sample_weight=weights, **asked)
-    assert found.rounds > 0
-    assert found.interval[0] <= exact.score <= found.interval[1]
-    assert found.macro_interval[0] <= exact.macro_score <= found.macro_interval[1]
-    assert (found.clusters.low <= exact.clusters.silhouette).all()
-    assert (exact.clusters.silhouette <= found.clusters.high).all()
-    share = exact.n_negative / exact.n_samples
-    assert found.negative_interval[0] <= share <= found.negative_interval[1]
-    assert found.interval[1] - found.interval[0] <= 2 * 0.02
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("kind", ["whole", "of all sizes", "one holds nearly all"])
-@pytest.mark.parametrize("n_features", [3, 20, 250])
-def test_guesses_lie_in_intervals_that_hold_the_weighted_silhouettes(kind, n_features, dtype):
-    rng = np.random.default_rng(1)
-    X, labels, _ = many(n_samples=900, n_features=n_features)
-    X = X.astype(dtype)
-    weights = rng.integers(0, 4, size=900).astype(float)
-    if kind == "of all sizes":
-        weights = 10.0 ** rng.uniform(-6, 6, size=900)
-    if kind == "one holds nearly all":
-        weights[:] = 1e-5
-        weights[np.unique(labels, return_index=True)[1]] = 1e5
-    exact = fastsil.silhouette_samples(X, labels, sample_weight=weights)
-    found = fastsil.silhouette_profile(X, labels, exact=False, sample_weight=weights)
-    assert (found.lower <= exact).all()
-    assert (exact <= found.upper).all()
-    refined = fastsil.silhouette_profile(X, labels, exact=False, refine_to=0.0, sample_weight=weights)
-    assert_silhouettes_close(refined.silhouettes, exact, dtype=dtype)
-
-
-def test_without_a_weight_of_some_label_estimates_are_exact():
-    X, labels, weights = many()
-    weights[labels == 3] = 0
-    estimate = fastsil.silhouette_estimate(X, labels, sample_weight=weights)
-    profile = fastsil.silhouette_profile(X, labels, sample_weight=weights, exact=False)
-    assert estimate.exact
-    assert estimate.score == fastsil.silhouette_score(X, labels, sample_weight=weights)
-    assert estimate.score == profile.score
-    score = fastsil.silhouette_score(X, labels, sample_weight=weights, tol=0.1, average="macro")
-    assert score == pytest.approx(profile.macro_score, abs=1e-12)
-
-
 @pytest.mark.parametrize("other", ["nearest", "mean", "furthest"])
 @pytest.mark.parametrize("metric", ["euclidean", "mahalanobis", "precomputed"])
 def test_within_groups(other, metric):
@@ -453,7 +402,7 @@ def test_simplified_silhouettes(metric, medoids):
 
 
 def test_the_scorer_takes_weights():
-    X, _, weights = many(n_samples=300)
+    X, _, weights = data()
     clusterer = KMeans(3, n_init=1, random_state=0).fit(X, sample_weight=weights)
     score = fastsil.SilhouetteScorer()(clusterer, X, sample_weight=weights)
     assert score == fastsil.silhouette_score(X, clusterer.labels_, sample_weight=weights)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain, pairwise
 from typing import Any
 
@@ -113,8 +114,10 @@ def compute_terms_many(
     started = time.perf_counter()
     n_jobs = worthwhile_threads(X.shape, n_jobs)
     blocks, cells = _blocks_and_cells(partitions)
-    data = scale_data(X, blocks.weighted(partitions[0].sample_weight), n_jobs)
+    data = scale_data(X, blocks, n_jobs)
+    # Without weights: a block may have none.
     origins = cluster_centers(data, n_jobs).astype(data.dtype)
+    data = replace(data, partition=blocks.weighted(partitions[0].sample_weight))
     firsts = np.cumsum([0, *(partition.n_clusters for partition in partitions)])
     slots = np.empty((len(X), len(partitions)), dtype=np.int32)
 
