@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -238,13 +239,17 @@ def of_compare(row: dict[str, Any]) -> list[str]:
     ]
 
 
+# As cProfile writes the functions of C.
+_BUILT_IN, _NAME = re.compile(r"(?:~\.)?<(?:built-in )?method '?([\w.]+)'?.*>"), r"\1"
+
+
 def of_scaling(row: dict[str, Any]) -> list[str]:
     bound, handed = ({int(workers): value for workers, value in row[name].items()} for name in ("bound", "handed"))
     return [
         row["case"],
         seconds(row["seconds"]),
         f"{row['serial']:.1%}",
-        ", ".join(f"{name} {share:.1%}" for name, share in row["where"]),
+        ", ".join(f"{_BUILT_IN.sub(_NAME, name)} {share:.1%}" for name, share in row["where"]),
         *(f"{bound[workers]:.1f}" for workers in WORKERS),
         *(f"{handed[workers]:.1f}" for workers in WORKERS[-2:]),
         number(row["goal"]),

@@ -94,7 +94,7 @@ def _draw_scaling(figure: Any, rows: Sequence[dict[str, Any]]) -> None:
     for ax, name, title in zip(
         figure.subplots(1, 2, sharey=True),
         ("bound", "handed"),
-        ("serial work and unequal tasks", "the start of threads and Python too"),
+        ("bound by tasks", "with Python, too"),
         strict=True,
     ):
         for row in rows:
@@ -109,4 +109,4 @@ def _draw_scaling(figure: Any, rows: Sequence[dict[str, Any]]) -> None:
         ax.grid(alpha=0.25, linewidth=0.5)
         if name == "bound":
             ax.set_ylabel("times as fast as one thread")
-    figure.legend(loc="outside right upper", fontsize=7, frameon=False)
+    figure.legend(loc="outside right upper", fontsize=8, frameon=False)

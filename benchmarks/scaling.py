@@ -195,7 +195,7 @@ def _find_serial_functions(call: Callable[[], Any], total: float) -> list[tuple[
         call()
         profile.disable()
     spent = [
-        (name.split("'")[1] if "'" in name else f"{Path(path).stem}.{name}", own / total)
+        (name if path == "~" else f"{Path(path).stem}.{name}", own / total)
         for (path, _, name), (_, _, own, _, _) in Stats(profile).stats.items()  # type: ignore[attr-defined]
     ]
     spent.sort(key=lambda entry: -entry[1])
