@@ -165,7 +165,8 @@ def test_moments_along_a_basis_bound_the_covariance(seed):
     u = X * data.scale - centers
     covariance = u.T @ u / len(u)
     outside = np.eye(24) - basis.T @ basis
-    assert np.linalg.norm(outside @ covariance @ outside, 2) <= norms[0] < shared.rest[0]
+    assert np.linalg.norm(outside @ covariance @ outside, 2) <= norms.outside[0] < shared.rest[0]
+    assert np.linalg.norm(shared.forms[0], 2) <= norms.inside[0] < shared.form_norms[0]
     bound = basis.T @ shared.forms[0] @ basis + shared.rest[0] * outside
     assert np.linalg.eigvalsh(bound - covariance)[0] >= -1e-12
 

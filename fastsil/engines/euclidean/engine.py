@@ -186,9 +186,10 @@ class _Search:
         data, origin = self._data, self._pairs.samples.origins[-1]
         self._vectors = np.empty((0, data.X.shape[1]), dtype=data.dtype)
         self._shared: list[bound_kernels.SharedBasis] = []
-        self._bounds, skew = radial_bounds(
+        self._first_bounds, skew = radial_bounds(
             data, centers, squared_products, origin, rounding=self._rounding, n_jobs=self._n_jobs
         )
+        self._bounds = self._first_bounds
         # Candidates a sample, to begin with.
         self._expected = float(self._partition.n_clusters)
         self._is_hopeless = False
@@ -208,25 +209,31 @@ class _Search:
 
     def _add_basis(self, skew: NDArray[np.float64], origin: NDArray[np.floating], n_vectors: int) -> CandidateCount:
         """Add a basis that all clusters share, with tighter norms outside it where they pay; return the work left."""
-        data, bounds = self._data, self._bounds
-        vectors, shared, outside = shared_basis(
-            data, bounds, skew, origin, n_vectors, len(self._vectors), n_jobs=self._n_jobs
+        data, first = self._data, self._first_bounds
+        vectors, shared, norms = shared_basis(
+            data, first, skew, origin, n_vectors, len(self._vectors), n_jobs=self._n_jobs
         )
         self._vectors = np.vstack([self._vectors, vectors])
         self._shared.append(shared)
-        load, rest, n_outside = self._probe(), shared.rest.copy(), data.X.shape[1] - n_vectors
+        bounds, rest, n_outside = self._bounds, shared.rest.copy(), data.X.shape[1] - n_vectors
 
-        def count_with(norms: NDArray[np.float64]) -> CandidateCount:
-            shared.rest[:] = rest - np.maximum(outside - norms, 0.0)
-            return self._probe()
+        def take(outside: NDArray[np.float64]) -> None:
+            shared.rest[:] = rest - np.maximum(norms.outside - outside, 0.0)
+            # zᵀMz + (ρ + 1/α) |w|² is no more than this times |u|².
+            largest = np.maximum(norms.inside, shared.rest)
+            self._bounds = bounds._replace(spectral=np.minimum(bounds.spectral, largest))
 
         def count_if_flat() -> CandidateCount:
-            return count_with(guess_norms(outside, bounds.variance, n_outside))
+            take(guess_norms(norms.outside, first.variance, n_outside))
+            return self._probe()
 
-        if n_outside <= 0 or not tighter_norms_pay(data, n_vectors, load, count_if_flat):
-            shared.rest[:] = rest
-            return load
-        return count_with(bound_outside(data, bounds.centers, bounds.variance, vectors, n_jobs=self._n_jobs))
+        take(norms.outside)
+        load = self._probe()
+        if n_outside > 0 and tighter_norms_pay(data, n_vectors, load, count_if_flat):
+            take(bound_outside(data, first.centers, first.variance, vectors, n_jobs=self._n_jobs))
+            return self._probe()
+        take(norms.outside)
+        return load
 
     def nearest(self, tick: ProgressCallback) -> tuple[str, _Nearest]:
         """Return the strategy that was taken, and the nearest other clusters."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -29,6 +29,13 @@ _SEARCH_PIECES = 8
 # Bytes of the products of covariances with a basis that are held at a time.
 _PRODUCTS_BYTES = 16 << 20
 _BLOCK_BYTES = 4 << 20
+
+
+class BasisNorms(NamedTuple):
+    """What eigenvalues of the moments along a basis do not exceed."""
+
+    inside: NDArray[np.float64]  # (n_clusters,) no less than the largest one of M: the fourth root of the trace of M⁴
+    outside: NDArray[np.float64]  # (n_clusters,) ρ, as in `rest`: the Frobenius norm of the covariance outside
 
 
 def cluster_centers(data: ScaledData, n_jobs: int) -> NDArray[np.float64]:
@@ -163,7 +170,7 @@ def shared_basis(
     first: int,
     *,
     n_jobs: int,
-) -> tuple[NDArray[np.floating], SharedBasis, NDArray[np.float64]]:
+) -> tuple[NDArray[np.floating], SharedBasis, BasisNorms]:
     """Compute leading directions of the scatter within clusters, and the moments of each cluster along them.
 
     Parameters
@@ -180,8 +187,7 @@ def shared_basis(
     vectors : ndarray of shape (n_vectors, n_features)
         The basis.
     shared : SharedBasis
-    outside : ndarray of shape (n_clusters,)
-        The bound ρ on the norm of the covariance outside the basis that is in ``shared.rest``: its Frobenius norm.
+    norms : BasisNorms
     """
     n_clusters, n_features = bounds.centers.shape
     basis = _zeros((n_vectors, n_features), np.float64)
@@ -197,7 +203,7 @@ def shared_basis(
         skew_outside=np.empty(skew.shape, data.dtype),
         skew_rest=np.empty(n_clusters),
     )
-    outside = np.zeros(n_clusters)
+    norms = BasisNorms(np.empty(n_clusters), np.zeros(n_clusters))
     step = max(1, _PRODUCTS_BYTES // (8 * n_vectors * max(n_features, 4 * n_vectors)))
     for start in range(0, n_clusters, step):
         some = np.arange(start, min(start + step, n_clusters))
@@ -206,11 +212,11 @@ def shared_basis(
         def fill(batch: range, stop: NDArray[np.uint8]) -> None:
             chosen = slice(start + batch.start, start + batch.stop)  # noqa: B023
             of_batch = products[batch.start : batch.stop]  # noqa: B023
-            _fill_moments(shared, outside, chosen, basis, of_batch, bounds, skew, origin)
+            _fill_moments(shared, norms, chosen, basis, of_batch, bounds, skew, origin)
 
         batches = in_batches(len(some), n_jobs=n_jobs)
         run_tasks(fill, batches, [len(batch) for batch in batches], n_jobs=n_jobs)
-    return basis.astype(data.dtype), shared, outside
+    return basis.astype(data.dtype), shared, norms
 
 
 def count_shared_basis_bytes(n_clusters: int, n_features: int, itemsize: int) -> int:
@@ -253,7 +259,7 @@ def _shared_directions(
 
 def _fill_moments(
     shared: SharedBasis,
-    norms: NDArray[np.float64],
+    norms: BasisNorms,
     some: slice,
     basis: NDArray[np.float64],
     products: NDArray[np.float64],
@@ -263,14 +269,17 @@ def _fill_moments(
 ) -> None:
     """Fill in the moments of some clusters along a basis, from Σ times the basis."""
     n_vectors, n_features = basis.shape
+    square = np.empty((n_vectors, n_vectors))
     for cluster, product in zip(range(some.start, some.stop), products, strict=True):
         # Here `spectral` must bound the Frobenius norm: it is that norm, or the trace.
         form, norm, back = _form(basis, product, bounds.variance[cluster], bounds.spectral[cluster])
         shared.forms[cluster] = form
         shared.majorants[cluster] = _majorize(form)
         shared.form_norms[cluster] = np.sqrt((form**2).sum()) * (1 + 1e-6)
+        kernels.fill_inner_products(form, form, square)
+        norms.inside[cluster] = (square**2).sum() ** 0.25 * (1 + 1e-9)
         if n_features > n_vectors:
-            norms[cluster], shared.rest[cluster] = norm, norm + back
+            norms.outside[cluster], shared.rest[cluster] = norm, norm + back
     inside, outside = np.empty((len(products), n_vectors)), np.empty((len(products), n_features))
     kernels.fill_inner_products(bounds.centers[some] - origin, basis, shared.centers[some])
     kernels.fill_inner_products(skew[some], basis, inside)
