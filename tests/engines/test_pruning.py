@@ -159,6 +159,7 @@ def test_a_million_clusters_are_no_objects_of_python():
     X = np.arange(2.0 * n_clusters).reshape(-1, 1)
     data = scale_data(X, partition_from_codes(np.arange(n_clusters), np.arange(2 * n_clusters) // 2))
     pairs = PairSums(data, X[::2] + 0.5, 2)
+    pairs.within_clusters(ignore_progress)  # the memory of the threads is kept
     (sums, _), peak = with_peak(lambda: pairs.within_clusters(ignore_progress))
     np.testing.assert_array_equal(sums, np.full(2 * n_clusters, data.scale))
     assert peak < 160 * n_clusters
