@@ -149,7 +149,8 @@ def select_by_centers(
         own = block.codes[i]
         lower[own] = np.inf
         upper[own] = np.inf
-        limit = _find_least(upper) * (1.0 + _EXACT)
+        limit = _find_least(upper)
+        limit *= 1.0 + _EXACT
         least_upper[i] = limit
         for c in range(n_clusters):
             if lower[c] <= limit:

@@ -32,7 +32,7 @@ _BLOCK_BYTES = 4 << 20
 
 
 class BasisNorms(NamedTuple):
-    """What eigenvalues of the moments along a basis do not exceed."""
+    """Bounds on eigenvalues of the moments along a basis."""
 
     inside: NDArray[np.float64]  # (n_clusters,) no less than the largest one of M: the fourth root of the trace of M⁴
     outside: NDArray[np.float64]  # (n_clusters,) ρ, as in `rest`: the Frobenius norm of the covariance outside
