@@ -285,7 +285,12 @@ def start(options: argparse.Namespace) -> list[str]:
 def contest_of_peers(options: argparse.Namespace) -> list[str]:
     """Measure other packages that compute silhouettes."""
     _say_missing(contest.CONTENDERS)
-    return _collect("peers", options, _contest_rows(options))
+    by_samples = [each for each in contest.CONTENDERS if each.ours == "fastsil"]
+    by_group = [each for each in contest.CONTENDERS if each.ours != "fastsil"]
+    return [
+        *_collect("peers", options, _contest_rows(options, by_samples)),
+        *_collect("by_group", options, _contest_rows(options, by_group)),
+    ]
 
 
 def _say_missing(contenders: Sequence[contest.Contender]) -> None:
@@ -293,8 +298,11 @@ def _say_missing(contenders: Sequence[contest.Contender]) -> None:
         print(f"left out, not in an environment (see environments): {', '.join(missing)}\n", file=sys.stderr)
 
 
-def _contest_rows(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
-    contenders = [each for each in contest.present() if not options.case or any(s in each.name for s in options.case)]
+def _contest_rows(
+    options: argparse.Namespace, contenders: Sequence[contest.Contender]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    contenders = contest.present(contenders)
+    contenders = [each for each in contenders if not options.case or any(s in each.name for s in options.case)]
     for name, data in contest.contest_cases(options.full):
         for row in contest.hold(name, data, contenders, rounds=options.rounds):
             yield f"{name}, {row['name']}", row

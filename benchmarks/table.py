@@ -19,6 +19,7 @@ Ratios are scikit-learn's time over fastsil's, so more is better.
 """
 
 
+_SIDE_BY_SIDE = ("time", "fastsil", "ratio", "memory", "fastsil's memory", "difference")
 _RATIO = ("data", "dtype", "fastsil", "scikit-learn", "with working_memory=32", "ratio", "asked for", "met")
 
 # Heading, note, columns, and what makes a row of a result.
@@ -150,13 +151,15 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
             "contender",
             "version",
             "metric",
-            "time",
-            "fastsil",
-            "ratio",
-            "memory",
-            "fastsil's memory",
-            "difference",
+            *_SIDE_BY_SIDE,
         ),
+        cells.of_peers,
+    ),
+    "by_group": (
+        "Batches within cell types",
+        "As above, for `silhouette_by` against scib-metrics' silhouettes of batches and BRAS, on four batches at "
+        "random.",
+        ("data", "contender", "version", "metric", *_SIDE_BY_SIDE),
         cells.of_peers,
     ),
     "fits": (
