@@ -8,8 +8,10 @@ with new examples each time:
 """
 
 import os
+from typing import Any
 
 import hypothesis
+import numpy as np
 import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -33,8 +35,22 @@ def pytest_report_header() -> str:
     return f"fastsil {fastsil.__version__} from {fastsil.__path__[0]}"
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark property tests, for `-k hypothesis` and `-m hypothesis`, in every module."""
+    """Mark property tests, for `-k hypothesis` and `-m hypothesis`, in every module; and as slow tests of weights in
+    other types than float64, since weights compile every kernel again for every type.
+    """
     for item in items:
         if getattr(getattr(item, "function", None), "is_hypothesis_test", False):
             item.add_marker(pytest.mark.hypothesis)
+        if _has_weights(item) and _parameters(item).get("dtype", np.float64) is not np.float64:
+            item.add_marker(pytest.mark.slow)
+
+
+def _has_weights(item: pytest.Item) -> bool:
+    given = _parameters(item)
+    return bool(given.get("weighted")) or given.get("weights") is not None or item.path.stem == "test_weights"
+
+
+def _parameters(item: pytest.Item) -> dict[str, Any]:
+    return getattr(getattr(item, "callspec", None), "params", {})

@@ -210,6 +210,7 @@ def draw_weights(rng, codes, kind):
 KINDS_OF_WEIGHTS = ["similar", "of all sizes", "extreme", "one holds nearly all"]
 
 
+@pytest.mark.slow
 @given(clusterings(), st.sampled_from(KINDS_OF_WEIGHTS), st.integers(0, 2**32 - 1))
 def test_pruned_equals_unpruned_with_weights_hypothesis(clustering, kind, seed):
     X, codes = clustering

@@ -176,6 +176,7 @@ def test_any_weights_hypothesis_float64(metric, drawn):
     assert_as_defined(*drawn, metric)
 
 
+@pytest.mark.slow
 @given(st.sampled_from(DIRECT), weighted_data(np.float32))
 def test_any_weights_hypothesis_float32(metric, drawn):
     assert_as_defined(*drawn, metric)

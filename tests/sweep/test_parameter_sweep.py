@@ -223,13 +223,13 @@ def test_density_finds_what_silhouettes_do_not():
     def cluster(X, shape):
         return labelings[shape]
 
-    sweep = SilhouetteSweep(cluster, "shape", ["rings", "halves"], density=True).fit(X)
+    sweep = SilhouetteSweep(cluster, "shape", ["rings", "halves"], density=True, random_state=0).fit(X)
     dbcv = sweep.sweep_results_["dbcv"]
     assert dbcv[0] == pytest.approx(validity.validity_index(X, labelings["rings"]))
     assert sweep.best_value_ == "halves"
     assert dbcv[0] > 0 > dbcv[1]
     assert f"highest at shape = rings: {dbcv[0]:.2f} (2 clusters, 0.0% noise)" in sweep.verdict_.reasons[-1]
-    plain = SilhouetteSweep(cluster, "shape", ["halves"]).fit(X)
+    plain = SilhouetteSweep(cluster, "shape", ["halves"], random_state=0).fit(X)
     assert np.isnan(plain.sweep_results_["dbcv"]).all()
     assert plain.verdict_.advice[-1].endswith("sweep.set_params(density=True).fit(X).")
 
