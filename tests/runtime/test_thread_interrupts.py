@@ -160,18 +160,17 @@ def test_an_interrupt_before_any_instruction_of_a_call_leaves_nothing():
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="timers of POSIX")
-@pytest.mark.parametrize("run", [run_once, run_twice])
-@pytest.mark.parametrize("seed", range(2))
-def test_a_second_interrupt_at_any_moment_leaves_nothing(seed, run):
+@pytest.mark.parametrize(("run", "seed", "n_runs"), [(run_once, 0, 2000), (run_once, 1, 2000), (run_twice, 0, 200)])
+def test_a_second_interrupt_at_any_moment_leaves_nothing(run, seed, n_runs):
     most = count_instructions(finish_when_stopped, run)
     rng = random.Random(seed)
     n_twice = 0
-    for _ in range(2000):
+    for _ in range(n_runs):
         interrupt = Interrupt(rng.randrange(1, most), again_after=rng.uniform(1e-6, 150e-6))
         run_interrupted(run, finish_when_stopped, interrupt)
         n_twice += interrupt.n_raised == 2
     check_next_run()
-    assert n_twice > 50
+    assert n_twice > n_runs / 40
 
 
 def run_in_storm(n_calls, seed, run=run_once):
