@@ -160,9 +160,9 @@ def test_an_interrupt_before_any_instruction_of_a_call_leaves_nothing():
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="timers of POSIX")
-@pytest.mark.parametrize(("run", "seed", "n_runs"), [(run_once, 0, 2000), (run_once, 1, 2000), (run_twice, 0, 200)])
+@pytest.mark.parametrize(("run", "seed", "n_runs"), [(run_once, 0, 2000), (run_once, 1, 2000), (run_twice, 0, 500)])
 def test_a_second_interrupt_at_any_moment_leaves_nothing(run, seed, n_runs):
-    most = count_instructions(finish_when_stopped, run)
+    most = count_instructions(finish_at_once, run)
     rng = random.Random(seed)
     n_twice = 0
     for _ in range(n_runs):
