@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,20 @@ CONTENDERS = (
 _OURS = Contender("fastsil", "sweep_kmeans", "")
 
 
-def _cases(full: bool) -> Iterator[tuple[str, cases.Data]]:
+def _cases(full: bool) -> Iterator[tuple[str, Callable[[], cases.Data]]]:
     for n, d in ((400_000, 50), (1_000_000, 128)) if full else ((20_000, 32),):
-        yield f"n={n:,} d={d}", cases.overlapping_groups(n, d, 30, "float32")
+        yield f"n={n:,} d={d}", partial(cases.overlapping_groups, n, d, 30, "float32")
     words = cases.word_vectors(lambda X: np.zeros(len(X), int))
     if full and not cases.REAL[-1].missing():
-        yield "word vectors n=200,000 d=300", words(200_000, "float32")
+        yield "word vectors n=200,000 d=300", partial(words, 200_000, "float32")
 
 
-def measure(full: bool, rounds: int) -> Iterator[dict[str, Any]]:
+def measure(full: bool, rounds: int, chosen: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield the times and sums of squares of each contender, beside those of a sweep's fits on the same data."""
-    for name, data in _cases(full):
+    for name, make in _cases(full):
+        if chosen and not any(part in name for part in chosen):
+            continue
+        data = make()
         with tempfile.TemporaryDirectory() as folder_name:
             folder = Path(folder_name)
             write_data(folder, data)

@@ -311,7 +311,7 @@ def _contest_rows(
 def fits_of_sweep(options: argparse.Namespace) -> list[str]:
     """Measure the fits of a sweep against other k-means."""
     _say_missing(fits.CONTENDERS)
-    rows = fits.measure(options.full, options.rounds)
+    rows = fits.measure(options.full, options.rounds, options.case or ())
     return _collect("fits", options, ((f"{row['case']}, {row['name']}", row) for row in rows))
 
 
