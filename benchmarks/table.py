@@ -157,7 +157,7 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
     ),
     "by_group": (
         "Batches within cell types",
-        "As above, for `silhouette_by` against scib-metrics' silhouettes of batches and BRAS, on four batches at "
+        "As for other packages, of `silhouette_by` against scib-metrics' silhouettes of batches and BRAS, on four batches at "
         "random.",
         ("data", "contender", "version", "metric", *_SIDE_BY_SIDE),
         cells.of_peers,
