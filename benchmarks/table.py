@@ -157,8 +157,8 @@ SECTIONS: dict[str, tuple[str, str, Sequence[str], Callable[[dict[str, Any]], li
     ),
     "by_group": (
         "Batches within cell types",
-        "As for other packages, of `silhouette_by` against scib-metrics' silhouettes of batches and BRAS, on four batches "
-        "at random.",
+        "As for other packages, of `silhouette_by` against scib-metrics' silhouettes of batches and BRAS, on four "
+        "batches at random.",
         ("data", "contender", "version", "metric", *_SIDE_BY_SIDE),
         cells.of_peers,
     ),
