@@ -19,12 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.engines.euclidean.basis_cost import covariances_at_once
-from fastsil.engines.euclidean.tiles import Workspaces, bound_product_rounding
+from fastsil.engines.euclidean.tiles import Workspaces, bound_product_rounding, multiply_rows
 from fastsil.engines.scaling import ScaledData
-from fastsil.kernels.euclidean import fill_components
 from fastsil.kernels.micro import COLUMNS, SLAB
 from fastsil.kernels.moments import combine_rows, fill_inner_products, turn_members
-from fastsil.kernels.tiles import Samples
 from fastsil.runtime.threads import run_tasks
 
 # Variance of a cluster below which products in float32 vanish; its variance is the bound then.
@@ -207,10 +205,5 @@ class _Group:
 
     def _multiply(self, left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
         """Return the inner products of rows with rows."""
-        zero = np.zeros(left.shape[1])
-        rows = np.arange(len(left))
-        side = Samples(left, rows[:0], zero[None].astype(left.dtype), left.dtype.type(1.0))
-        products = np.empty((len(left), len(right)), left.dtype)
         with self._workspaces.lend() as workspace:
-            fill_components(side, rows, zero, right, workspace, products, np.empty(len(left), left.dtype))
-        return products
+            return multiply_rows(left, right, workspace)

@@ -330,6 +330,15 @@ class PairSums:
         return answers
 
 
+def multiply_rows(left: NDArray[Any], right: NDArray[Any], workspace: Any) -> NDArray[Any]:
+    """Compute the inner products of up to ROWS rows with up to COLUMNS rows, in the type of the workspace."""
+    rows, zero = np.arange(len(left)), np.zeros(left.shape[1])
+    side = Samples(left, rows[:0], zero[None].astype(left.dtype), left.dtype.type(1.0))
+    products, norms = np.empty((len(left), len(right)), left.dtype), np.empty(len(left), left.dtype)
+    kernels.fill_components(side, rows, zero, right, workspace, products, norms)
+    return products
+
+
 def bound_product_rounding(dtype: np.dtype[Any], length: int) -> float:
     """Bound the error of inner products in a tile, relative to the product of the norms: sums of DEPTH at a time."""
     return float(np.finfo(dtype).eps) * (DEPTH + length / DEPTH + 16)

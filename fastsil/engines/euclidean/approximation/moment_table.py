@@ -13,14 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.engines.euclidean.moments import cluster_bounds, cluster_centers
-from fastsil.engines.euclidean.tiles import bound_product_rounding
+from fastsil.engines.euclidean.tiles import bound_product_rounding, multiply_rows
 from fastsil.engines.scaling import ScaledData
 from fastsil.kernels import approximation as kernels
 from fastsil.kernels import bounds as bound_kernels
-from fastsil.kernels import euclidean as tile_kernels
 from fastsil.kernels import moments as moment_kernels
 from fastsil.kernels.micro import COLUMNS, ROWS, SLAB
-from fastsil.kernels.tiles import Samples, make_workspace
+from fastsil.kernels.tiles import make_workspace
 from fastsil.runtime.progress import ProgressCallback, ignore_progress, scale_progress
 from fastsil.runtime.threads import run_tasks
 from fastsil.validation.partition import Partition
@@ -252,16 +251,11 @@ def _scatter(data: ScaledData, rows: NDArray[np.intp], center: NDArray[np.float6
         moment_kernels.turn_members(data.X, members, data.scale, center, 0, turned)
         if weights is not None:
             turned *= np.sqrt(weights[members])
-        zero = np.zeros(turned.shape[1])
-        side = Samples(turned, rows[:0], zero[None].astype(data.dtype), data.dtype.type(1.0))
         for low in range(0, n_features, ROWS):
-            features = np.arange(low, min(low + ROWS, n_features))
+            features = slice(low, low + ROWS)
             for first in range(low, n_features, COLUMNS):
-                columns = turned[first : first + COLUMNS]
-                products = np.empty((len(features), len(columns)), data.dtype)
-                norms = np.empty(len(features), data.dtype)
-                tile_kernels.fill_components(side, features, zero, columns, workspace, products, norms)
-                total[low : low + len(features), first : first + len(columns)] += products
+                columns = slice(first, first + COLUMNS)
+                total[features, columns] += multiply_rows(turned[features], turned[columns], workspace)
     # Tiles on the diagonal were filled as a whole, those below it not at all.
     for row in range(1, n_features):
         total[row, :row] = total[:row, row]
