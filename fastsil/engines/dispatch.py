@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from sklearn.metrics import pairwise_distances
 
 from fastsil.engines.metric_maps import (
-    apply_map,
+    MappedData,
     directions,
     make_weight_factors,
+    run_mapped,
     standardize,
     whiten,
 )
@@ -31,7 +32,7 @@ from fastsil.engines.rescaling import (
     make_power_behavior,
     retry_rescaled,
 )
-from fastsil.engines.scaling import is_ordinary, largest_magnitude, without_empty_columns
+from fastsil.engines.scaling import without_empty_columns
 from fastsil.engines.terms import SilhouetteTerms, merge_weightless, split_weightless
 from fastsil.runtime.lazy_imports import import_on_first_use
 from fastsil.runtime.progress import ProgressCallback, only_once, scale_progress
@@ -52,7 +53,7 @@ class Route:
     params : tuple of str
         Keywords that ``prepare`` takes; a call with any other goes to scikit-learn.
     prepare : callable, optional
-        ``prepare(X, **metric_params, dtype=dtype)``: the data that the engine sees, rounded to ``dtype``.
+        ``prepare(X, **metric_params)``: X with the map that it is seen after.
     sparse : str
         Engine that takes CSR matrices, if there is one.
     power : float, optional
@@ -70,7 +71,7 @@ class Route:
 
     engine: str
     params: tuple[str, ...] = ()
-    prepare: Callable[..., NDArray[Any]] | None = None
+    prepare: Callable[..., MappedData] | None = None
     sparse: str = ""
     power: float | None = None
     fixed: Mapping[str, Any] = field(default_factory=dict)
@@ -79,26 +80,26 @@ class Route:
     has_weights: bool = False
 
 
-_SQUARES = ScaleBehavior(power=2, keeps_single=True)
+SQUARES = ScaleBehavior(power=2, keeps_single=True)
+"""Euclidean distance."""
+
 _ROUTES = {
     "mahalanobis": Route(
         "euclidean",
         params=("V", "VI"),
         prepare=whiten,
         many_labelings="euclidean.many_labelings",
-        scale_behavior=_SQUARES,
+        scale_behavior=SQUARES,
     ),
     "seuclidean": Route(
         "euclidean",
         params=("V",),
         prepare=standardize,
         many_labelings="euclidean.many_labelings",
-        scale_behavior=_SQUARES,
+        scale_behavior=SQUARES,
     ),
-    "euclidean": Route(
-        "euclidean", sparse="sparse", many_labelings="euclidean.many_labelings", scale_behavior=_SQUARES
-    ),
-    "l2": Route("euclidean", sparse="sparse", many_labelings="euclidean.many_labelings", scale_behavior=_SQUARES),
+    "euclidean": Route("euclidean", sparse="sparse", many_labelings="euclidean.many_labelings", scale_behavior=SQUARES),
+    "l2": Route("euclidean", sparse="sparse", many_labelings="euclidean.many_labelings", scale_behavior=SQUARES),
     "sqeuclidean": Route(
         "linear", sparse="linear", power=2, fixed={"metric": "sqeuclidean"}, scale_behavior=ScaleBehavior(2, 2)
     ),
@@ -116,10 +117,6 @@ _ROUTES = {
 
 # Engines whose exact results cost no more than a few readings of the data.
 NO_PAIRS = ("linear", "manhattan")
-
-# In so few features a copy in float64 takes 100 bytes a sample at most, and clusters are often so near to each
-# other that float32 does not do, and the work would be done twice.
-_FEW_FEATURES = 12
 
 # Samples whose distances to each other are looked at for a diagnosis.
 _DIAGNOSED_SAMPLES = 512
@@ -185,35 +182,22 @@ def _compute_merged(
         def compute(data: Any) -> list[SilhouetteTerms]:
             return _run_route(route, data, partitions, n_jobs, tick)
 
-    def run(data: Any) -> list[SilhouetteTerms]:
-        return compute(data) if behavior is None else retry_rescaled(compute, data, partitions, behavior)
+    data = MappedData(X) if route is None or route.prepare is None else route.prepare(X, **given)
+    power = 2.0 if route is None or route.power is None else route.power
 
-    if route is None or route.prepare is None:
-        return run(X)
-    found = _run_in_single(run, X, route, given)
-    if found is not None:
+    def run(mapped: Any) -> list[SilhouetteTerms]:
+        found = compute(mapped) if behavior is None else retry_rescaled(compute, mapped, partitions, behavior)
+        if route is not None and route.has_weights and mapped.dtype == np.float64:
+            _replace_far_rows(found, mapped, route, X, partitions, metric, metric_params)
         return found
-    mapped = route.prepare(X, **given)
-    found = run(mapped)
-    if route.has_weights:
-        _replace_far_rows(found, mapped, route, X, partitions, metric, metric_params)
-    return found
 
+    def is_harmless(mapped: NDArray[np.float32], found: list[SilhouetteTerms]) -> bool:
+        # Only metrics whose distances grow with the data have a map.
+        return behavior is not None and all(
+            is_rounding_harmless(mapped, one.larger_means, power, behavior) for one in found
+        )
 
-def _run_in_single(
-    run: Callable[[Any], list[SilhouetteTerms]], X: NDArray[Any], route: Route, given: dict[str, Any]
-) -> list[SilhouetteTerms] | None:
-    """Run float32 data after their map in float32, for half the memory; None where that would cost digits."""
-    if X.dtype != np.float32 or X.shape[1] <= _FEW_FEATURES or route.prepare is None or route.scale_behavior is None:
-        return None
-    with np.errstate(over="ignore"):
-        mapped = route.prepare(X, **given, dtype=np.float32)
-    if not is_ordinary(largest_magnitude(mapped), mapped.dtype):
-        return None
-    found = run(mapped)
-    power = 2.0 if route.power is None else route.power
-    harmless = all(is_rounding_harmless(mapped, one, power, route.scale_behavior) for one in found)
-    return found if harmless else None
+    return run_mapped(data, run, is_harmless)
 
 
 def _replace_far_rows(
@@ -230,7 +214,7 @@ def _replace_far_rows(
         return
     degree = 1 if route.scale_behavior is None else route.scale_behavior.degree
     for place, partition in enumerate(partitions):
-        rows = find_far_rows(mapped, found[place], route.power, degree)
+        rows = find_far_rows(mapped, found[place].larger_means, route.power, degree)
         if len(rows):
             replace_rows = _engine("reference").replace_rows
             found[place] = replace_rows(found[place], rows, X, partition, metric=metric, metric_params=metric_params)
@@ -265,8 +249,8 @@ def compute_center_terms(
         points: Any = X[centers] if are_rows else centers
         points = points.toarray() if is_sparse(points) else points
     else:
-        mapped = as_euclidean(X, metric, metric_params, partition.sample_weight)
-        if mapped is None:
+        form = find_euclidean_form(X, metric, metric_params, partition.sample_weight)
+        if form is None:
             if not are_rows:
                 return None
             compute = _engine("reference").compute_medoid_terms
@@ -274,7 +258,8 @@ def compute_center_terms(
             return found
         if centers is not None and not are_rows:
             return None
-        X, metric, points = mapped, "euclidean", None if centers is None else mapped[centers]
+        X, metric = form.compute(), "euclidean"
+        points = None if centers is None else X[centers]
     points = None if points is None else np.asarray(points, dtype=np.float64)
     terms: SilhouetteTerms = engine.compute_center_terms(X, partition, metric, centers=points, n_jobs=n_jobs)
     return terms
@@ -296,15 +281,17 @@ def _run_reference(
     ]
 
 
-def as_euclidean(
+def find_euclidean_form(
     X: Any, metric: Metric, metric_params: dict[str, Any], sample_weight: NDArray[np.float64] | None = None
-) -> Any:
+) -> MappedData | None:
     """Return data whose Euclidean distances are the distances of the metric; None where there are none."""
     X = _compact(X, metric, metric_params)
     given, route = _find_route(X.shape[1], metric, metric_params, sparse=is_sparse(X))
     if route is None or _engine_on(route, sparse=is_sparse(X)) != "euclidean":
         return None
-    return X if route.prepare is None else route.prepare(X, **given, **_weigh_spread(given, route, sample_weight))
+    if route.prepare is None:
+        return MappedData(X)
+    return route.prepare(X, **given, **_weigh_spread(given, route, sample_weight))
 
 
 def find_engine(X: Any, metric: Metric, metric_params: dict[str, Any]) -> str:
@@ -441,7 +428,7 @@ def _weighted_route(route: Route, power: float, w: Any, n_features: int) -> Rout
         return replace(route, fixed={**route.fixed, "w": weights})
     if power < 1:
         return None  # the roundings of a sample's features add up to more than that of their sum
-    return replace(route, prepare=partial(apply_map, W=factors), has_weights=True)
+    return replace(route, prepare=partial(MappedData, W=factors), has_weights=True)
 
 
 def find_coordinates(X: Any, metric: str, metric_params: dict[str, Any]) -> Any:
@@ -455,9 +442,13 @@ def find_coordinates(X: Any, metric: str, metric_params: dict[str, Any]) -> Any:
         return None
     if metric in ("cosine", "correlation"):
         return directions(X, centered=metric == "correlation")
+    return _find_coordinates(X, metric, metric_params).compute()
+
+
+def _find_coordinates(X: Any, metric: str, metric_params: dict[str, Any]) -> MappedData:
     prepare = _ROUTES[metric].prepare if metric in _ROUTES else None
     X = X.astype(np.float64) if X.dtype == bool else X
-    return X if prepare is None else prepare(X, **metric_params)
+    return MappedData(X) if prepare is None else prepare(X, **metric_params)
 
 
 def distances_between_some(X: Any, metric: str, metric_params: dict[str, Any]) -> tuple[Any, Any]:
@@ -474,6 +465,6 @@ def distances_between_some(X: Any, metric: str, metric_params: dict[str, Any]) -
         return rows, (drawn.astype(np.float64).toarray() if sparse else np.asarray(drawn, dtype=np.float64))
     if metric in _ROUTES and _ROUTES[metric].prepare is not None:
         # By the covariance of all samples, not of the few.
-        return rows, pairwise_distances(find_coordinates(X, metric, metric_params)[rows])
+        return rows, pairwise_distances(_find_coordinates(X, metric, metric_params).take(rows).compute())
     some = X[rows].astype(bool if metric in BOOLEAN_METRICS else np.float64)
     return rows, pairwise_distances(some, metric=metric, **metric_params)

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import pairwise_distances
 
-from fastsil.engines.dispatch import as_euclidean
+from fastsil.engines.dispatch import SQUARES, find_euclidean_form
 from fastsil.engines.euclidean.approximation import GUESS, LOWER, UPPER, Approximation, EuclideanRows
+from fastsil.engines.metric_maps import MappedData
+from fastsil.engines.rescaling import is_rounding_harmless
 from fastsil.engines.terms import SilhouetteTerms, Work, combine_terms, nearest_from_distances
 from fastsil.runtime.progress import ProgressCallback, ignore_progress, scale_progress
 from fastsil.runtime.threads import count_threads_of_call, run_over_rows
@@ -53,10 +55,10 @@ def open_rows(
     """Open guesses from moments where the metric has a Euclidean form; else rows of scikit-learn's distances, no
     guesses.
     """
-    data = as_euclidean(X, metric, metric_params, partition.sample_weight)
+    data = find_euclidean_form(X, metric, metric_params, partition.sample_weight)
     if data is None:
         return DistanceRows(X, partition, metric, metric_params, n_jobs=n_jobs)
-    return MomentRows(data, partition, dtype=X.dtype, n_jobs=n_jobs, tick=tick)
+    return MomentRows(data, partition, n_jobs=n_jobs, tick=tick)
 
 
 def guess_terms(
@@ -78,14 +80,14 @@ def guess_terms(
     ValueError
         If the metric has no Euclidean form.
     """
-    data = as_euclidean(X, metric, metric_params, partition.sample_weight)
+    data = find_euclidean_form(X, metric, metric_params, partition.sample_weight)
     if data is None:
         raise ValueError(
             f"exact=False guesses from moments, which metric={get_metric_name(metric)!r} does not have for such data. "
             "Pass exact=True, or call silhouette_estimate: it draws random samples for any metric."
         )
     started = time.perf_counter()
-    rows = MomentRows(data, partition, dtype=X.dtype, n_jobs=n_jobs, tick=scale_progress(tick, 0.2))
+    rows = MomentRows(data, partition, n_jobs=n_jobs, tick=scale_progress(tick, 0.2))
     return rows.terms(refine_to, scale_progress(tick, 0.8), started)
 
 
@@ -94,12 +96,10 @@ class MomentRows:
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features), float32 or float64, C-contiguous
-        Samples where distances are Euclidean.
+    data : MappedData
+        Samples, float32 or float64, and the map after which distances are Euclidean.
     partition : Partition
         Samples grouped by cluster.
-    dtype : dtype
-        Type of the data before they were brought there: silhouettes are as good as it promises.
     n_jobs : int
         Number of threads.
     tick : callable
@@ -107,25 +107,26 @@ class MomentRows:
     """
 
     def __init__(
-        self,
-        X: NDArray[Any],
-        partition: Partition,
-        *,
-        dtype: Any,
-        n_jobs: int,
-        tick: ProgressCallback = ignore_progress,
+        self, data: MappedData, partition: Partition, *, n_jobs: int, tick: ProgressCallback = ignore_progress
     ) -> None:
         self._partition = partition
-        self._dtype = dtype
+        # Silhouettes are as good as is promised for the data that were given.
+        self._dtype = data.X.dtype
         self._alone = partition.is_alone[partition.order]
-        self._rows = EuclideanRows(X, partition, n_jobs=n_jobs, tick=tick)
+        self._data = data
+        self._n_jobs = n_jobs
+        self._in_single = data.compute_in_single()
+        self._open(data.compute() if self._in_single is None else self._in_single, tick)
+
+    def _open(self, X: NDArray[Any], tick: ProgressCallback = ignore_progress) -> None:
+        self._rows = EuclideanRows(X, self._partition, n_jobs=self._n_jobs, tick=tick)
 
     @property
     def pairs(self) -> int:
         return self._rows.pairs
 
     def intervals(self, tick: ProgressCallback = ignore_progress) -> NDArray[np.float64]:
-        return self.compute_intervals(self._rows.approximate(tick))
+        return self.guess(tick)[1]
 
     def compute_intervals(self, found: Approximation) -> NDArray[np.float64]:
         """Compute the intervals of all silhouettes from those of their mean distances."""
@@ -140,7 +141,17 @@ class MomentRows:
     def guess(self, tick: ProgressCallback = ignore_progress) -> tuple[Approximation, NDArray[np.float64]]:
         """Return the mean distances of all samples, as far as they are known without pairs, and the intervals."""
         found = self._rows.approximate(tick)
+        if self._in_single is not None and not self._keeps_digits(self._in_single, found):
+            self._in_single = None
+            self._open(self._data.compute())
+            found = self._rows.approximate()
         return found, self.compute_intervals(found)
+
+    def _keeps_digits(self, mapped: NDArray[np.float32], found: Approximation) -> bool:
+        """Return whether silhouettes are certain to be right although mapped values were rounded to float32."""
+        least = np.empty(self._partition.n_samples)
+        least[self._partition.order] = np.maximum(found.a[:, LOWER], found.b[:, LOWER])
+        return is_rounding_harmless(mapped, least, 2.0, SQUARES)
 
     def terms(
         self, refine_to: float | None, tick: ProgressCallback, started: float

@@ -8,8 +8,8 @@ on rows of length 1.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import IO, Any
+from collections.abc import Callable, Iterator
+from typing import IO, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from scipy.sparse import issparse
 from scipy.spatial.distance import cdist
 from sklearn.preprocessing import normalize
 
-from fastsil.engines.scaling import largest_magnitude, near_one
+from fastsil.engines.scaling import is_ordinary, largest_magnitude, near_one
 from fastsil.runtime.memory import require
 from fastsil.runtime.sklearn_compat import InvalidParameterError
 from fastsil.runtime.temporary_arrays import write_array, write_through
@@ -25,6 +25,9 @@ from fastsil.runtime.temporary_arrays import write_array, write_through
 # Below this share of the largest eigenvalue, an eigenvalue of a covariance is rounding.
 _SINGULAR = 1e-13
 _CHUNK_BYTES = 4 << 20
+# In so few features a copy in float64 takes 100 bytes a sample at most, and clusters are often so near to each
+# other that float32 does not do, and the work would be done twice.
+_FEW_FEATURES = 12
 # Samples from which the location of the data is taken.
 _TYPICAL_ROWS = 1001
 # Magnitudes whose differences have variances, and products of these, within the range of float64.
@@ -33,6 +36,8 @@ _WORDS = (
     "X after the linear map of the metric takes %.1f GiB, which do not fit in memory; it is written to a temporary "
     "file in %s."
 )
+
+Result = TypeVar("Result")
 
 
 def unit_rows(X: NDArray[Any]) -> NDArray[Any]:
@@ -210,20 +215,74 @@ def make_weight_factors(w: NDArray[np.float64], power: float) -> NDArray[np.floa
         return np.asarray(w ** (1.0 / power))
 
 
-def whiten(
-    X: NDArray[Any], V: Any = None, VI: Any = None, *, sample_weight: Any = None, dtype: Any = np.float64
-) -> NDArray[Any]:
-    """Compute data whose Euclidean distances are the Mahalanobis distances of X."""
+class MappedData(NamedTuple):
+    """Samples, and a linear map after which their Euclidean distances are those of a metric; applied when asked.
+
+    Attributes
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        Samples before the map.
+    W : ndarray, optional
+        As :func:`apply_map` takes it; without it X stays as it is.
+    """
+
+    X: Any
+    W: NDArray[np.float64] | None = None
+
+    def compute(self, dtype: Any = np.float64) -> Any:
+        """Return the samples after the map, rounded to a type once."""
+        return self.X if self.W is None else apply_map(self.X, self.W, dtype=dtype)
+
+    def compute_in_single(self) -> NDArray[np.float32] | None:
+        """Return float32 samples after the map in float32; None where they are worth no second attempt in float64, or
+        would overflow.
+        """
+        if self.W is None or self.X.dtype != np.float32 or self.X.shape[1] <= _FEW_FEATURES:
+            return None
+        with np.errstate(over="ignore"):
+            mapped = apply_map(self.X, self.W, dtype=np.float32)
+        return mapped if is_ordinary(largest_magnitude(mapped), mapped.dtype) else None
+
+    def take(self, rows: NDArray[np.intp]) -> MappedData:
+        """Return some of the samples, with the map of all."""
+        return self._replace(X=self.X[rows])
+
+
+def run_mapped(
+    data: MappedData, run: Callable[[Any], Result], is_harmless: Callable[[NDArray[np.float32], Result], bool]
+) -> Result:
+    """Run a computation after the map: of float32 data in float32, for half the memory, unless that would cost digits.
+
+    Parameters
+    ----------
+    data : MappedData
+        Samples and map.
+    run : callable
+        Computes from samples after the map.
+    is_harmless : callable
+        Whether a result of samples that were rounded to float32 is certain to be right.
+    """
+    mapped = data.compute_in_single()
+    if mapped is not None:
+        found = run(mapped)
+        if is_harmless(mapped, found):
+            return found
+        del mapped, found
+    return run(data.compute())
+
+
+def whiten(X: NDArray[Any], V: Any = None, VI: Any = None, *, sample_weight: Any = None) -> MappedData:
+    """Find the map after which Euclidean distances are the Mahalanobis distances of X."""
     if V is None and VI is None:
         X = scale_to_ordinary(X)
-    return apply_map(X, mahalanobis_map(X, V=V, VI=VI, sample_weight=sample_weight), dtype=dtype)
+    return MappedData(X, mahalanobis_map(X, V=V, VI=VI, sample_weight=sample_weight))
 
 
-def standardize(X: NDArray[Any], V: Any = None, *, sample_weight: Any = None, dtype: Any = np.float64) -> NDArray[Any]:
-    """Compute data whose Euclidean distances are the standardized Euclidean distances of X."""
+def standardize(X: NDArray[Any], V: Any = None, *, sample_weight: Any = None) -> MappedData:
+    """Find the map after which Euclidean distances are the standardized Euclidean distances of X."""
     if V is None:
         X = scale_to_ordinary(X)
-    return apply_map(X, seuclidean_map(X, V=V, sample_weight=sample_weight), dtype=dtype)
+    return MappedData(X, seuclidean_map(X, V=V, sample_weight=sample_weight))
 
 
 def apply_map(X: NDArray[Any], W: NDArray[np.float64], *, dtype: Any = np.float64) -> NDArray[Any]:

@@ -114,21 +114,21 @@ def retry_rescaled(
     return [replace(one, exponent=one.exponent + exponent * behavior.degree) for one in terms]
 
 
-def find_far_rows(X: NDArray[Any], terms: SilhouetteTerms, power: float, degree: int) -> NDArray[np.intp]:
+def find_far_rows(X: NDArray[Any], means: NDArray[np.float64], power: float, degree: int) -> NDArray[np.intp]:
     """Find samples so far from 0 that the rounding of X is too much of their mean Minkowski distances.
 
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features), float32 or float64
         Samples, each value rounded once.
-    terms : SilhouetteTerms
-        Mean distances.
+    means : ndarray of shape (n_samples,)
+        The larger of each sample's mean distances, or less.
     power : float
         Power of the distances, 1 or more.
     degree : int
         1 for distances, 2 for their squares.
     """
-    means = np.ldexp(np.maximum(terms.a, terms.b), -terms.exponent) ** (1.0 / degree)
+    means = means ** (1.0 / degree)
     step = max(1, _CHUNK_BYTES // (8 * X.shape[1]))
     unit = largest_magnitude(X) or 1.0
     lengths = [
@@ -138,18 +138,19 @@ def find_far_rows(X: NDArray[Any], terms: SilhouetteTerms, power: float, degree:
     return np.flatnonzero(np.concatenate(lengths) > _FAR[X.dtype] / degree * means / unit)
 
 
-def is_rounding_harmless(X: NDArray[Any], terms: SilhouetteTerms, power: float, behavior: ScaleBehavior) -> bool:
+def is_rounding_harmless(
+    X: NDArray[np.float32], means: NDArray[np.float64], power: float, behavior: ScaleBehavior
+) -> bool:
     """Return whether silhouettes are certain to be right although the values of X were rounded to float32.
 
     Parameters
     ----------
-    X, terms, power
+    X, means, power
         As for :func:`find_far_rows`.
     behavior : ScaleBehavior
         Scale behavior of the metric: means that are too small for float32 say nothing.
     """
-    means = np.ldexp(np.maximum(terms.a, terms.b), -terms.exponent)
-    return bool(means.min() >= behavior.least(X.dtype)) and len(find_far_rows(X, terms, power, behavior.degree)) == 0
+    return bool(means.min() >= behavior.least(X.dtype)) and len(find_far_rows(X, means, power, behavior.degree)) == 0
 
 
 def check_given(terms: SilhouetteTerms) -> None:

@@ -66,6 +66,11 @@ class SilhouetteTerms:
     work: Work
     exponent: int = 0
 
+    @property
+    def larger_means(self) -> NDArray[np.float64]:
+        """Return the larger of each sample's two mean distances, not scaled."""
+        return np.asarray(np.ldexp(np.maximum(self.a, self.b), -self.exponent))
+
 
 def nearest_from_sums(
     sums: NDArray[np.float64],

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastsil.engines.dispatch import as_euclidean, compute_terms
+from fastsil.engines.dispatch import SQUARES, compute_terms, find_euclidean_form
+from fastsil.engines.metric_maps import MappedData, run_mapped
+from fastsil.engines.rescaling import is_rounding_harmless
 from fastsil.engines.terms import SilhouetteTerms, Work, compute_silhouettes
 from fastsil.runtime.progress import ProgressCallback, progress_bar, scale_progress
 from fastsil.runtime.sklearn_compat import InvalidParameterError
@@ -193,12 +195,13 @@ def silhouette_by(
     weights = check_sample_weight(sample_weight, data.shape[0])
     labels, kept = mark_scored(labels, data.shape[0], ignore_label)
     grouped = _check_groups(groups, data.shape[0])
-    dtype = result_dtype(data.dtype)
-    if metric in _DERIVED:
-        data, metric, metric_params = as_euclidean(data, metric, metric_params, weights), "euclidean", {}
+    dtype, W = result_dtype(data.dtype), None
+    form = find_euclidean_form(data, metric, metric_params, weights) if metric in _DERIVED else None
+    if form is not None:
+        data, W, metric, metric_params = form.X, form.W, "euclidean", {}
 
     with progress_bar("silhouettes", enabled=progress) as tick:
-        measure = _Measure(metric, metric_params, other, resolve_n_jobs(n_jobs), tick)
+        measure = _Measure(metric, metric_params, W, other, resolve_n_jobs(n_jobs), tick)
         by = _score_groups(data, labels, kept, weights, grouped, measure, dtype)
     if np.isnan(by.scores).all():
         raise ValueError(
@@ -256,25 +259,26 @@ class _Measure:
 
     metric: Metric
     metric_params: dict[str, Any]
+    W: NDArray[np.float64] | None  # map after which the metric is this one, of all groups
     other: Other
     n_jobs: int
     tick: ProgressCallback
 
     def compute(self, X: Any, partition: Partition, share: float) -> NDArray[np.float64]:
         """Compute the silhouettes of one group, which is a share of the work."""
-        if self.other == "nearest":
-            return compute_silhouettes(self._compute_terms(X, partition, share), partition)
-        a, b = self._compare_pairs(X, partition, share)
-        terms = SilhouetteTerms(a, b, np.zeros(len(a), dtype=np.int32), Work("pairs of labels", pairs=0, share=0.0))
+        compute = self._compute_terms if self.other == "nearest" else self._compare_pairs
+        terms = run_mapped(
+            MappedData(X, self.W),
+            lambda mapped: compute(mapped, partition, share),
+            lambda mapped, found: is_rounding_harmless(mapped, found.larger_means, 2.0, SQUARES),
+        )
         return compute_silhouettes(terms, partition)
 
     def _compute_terms(self, X: Any, partition: Partition, share: float) -> SilhouetteTerms:
         tick = scale_progress(self.tick, share)
         return compute_terms(X, partition, self.metric, self.metric_params, n_jobs=self.n_jobs, tick=tick)
 
-    def _compare_pairs(
-        self, X: Any, partition: Partition, share: float
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _compare_pairs(self, X: Any, partition: Partition, share: float) -> SilhouetteTerms:
         """Compute the mean distances within clusters and to others, from two clusters at a time.
 
         Of two clusters the nearest other one is the other. Distances within a cluster are computed once for each other
@@ -299,4 +303,5 @@ class _Measure:
             else:
                 own, other = (np.repeat(of_two, sizes) for of_two in (totals[[*clusters]], totals[[*clusters[::-1]]]))
                 b[rows] += to_other * other / (totals.sum() - own)
-        return a, b
+        work = Work("pairs of labels", pairs=0, share=0.0)
+        return SilhouetteTerms(a, b, np.zeros(len(a), dtype=np.int32), work)

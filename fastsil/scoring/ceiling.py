@@ -24,8 +24,8 @@ from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
-from fastsil.engines.dispatch import as_euclidean
-from fastsil.engines.metric_maps import directions, typical_row
+from fastsil.engines.dispatch import find_euclidean_form
+from fastsil.engines.metric_maps import directions, run_mapped, typical_row
 from fastsil.engines.scaling import largest_magnitude, near_one
 from fastsil.runtime.progress import ProgressCallback, progress_bar
 from fastsil.runtime.sklearn_compat import VALID_METRICS
@@ -264,6 +264,20 @@ def bound_rows(distances: NDArray[np.float64], own: NDArray[np.intp], fewest: in
     return np.asarray(np.clip(1 - ratio.min(axis=1), 0.0, 1.0))
 
 
+def _are_centered(X: NDArray[np.float32]) -> bool:
+    """Return whether the mean of samples is so near to 0 that rounding them to float32 moves no ceiling by 1.2e-6.
+
+    Rounded, a distance d from y is off by u (2 |y| + d) at most, u = 6e-8, so the ratio of the mean distances to the m
+    nearest and to the rest by 2 u (2 |y| / D + 1), D being the latter. D is no less than the mean distance to all
+    others, and so no less than |y - μ|, μ being the mean of the samples, or half of R, the mean of |z - μ|. Hence
+    |y| <= |y - μ| + |μ| <= 4 D where |μ| <= 1.5 R.
+    """
+    step = max(1, _BLOCK_BYTES // (8 * X.shape[1]))
+    mean = X.mean(axis=0, dtype=np.float64)
+    radii = [np.linalg.norm(X[start : start + step] - mean, axis=1).sum() for start in range(0, len(X), step)]
+    return bool(np.linalg.norm(mean) <= 1.5 * sum(radii) / len(X))
+
+
 class _DistanceRows:
     """Distances from some samples to all."""
 
@@ -274,7 +288,8 @@ class _DistanceRows:
         elif metric in VALID_METRICS and metric not in _WITH_A_SCALE:
             low, high = _ORDINARY
             X = X if low <= (largest_magnitude(X) or 1.0) <= high else near_one(X)[0]
-        mapped = as_euclidean(X, metric, metric_params)
+        form = find_euclidean_form(X, metric, metric_params)
+        mapped = None if form is None else run_mapped(form, lambda data: data, lambda data, _: _are_centered(data))
         self.n_samples = X.shape[0]
         self.metric: Metric = metric
         self._X = X if mapped is None else mapped

@@ -9,10 +9,19 @@ import pytest
 
 import reference
 from assertions import assert_same_bits, assert_silhouettes_close, with_peak
-from fastsil import silhouette_profile, silhouette_samples, silhouette_samples_many
-from fastsil.engines import dispatch
+from fastsil import (
+    silhouette_by,
+    silhouette_ceiling,
+    silhouette_estimate,
+    silhouette_profile,
+    silhouette_samples,
+    silhouette_samples_many,
+)
+from fastsil.engines import dispatch, intervals
+from fastsil.engines.euclidean.approximation import EuclideanRows
 from fastsil.engines.metric_maps import apply_map, seuclidean_map, standardize, whiten
 from fastsil.runtime import memory, temporary_arrays
+from fastsil.scoring import by_group, ceiling
 
 N_FEATURES = 16
 WEIGHTS = np.geomspace(0.01, 30, N_FEATURES)
@@ -88,6 +97,9 @@ CALLS = {
 }
 
 
+EUCLIDEAN_CALLS = ["mahalanobis", "seuclidean", "seuclidean V", "minkowski 2 w"]
+
+
 def compute_expected(X, labels, params, as_weights):
     if as_weights is None:
         return reference.silhouette_samples(X, labels, **params)
@@ -143,6 +155,91 @@ def test_data_that_rounding_would_harm_are_computed_in_float64(call, types, monk
     assert np.abs(rounded - compute_expected(X, labels, params, as_weights)).max() > 2e-6
 
 
+@pytest.fixture
+def types_of_moments(monkeypatch):
+    """Types of the data that guesses were made from."""
+    seen = []
+
+    def spy(X, *args, **kwargs):
+        seen.append(X.dtype)
+        return EuclideanRows(X, *args, **kwargs)
+
+    monkeypatch.setattr(intervals, "EuclideanRows", spy)
+    return seen
+
+
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("call", EUCLIDEAN_CALLS)
+def test_intervals_hold_through_maps_of_float32(call, data):
+    X, labels = make(data)
+    params, as_weights = CALLS[call]
+    expected = compute_expected(X, labels, params, as_weights)
+    guessed = silhouette_profile(X, labels, exact=False, **params)
+    assert (guessed.lower <= expected).all()
+    assert (guessed.upper >= expected).all()
+    refined = silhouette_profile(X, labels, exact=False, refine_to=0.0, **params)
+    assert_silhouettes_close(refined.silhouettes, expected, dtype=np.float32)
+
+
+@pytest.mark.parametrize("call", EUCLIDEAN_CALLS)
+def test_guesses_of_ordinary_data_are_made_from_a_float32_copy(call, types_of_moments):
+    for data in (correlated, offset, ill_conditioned):
+        types_of_moments.clear()
+        silhouette_profile(*make(data), exact=False, **CALLS[call][0])
+        assert types_of_moments == [np.float32]
+
+
+def test_guesses_of_data_that_rounding_would_harm_are_made_in_float64(types_of_moments, monkeypatch):
+    """Without the bound, what is exact breaks the promise."""
+    X, labels = make(groups_far_apart)
+    params = {"metric": "seuclidean", "V": np.geomspace(0.5, 2, N_FEATURES)}
+    silhouette_profile(X, labels, exact=False, **params)
+    assert types_of_moments == [np.float32, np.float64]
+    monkeypatch.setattr(intervals, "is_rounding_harmless", lambda *_: True)
+    rounded = silhouette_profile(X, labels, exact=False, refine_to=0.0, **params).silhouettes
+    assert np.abs(rounded - compute_expected(X, labels, params, None)).max() > 2e-6
+
+
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize(("metric", "other"), [("mahalanobis", "nearest"), ("seuclidean", "mean")])
+def test_the_promise_holds_within_groups(metric, data, other):
+    X, labels = make(data)
+    labels, groups = labels // 3, np.arange(len(X)) // 60
+    V = np.cov(X.T.astype(np.float64)) if metric == "mahalanobis" else X.astype(np.float64).var(axis=0, ddof=1)
+    by = silhouette_by(X, labels, groups, metric=metric, V=V, other=other)
+    of_float64 = silhouette_by(X.astype(np.float64), labels, groups, metric=metric, V=V, other=other)
+    assert_silhouettes_close(by.silhouettes, of_float64.silhouettes, dtype=np.float32)
+
+
+def test_groups_that_rounding_would_harm_are_computed_in_float64(monkeypatch):
+    X, labels = make(groups_far_apart)
+    args = X, labels, np.arange(len(X)) // 60
+    params = {"metric": "seuclidean", "V": np.geomspace(0.5, 2, N_FEATURES)}
+    expected = silhouette_by(X.astype(np.float64), *args[1:], **params).silhouettes
+    assert_silhouettes_close(silhouette_by(*args, **params).silhouettes, expected, dtype=np.float32)
+    monkeypatch.setattr(by_group, "is_rounding_harmless", lambda *_: True)
+    assert np.abs(silhouette_by(*args, **params).silhouettes - expected).max() > 2e-6
+
+
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("metric", ["mahalanobis", "seuclidean"])
+def test_ceilings_hold_through_maps_of_float32(metric, data):
+    X, _ = make(data)
+    of_float64 = silhouette_ceiling(X.astype(np.float64), metric=metric, min_cluster_size=5).ceiling
+    assert silhouette_ceiling(X, metric=metric, min_cluster_size=5).ceiling == pytest.approx(of_float64, abs=1.2e-6)
+
+
+def test_a_float32_copy_serves_ceilings_of_samples_about_0():
+    X, _ = make(correlated)
+    assert ceiling._DistanceRows(X, "mahalanobis", {})._X.dtype == np.float32
+    # Far from 0, rounding takes more of the distances.
+    centered = X - X.mean(axis=0)
+    radius = np.linalg.norm(centered, axis=1).mean()
+    shift = radius / np.sqrt(N_FEATURES, dtype=np.float32)
+    assert ceiling._are_centered(centered + 1.4 * shift)
+    assert not ceiling._are_centered(centered + 1.6 * shift)
+
+
 def test_several_labelings_share_the_float32_copy(types):
     X, labels = make(correlated)
     together = silhouette_samples_many(X, [labels, labels % 2], metric="seuclidean")
@@ -151,19 +248,48 @@ def test_several_labelings_share_the_float32_copy(types):
         assert_silhouettes_close(found, reference.silhouette_samples(X, one, "seuclidean"), dtype=np.float32)
 
 
-@pytest.mark.parametrize("params", [{"metric": "mahalanobis"}, {"metric": "seuclidean"}, weighted(2)], ids=str)
-def test_float32_data_take_half_the_memory(params):
+def make_many():
     rng = np.random.default_rng(0)
     labels = np.arange(40_000) % 200
     X = (rng.normal(size=(200, N_FEATURES))[labels] + rng.normal(size=(40_000, N_FEATURES))).astype(np.float32)
-    X = np.tile(X, 4)[:, : 4 * N_FEATURES] + rng.normal(size=(40_000, 4 * N_FEATURES)).astype(np.float32)
+    return np.tile(X, 4)[:, : 4 * N_FEATURES] + rng.normal(size=(40_000, 4 * N_FEATURES)).astype(np.float32), labels
+
+
+def measure_peak(call):
+    """Compiled code is not the data's memory: the call is made before."""
+    call()
+    return with_peak(call)[1]
+
+
+@pytest.mark.parametrize("params", [{"metric": "mahalanobis"}, {"metric": "seuclidean"}, weighted(2)], ids=str)
+def test_float32_data_take_half_the_memory(params):
+    X, labels = make_many()
     params = {name: np.tile(value, 4) if name == "w" else value for name, value in params.items()}
-    silhouette_samples(X, labels, n_jobs=1, **params)  # compiled code is not the data's memory
-    _, peak = with_peak(lambda: silhouette_samples(X, labels, n_jobs=1, **params))
+    peak = measure_peak(lambda: silhouette_samples(X, labels, n_jobs=1, **params))
     by_name = {"mahalanobis": whiten, "seuclidean": standardize}
-    mapped = by_name[params["metric"]](X) if params["metric"] in by_name else X * params["w"] ** 0.5
+    mapped = by_name[params["metric"]](X).compute() if params["metric"] in by_name else X * params["w"] ** 0.5
     mapped = mapped.astype(np.float32)
     plain = with_peak(lambda: silhouette_samples(mapped, labels, n_jobs=1))[1]
+    assert peak - plain < 1.2 * X.nbytes
+
+
+SCORES = {
+    "an estimate": lambda X, labels, **params: silhouette_estimate(X, labels, tol=0.01, random_state=0, **params),
+    "guesses": lambda X, labels, **params: silhouette_profile(X, labels, exact=False, **params),
+    "groups": lambda X, labels, **params: silhouette_by(X, labels % 2, labels // 50, **params),
+    "a ceiling": lambda X, labels, **params: silhouette_ceiling(X, tol=0.1, random_state=0, **params),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("score", SCORES)
+def test_other_scores_take_no_more_than_a_float32_copy_too(score):
+    X, labels = make_many()
+    mapped = standardize(X).compute(np.float32)
+    peak, plain = (
+        measure_peak(lambda: SCORES[score](data, labels, n_jobs=1, metric=metric))  # noqa: B023
+        for data, metric in ((X, "seuclidean"), (mapped, "euclidean"))
+    )
     assert peak - plain < 1.2 * X.nbytes
 
 
