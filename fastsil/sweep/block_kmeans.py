@@ -13,7 +13,7 @@ from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
 from fastsil.runtime.lazy_imports import import_on_first_use
-from fastsil.sweep.kmeans import KMeansPath
+from fastsil.sweep.kmeans import TOL, KMeansPath
 
 if TYPE_CHECKING:
     from fastsil.dask_arrays import RowBlocks
@@ -41,8 +41,8 @@ class BlockKMeansPath(KMeansPath):
         _lloyd().check_range(self._X)
         return super().fit(k)
 
-    def _fit_all(self, centers: NDArray[Any]) -> KMeans:
-        fitted = KMeans(len(centers), init=centers, n_init=1)
+    def _fit_all(self, centers: NDArray[Any], tol: float = TOL) -> KMeans:
+        fitted = KMeans(len(centers), init=centers, n_init=1, tol=tol)
         found, n_iter = _lloyd().run_lloyd(self._X, centers, tol=fitted.tol, max_iter=fitted.max_iter)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # of centers that are equal

@@ -24,7 +24,7 @@ from fastsil.runtime.atomic_files import read_record, replacing, write_record
 
 _RECORD = "checkpoint.json"
 # To be raised when pieces hold something else, or are computed in another way.
-_VERSION = 3
+_VERSION = 4
 # Begins every file of a piece; a digest of the rest follows, then the identity, then the arrays as an .npz.
 _MAGIC = b"fastsil piece\n"
 _DIGEST_BYTES = 32

@@ -194,7 +194,7 @@ class Fitter:
     def restore(self, clusterer: Any, state: Mapping[str, NDArray[Any]]) -> None:
         """Restore a clusterer from the arrays of :func:`extract_state`, and go on from it."""
         if isinstance(clusterer, SharedKMeans):
-            clusterer.kmeans_ = KMeans(clusterer.n_clusters, init=state["init"], n_init=1)
+            clusterer.kmeans_ = KMeans(clusterer.n_clusters, init=state["init"], n_init=1, tol=float(state["tol"]))
             self._make_path(clusterer).go_on_from(clusterer.kmeans_)
         fitted = get_fitted(clusterer)
         vars(fitted).update(json.loads(str(state["plain"])))
@@ -225,8 +225,8 @@ def extract_state(fitted: Any) -> dict[str, NDArray[Any]] | None:
     if any(value is _NOT_PLAIN for value in plain.values()):
         return None
     state = {_LEARNED + name: value for name, value in arrays.items()} | {"plain": np.array(json.dumps(plain))}
-    init = getattr(fitted, "init", None)
-    return state | {"init": init} if isinstance(init, np.ndarray) else state
+    init, tol = getattr(fitted, "init", None), getattr(fitted, "tol", np.nan)
+    return state | {"init": init, "tol": np.array(tol)} if isinstance(init, np.ndarray) else state
 
 
 def _to_plain_value(value: Any) -> Any:

@@ -93,6 +93,8 @@ class KMeansSweep(BaseSweep):
         k-means++ does, whose first k points seed k. The restarts, and the centers of the k before with a point added,
         run for a few iterations on about 4,096 rows. The best is improved by moving centers, and fitted to all rows by
         :class:`sklearn.cluster.KMeans`. The inertia is about that of ``KMeans(n_init=n_init)``, and never rises with k.
+        Of more than 14,000 rows, the three best are compared on up to 20,000 before; where starts competed on part of
+        the rows, the fit ends when an iteration gains little, its ``tol``.
         Ignored if ``estimator`` is given.
     n_null : int, default=0
         Number of data sets without clusters that are clustered and scored like the data, to test whether the data score

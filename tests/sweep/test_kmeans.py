@@ -24,6 +24,12 @@ BLOBS = make_blobs(600, centers=12, n_features=6, cluster_std=2.0, random_state=
 # Many features and no groups, as far as k-means is concerned.
 CLOUD = np.random.default_rng(0).normal(size=(1500, 30)) / np.arange(1, 31) ** 0.5
 
+# Groups that overlap, for which starts differ more.
+RANDOM = np.random.default_rng(0)
+CENTERS = 0.7 * RANDOM.normal(size=(12, 40))
+OVERLAPPING = CENTERS[RANDOM.integers(12, size=6000)] + RANDOM.normal(size=(6000, 40))
+OVERLAPPING = (OVERLAPPING / np.arange(1, 41) ** 0.5).astype(np.float32)
+
 
 def path_of(X, ks, *, n_init=10, seed=0):
     path = KMeansPath(X, n_init=n_init, seed=seed)
@@ -81,11 +87,11 @@ def test_inertia_is_that_of_separate_fits_with_ten_restarts(X):
 
 
 def test_a_start_that_ends_worse_than_one_cluster_less_is_refused(monkeypatch):
-    def poor(self, starts):
-        return kmeans._Solution(np.zeros_like(starts[0]) + 1e3 + np.arange(starts.shape[1])[:, None], np.inf)
+    def poor(self, starts, n_best=1):
+        return [kmeans._Solution(np.zeros_like(starts[0]) + 1e3 + np.arange(starts.shape[1])[:, None], np.inf)]
 
     before = path_of(BLOBS, range(2, 9))
-    monkeypatch.setattr(kmeans._Rows, "find_best_start", poor)
+    monkeypatch.setattr(kmeans._Rows, "list_best_starts", poor)
     monkeypatch.setattr(kmeans._Rows, "run_to_convergence", lambda self, solution: solution)
     path = KMeansPath(BLOBS, n_init=2, seed=0)
     path.go_on_from(before[8])
@@ -118,6 +124,37 @@ def test_starts_compete_on_some_of_the_rows_and_labels_are_of_all(monkeypatch):
     inertias = np.array([fitted.inertia_ for fitted in fits.values()])
     assert (inertias / separate).max() < 1.02
     assert (np.diff(inertias) <= 0).all()
+
+
+def test_the_best_starts_are_compared_on_more_rows(monkeypatch):
+    for name, value in (("_ROWS", 200), ("_ROWS_PER_CLUSTER", 1), ("_FINAL_ROWS", 1500)):
+        monkeypatch.setattr(kmeans, name, value)
+    finals = []
+
+    def take_best(self, others, solutions, compare=kmeans._Rows.take_best):
+        best = compare(self, others, solutions)
+        alone = [compare(self, others, [solution]) for solution in solutions]
+        assert (len(self.norms), len(solutions)) == (1500, 3)
+        assert best.inertia < 1.005 * min(solution.inertia for solution in alone)
+        finals.append(self.to_data(best.centers))
+        return best
+
+    monkeypatch.setattr(kmeans._Rows, "take_best", take_best)
+    fits = path_of(OVERLAPPING, range(2, 9)).values()
+    for fitted, final in zip(fits, finals, strict=True):
+        np.testing.assert_array_equal(fitted.init, final)
+
+
+@pytest.mark.parametrize("k", [5, 12])
+def test_a_fit_ends_when_iterations_gain_little_if_starts_competed_on_some_rows(monkeypatch, k):
+    monkeypatch.setattr(kmeans, "_ENOUGH", enough := 1e-4)
+    monkeypatch.setattr(kmeans, "_ROWS", 200)
+    fitted = path_of(OVERLAPPING, [k])[k]
+    steps = [KMeans(k, init=fitted.init, n_init=1, tol=0, max_iter=n) for n in (fitted.n_iter_ - 1, fitted.n_iter_)]
+    before, after = (step.fit(OVERLAPPING).inertia_ for step in steps)
+    assert 0.1 * enough < 1 - after / before < 3 * enough
+    monkeypatch.setattr(kmeans, "_ROWS", len(OVERLAPPING))
+    assert path_of(OVERLAPPING, [k])[k].tol == kmeans.TOL
 
 
 def test_products_are_held_for_some_starts_at_a_time(monkeypatch):
