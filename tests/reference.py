@@ -301,6 +301,12 @@ def fill_components(rows, center, vectors):
 # Twins of fastsil.kernels.moments
 
 
+def bound_pairs(X, clusters, centers, vectors):
+    """Yield what the bounds of each pair of a sample and a cluster rest on: components and |u|²."""
+    for x, cluster in zip(X, clusters, strict=True):
+        yield fill_components(x[None], centers[cluster], vectors[cluster])
+
+
 def add_differences(members, scale, origin, weights=1):
     return ((np.asarray(members).astype(WIDE) * scale - origin).T * weights).sum(axis=1)
 

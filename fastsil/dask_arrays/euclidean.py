@@ -123,11 +123,12 @@ def find_needed(X: Any, codes: NDArray[np.int32], survey: Survey, table: MomentT
     for start in range(0, len(scored), _GATHERED):
         some = scored[start : start + _GATHERED]
         approximator = Approximator(table, gather(X, some, survey.dtype), codes[some], scale=1.0, n_jobs=1)
-        for low, high, found in approximator.rounds(np.arange(len(some))):
-            upper = find_group_minima(found.row, found.means[:, UPPER], high - low)
-            left = found.means[:, LOWER] <= upper[found.row]
-            rows.append(some[low + found.row[left]])
-            clusters.append(found.cluster[left])
+        for low, _, parts in approximator.rounds(np.arange(len(some))):
+            for found in parts:
+                upper = find_group_minima(found.row, found.means[:, UPPER], found.n_rows)
+                left = found.means[:, LOWER] <= upper[found.row]
+                rows.append(some[low + found.start + found.row[left]])
+                clusters.append(found.cluster[left])
     joined = Needed(np.concatenate(rows), np.concatenate(clusters))
     order = np.lexsort((joined.rows, joined.clusters))
     return Needed(joined.rows[order], joined.clusters[order])

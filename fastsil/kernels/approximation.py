@@ -26,6 +26,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fastsil.kernels.caching import jit
+from fastsil.kernels.euclidean import fill_components
+from fastsil.kernels.micro import ROWS
 
 _FLAGS = {"fastmath": {"contract", "reassoc", "nsz"}}
 
@@ -94,6 +96,34 @@ def factor_matrix(
             for j in range(k, n):
                 below[j] -= share * row[j]
     return True
+
+
+@jit(**_FLAGS)
+def bound_pairs(
+    samples,  # IN Samples
+    rows,  # IN (n_pairs,) samples
+    clusters,  # IN (n_pairs,) one for each, ascending
+    centers,  # IN (n_clusters, n_features)
+    vectors,  # IN (n_clusters, n_vectors + 1, n_features) of the shapes of the clusters, and g last
+    moments,  # IN Moments
+    rounding,  # IN as for bound_and_guess
+    others,  # IN (n_pairs,) as for bound_and_guess
+    workspace,  # WORK Workspace
+    means,  # OUT (n_pairs, 3) lower bound, guess and upper bound of the mean distance
+):
+    """Compute bounds and a guess of the mean distance from samples to one cluster each."""
+    components, squares = np.empty((ROWS, vectors.shape[1]), vectors.dtype), np.empty(ROWS, vectors.dtype)
+    start = 0
+    while start < len(rows):
+        c = clusters[start]
+        end = start + 1
+        while end < min(start + ROWS, len(rows)) and clusters[end] == c:
+            end += 1
+        n_rows = end - start
+        fill_components(samples, rows[start:end], centers[c], vectors[c], workspace, components, squares)
+        of_pairs = others[start:end], means[start:end]
+        bound_and_guess(components[:n_rows], squares[:n_rows], c, moments, rounding, *of_pairs)
+        start = end
 
 
 @jit(**_FLAGS)

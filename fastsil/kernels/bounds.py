@@ -208,7 +208,7 @@ def exclude_by_shared_basis(
     n_found,  # IN how many they are
 ):
     """Tighten the bounds on the mean distances of candidates; return the number of candidates left."""
-    order = _by_cluster(found.cluster, n_found, clusters.variance.shape[0])
+    order = sort_by_cluster(found.cluster, n_found, clusters.variance.shape[0])
     start = 0
     while start < n_found:
         c = found.cluster[order[start]]
@@ -247,7 +247,7 @@ def find_best_candidates(
 
 
 @jit(**_FLAGS)
-def _by_cluster(
+def sort_by_cluster(
     cluster,  # IN (>= n_found,)
     n_found,  # IN scalar
     n_clusters,  # IN scalar

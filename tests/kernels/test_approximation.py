@@ -2,11 +2,15 @@
 
 import numpy as np
 import pytest
+from numba import config
 
 import reference
 from fastsil.kernels import approximation as kernels
+from fastsil.kernels.micro import ROWS
+from fastsil.kernels.tiles import Samples, make_workspace
 
 ROUNDING = 1e-13
+interpreted = pytest.mark.skipif(config.DISABLE_JIT, reason="whole tiles are slow without compilation")
 
 
 def round_cluster(rng, n_features):
@@ -70,6 +74,33 @@ def look(X, members, n_vectors, *, among, weights=None):
     means = np.empty((len(X), 3))
     kernels.bound_and_guess(components, (u**2).sum(axis=1), 0, moments, ROUNDING, others, means)
     return means
+
+
+@pytest.mark.parametrize("n_pairs", [0, 1, 40, pytest.param(3 * ROWS + 5, marks=interpreted)])
+def test_bound_pairs(n_pairs):
+    """Runs of pairs with one cluster, longer than a tile and of one pair, as if each pair were alone."""
+    rng = np.random.default_rng(7)
+    n_features, n_clusters, n_vectors = 5, 4, 2
+    X = rng.normal(size=(50, n_features))
+    # The second cluster has no pairs, the last one has one.
+    clusters = np.sort(rng.choice([0, 2], size=n_pairs)).astype(np.int32)
+    clusters[-1:] = 3
+    rows, others = rng.integers(50, size=n_pairs), rng.choice([np.inf, 3.0], size=n_pairs)
+    centers, vectors = rng.normal(size=(4, n_features)), rng.normal(size=(4, n_vectors + 1, n_features))
+    moments = kernels.Moments(
+        *rng.uniform(1, 2, size=(6, n_clusters)),
+        rng.uniform(1, 2, (4, n_vectors)),
+        *rng.uniform(0, 1, size=(3, n_clusters)),
+    )
+    samples = Samples(X, np.arange(0), np.zeros((1, n_features)), 0.5, None)
+    found, wanted = np.empty((n_pairs, 3)), np.empty((n_pairs, 3))
+    workspace = make_workspace(np.dtype(np.float64), n_features)
+    kernels.bound_pairs(samples, rows, clusters, centers, vectors, moments, ROUNDING, others, workspace, found)
+    terms = reference.bound_pairs(0.5 * X[rows], clusters, centers, vectors)
+    for i, (cluster, of_pair) in enumerate(zip(clusters, terms, strict=True)):
+        components, squares = (part.astype(float) for part in of_pair)
+        kernels.bound_and_guess(components, squares, cluster, moments, ROUNDING, others[i : i + 1], wanted[i : i + 1])
+    np.testing.assert_allclose(found, wanted, rtol=1e-9)
 
 
 @shapes

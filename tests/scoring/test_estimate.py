@@ -300,7 +300,8 @@ def test_draws_have_the_mean_that_is_sought_where_they_are_told(purpose, monkeyp
     """Whatever they were drawn for: each sample is drawn as often as its chance is, and the average is exact."""
     rounds, truth = some_rounds(monkeypatch)
     purposes = rounds._purposes()
-    chances = np.round(1000 * purposes[purpose].find_chances()[0] / purposes[purpose].find_chances()[0].max())
+    chances = rounds._find_chances(purposes)[0][purpose]
+    chances = np.round(1000 * chances / chances.max())
     counts = np.array([chances.sum()], dtype=int)
     monkeypatch.setattr(rounds, "_draw_positions", lambda *_: np.repeat(np.arange(100), chances.astype(int)))
     rounds._draw(chances, counts, purposes)
@@ -314,14 +315,14 @@ def test_draws_have_the_mean_that_is_sought_where_they_are_told(purpose, monkeyp
 def test_draws_of_a_fixed_number_for_each_cluster_tell_of_clusters_only(monkeypatch):
     rounds, _ = some_rounds(monkeypatch)
     purposes = rounds._purposes()
-    rounds._draw(purposes[-1].find_chances()[0], np.array([2, 0, 5]), purposes)
+    rounds._draw(rounds._find_chances(purposes)[0][-1], np.array([2, 0, 5]), purposes)
     np.testing.assert_array_equal(rounds._means.n_told, [0, 0, 0, 2, 0, 5])
 
 
 def test_draws_for_a_cluster_are_from_it(monkeypatch):
     """Points that are rounded up to its end too."""
     rounds, _ = some_rounds(monkeypatch)
-    chances = np.where(np.arange(100) % 2, 0.0, rounds._purposes()[-1].find_chances()[0])
+    chances = np.where(np.arange(100) % 2, 0.0, rounds._find_chances(rounds._purposes())[0][-1])
     rounds._request = rounds._request._replace(random_state=SimpleNamespace(random_sample=np.ones))
     drawn = rounds._draw_positions(chances, np.array([2, 1, 3]))
     np.testing.assert_array_equal(rounds._codes[drawn], [0, 0, 1, 2, 2, 2])

@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,7 +35,7 @@ from fastsil.engines.euclidean.moments import cluster_centers, radial_bounds, sh
 from fastsil.engines.euclidean.sorted_copy import sort_rows_to_file
 from fastsil.engines.euclidean.spectra import bound_outside, guess_norms
 from fastsil.engines.euclidean.symmetric import find_nearest_clusters
-from fastsil.engines.euclidean.tiles import Candidates, PairSums, bound_product_rounding
+from fastsil.engines.euclidean.tiles import Candidates, Lender, PairSums, bound_product_rounding
 from fastsil.engines.pair_schedule import worthwhile_threads
 from fastsil.engines.scaling import ScaledData, scale_data
 from fastsil.engines.terms import SHARE_OF_OWN, SilhouetteTerms, Work
@@ -172,11 +171,11 @@ class _Search:
         seconds: dict[str, float],
     ) -> None:
         self._data = data
-        self._partition = data.partition
+        self._partition = partition = data.partition
         self._pairs = pairs
         self._n_jobs = n_jobs
         self._seconds = seconds
-        self._free_candidates: SimpleQueue[bound_kernels.Candidates] = SimpleQueue()
+        self._free_candidates = Lender(lambda: bound_kernels.make_candidates(self._block_rows() * partition.n_clusters))
         self._rounding = bound_product_rounding(data.dtype, data.X.shape[1])
         with _timed(seconds, "bounds"):
             self._prepare_bounds(centers, squared_products)
@@ -325,7 +324,7 @@ class _Search:
         """Find the candidates of a block of samples, and the most promising one of each."""
         block = self._measure(rows)
         samples = bound_kernels.BlockRows(self._data.X, rows, self._data.scale)
-        with self._lend_candidates() as found:
+        with self._free_candidates.lend() as found:
             least_upper = np.empty(len(rows))
             n_found = bound_kernels.select_by_centers(block, self._bounds, self._rounding, least_upper, found)
             for shared in self._shared:
@@ -335,18 +334,6 @@ class _Search:
             bound_kernels.find_best_candidates(found, n_found, best)
             row, cluster, lower = (part[:n_found].copy() for part in found[:3])
             return Candidates(start, row, cluster, lower)
-
-    @contextmanager
-    def _lend_candidates(self) -> Iterator[bound_kernels.Candidates]:
-        """Lend memory for all candidates of a block: pages that are new for each block cost more than the bounds."""
-        try:
-            candidates = self._free_candidates.get_nowait()
-        except Empty:
-            candidates = bound_kernels.make_candidates(self._block_rows() * self._partition.n_clusters)
-        try:
-            yield candidates
-        finally:
-            self._free_candidates.put(candidates)
 
     def _round(self, start: int, end: int) -> _Round:
         """Collect the candidates of a range of positions."""

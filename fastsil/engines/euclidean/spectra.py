@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.engines.euclidean.basis_cost import covariances_at_once
-from fastsil.engines.euclidean.tiles import Workspaces, bound_product_rounding, multiply_rows
+from fastsil.engines.euclidean.tiles import bound_product_rounding, multiply_rows, tile_workspaces
 from fastsil.engines.scaling import ScaledData
 from fastsil.kernels.micro import COLUMNS, SLAB
 from fastsil.kernels.moments import combine_rows, fill_inner_products, turn_members
@@ -115,7 +115,7 @@ class _Group:
         self._tiles = [
             _Tile(place, *pair) for place in range(len(clusters)) for pair in combinations_with_replacement(blocks, 2)
         ]
-        self._workspaces = Workspaces(data.dtype, SLAB)
+        self._workspaces = tile_workspaces(data.dtype, SLAB)
         self._factors: list[Any] = [None] * len(clusters)
         self._covariances = np.empty((len(clusters), n_features, n_features))
         self._outside = np.empty(self._covariances.shape, data.dtype)

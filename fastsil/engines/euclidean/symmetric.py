@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsil.engines.euclidean.tiles import Workspaces, samples_from
+from fastsil.engines.euclidean.tiles import samples_from, tile_workspaces
 from fastsil.engines.pair_schedule import Piece, Task, count_pairs, piece_rows, run_in_turn, schedule_tournament
 from fastsil.engines.scaling import ScaledData
 from fastsil.kernels import euclidean as kernels
@@ -87,7 +87,7 @@ def sum_by_groups(
         Pairs that were computed.
     """
     sums = np.zeros((groups.n_slots, len(samples.order)))
-    workspaces = Workspaces(samples.origins.dtype, samples.X.shape[1])
+    workspaces = tile_workspaces(samples.origins.dtype, samples.X.shape[1])
     # The origin is best that of one cluster.
     ordered = [(two, one) if two.is_mixed and not one.is_mixed else (one, two) for one, two in meetings]
     tasks = []

@@ -62,24 +62,32 @@ class Candidates(NamedTuple):
     lower: NDArray[np.float64]
 
 
-class Workspaces:
-    """Memory that tile kernels run in, made where a thread finds none left, and lent to one at a time."""
+class Lender:
+    """Memory that kernels run in, lent to one thread at a time, and made where one finds none left.
 
-    def __init__(self, dtype: np.dtype[Any], n_features: int) -> None:
-        self._kind = dtype, n_features
+    Pages that are new for each task cost more than its work.
+    """
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
         self._free: SimpleQueue[Any] = SimpleQueue()
 
     @contextmanager
     def lend(self) -> Iterator[Any]:
         """Lend the memory of one thread, for a while."""
         try:
-            workspace = self._free.get_nowait()
+            memory = self._free.get_nowait()
         except Empty:
-            workspace = make_workspace(*self._kind)
+            memory = self._make()
         try:
-            yield workspace
+            yield memory
         finally:
-            self._free.put(workspace)
+            self._free.put(memory)
+
+
+def tile_workspaces(dtype: np.dtype[Any], n_features: int) -> Lender:
+    """Return the memory of the kernels of tiles."""
+    return Lender(lambda: make_workspace(dtype, n_features))
 
 
 def samples_from(data: ScaledData, order: NDArray[np.intp], origins: NDArray[Any]) -> Samples:
@@ -105,7 +113,7 @@ class PairSums:
     ----------
     samples : Samples
         The data as the kernels take them.
-    workspaces : Workspaces
+    workspaces : Lender
         Memory of the threads.
     pairs : int
         Pairs computed so far.
@@ -117,7 +125,7 @@ class PairSums:
         self._partition = data.partition
         self._n_features: int = data.X.shape[1]
         self._n_jobs = n_jobs
-        self.workspaces = Workspaces(data.dtype, self._n_features)
+        self.workspaces = tile_workspaces(data.dtype, self._n_features)
 
     def within_clusters(self, tick: ProgressCallback) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Sum of distances from each sample to its own cluster.

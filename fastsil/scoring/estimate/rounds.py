@@ -23,9 +23,8 @@ counts samples), and so chances are in proportion to weights.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import partial
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,8 +51,8 @@ class Request(NamedTuple):
     n_jobs: int
 
 
-class _Means:
-    """Means of samples that follow each other, and sums over them, on the threads of the call.
+class _Clusters:
+    """Sums over the samples of each cluster, which follow each other, on the threads of the call.
 
     Sums run over stretches of a fixed number of samples, and are then added in order.
     """
@@ -61,23 +60,44 @@ class _Means:
     def __init__(self, starts: NDArray[np.intp], n_samples: int) -> None:
         self.starts = starts
         self.n_samples = n_samples
-        # Where a mean begins, or a stretch.
+        # Where a cluster begins, or a stretch.
         self._edges = np.union1d(starts, np.arange(0, n_samples, _STRETCH))
         self._firsts = np.searchsorted(self._edges, starts)
 
-    def reduce(self, operation: np.ufunc, compute: Callable[[slice], NDArray[np.float64]]) -> NDArray[np.float64]:
-        """Reduce what ``compute(rows)`` returns over the samples of each mean."""
-        of_edges = np.empty(len(self._edges))
+    def reduce(
+        self, operations: Sequence[np.ufunc], compute: Callable[[slice], Sequence[NDArray[Any]]]
+    ) -> list[NDArray[np.float64]]:
+        """Reduce what ``compute(rows)`` returns, an array for each operation, over the samples of each cluster."""
+        of_edges = np.empty((len(operations), len(self._edges)))
 
         def reduce(rows: slice) -> None:
             inside = slice(*np.searchsorted(self._edges, (rows.start, rows.stop)))
-            of_edges[inside] = operation.reduceat(compute(rows), self._edges[inside] - rows.start)
+            edges = self._edges[inside] - rows.start
+            for reduced, operation, values in zip(of_edges, operations, compute(rows), strict=True):
+                reduced[inside] = operation.reduceat(values, edges, dtype=np.float64)
 
         run_over_rows(reduce, self.n_samples, n_jobs=count_threads_of_call(), step=_STRETCH)
-        return np.asarray(operation.reduceat(of_edges, self._firsts))
+        pairs = zip(of_edges, operations, strict=True)
+        return [np.asarray(operation.reduceat(reduced, self._firsts)) for reduced, operation in pairs]
+
+    def accumulate(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the sums of all values up to each sample; they never fall."""
+        ends = np.empty(self.n_samples)
+
+        def sum_up(rows: slice) -> None:
+            np.cumsum(values[rows], out=ends[rows])
+
+        run_over_rows(sum_up, self.n_samples, n_jobs=count_threads_of_call(), step=_STRETCH)
+        before = np.append(0.0, ends[_STRETCH - 1 :: _STRETCH].cumsum())
+
+        def add(rows: slice) -> None:
+            ends[rows] += before[rows.start // _STRETCH]
+
+        run_over_rows(add, self.n_samples, n_jobs=count_threads_of_call(), step=_STRETCH)
+        return ends
 
     def spread(self, values: NDArray[np.float64], rows: slice) -> NDArray[np.float64]:
-        """Return the value of the mean of each of some samples."""
+        """Return the value of the cluster of each of some samples."""
         inside = np.append(self.starts, self.n_samples).clip(rows.start, rows.stop)
         return np.repeat(values, np.diff(inside))
 
@@ -87,59 +107,44 @@ _STRETCH = 1 << 14
 
 
 class _Purpose(NamedTuple):
-    """Purpose of draws: one mean, or one for each cluster.
+    """Purpose of draws: one mean of all samples, or one for each cluster.
 
     Attributes
     ----------
-    means : _Means
-        Which samples are those of each mean.
-    part : ndarray of shape (n_samples,)
-        Weight of each sample in its mean.
-    below, above : ndarray of shape (n_samples,)
-        How far each sample can be below, and above, what is guessed.
+    is_whole : bool
+        Whether it is one mean of all samples.
+    part : callable
+        ``part(some)`` returns the weights of some samples, a slice or positions, in their mean.
+    reach : callable
+        ``reach(rows)`` returns how far each of some samples can be below, and above, what is guessed.
     """
 
-    means: _Means
-    part: NDArray[np.float64]
-    below: NDArray[np.float64]
-    above: NDArray[np.float64]
+    is_whole: bool
+    part: Callable[[Any], NDArray[np.float64]]
+    reach: Callable[[slice], tuple[NDArray[np.float64], NDArray[np.float64]]]
 
-    def find_chances(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return chances in a draw that make its range narrow, and the chance of each mean's samples together."""
-        below, above = (self.add(self.part, reach) for reach in (self.below, self.above))
-        one_sided = np.minimum(below, above) == 0
-        ratio = np.where(one_sided, 1.0, below / np.where(one_sided, 1.0, above))
-        chances = np.empty(len(self.part))
+    def reduce(self, operation: np.ufunc, of_clusters: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Turn what a reduction found for each cluster into that of each mean."""
+        return np.atleast_1d(operation.reduce(of_clusters)) if self.is_whole else of_clusters
 
-        def fill(rows: slice) -> NDArray[np.float64]:
-            wider = np.maximum(self.below[rows], self.means.spread(ratio, rows) * self.above[rows])
-            return np.multiply(self.part[rows], wider, out=chances[rows])
+    def weigh_reach(self, rows: slice) -> list[NDArray[np.float64]]:
+        part = self.part(rows)
+        return [part * reach for reach in self.reach(rows)]
 
-        return chances, self.means.reduce(np.add, fill)
+    def find_chances(self, ratio: NDArray[np.float64], rows: slice, clusters: _Clusters) -> NDArray[np.float64]:
+        """Return chances in a draw that make the range of each mean narrow, given the ratio of its sides."""
+        below, above = self.reach(rows)
+        ratio_of_rows = ratio if self.is_whole else clusters.spread(ratio, rows)
+        return np.asarray(self.part(rows) * np.maximum(below, ratio_of_rows * above))
 
-    def find_range(self, chances: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return how far draws with these chances can be below, and above, each guessed mean; inf where the chances
+    def stretch_reach(self, chance: NDArray[np.float64], rows: slice) -> list[NDArray[np.float64]]:
+        """Return how far a draw with these chances can be below, and above, in units of all chances; inf where they
         leave a sample out.
         """
-
-        def reach_with(reach: NDArray[np.float64], rows: slice) -> NDArray[np.float64]:
-            part, some, chance = self.part[rows], reach[rows], chances[rows]
-            # What is no part of the mean need not be drawn.
-            stands = np.divide(part, chance, out=np.where(part > 0, np.inf, 0.0), where=chance > 0)
-            return np.multiply(some, stands, out=np.zeros_like(stands), where=some > 0)
-
-        total = np.maximum(self.add(chances), 1e-300)
-        below, above = (self.means.reduce(np.maximum, partial(reach_with, reach)) for reach in (self.below, self.above))
-        return below * total, above * total
-
-    def find_stakes(self, drawn: NDArray[np.intp], chances: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return how far each draw moves its mean, in units of its sample."""
-        mean = np.searchsorted(self.means.starts, drawn, side="right") - 1
-        return np.asarray(self.part[drawn] * self.add(chances)[mean] / chances[drawn])
-
-    def add(self, values: NDArray[np.float64], factors: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-        """Add up values, times their factors, for each mean."""
-        return self.means.reduce(np.add, lambda rows: values[rows] if factors is None else values[rows] * factors[rows])
+        part = self.part(rows)
+        # What is no part of the mean need not be drawn.
+        stands = np.divide(part, chance, out=np.where(part > 0, np.inf, 0.0), where=chance > 0)
+        return [np.multiply(reach, stands, out=np.zeros_like(stands), where=reach > 0) for reach in self.reach(rows)]
 
 
 class Rounds:
@@ -158,17 +163,20 @@ class Rounds:
         self._known = intervals[:, UPPER] == intervals[:, LOWER]
         self._computed = 0
         self._rounds = 0
-        self._starts = partition.offsets[:-1]
-        self._whole = _Means(self._starts[:1], partition.n_samples)
-        self._by_cluster = _Means(self._starts, partition.n_samples)
-        self._codes = partition.codes[partition.order]
+        self._clusters = _Clusters(partition.offsets[:-1], partition.n_samples)
+        self._codes = np.empty_like(partition.codes)
+        # Share of each sample in its cluster, and of each cluster in all.
+        self._in_cluster = np.empty(partition.n_samples)
+        self._of_clusters = partition.totals / partition.totals.sum()
         weights = partition.sample_weight
-        # Of all samples, and of each in its cluster.
-        self._equal = np.full(partition.n_samples, 1 / partition.n_samples)
-        self._of_all = self._equal if weights is None else weights[partition.order] / weights.sum()
-        in_order = np.ones(partition.n_samples) if weights is None else weights[partition.order]
-        self._in_cluster = in_order / partition.totals[self._codes]
 
+        def fill(rows: slice) -> None:
+            samples = partition.order[rows]
+            self._codes[rows] = partition.codes[samples]
+            own = 1.0 if weights is None else weights[samples]
+            self._in_cluster[rows] = own / partition.totals[self._codes[rows]]
+
+        run_over_rows(fill, partition.n_samples, n_jobs=count_threads_of_call())
         guess = self._guessed_means()
         low, tol = np.full(len(guess), -1.0), np.full(len(guess), request.tol)
         low[_SHARE], tol[_SHARE:] = 0.0, _LOOSER * request.tol
@@ -180,9 +188,9 @@ class Rounds:
         while True:
             self._narrow()
             purposes = self._purposes()
-            of_all, of_clusters = self._needs(purposes)
-            small = np.flatnonzero(self._small_clusters(of_clusters)[self._codes] & ~self._known)
-            wanted = len(small) or max(math.ceil(of_all.sum()), int(of_clusters.sum()))
+            of_all, n_draws, of_clusters = self._needs(purposes)
+            small = self._find_small_clusters(of_clusters)
+            wanted = len(small) or max(math.ceil(n_draws), int(of_clusters.sum()))
             if wanted == 0:
                 return True
             if self._computed + wanted > _MOST_ROWS * self._partition.n_samples:
@@ -190,10 +198,10 @@ class Rounds:
             if len(small):
                 self._learn(small)
                 continue
-            if of_all.any():
-                self._draw(of_all, np.array([math.ceil(of_all.sum())]), purposes)
+            if n_draws:
+                self._draw(of_all, np.array([math.ceil(n_draws)]), purposes)
             else:
-                self._draw(purposes[-1].find_chances()[0], of_clusters, purposes)
+                self._draw(self._find_chances(purposes[-1:])[0][0], of_clusters, purposes)
             self._rounds += 1
 
     def finish(self) -> SilhouetteEstimate:
@@ -221,57 +229,109 @@ class Rounds:
 
     def _narrow(self) -> None:
         """Narrow all intervals to certain bounds."""
-        lower, upper = self._intervals[:, LOWER], self._intervals[:, UPPER]
-        self._means.narrow(self._all_means(lower, upper < 0), self._all_means(upper, lower < 0))
+        # A sample is negative for certain where its upper bound is.
+        self._means.narrow(self._all_means(LOWER, UPPER), self._all_means(UPPER, LOWER))
 
     def _purposes(self) -> list[_Purpose]:
         """Return what draws are for, in the order of the means."""
-        n_clusters = self._partition.n_clusters
-        lower, guess, upper = self._intervals.T
-        below, above = guess - lower, upper - guess
-        doubtful, negative = self._doubtful(), guess < 0
-        too_low, too_high = doubtful & negative, doubtful & ~negative
+        n_samples, n_clusters = self._partition.n_samples, self._partition.n_clusters
+
+        def share_of_all(some: Any) -> NDArray[np.float64]:
+            return np.asarray(self._in_cluster[some] * self._of_clusters[self._codes[some]])
+
+        def find_reach(rows: slice) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+            lower, guess, upper = self._intervals[rows].T
+            return guess - lower, upper - guess
+
+        def find_doubt(rows: slice) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+            lower, guess, upper = self._intervals[rows].T
+            doubtful, negative = (lower < 0) & (upper >= 0) & ~self._known[rows], guess < 0
+            return (doubtful & negative).astype(np.float64), (doubtful & ~negative).astype(np.float64)
+
         return [
-            _Purpose(self._whole, self._of_all, below, above),
-            _Purpose(self._whole, self._in_cluster / n_clusters, below, above),
-            _Purpose(self._whole, self._equal, too_low.astype(float), too_high.astype(float)),
-            _Purpose(self._by_cluster, self._in_cluster, below, above),
+            _Purpose(True, share_of_all, find_reach),
+            _Purpose(True, lambda some: self._in_cluster[some] / n_clusters, find_reach),
+            _Purpose(True, lambda some: np.full(len(self._codes[some]), 1 / n_samples), find_doubt),
+            _Purpose(False, lambda some: self._in_cluster[some], find_reach),
         ]
 
-    def _needs(self, purposes: list[_Purpose]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Return how often each sample should be drawn for the results of all samples, and how many draws each
-        cluster's mean needs.
+    def _needs(self, purposes: list[_Purpose]) -> tuple[NDArray[np.float64], float, NDArray[np.int64]]:
+        """Return how often each sample should be drawn for the results of all samples, the sum of that, and how many
+        draws each cluster's mean needs.
         """
-        chances, totals = zip(*(purpose.find_chances() for purpose in purposes), strict=True)
-        needed = self._means.draws_needed(self._tol, *self._find_ranges(purposes, list(chances)))
+        chances, totals = self._find_chances(purposes)
+        needed = self._means.draws_needed(self._tol, *self._find_ranges(purposes, chances)[1:])
+        factors = [number / total[0] if number else 0.0 for number, total in zip(needed, totals[:-1], strict=False)]
         of_all = np.zeros(self._partition.n_samples)
-        for some, total, number in zip(chances[:-1], totals[:-1], needed[:_CLUSTERS], strict=True):
-            if number:
-                np.maximum(of_all, some * (number / total), out=of_all)
-        return of_all, needed[_CLUSTERS:]
+
+        def fill(rows: slice) -> list[NDArray[np.float64]]:
+            for some, factor in zip(chances, factors, strict=False):
+                np.maximum(of_all[rows], some[rows] * factor, out=of_all[rows])
+            return [of_all[rows]]
+
+        total = self._clusters.reduce([np.add], fill)[0].sum() if any(factors) else 0.0
+        return of_all, float(total), needed[_CLUSTERS:]
+
+    def _find_chances(self, purposes: list[_Purpose]) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]:
+        """Return chances for each purpose, and the chance of each mean's samples together."""
+
+        def weigh(rows: slice) -> list[NDArray[np.float64]]:
+            return [side for purpose in purposes for side in purpose.weigh_reach(rows)]
+
+        sides = iter(self._clusters.reduce([np.add] * (2 * len(purposes)), weigh))
+        ratios = []
+        for purpose in purposes:
+            below, above = purpose.reduce(np.add, next(sides)), purpose.reduce(np.add, next(sides))
+            one_sided = np.minimum(below, above) == 0
+            ratios.append(np.where(one_sided, 1.0, below / np.where(one_sided, 1.0, above)))
+        chances = [np.empty(self._partition.n_samples) for _ in purposes]
+
+        def fill(rows: slice) -> list[NDArray[np.float64]]:
+            for some, purpose, ratio in zip(chances, purposes, ratios, strict=True):
+                some[rows] = purpose.find_chances(ratio, rows, self._clusters)
+            return [some[rows] for some in chances]
+
+        sums = self._clusters.reduce([np.add] * len(purposes), fill)
+        return chances, [purpose.reduce(np.add, some) for purpose, some in zip(purposes, sums, strict=True)]
 
     def _find_ranges(
         self, purposes: list[_Purpose], chances: list[NDArray[np.float64]]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the least and the most that draws for each mean can be."""
-        ranges = [purpose.find_range(some) for purpose, some in zip(purposes, chances, strict=True)]
-        below, above = (np.concatenate(side) for side in zip(*ranges, strict=True))
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return the guess of each mean, and the least and the most that draws with these chances can be."""
+
+        def find(rows: slice) -> list[NDArray[np.float64]]:
+            pairs = [(purpose, some[rows]) for purpose, some in zip(purposes, chances, strict=True)]
+            return [values for purpose, chance in pairs for values in (chance, *purpose.stretch_reach(chance, rows))]
+
+        operations = [np.add, np.maximum, np.maximum] * len(purposes)
+        found = iter(self._clusters.reduce(operations, find))
+        below, above = [], []
+        for purpose in purposes:
+            total, low, high = (purpose.reduce(some, next(found)) for some in operations[:3])
+            total = np.maximum(total, 1e-300)
+            below.append(low * total)
+            above.append(high * total)
         means = self._guessed_means()
-        return means - below, means + above
+        return means, means - np.concatenate(below), means + np.concatenate(above)
 
     def _guessed_means(self) -> NDArray[np.float64]:
-        guess = self._intervals[:, GUESS]
-        return self._all_means(guess, guess < 0)
+        return self._all_means(GUESS, GUESS)
 
-    def _all_means(self, values: NDArray[np.float64], negative: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Return all means of values by sample, with what counts as negative for their share."""
-        means = self._cluster_means(values)
-        return np.concatenate([[self._mean(values), means.mean(), negative.mean()], means])
+    def _all_means(self, column: int, sign: int) -> NDArray[np.float64]:
+        """Return all means of one end of the intervals, or of the guesses; negative is a sample whose ``sign`` is."""
 
-    def _small_clusters(self, needed: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return the clusters whose draws would cost no less than all of their samples."""
-        unknown = np.add.reduceat((~self._known).astype(np.int64), self._starts)
-        return (unknown > 0) & (unknown <= needed)
+        def find(rows: slice) -> list[NDArray[Any]]:
+            return [self._intervals[rows, column] * self._in_cluster[rows], self._intervals[rows, sign] < 0]
+
+        means, n_negative = self._clusters.reduce([np.add, np.add], find)
+        share = n_negative.sum() / self._partition.n_samples
+        return np.concatenate([[self._of_clusters @ means, means.mean(), share], means])
+
+    def _find_small_clusters(self, needed: NDArray[np.int64]) -> NDArray[np.intp]:
+        """Return the open samples of clusters whose draws would cost no less than all of these samples."""
+        unknown = self._clusters.reduce([np.add], lambda rows: [~self._known[rows]])[0]
+        small = (unknown > 0) & (unknown <= needed)
+        return np.flatnonzero(small[self._codes] & ~self._known) if small.any() else np.zeros(0, np.intp)
 
     def _draw(self, chances: NDArray[np.float64], counts: NDArray[np.int64], purposes: list[_Purpose]) -> None:
         """Run one round: draw, compute, and update the intervals.
@@ -281,12 +341,12 @@ class Rounds:
         drawn = self._draw_positions(chances, counts)
         chosen, at = np.unique(drawn, return_inverse=True)
         silhouettes = self._rows.exact(chosen)
-        least, most = self._find_ranges(purposes, [chances] * len(purposes))
+        guesses, least, most = self._find_ranges(purposes, [chances] * len(purposes))
         # A mean that is certain, such as the share of negative samples where none is doubtful, learns nothing.
         told = np.isfinite(least) & np.isfinite(most) & (least < most)
         # Draws in a number that is fixed for each cluster are no draws from all samples.
         told[:_CLUSTERS] &= len(counts) == 1
-        means, values = self._values(drawn, silhouettes[at], chances, purposes)
+        means, values = self._values(drawn, silhouettes[at], chances, purposes, guesses)
         kept = told[means]
         self._means.add(means[kept], values[kept], least, most)
         self._learn(chosen, silhouettes)
@@ -297,17 +357,21 @@ class Rounds:
         silhouettes: NDArray[np.float64],
         chances: NDArray[np.float64],
         purposes: list[_Purpose],
+        guesses: NDArray[np.float64],
     ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
         """Return what the draws say of each mean, and of which, (n_purposes, n_draws)."""
         means = np.repeat(np.arange(len(purposes))[:, None], len(drawn), axis=1)
         means[_CLUSTERS] += self._codes[drawn]
         guess = self._intervals[drawn, GUESS]
         missed, signs = silhouettes - guess, (silhouettes < 0).astype(np.float64) - (guess < 0)
-        stakes = np.stack([purpose.find_stakes(drawn, chances) for purpose in purposes])
-        return means, self._guessed_means()[means] + stakes * np.stack([missed, missed, signs, missed])
+        of_clusters = self._clusters.reduce([np.add], lambda rows: [chances[rows]])[0]
+        totals = np.concatenate([purpose.reduce(np.add, of_clusters) for purpose in purposes])
+        # How far each draw moves its mean, in units of its sample.
+        stakes = np.stack([purpose.part(drawn) for purpose in purposes]) * totals[means] / chances[drawn]
+        return means, guesses[means] + stakes * np.stack([missed, missed, signs, missed])
 
     def _draw_positions(self, chances: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.intp]:
-        ends = np.cumsum(chances)
+        ends = self._clusters.accumulate(chances)
         tops = ends[-1:] if len(counts) == 1 else ends[self._partition.offsets[1:] - 1]
         bottoms = np.append(0.0, tops[:-1])
         part = np.repeat(np.arange(len(counts)), counts)
@@ -322,15 +386,3 @@ class Rounds:
         self._intervals[positions] = found[:, None]
         self._known[positions] = True
         self._computed += len(positions)
-
-    def _doubtful(self) -> NDArray[np.bool_]:
-        """Return the samples whose interval contains 0."""
-        return np.asarray((self._intervals[:, LOWER] < 0) & (self._intervals[:, UPPER] >= 0) & ~self._known)
-
-    def _cluster_means(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        if self._partition.weights is None:
-            return self._by_cluster.reduce(np.add, lambda rows: values[rows]) / self._partition.sizes
-        return self._by_cluster.reduce(np.add, lambda rows: values[rows] * self._in_cluster[rows])
-
-    def _mean(self, values: NDArray[np.float64]) -> float:
-        return float(values.mean() if self._partition.weights is None else values @ self._of_all)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.engines.euclidean.approximation.moment_table import MomentTable
-from fastsil.engines.euclidean.tiles import Workspaces
+from fastsil.engines.euclidean.tiles import Lender, tile_workspaces
 from fastsil.engines.scaling import as_writable
 from fastsil.kernels import approximation as kernels
 from fastsil.kernels import bounds as bound_kernels
@@ -21,14 +21,18 @@ from fastsil.kernels import euclidean as tile_kernels
 from fastsil.kernels.micro import ROWS
 from fastsil.kernels.tiles import Samples
 from fastsil.runtime.progress import ProgressCallback, ignore_progress
-from fastsil.runtime.threads import in_batches, run_over_rows, run_tasks
-from fastsil.validation.partition import count_up, sorted_by_cluster
+from fastsil.runtime.threads import run_tasks
+from fastsil.validation.partition import find_group_argmin
 
-# Candidates that are held at a time, about 50 bytes each, samples of a round, and samples of a block times clusters.
-# The first round is cut as if all clusters were left, each later one by what the one before it had.
+# Candidates that are held at a time, about 40 bytes each, and samples of such a round. The first round is cut as if all
+# clusters were left, each later one by what the one before it had.
 _ROUND_CANDIDATES = 1 << 19
 _ROUND_SAMPLES = (1 << 6, 1 << 17)
-_BLOCK_ENTRIES = 1 << 20
+# Samples of a block times clusters, and blocks of a task, at most, and tasks before there are so many: the pairs of a
+# task with one cluster are looked at together.
+_BLOCK_ENTRIES = 1 << 18
+_BLOCK_LEAST = 16
+_BLOCKS, _TASKS = 2, 128
 
 LOWER, GUESS, UPPER = range(3)
 
@@ -42,11 +46,20 @@ class Approximation(NamedTuple):
 
 
 class Candidates(NamedTuple):
-    """Pairs of a row (by its place among the rows requested) and a cluster, sorted by cluster; every row occurs."""
+    """Pairs of one of some consecutive rows and a cluster, sorted by cluster; every row occurs."""
 
-    row: NDArray[np.int32]
+    start: int  # place of the first row among those requested
+    row: NDArray[np.int32]  # (n_pairs,) place of the row, from the start
     cluster: NDArray[np.int32]
     means: NDArray[np.float64]  # (n_pairs, 3) lower bound, guess and upper bound of the mean distance, scaled
+
+    @property
+    def n_rows(self) -> int:
+        return int(self.row.max()) + 1
+
+    def find_most_promising(self) -> NDArray[np.int32]:
+        """Return the cluster of each row whose mean distance is probably the least."""
+        return self.cluster[find_group_argmin(self.row, self.means[:, GUESS], self.n_rows)]
 
 
 class Approximator:
@@ -86,7 +99,8 @@ class Approximator:
         self._n_clusters = len(table.moments.sizes)
         self._n_jobs = n_jobs
         self._samples = Samples(as_writable(X), np.arange(0), table.origin[None], self._dtype.type(scale))
-        self._workspaces = Workspaces(self._dtype, X.shape[1])
+        self._workspaces = tile_workspaces(self._dtype, X.shape[1])
+        self._candidates = Lender(lambda: bound_kernels.make_candidates(self._block_rows() * self._n_clusters))
 
     def approximate(self, rows: NDArray[np.intp], tick: ProgressCallback = ignore_progress) -> Approximation:
         """Compute guesses and intervals for some rows.
@@ -99,61 +113,70 @@ class Approximator:
             Called with the share of the work that has been finished.
         """
         found = Approximation(np.zeros((len(rows), 3)), np.zeros((len(rows), 3)), np.zeros(len(rows), dtype=np.int32))
-        for start, end, candidates in self.rounds(rows):
-            part = Approximation(found.a[start:end], found.b[start:end], found.neighbor[start:end])
-            self._fill(rows[start:end], candidates, part)
-            tick((end - start) / len(rows))
+
+        def fill(some: slice, stop: NDArray[np.uint8]) -> None:
+            self._fill(rows[some], Approximation(found.a[some], found.b[some], found.neighbor[some]))
+
+        tasks = self._cut(len(rows))
+        run_tasks(fill, tasks, [1.0] * len(tasks), n_jobs=self._n_jobs, tick=tick)
         return found
 
-    def rounds(self, rows: NDArray[np.intp]) -> Iterator[tuple[int, int, Candidates]]:
+    def rounds(self, rows: NDArray[np.intp]) -> Iterator[tuple[int, int, list[Candidates]]]:
         """Yield ranges of the rows, and the clusters that may be the nearest other one of each row in it."""
         start, step = 0, int(np.clip(_ROUND_CANDIDATES // self._n_clusters, *_ROUND_SAMPLES))
         while start < len(rows):
             end = min(start + step, len(rows))
-            row, cluster = self._select_all(rows[start:end])
-            step = int(np.clip(_ROUND_CANDIDATES * (end - start) / len(row), *_ROUND_SAMPLES))
-            looked_at = np.empty(len(row), np.intp)
-            self._take(rows[start:end], row, looked_at)
-            yield start, end, Candidates(row, cluster, self._look_closely(looked_at, cluster))
+            found = self._find_all(rows[start:end])
+            n_found = sum(len(part.row) for part in found)
+            step = int(np.clip(_ROUND_CANDIDATES * (end - start) / n_found, *_ROUND_SAMPLES))
+            yield start, end, found
             start = end
 
-    def _fill(self, rows: NDArray[np.intp], candidates: Candidates, found: Approximation) -> None:
-        codes = self._codes[rows]
-        others = self._others[rows]
-        found.a[:] = self._look_closely(rows, codes, others)
+    def _find_all(self, rows: NDArray[np.intp]) -> list[Candidates]:
+        tasks = self._cut(len(rows))
+        found: list[Any] = [None] * len(tasks)
+
+        def find(index: int, stop: NDArray[np.uint8]) -> None:
+            found[index] = self._find_candidates(rows[tasks[index]])._replace(start=tasks[index].start)
+
+        run_tasks(find, range(len(tasks)), [1.0] * len(tasks), n_jobs=self._n_jobs)
+        return found
+
+    def _block_rows(self) -> int:
+        return int(np.clip(_BLOCK_ENTRIES // self._n_clusters, _BLOCK_LEAST, ROWS))
+
+    def _cut(self, n_rows: int) -> list[slice]:
+        """Cut rows into tasks: parts of a block where there are few."""
+        step = max(_BLOCK_LEAST, min(n_rows // _TASKS, self._block_rows()))
+        step *= int(np.clip(n_rows // (_TASKS * step), 1, _BLOCKS))
+        return [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
+
+    def _fill(self, rows: NDArray[np.intp], found: Approximation) -> None:
+        """Write guesses and intervals of the rows of a task, one thread's work."""
+        codes, others = self._codes[rows], self._others[rows]
+        self._bound(rows, np.arange(len(rows), dtype=np.int32), codes, others, found.a)
         found.a[others == 0] = 0.0
+        candidates = self._find_candidates(rows)
         kernels.keep_least(candidates.row, candidates.cluster, candidates.means, found.b, found.neighbor)
         if self._scale != 1:
             for values in (found.a, found.b):
                 values /= self._scale
 
-    def _select_all(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Return the pairs of a row and a cluster that the first bounds leave, sorted by cluster."""
-        step = int(np.clip(_BLOCK_ENTRIES // self._n_clusters, 16, ROWS))
-        starts = range(0, len(rows), step)
-        found: list[Any] = [None] * len(starts)
-
-        def select(index: int, stop: NDArray[np.uint8]) -> None:
-            found[index] = self._select(rows[starts[index] : starts[index] + step], starts[index])
-
-        run_tasks(select, range(len(starts)), [1.0] * len(starts), n_jobs=self._n_jobs)
+    def _find_candidates(self, rows: NDArray[np.intp]) -> Candidates:
+        """Find the clusters that the first bounds leave, and look at each closely."""
+        step = self._block_rows()
+        found = [self._select(rows[start : start + step], start) for start in range(0, len(rows), step)]
         row, cluster = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        by_cluster = sorted_by_cluster(cluster, self._n_clusters)
-        sorted_row, sorted_cluster = np.empty_like(row), np.empty_like(cluster)
-        self._take(row, by_cluster, sorted_row)
-        self._take(cluster, by_cluster, sorted_cluster)
-        return sorted_row, sorted_cluster
-
-    def _take(self, values: NDArray[Any], places: NDArray[np.integer[Any]], taken: NDArray[Any]) -> None:
-        """Write some entries of an array, on all threads."""
-
-        def take(some: slice) -> None:
-            taken[some] = values[places[some]]
-
-        run_over_rows(take, len(places), n_jobs=self._n_jobs)
+        order = bound_kernels.sort_by_cluster(cluster, len(cluster), self._n_clusters)
+        row, cluster, means = row[order], cluster[order], np.empty((len(row), 3))
+        # No row is a member of these.
+        self._bound(rows, row, cluster, np.full(len(row), np.inf), means)
+        return Candidates(0, row, cluster, means)
 
     def _select(self, rows: NDArray[np.intp], first: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Return these pairs for a block of rows; the block's first row has the number ``first``."""
+        """Return the pairs of a row and a cluster that the first bounds leave, for a block; its first row has the
+        number ``first``.
+        """
         block = bound_kernels.Block(
             codes=self._codes[rows],
             squares=np.empty((len(rows), self._n_clusters), self._dtype),
@@ -164,47 +187,32 @@ class Approximator:
         with self._workspaces.lend() as workspace:
             no_vectors = np.empty((0, bounds.centers.shape[1]), self._dtype)
             tile_kernels.fill_squares_to_centers(self._samples, rows, bounds.centers, no_vectors, 0, workspace, block)
-        found = bound_kernels.make_candidates(block.squares.size)
-        n_found = bound_kernels.select_by_centers(block, bounds, self._table.rounding, np.empty(len(rows)), found)
-        return found.row[:n_found] + first, found.cluster[:n_found].copy()
+        with self._candidates.lend() as found:
+            n_found = bound_kernels.select_by_centers(block, bounds, self._table.rounding, np.empty(len(rows)), found)
+            return found.row[:n_found] + first, found.cluster[:n_found].copy()
 
-    def _look_closely(
-        self, rows: NDArray[np.intp], clusters: NDArray[np.int32], others: NDArray[np.float64] | None = None
-    ) -> NDArray[np.float64]:
-        """Compute lower bound, guess and upper bound for pairs of a row and a cluster, sorted by cluster; scaled.
-
-        Without ``others`` no row is a member of its cluster.
-        """
-        means = np.empty((len(rows), 3))
-        others = np.full(len(rows), np.inf) if others is None else others
-        edges = np.searchsorted(clusters, np.arange(self._n_clusters + 1))
-        n_blocks = -(-np.diff(edges) // ROWS)
-        owner = np.repeat(np.arange(self._n_clusters), n_blocks)
-        lows = edges[owner] + ROWS * count_up(n_blocks)
-        blocks = list(
-            zip(owner.tolist(), lows.tolist(), np.minimum(lows + ROWS, edges[owner + 1]).tolist(), strict=True)
-        )
-
-        def look(batch: range, stop: NDArray[np.uint8]) -> None:
-            with self._workspaces.lend() as workspace:
-                for cluster, low, high in blocks[batch.start : batch.stop]:
-                    self._bound_block(rows[low:high], cluster, others[low:high], workspace, means[low:high])
-
-        batches = in_batches(len(blocks), n_jobs=self._n_jobs)
-        run_tasks(look, batches, [len(batch) for batch in batches], n_jobs=self._n_jobs)
-        return means
-
-    def _bound_block(
+    def _bound(
         self,
         rows: NDArray[np.intp],
-        cluster: int,
+        row: NDArray[np.int32],
+        cluster: NDArray[np.int32],
         others: NDArray[np.float64],
-        workspace: Any,
         means: NDArray[np.float64],
     ) -> None:
-        vectors = self._table.vectors[cluster]
-        components = np.empty((len(rows), len(vectors)), self._dtype)
-        squares = np.empty(len(rows), self._dtype)
-        center = self._table.bounds.centers[cluster]
-        tile_kernels.fill_components(self._samples, rows, center, vectors, workspace, components, squares)
-        kernels.bound_and_guess(components, squares, cluster, self._table.moments, self._table.rounding, others, means)
+        """Compute lower bound, guess and upper bound for pairs of one of the rows and a cluster, sorted by cluster;
+        scaled.
+        """
+        table = self._table
+        with self._workspaces.lend() as workspace:
+            kernels.bound_pairs(
+                self._samples,
+                rows[row],
+                cluster,
+                table.bounds.centers,
+                table.vectors,
+                table.moments,
+                table.rounding,
+                others,
+                workspace,
+                means,
+            )

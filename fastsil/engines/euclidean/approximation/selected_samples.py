@@ -19,7 +19,7 @@ from fastsil.engines.euclidean.approximation.moment_table import (
 from fastsil.engines.euclidean.tiles import Candidates, PairSums
 from fastsil.engines.scaling import ScaledData, scale_data
 from fastsil.runtime.progress import ProgressCallback, ignore_progress
-from fastsil.validation.partition import Partition, find_group_argmin
+from fastsil.validation.partition import Partition
 
 # Mean distances below this have squares that float32 is about to lose.
 _LEAST_MEAN = 1e-15
@@ -101,11 +101,9 @@ class EuclideanRows:
         for start, end, candidates in self._approximator.rounds(rows):
             chosen = rows[start:end]
             found.a[start:end] = self._own_means(chosen)[:, None]
-            row, cluster, means = candidates
-            best = find_group_argmin(row, means[:, GUESS], end - start)
-            b, found.neighbor[start:end] = self._sums.nearest_candidates(
-                chosen, cluster[best], [Candidates(0, row, cluster, means[:, LOWER])]
-            )
+            best = np.concatenate([part.find_most_promising() for part in candidates])
+            bounds = [Candidates(part.start, part.row, part.cluster, part.means[:, LOWER]) for part in candidates]
+            b, found.neighbor[start:end] = self._sums.nearest_candidates(chosen, best, bounds)
             found.b[start:end] = b[:, None] / self._data.scale
             tick((end - start) / n_rows)
         return found
