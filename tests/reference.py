@@ -298,6 +298,11 @@ def fill_components(rows, center, vectors):
     return u @ np.asarray(vectors).astype(WIDE).T, (u**2).sum(axis=1)
 
 
+def sort_by_cluster(clusters):
+    """Indices that sort clusters; those that tie stay in their order."""
+    return np.argsort(clusters, kind="stable")
+
+
 # Twins of fastsil.kernels.moments
 
 

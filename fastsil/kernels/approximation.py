@@ -47,6 +47,23 @@ class Moments(NamedTuple):
     rest_mean: np.ndarray  # (n_clusters,) what it probably is along a sample's own part there
 
 
+class Shapes(NamedTuple):
+    """Moments of all clusters, and the directions that they are given along."""
+
+    centers: np.ndarray  # (n_clusters, n_features)
+    vectors: np.ndarray  # (n_clusters, n_vectors + 1, n_features) directions, and g last
+    moments: Moments
+    rounding: float  # of inner products, relative to the product of the norms
+
+
+class Pairs(NamedTuple):
+    """Pairs of a sample and a cluster."""
+
+    rows: np.ndarray  # (n_pairs,) samples
+    clusters: np.ndarray  # (n_pairs,) ascending
+    others: np.ndarray  # (n_pairs,) how often the other members count for the sample; infinity for no member
+
+
 # Relative rounding of sums in float64, with a margin: 2^-40.
 _EXACT = 1e-12
 # Where the square of a mean has no digits left, V / m² is unknown.
@@ -101,28 +118,24 @@ def factor_matrix(
 @jit(**_FLAGS)
 def bound_pairs(
     samples,  # IN Samples
-    rows,  # IN (n_pairs,) samples
-    clusters,  # IN (n_pairs,) one for each, ascending
-    centers,  # IN (n_clusters, n_features)
-    vectors,  # IN (n_clusters, n_vectors + 1, n_features) of the shapes of the clusters, and g last
-    moments,  # IN Moments
-    rounding,  # IN as for bound_and_guess
-    others,  # IN (n_pairs,) as for bound_and_guess
+    pairs,  # IN Pairs
+    shapes,  # IN Shapes
     workspace,  # WORK Workspace
     means,  # OUT (n_pairs, 3) lower bound, guess and upper bound of the mean distance
 ):
-    """Compute bounds and a guess of the mean distance from samples to one cluster each."""
+    """Compute bounds and a guess of the mean distance of each pair."""
+    vectors, clusters, n_pairs = shapes.vectors, pairs.clusters, len(pairs.rows)
     components, squares = np.empty((ROWS, vectors.shape[1]), vectors.dtype), np.empty(ROWS, vectors.dtype)
     start = 0
-    while start < len(rows):
+    while start < n_pairs:
         c = clusters[start]
         end = start + 1
-        while end < min(start + ROWS, len(rows)) and clusters[end] == c:
+        while end < min(start + ROWS, n_pairs) and clusters[end] == c:
             end += 1
         n_rows = end - start
-        fill_components(samples, rows[start:end], centers[c], vectors[c], workspace, components, squares)
-        of_pairs = others[start:end], means[start:end]
-        bound_and_guess(components[:n_rows], squares[:n_rows], c, moments, rounding, *of_pairs)
+        rows, of_pairs = pairs.rows[start:end], (pairs.others[start:end], means[start:end])
+        fill_components(samples, rows, shapes.centers[c], vectors[c], workspace, components, squares)
+        bound_and_guess(components[:n_rows], squares[:n_rows], c, shapes.moments, shapes.rounding, *of_pairs)
         start = end
 
 

@@ -95,7 +95,8 @@ def test_bound_pairs(n_pairs):
     samples = Samples(X, np.arange(0), np.zeros((1, n_features)), 0.5, None)
     found, wanted = np.empty((n_pairs, 3)), np.empty((n_pairs, 3))
     workspace = make_workspace(np.dtype(np.float64), n_features)
-    kernels.bound_pairs(samples, rows, clusters, centers, vectors, moments, ROUNDING, others, workspace, found)
+    pairs, shapes = kernels.Pairs(rows, clusters, others), kernels.Shapes(centers, vectors, moments, ROUNDING)
+    kernels.bound_pairs(samples, pairs, shapes, workspace, found)
     terms = reference.bound_pairs(0.5 * X[rows], clusters, centers, vectors)
     for i, (cluster, of_pair) in enumerate(zip(clusters, terms, strict=True)):
         components, squares = (part.astype(float) for part in of_pair)

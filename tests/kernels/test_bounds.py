@@ -257,3 +257,10 @@ def test_the_most_promising_candidate_is_the_first_of_those_that_tie():
     kernels.find_best_candidates(found._replace(guess=np.where(row < 6, found.guess, -1.0)), 24, best)
     wanted = reference.find_best_candidates(*(part[:24] for part in (found.row, found.cluster, found.guess)))
     np.testing.assert_array_equal(best, [*wanted, -1])
+
+
+@pytest.mark.parametrize("n_found", [0, 1, 50])
+def test_sort_by_cluster(n_found):
+    clusters = np.random.default_rng(0).integers(7, size=60).astype(np.int32)
+    order = kernels.sort_by_cluster(clusters, n_found, 8)
+    np.testing.assert_array_equal(order, reference.sort_by_cluster(clusters[:n_found]))

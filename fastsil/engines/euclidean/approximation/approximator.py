@@ -28,7 +28,7 @@ from fastsil.validation.partition import find_group_argmin
 # clusters were left, each later one by what the one before it had.
 _ROUND_CANDIDATES = 1 << 19
 _ROUND_SAMPLES = (1 << 6, 1 << 17)
-# Samples of a block times clusters, and blocks of a task, at most, and tasks before there are so many: the pairs of a
+# Samples of a block times clusters, and blocks of a task, at most, and tasks before there are as many: pairs of a
 # task with one cluster are looked at together.
 _BLOCK_ENTRIES = 1 << 18
 _BLOCK_LEAST = 16
@@ -203,16 +203,7 @@ class Approximator:
         scaled.
         """
         table = self._table
+        pairs = kernels.Pairs(rows[row], cluster, others)
+        shapes = kernels.Shapes(table.bounds.centers, table.vectors, table.moments, table.rounding)
         with self._workspaces.lend() as workspace:
-            kernels.bound_pairs(
-                self._samples,
-                rows[row],
-                cluster,
-                table.bounds.centers,
-                table.vectors,
-                table.moments,
-                table.rounding,
-                others,
-                workspace,
-                means,
-            )
+            kernels.bound_pairs(self._samples, pairs, shapes, workspace, means)
