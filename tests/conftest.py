@@ -15,6 +15,9 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Threads of scikit-learn's k-means spin while they wait for each other: with two workers on two cores, 60 % of the time
+# of tests of sweeps.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # Compiling a kernel inside an example is slow once and no fault of the example: no deadline.
 hypothesis.settings.register_profile("few", max_examples=12, derandomize=True, deadline=None, database=None)

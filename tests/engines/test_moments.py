@@ -47,7 +47,7 @@ def test_few_tables_are_held_at_a_time(dtype):
 
 def measured(X, codes=None, dtype=np.float64, weights=None, **params):
     """Data, centers, first bounds and skew of some clusters, from products without an error."""
-    codes = np.zeros(len(X), np.intp) if codes is None else codes
+    codes = np.zeros(len(X), np.int32) if codes is None else codes
     partition = partition_from_codes(np.arange(codes.max() + 1), codes).weighted(weights)
     data = scale_data(np.ascontiguousarray(X, dtype), partition)
     centers = cluster_centers(data, 1)

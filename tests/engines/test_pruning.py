@@ -218,7 +218,7 @@ def test_pruned_equals_unpruned_with_weights_hypothesis(clustering, kind, seed):
         assert_same_answer(X, codes, monkeypatch, draw_weights(np.random.default_rng(seed), codes, kind))
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [pytest.param(np.float32, marks=pytest.mark.slow), np.float64])
 @pytest.mark.parametrize("kind", KINDS_OF_WEIGHTS)
 @pytest.mark.parametrize(("n_samples", "n_features", "n_clusters"), [(1250, 12, 300), (900, 1, 30), (2500, 150, 25)])
 def test_pruned_equals_unpruned_with_weights(n_samples, n_features, n_clusters, kind, dtype, monkeypatch):

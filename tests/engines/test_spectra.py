@@ -40,7 +40,7 @@ def overlapping(n_samples, n_features, k, dtype, decay=0.25):
 def test_bounds_are_near_the_fourth_root(dtype, n_samples, n_features, k, n_vectors):
     """With more members than are summed at a time, and more features than a tile has."""
     X, codes = overlapping(n_samples, n_features, k, dtype)
-    basis = np.linalg.qr(np.random.default_rng(1).normal(size=(n_features, n_vectors)))[0].T
+    basis = np.linalg.qr(np.random.default_rng(1).normal(size=(n_features, n_vectors)))[0].T.copy()
     found, eigenvalues = bounded(X, codes, basis)
     roots = (eigenvalues**4).sum(axis=1) ** 0.25
     assert (found >= eigenvalues[:, -1]).all()

@@ -66,7 +66,7 @@ class Case:
 
     def __init__(self, shape, n_features, seed=0):
         rng = np.random.default_rng(seed)
-        self.codes = np.repeat(np.arange(4), 40)
+        self.codes = np.repeat(np.arange(4, dtype=np.int32), 40)
         self.X = np.concatenate([shape(rng, n_features) + 2 * rng.normal(size=n_features) for _ in range(4)])
         self.moments = moments = [moments_of(self.X[self.codes == code]) for code in range(4)]
         self.centers = np.stack([m.center for m in moments])

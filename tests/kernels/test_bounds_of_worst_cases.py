@@ -37,7 +37,7 @@ def one_sample(square, norm, components=0.0):
 def bounds_by_centers(block, clusters, rounding):
     """Lower bound, and the limit."""
     # No sample has its own cluster here; index -1 would be the last one.
-    block = block._replace(codes=np.array([1]), squares=np.append(block.squares, [[0.0]], axis=1))
+    block = block._replace(codes=np.array([1], np.int32), squares=np.append(block.squares, [[0.0]], axis=1))
     clusters = kernels.ClusterBounds(*(np.concatenate([part, part]) for part in clusters))
     found, limit = kernels.make_candidates(2), np.empty(1)
     assert kernels.select_by_centers(block, clusters, rounding, limit, found) == 1

@@ -42,11 +42,27 @@ def as_kernels_take_it(X, order, codes, w=None, sample_weight=None):
     return kernels.Samples(stored, order, codes, stored.sum(axis=1, dtype=np.float64), weights, sample_weight)
 
 
+numbers_of_features = pytest.mark.parametrize("n_features", [1, 4, 7])
+ranges_of_samples = pytest.mark.parametrize("ranges", [((0, 40), (0, 40)), ((3, 10), (10, 33)), ((0, 1), (39, 40))])
+
+
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("n_features", [1, 4, 7])
-@pytest.mark.parametrize("ranges", [((0, 40), (0, 40)), ((3, 10), (10, 33)), ((0, 1), (39, 40))])
-@pytest.mark.parametrize(("first", "n_range", "weighted"), [(0, 5, False), (1, 2, False), (0, 5, True)])
-def test_add_distances(metric, n_features, ranges, first, n_range, weighted):
+@numbers_of_features
+@ranges_of_samples
+@pytest.mark.parametrize(("first", "n_range"), [(0, 5), (1, 2)])
+def test_add_distances(metric, n_features, ranges, first, n_range):
+    check_sums(metric, n_features, ranges, first, n_range)
+
+
+@pytest.mark.parametrize("metric", ["chebyshev", "hamming of bytes", "canberra with weights", "minkowski, any"])
+@numbers_of_features
+@ranges_of_samples
+def test_add_distances_to_weighted_samples(metric, n_features, ranges):
+    """One of each type: the loop over features sees no weights of samples."""
+    check_sums(metric, n_features, ranges, 0, 5, weighted=True)
+
+
+def check_sums(metric, n_features, ranges, first, n_range, *, weighted=False):
     loop, params = METRICS[metric]
     params = {name: value[:n_features] if name == "w" else value for name, value in params.items()}
     X, codes = samples(metric, n_features), np.sort(np.arange(40) % 5).astype(np.int32)

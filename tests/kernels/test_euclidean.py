@@ -137,7 +137,7 @@ def sums_by_groups(tiles, tasks, groups):
     """Sums for two groupings: the groups given, and the same groups in reverse, in slots behind them."""
     n_groups = int(groups.max()) + 1
     slots = np.stack([groups, 2 * n_groups - 1 - groups], axis=1).astype(np.int32)
-    cells = np.concatenate([[0], np.cumsum(np.diff(groups) != 0)])
+    cells = np.concatenate([[0], np.cumsum(np.diff(groups) != 0)]).astype(np.int32)
     sums = np.ones((2 * n_groups, len(groups)))
     kernels.add_distances_by_groups(tiles.samples, np.array(tasks), cells, slots, tiles.workspace, sums, GO)
     np.testing.assert_array_equal(sums[n_groups:], sums[:n_groups][::-1])
@@ -214,7 +214,8 @@ def test_add_distances_by_groups_between_many_columns(dtype):
 def test_fill_squares_to_centers(n_features, n_centers, dtype):
     tiles = Tiles(9, n_features, dtype, scale=0.5)
     centers = np.random.default_rng(2).normal(size=(n_centers, n_features))
-    vectors = np.linalg.qr(np.random.default_rng(3).normal(size=(n_features, min(n_features, 3))))[0].T.astype(dtype)
+    vectors = np.linalg.qr(np.random.default_rng(3).normal(size=(n_features, min(n_features, 3))))[0].T
+    vectors = np.ascontiguousarray(vectors, dtype)
     block = Block(
         codes=np.zeros(9, np.int32),
         squares=np.empty((9, n_centers), dtype),
@@ -288,12 +289,12 @@ def test_a_stop_leaves_early():
         tiles.samples, np.array([[0, 4, 4, 9, 1, 0, 0]]), tiles.workspace, sums, np.zeros(1), stop
     )
     kernels.add_distances_to(tiles.samples, tiles.order, np.array([[0, 4, 4, 9, 1]]), tiles.workspace, sums[0], stop)
-    zeros = np.zeros(9, dtype=np.int64)
+    zeros = np.zeros(9, dtype=np.int32)
     kernels.add_distances_by_groups(
         tiles.samples,
         np.array([[0, 9, 0, 9, 1, 1]]),
         zeros,
-        zeros[:, None].astype(np.int32),
+        zeros[:, None],
         tiles.workspace,
         sums,
         stop,

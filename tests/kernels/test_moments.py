@@ -50,7 +50,7 @@ def test_add_covariance_products(data, weights):
     basis = np.random.default_rng(1).normal(size=(4, 7))
     products = np.ones((4, 7))
     # Samples of two clusters, each relative to its own center.
-    codes = np.arange(len(X)) % 2
+    codes = np.arange(len(X), dtype=np.int32) % 2
     centers = np.stack([center, center + 1])
     kernels.add_covariance_products(X, rows, scale, centers, codes, weights, basis, products)
     members = [rows[codes[rows] == code] for code in (0, 1)]

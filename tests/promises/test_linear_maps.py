@@ -261,7 +261,14 @@ def measure_peak(call):
     return with_peak(call)[1]
 
 
-@pytest.mark.parametrize("params", [{"metric": "mahalanobis"}, {"metric": "seuclidean"}, weighted(2)], ids=str)
+@pytest.mark.parametrize(
+    "params",
+    [
+        pytest.param({"metric": "mahalanobis"}, id="mahalanobis"),
+        pytest.param({"metric": "seuclidean"}, id="seuclidean", marks=pytest.mark.slow),
+        pytest.param(weighted(2), id="w", marks=pytest.mark.slow),
+    ],
+)
 def test_float32_data_take_half_the_memory(params):
     X, labels = make_many()
     params = {name: np.tile(value, 4) if name == "w" else value for name, value in params.items()}

@@ -284,7 +284,8 @@ class _Search:
     def _count_on_some(self, find: Callable[[NDArray[np.intp]], NDArray[np.integer[Any]]]) -> CandidateCount:
         """Count the clusters, and their members, that are found for some samples of every part of the data."""
         partition = self._partition
-        rows = partition.order[:: max(_PROBE_STEP, partition.n_samples // _PROBE_SAMPLES)]
+        # Contiguous, or kernels would be compiled once more for rows with gaps.
+        rows = np.ascontiguousarray(partition.order[:: max(_PROBE_STEP, partition.n_samples // _PROBE_SAMPLES)])
         step = min(self._block_rows(), _PROBE_ROWS)
         starts = range(0, len(rows), step)
         counts = np.zeros((len(starts), 2), dtype=np.intp)

@@ -194,7 +194,7 @@ def _cut_part(part: Part) -> list[Part]:
     return [part._replace(start=start, end=min(start + ROWS, part.end)) for start in starts]
 
 
-def _blocks_and_cells(partitions: Sequence[Partition]) -> tuple[Partition, NDArray[np.intp]]:
+def _blocks_and_cells(partitions: Sequence[Partition]) -> tuple[Partition, NDArray[np.int32]]:
     """Order samples so that those with equal labels are together; return them cut into blocks, and the runs of equal
     labels.
     """
@@ -203,7 +203,7 @@ def _blocks_and_cells(partitions: Sequence[Partition]) -> tuple[Partition, NDArr
     order = np.lexsort(codes)
     n_samples = len(order)
     changes = (np.diff(codes[:, order], axis=1) != 0).any(axis=0)
-    cells = np.concatenate([[0], np.cumsum(changes)]).astype(np.intp)
+    cells = np.concatenate([[0], np.cumsum(changes)]).astype(np.int32)
     n_blocks = -(-n_samples // piece_rows(n_samples, n_pieces=_BLOCKS))
     offsets = np.array([n_samples * block // n_blocks for block in range(n_blocks + 1)], dtype=np.intp)
     block_codes = np.empty(n_samples, dtype=np.int32)

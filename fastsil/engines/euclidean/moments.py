@@ -237,7 +237,8 @@ def _shared_directions(
     codes, order, weights = data.partition.codes, data.partition.order, data.partition.sample_weight
     if weights is not None:
         weights = (weights / weights.max()).astype(data.dtype)
-    looked_at = order[:: -(-n_samples // SEARCH_MEMBERS)]
+    # Contiguous, or kernels would be compiled once more for rows with gaps.
+    looked_at = np.ascontiguousarray(order[:: -(-n_samples // SEARCH_MEMBERS)])
     start = looked_at[np.linspace(0, len(looked_at) - 1, n_vectors).astype(np.intp)]
     vectors = data.X[start].astype(np.float64) * data.scale - centers[codes[start]]
     cuts = np.linspace(0, len(looked_at), _SEARCH_PIECES + 1).astype(np.intp)

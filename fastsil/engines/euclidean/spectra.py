@@ -188,7 +188,8 @@ class _Group:
         # Both of one length: rounding is relative to it.
         balance = (np.square(halves).sum() / np.square(basis).sum()) ** 0.25 or 1.0
         factors = (balance * basis).T, (halves / balance).T
-        self._factors[place] = tuple(np.hstack(pair).astype(single.dtype) for pair in (factors, factors[::-1]))
+        pairs = factors, factors[::-1]
+        self._factors[place] = tuple(np.hstack(pair).astype(single.dtype, order="C") for pair in pairs)
 
     def _fill_outside(self, tile: _Tile) -> NDArray[Any]:
         left, right = self._factors[tile.place]

@@ -8,7 +8,7 @@ a tile, and there may be several groupings at once.
 from __future__ import annotations
 
 from itertools import chain, pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +48,7 @@ class Groups(NamedTuple):
 
     Attributes
     ----------
-    cells : ndarray of shape (n_samples,)
+    cells : ndarray of shape (n_samples,), int32
         Neighbors with equal cells are in the same groups; cells rise within a part.
     slots : ndarray of shape (n_samples, n_groupings), int32
         Where the sample's group of each grouping is summed.
@@ -56,7 +56,7 @@ class Groups(NamedTuple):
         Number of sums of a sample.
     """
 
-    cells: NDArray[np.integer[Any]]
+    cells: NDArray[np.int32]
     slots: NDArray[np.int32]
     n_slots: int
 
