@@ -9,10 +9,9 @@ import numpy as np
 from sklearn import get_config
 
 from benchmarks.harness import run_probe
+from fastsil.sweep.memory import foresee_bytes
 
 _KS = range(2, 17)  # the default of KMeansSweep
-# Bytes a sample, bytes a sample for each k, and bytes of a sweep of any size.
-_A_SAMPLE, _A_SAMPLE_AND_K, _FIXED = 100, 50, 160 << 20
 
 
 def measure(n: int, d: int, dtype: str, tol: float | None) -> dict[str, Any]:
@@ -22,7 +21,7 @@ def measure(n: int, d: int, dtype: str, tol: float | None) -> dict[str, Any]:
     n_bytes = n * d * np.dtype(dtype).itemsize
     # Exact scores share a pass, whose sums are bounded by scikit-learn's setting.
     sums = 0 if tol is not None else min(8 * n * sum(_KS), get_config()["working_memory"] << 20)
-    allowed = 2 * n_bytes + n * (_A_SAMPLE + _A_SAMPLE_AND_K * len(_KS)) + _FIXED + sums
+    allowed = foresee_bytes((n, d), dtype, len(_KS)) + sums
     scores = "exact" if tol is None else f"±{tol:g}"
     return {**shape, "scores": scores, "X": n_bytes, "extra": peak, "allowed": allowed, "met": peak <= allowed}
 

@@ -18,7 +18,7 @@ import typer
 
 from fastsil import __version__
 from fastsil.cli import console, results_folder
-from fastsil.cli.cluster import open_cluster
+from fastsil.cli.cluster import open_samples
 from fastsil.cli.options import (
     ClustererOption,
     DaskOption,
@@ -49,7 +49,7 @@ from fastsil.cli.options import (
     TolOption,
 )
 from fastsil.cli.parameter_sweep import check_clusterer, check_options, run_parameter_sweep
-from fastsil.cli.readers import DataFile, Reading, drop_gaps, name_data, read_data, read_labeled, read_weights
+from fastsil.cli.readers import DataFile, Reading, drop_gaps, name_data, read_labeled, read_weights
 from fastsil.cli.repeat import describe_error, write_command
 from fastsil.cli.sweep import (
     INTERRUPTED,
@@ -225,8 +225,8 @@ def sweep(
         asked = asked._replace(settings=asked.settings._replace(dask=dask))
     folder = resume or out or Path(f"fastsil-{asked.settings.name}")
     kept: dict[str, Any] = {"n_jobs": n_jobs, "quiet": quiet, "force": force}
-    with open_cluster(asked.settings, n_jobs):
-        found = read_data(asked.file, in_blocks=asked.settings.dask is not None, **asked.reading._asdict())
+    may_move = resume is None and param is None and not exact
+    with open_samples(asked, n_jobs, may_move=may_move) as (asked, found):
         if asked.reading.drop_missing:
             found, _ = drop_gaps(found)
         _show_data(asked.file, found)

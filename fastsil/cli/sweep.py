@@ -127,7 +127,7 @@ def run_sweep(
     int
         0; 130 after Ctrl-C, 143 after SIGTERM.
     """
-    ks = _parse_k(settings.k)
+    ks = parse_k(settings.k)
     pcas = [_parse_pca(text) for text in settings.pca]
     estimator = _clusterer(settings)
     for metric in settings.metric:
@@ -320,7 +320,7 @@ def _clusterer(settings: Settings) -> Any:
     return estimator.set_params(n_init=settings.n_init) if "n_init" in estimator.get_params() else estimator
 
 
-def _parse_k(text: str) -> list[int]:
+def parse_k(text: str) -> list[int]:
     """Parse numbers of clusters from ``2:16``, ``2:64:2`` or ``2,5,10``."""
     try:
         if ":" in text:

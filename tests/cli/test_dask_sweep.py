@@ -1,11 +1,13 @@
 """``fastsil sweep --dask``: data that stay in blocks give the files of data in memory."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ import pytest
 pytest.importorskip("typer")
 pandas = pytest.importorskip("pandas")
 pytest.importorskip("distributed", exc_type=ImportError)
+dask = pytest.importorskip("dask")
 
 from typer.testing import CliRunner  # noqa: E402
 
@@ -145,3 +148,45 @@ def test_ctrl_c_ends_the_processes_and_the_sweep_is_resumed(folder, request):
     )
     assert finished.returncode == 0, finished.stderr
     assert len(np.load(folder / "fastsil-large" / "labels.npy")) == 90_000
+
+
+def test_what_does_not_fit_in_memory_goes_to_processes_by_itself(monkeypatch):
+    opened = []
+    monkeypatch.setattr("fastsil.cli.cluster.available_bytes", lambda: 1 << 20)
+    monkeypatch.setattr(
+        "fastsil.cli.cluster.open_cluster",
+        lambda settings, n_jobs: contextlib.nullcontext(opened.append(settings.dask)),
+    )
+    with dask.config.set(scheduler="synchronous"):
+        moved = run("X.npy", "--out", "blocks")
+    assert "takes up to 160.3 MiB, and 1.0 MiB are free: it goes through the file in blocks" in joined(moved.stderr)
+    assert json.loads(Path("blocks/fastsil.json").read_text(encoding="utf-8"))["dask"] == "local"
+    assert len(np.load("blocks/labels.npy")) == 900
+    stayed = run("X.npy", "--out", "stayed", "--clusterer", "minibatch")
+    assert "In blocks it would fit, but for --clusterer minibatch." in joined(stayed.stderr)
+    assert opened == ["local"]
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "pip install 'fastsil[dask]'" in joined(run("X.npy", exit_code=2).stderr)
+
+
+@pytest.mark.parametrize(
+    ("args", "obstacle"),
+    [
+        (["X.npy", "--standardize"], "--standardize (take --metric seuclidean)"),
+        (["X.npy", "--metric", "chebyshev"], "--metric chebyshev"),
+        (["X.csv"], "the ending of X.csv"),
+    ],
+)
+def test_what_blocks_do_not_take_stays_in_memory(monkeypatch, args, obstacle):
+    np.savetxt("X.csv", samples(), delimiter=",")
+    monkeypatch.setattr("fastsil.cli.cluster.available_bytes", lambda: 1 << 20)
+    assert f"In blocks it would fit, but for {obstacle}." in joined(run(*args, "--out", "stayed").stderr)
+
+
+def test_what_fits_in_memory_stays_there(monkeypatch):
+    monkeypatch.setattr("fastsil.cli.cluster.available_bytes", lambda: 1 << 30)
+    assert "in blocks" not in joined(run("X.npy").stderr)
+
+
+def joined(text):
+    return " ".join(text.split())

@@ -33,6 +33,7 @@ __all__ = [
     "DataFileError",
     "LabelFile",
     "Reading",
+    "can_be_blocks",
     "drop_gaps",
     "name_data",
     "read_data",
@@ -104,6 +105,12 @@ def read_data(source: str | Path, *, in_blocks: bool = False, **reading: Any) ->
         found: DataFile = read(path, request)
         _check_samples(path, found.X)
     return found
+
+
+def can_be_blocks(source: str | Path) -> bool:
+    """Return whether :func:`read_data` reads a file in blocks."""
+    path = _split_key(source, Reading())[0]
+    return (ending_in(path) if path.is_dir() and path.suffix != ".zarr" else get_suffix(path)) in _BLOCK_ENDINGS
 
 
 def drop_gaps(found: DataFile, labels: NDArray[Any] | None = None) -> tuple[DataFile, NDArray[Any] | None]:
