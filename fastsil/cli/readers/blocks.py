@@ -76,7 +76,8 @@ def _cut_npy(path: Path, reading: Reading) -> tuple[DataFile, list[_Part]]:
 
 
 def _read_npy_rows(path: Path, reading: Reading, start: int, stop: int) -> NDArray[Any]:
-    return np.array(read_npy(path, reading).X[start:stop])
+    # Mapped: a copy of every block in every pass took a third of a pass.
+    return np.asarray(read_npy(path, reading).X[start:stop])
 
 
 def _cut_zarr(path: Path, reading: Reading) -> tuple[DataFile, list[_Part]]:
