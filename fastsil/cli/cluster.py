@@ -29,7 +29,7 @@ _WRITING = 1.5
 
 @contextlib.contextmanager
 def open_samples(asked: Asked, n_jobs: int | None, *, may_move: bool) -> Iterator[tuple[Asked, DataFile]]:
-    """Read the samples of a sweep for the block: on the cluster that was asked for, or else in memory, if they fit.
+    """Read the samples of a sweep for the block: on the cluster of the settings, or else in memory, if they fit.
 
     Parameters
     ----------

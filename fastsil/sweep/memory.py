@@ -32,7 +32,7 @@ def foresee_bytes(
     Examples
     --------
     >>> foresee_bytes((10_000_000, 64), "float32", 15) >> 30
-    13
+    12
     """
     n_samples, n_features = shape
     itemsize: Any = np.dtype(result_dtype(np.dtype(dtype))).itemsize
