@@ -8,7 +8,7 @@ atomics, and every sum is taken in the same order for any number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
@@ -120,8 +120,17 @@ def run_in_turn(
     run: Callable[[int, NDArray[np.uint8]], None], tasks: list[Task], *, n_jobs: int, tick: ProgressCallback
 ) -> None:
     """Call ``run(index, stop)`` for every task, each after the earlier tasks of its own pieces."""
-    costs = [task.cost for task in tasks]
-    run_tasks(run, range(len(tasks)), costs, n_jobs=n_jobs, tick=tick, after=_find_earlier_tasks(tasks))
+    # Only these are in more than one task; the start identifies them.
+    meeting = {int(piece[0]) for task in tasks if task.columns for piece in (task.rows[0], task.columns)}
+    after = find_earlier_tasks([_find_starts(task, meeting) for task in tasks])
+    run_tasks(run, range(len(tasks)), [task.cost for task in tasks], n_jobs=n_jobs, tick=tick, after=after)
+
+
+def _find_starts(task: Task, meeting: set[int]) -> Collection[int]:
+    """Return which of some pieces, named by their starts, a task adds to."""
+    if task.columns:
+        return task.rows[0][0], task.columns.start
+    return meeting.intersection([row[0] for row in task.rows])
 
 
 def schedule_tournament(pieces: list[Player]) -> list[list[tuple[Player, Player]]]:
@@ -136,16 +145,12 @@ def schedule_tournament(pieces: list[Player]) -> list[list[tuple[Player, Player]
     return rounds
 
 
-def _find_earlier_tasks(tasks: list[Task]) -> list[list[int]]:
-    # Only these are in more than one task; the start identifies them.
-    meeting = {int(piece[0]) for task in tasks if task.columns for piece in (task.rows[0], task.columns)}
+def find_earlier_tasks(places: Sequence[Collection[int]]) -> list[list[int]]:
+    """Return, for each task, the last earlier one that writes to each of its places."""
     last: dict[int, int] = {}
     after = []
-    for index, task in enumerate(tasks):
-        rows = task.rows
-        starts = meeting.intersection([row[0] for row in rows] if isinstance(rows, list) else rows[:, 0].tolist())
-        if task.columns:
-            starts.add(task.columns.start)
-        after.append(sorted({last[start] for start in starts if start in last}))
-        last.update(dict.fromkeys(starts, index))
+    for index, own in enumerate(places):
+        after.append([last[place] for place in own if place in last])
+        for place in own:
+            last[place] = index
     return after

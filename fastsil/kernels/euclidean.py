@@ -117,7 +117,8 @@ def add_distances_by_groups(
     cells,  # IN (n_samples,) by position in the order; neighbors with equal cells have equal slots; rising in a range
     slots,  # IN (n_samples, n_groupings) by position: slot of the sample's group in each grouping
     workspace,  # WORK Workspace
-    sums,  # OUT (n_slots, n_samples) by position, added to
+    row_sums,  # OUT (n_slots, n_samples) by position, added to for the rows
+    column_sums,  # OUT of the same shape, or the same, for the columns
     stop,  # IN (1,) not 0: leave early
 ):
     """Add the distances between two ranges of samples, by the groups of several groupings at once.
@@ -150,17 +151,17 @@ def add_distances_by_groups(
                     for i in range(n_rows):
                         of_rows[i] = 0.0
                     _add_rows(tile, n_rows, n_columns, weights_of_columns, of_rows)
-                    _add_to_slots(of_rows, slots[c], sums[:, r : r + n_rows])
+                    _add_to_slots(of_rows, slots[c], row_sums[:, r : r + n_rows])
                 else:
                     for i in range(0, n_rows, width):
                         _turn_rows(tile, i, n_columns, turned)
                         used = min(width, n_rows - i)
-                        part = sums[:, r + i : r + i + used]
+                        part = row_sums[:, r + i : r + i + used]
                         _add_runs(turned, width, n_columns, cells[c:], slots[c:], weights_of_columns, total, part)
                 flat = tile.reshape(ROWS * COLUMNS)
                 for j in range(0, n_columns, width):
                     used = min(width, n_columns - j)
-                    part = sums[:, c + j : c + j + used]
+                    part = column_sums[:, c + j : c + j + used]
                     _add_runs(flat[j:], COLUMNS, n_before, cells[r:], slots[r:], weights_of_rows, total, part)
 
 

@@ -47,7 +47,7 @@ def silhouette_samples_many(
     """Compute the silhouette of every sample in each of several labelings of one data set, exactly.
 
     Work that does not depend on the labels is done once for all of them. Euclidean distances (also those after a linear
-    map) are shared as long as 8 bytes a sample and cluster fit scikit-learn's ``working_memory``; labelings beyond it,
+    map) are shared as long as 16 bytes a sample and cluster fit scikit-learn's ``working_memory``; labelings beyond it,
     or with so few distances to compute that sharing does not pay, are scored one by one.
 
     Parameters

@@ -7,6 +7,7 @@ by cluster, and ``order[offsets[c]:offsets[c + 1]]`` are the members of cluster 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,7 @@ class Partition:
     def n_clusters(self) -> int:
         return len(self.classes)
 
-    @property
+    @cached_property
     def sizes(self) -> NDArray[np.intp]:
         return np.diff(self.offsets)
 
@@ -248,7 +249,7 @@ def _sort_stretches(clusters: NDArray[np.integer[Any]], counts: NDArray[np.intp]
 
 # Samples whose labels are worth threads; those that one thread sorts at a time; clusters up to which the counts of each
 # such stretch are few.
-MANY_LABELS = 1 << 18
+MANY_LABELS = 1 << 16
 _SORTED_ROWS = 1 << 14
 _SORTED_CLUSTERS = 1 << 11
 

@@ -139,8 +139,18 @@ def sums_by_groups(tiles, tasks, groups):
     slots = np.stack([groups, 2 * n_groups - 1 - groups], axis=1).astype(np.int32)
     cells = np.concatenate([[0], np.cumsum(np.diff(groups) != 0)]).astype(np.int32)
     sums = np.ones((2 * n_groups, len(groups)))
-    kernels.add_distances_by_groups(tiles.samples, np.array(tasks), cells, slots, tiles.workspace, sums, GO)
+    kernels.add_distances_by_groups(tiles.samples, np.array(tasks), cells, slots, tiles.workspace, sums, sums, GO)
     np.testing.assert_array_equal(sums[n_groups:], sums[:n_groups][::-1])
+    # Kept apart, sums of rows and of columns are the same.
+    of_rows, of_columns = np.zeros((2, *sums.shape))
+    kernels.add_distances_by_groups(
+        tiles.samples, np.array(tasks), cells, slots, tiles.workspace, of_rows, of_columns, GO
+    )
+    np.testing.assert_allclose(1 + of_rows + of_columns, sums, rtol=1e-14)
+    start, end, other = tasks[0][:3]
+    if other != start:
+        assert not of_rows[:, end:].any()
+        assert not of_columns[:, :other].any()
     return sums[:n_groups] - 1
 
 
@@ -296,6 +306,7 @@ def test_a_stop_leaves_early():
         zeros,
         zeros[:, None],
         tiles.workspace,
+        sums,
         sums,
         stop,
     )

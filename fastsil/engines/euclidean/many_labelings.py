@@ -24,7 +24,7 @@ from sklearn import get_config
 from fastsil.engines.euclidean.moments import cluster_centers
 from fastsil.engines.euclidean.symmetric import Groups, Part, sum_by_groups
 from fastsil.engines.euclidean.tiles import samples_from
-from fastsil.engines.pair_schedule import piece_rows, schedule_tournament, worthwhile_threads
+from fastsil.engines.pair_schedule import piece_rows, worthwhile_threads
 from fastsil.engines.scaling import scale_data
 from fastsil.engines.terms import SilhouetteTerms, Work, nearest_from_sums
 from fastsil.kernels.micro import ROWS
@@ -39,10 +39,12 @@ _PAIR_COST = 160.0
 _PARTITION_COST = 10.0
 # Products a second of one core in such a pass, from the same measurements.
 _RATE = 1e11
-# Blocks, of which half are at work at once at most; for more threads they are cut into units of a tile, whose rows are
-# packed more often: a tenth more time. Blocks of 384, 768 and 1,152 samples (n = 20,000, k = 2 to 16, two cores) take
-# 0.73, 0.69 and 0.65 s at d = 512, 0.50, 0.44 and 0.42 at d = 128.
+# Blocks, of which each can be in two meetings at once; for more threads than blocks they are cut into units of a tile,
+# whose rows are packed more often: a tenth more time. Blocks of 384, 768 and 1,152 samples (n = 20,000, k = 2 to 16,
+# two cores) take 0.73, 0.69 and 0.65 s at d = 512, 0.50, 0.44 and 0.42 at d = 128.
 _BLOCKS = 24
+# Of the sums of a sample for a cluster: its block is the first of a meeting, or the second.
+_SUM_BYTES = 16
 # Samples whose sums one thread looks through, in all partitions.
 _STEP = 1 << 9
 # Pairs that the engine for one partition computes: all, each once for both sides, or this number of clusters a sample.
@@ -54,9 +56,9 @@ def choose_together(partitions: Sequence[Partition], n_features: int) -> list[in
     """Choose the partitions that one pass serves faster than one pass each; return their places, empty if there are
     none.
 
-    The sums of all of them, 8 bytes for each sample and cluster, stay within scikit-learn's ``working_memory``.
+    The sums of all of them, 16 bytes for each sample and cluster, stay within scikit-learn's ``working_memory``.
     """
-    budget = get_config()["working_memory"] * 2**20 / (8 * partitions[0].n_samples)
+    budget = get_config()["working_memory"] * 2**20 / (_SUM_BYTES * partitions[0].n_samples)
     pair = n_features + _PAIR_COST
     gains = [pair * _share_alone(partition) - _PARTITION_COST for partition in partitions]
     chosen: list[int] = []
@@ -107,7 +109,7 @@ def compute_terms_many(
     """
     n_clusters = sum(partition.n_clusters for partition in partitions)
     require(
-        8.0 * n_clusters * len(X),
+        float(_SUM_BYTES) * n_clusters * len(X),
         f"Sums of distances from {len(X):,} samples to {n_clusters:,} clusters",
         "Score fewer labelings at once, or lower scikit-learn's working_memory (sklearn.set_config).",
     )
@@ -133,6 +135,7 @@ def compute_terms_many(
         Groups(cells, slots, int(firsts[-1])),
         n_jobs=n_jobs,
         tick=tick,
+        apart=True,
     )
     work = Work(
         strategy=f"euclidean: all pairs, for {len(partitions)} labelings",
@@ -146,7 +149,7 @@ def compute_terms_many(
         rows = blocks.order[places]
         for partition, first, terms in zip(partitions, firsts, found, strict=False):
             own_totals = None if partition.own_totals is None else partition.own_totals[rows]
-            some = sums[first : first + partition.n_clusters, places]
+            some = sums[:, first : first + partition.n_clusters, places].sum(axis=0)
             terms.a[rows], terms.b[rows], terms.neighbor[rows] = nearest_from_sums(
                 some, partition.codes[rows], partition.totals, own_totals
             )
@@ -161,23 +164,34 @@ def _make_terms(n_samples: int, exponent: int, work: Work) -> SilhouetteTerms:
 
 
 def _schedule_meetings(parts: list[Part], n_jobs: int) -> list[tuple[Part, Part]]:
-    """List the meetings of all blocks; for more threads than blocks that are at work at once, cut into those of units.
+    """List the meetings of all blocks; for more threads than blocks, cut into those of units.
 
     Every unit is in the same sums in the same order, so that the results are the same to the bit.
     """
-    turns = [[(part, part) for part in parts], *schedule_tournament(parts)]
-    if n_jobs > len(parts) // 2:
-        turns = [_cut_meetings(meetings) for meetings in turns]
+    turns = [[(part, part) for part in parts], *_schedule_turns(parts)]
+    if n_jobs > len(parts):
+        units = {part: _cut_part(part) for part in parts}
+        turns = [_cut_meetings(meetings, units) for meetings in turns]
     return list(chain.from_iterable(turns))
 
 
-def _cut_meetings(meetings: list[tuple[Part, Part]]) -> list[tuple[Part, Part]]:
+def _schedule_turns(parts: list[Part]) -> list[list[tuple[Part, Part]]]:
+    """Schedule the meetings of all blocks with others, in turns in which each is the first of one and the second of
+    another; in the last turn of an even number, of one.
+    """
+    n_parts = len(parts)
+    return [
+        [(parts[place], parts[(place + turn) % n_parts]) for place in range(n_parts if 2 * turn < n_parts else turn)]
+        for turn in range(1, n_parts // 2 + 1)
+    ]
+
+
+def _cut_meetings(meetings: list[tuple[Part, Part]], units: dict[Part, list[Part]]) -> list[tuple[Part, Part]]:
     """Cut the meetings of blocks into those of their units.
 
     A unit meets the units of the other block in their order. Where each begins a turn after the one before it, all are
     at work all the time, as that is so in the next meeting too.
     """
-    units = {part: _cut_part(part) for part in set(chain.from_iterable(meetings))}
     cut = [
         (a + b, one, other)
         for rows, columns in meetings

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.engines.euclidean.tiles import samples_from, tile_workspaces
-from fastsil.engines.pair_schedule import Piece, Task, count_pairs, piece_rows, run_in_turn, schedule_tournament
+from fastsil.engines.pair_schedule import find_earlier_tasks, piece_rows, schedule_tournament
 from fastsil.engines.scaling import ScaledData
 from fastsil.kernels import euclidean as kernels
 from fastsil.kernels.micro import ROWS
@@ -62,7 +62,13 @@ class Groups(NamedTuple):
 
 
 def sum_by_groups(
-    samples: Samples, meetings: list[tuple[Part, Part]], groups: Groups, *, n_jobs: int, tick: ProgressCallback
+    samples: Samples,
+    meetings: list[tuple[Part, Part]],
+    groups: Groups,
+    *,
+    n_jobs: int,
+    tick: ProgressCallback,
+    apart: bool = False,
 ) -> tuple[NDArray[np.float64], int]:
     """Sum the distances between parts, and within those that meet themselves, by groups.
 
@@ -78,33 +84,37 @@ def sum_by_groups(
         Number of threads. The result has the same bits for any.
     tick : callable
         Called with the share of the work that has been finished.
+    apart : bool
+        Whether sums of parts that are the first in their meeting are kept apart from those of the second: a part can
+        then be in two meetings at once, in either place.
 
     Returns
     -------
-    sums : ndarray of shape (n_slots, n_samples)
+    sums : ndarray of shape (n_slots, n_samples), or (2, n_slots, n_samples) where they are kept apart
         By position, scaled.
     n_pairs : int
         Pairs that were computed.
     """
-    sums = np.zeros((groups.n_slots, len(samples.order)))
+    n_samples = len(samples.order)
+    sums = np.zeros((1 + apart, groups.n_slots, n_samples))
     workspaces = tile_workspaces(samples.origins.dtype, samples.X.shape[1])
     # The origin is best that of one cluster.
     ordered = [(two, one) if two.is_mixed and not one.is_mixed else (one, two) for one, two in meetings]
-    tasks = []
-    for rows, columns in ordered:
-        pieces = Piece(*rows[:3]), Piece(*columns[:3])
-        within = rows == columns
-        cost = count_pairs(*pieces) / 2 if within else count_pairs(*pieces)
-        tasks.append(Task([pieces[0]], None if within else pieces[1], cost))
+    listed = [(*rows[:2], *columns[:2], columns.origin, columns.is_mixed) for rows, columns in ordered]
+    tasks = np.array(listed, dtype=np.intp).reshape(-1, 6)
+    pairs = (tasks[:, 1] - tasks[:, 0]) * (tasks[:, 3] - tasks[:, 2]) / np.where(tasks[:, 0] == tasks[:, 2], 2, 1)
+    # Sums are named by where they begin.
+    begins = (tasks[:, (0, 2)] + (0, n_samples if apart else 0)).tolist()
 
     def add(index: int, stop: NDArray[np.uint8]) -> None:
-        rows, columns = ordered[index]
-        task = np.array([[*rows[:2], *columns[:2], columns.origin, columns.is_mixed]])
+        task = tasks[index : index + 1]
         with workspaces.lend() as workspace:
-            kernels.add_distances_by_groups(samples, task, groups.cells, groups.slots, workspace, sums, stop)
+            kernels.add_distances_by_groups(
+                samples, task, groups.cells, groups.slots, workspace, sums[0], sums[-1], stop
+            )
 
-    run_in_turn(add, tasks, n_jobs=n_jobs, tick=tick)
-    return sums, int(sum(task.cost for task in tasks))
+    run_tasks(add, range(len(tasks)), pairs.tolist(), n_jobs=n_jobs, tick=tick, after=find_earlier_tasks(begins))
+    return sums if apart else sums[0], int(pairs.sum())
 
 
 def find_nearest_clusters(

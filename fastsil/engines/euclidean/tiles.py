@@ -195,7 +195,7 @@ class PairSums:
         -------
         ndarray of shape (n_entries,)
         """
-        edges = np.searchsorted(clusters, np.arange(self._partition.n_clusters + 1))
+        edges = np.searchsorted(clusters, np.arange(self._partition.n_clusters + 1, dtype=clusters.dtype))
         n_parts = self._count_parts(np.diff(edges))
         if (n_parts == 1).all():
             return self._sum_ranges(rows, edges, np.arange(len(n_parts)), n_parts)
