@@ -122,7 +122,7 @@ def run_in_turn(
     """Call ``run(index, stop)`` for every task, each after the earlier tasks of its own pieces."""
     # Only these are in more than one task; the start identifies them.
     meeting = {int(piece[0]) for task in tasks if task.columns for piece in (task.rows[0], task.columns)}
-    after = find_earlier_tasks([_find_starts(task, meeting) for task in tasks])
+    after = find_earlier_tasks([_find_starts(task, meeting) for task in tasks]) if meeting else None
     run_tasks(run, range(len(tasks)), [task.cost for task in tasks], n_jobs=n_jobs, tick=tick, after=after)
 
 

@@ -69,7 +69,7 @@ _BLOCK_FEATURES = 4
 # Samples whose candidates are counted before more bounds are prepared, at most; those of a task; of small data one of
 # eight.
 _PROBE_SAMPLES = 1024
-_PROBE_ROWS = 64
+_PROBE_ROWS = 48
 _PROBE_STEP = 8
 # What the best bounds leave, as if they excluded each mean distance that is greater than the least one by more than
 # this share: word vectors of 300 features, k = 10 and 50, 0.45 and 0.035 of all pairs; by this rule 0.37 and 0.026.

@@ -383,7 +383,9 @@ def _sum_over_members(
             target = sums[piece] if piece < len(sums) else others[piece - len(sums)]
             add(partition.order[start:end], cluster, target)
 
-    batches = in_batches(len(owner), n_jobs=n_jobs)
+    n_rows = np.minimum(length, sizes[owner] - place * length)
+    # The longest first.
+    batches = sorted(in_batches(len(owner), n_jobs=n_jobs), key=lambda batch: -n_rows[batch.start])
     run_tasks(add_pieces, batches, [len(batch) for batch in batches], n_jobs=n_jobs)
     for index, total in zip(owner[len(sums) :], others, strict=True):
         sums[index] += total
