@@ -32,13 +32,16 @@ def _cases(full: bool) -> Iterator[tuple[str, Callable[[], cases.Data]]]:
 def measure(full: bool, rounds: int, chosen: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield the times and sums of squares of each contender, beside those of a sweep's fits on the same data."""
     for name, make in _cases(full):
-        if chosen and not any(part in name for part in chosen):
+        contenders = [
+            each for each in present(CONTENDERS) if not chosen or any(part in f"{name} {each.name}" for part in chosen)
+        ]
+        if not contenders:
             continue
         data = make()
         with tempfile.TemporaryDirectory() as folder_name:
             folder = Path(folder_name)
             write_data(folder, data)
-            for contender in present(CONTENDERS):
+            for contender in contenders:
                 yield {"case": name, **_hold(contender, folder, rounds)}
 
 
