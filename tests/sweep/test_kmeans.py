@@ -143,6 +143,9 @@ def test_the_best_starts_are_compared_on_more_rows(monkeypatch):
     fits = path_of(OVERLAPPING, range(2, 9)).values()
     for fitted, final in zip(fits, finals, strict=True):
         np.testing.assert_array_equal(fitted.init, final)
+    monkeypatch.setattr(kmeans, "_FINAL_BYTES", 300 * OVERLAPPING[0].nbytes)
+    path_of(OVERLAPPING, range(2, 9))
+    assert len(finals) == len(fits)
 
 
 @pytest.mark.parametrize("k", [5, 12])
