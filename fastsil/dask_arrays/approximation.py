@@ -19,7 +19,7 @@ from fastsil.engines.euclidean.approximation import (
     Approximation,
     Approximator,
     ClusterMoments,
-    CovarianceSummary,
+    CovarianceSummaries,
     MomentTable,
     make_table,
     vanishes_in_single,
@@ -38,17 +38,14 @@ def make_moment_table(sketch: CovarianceSketch, survey: Survey) -> MomentTable:
     n_features, n_vectors = directions.shape[2], directions.shape[1]
     left = np.maximum(sketch.squares / sizes - theta.sum(axis=1), 0.0)
     rest_mean = np.minimum(rest, left / max(n_features - n_vectors, 1))
-    covariances = [
-        CovarianceSummary(
-            vectors=_SHORT * directions[cluster],
-            theta=theta[cluster] / _SHORT**2,
-            leak=0.0,
-            rest=_ROOM * rest[cluster],
-            rest_mean=rest_mean[cluster],
-            spectral=float(theta[cluster].max() + rest[cluster]),
-        )
-        for cluster in range(len(sizes))
-    ]
+    covariances = CovarianceSummaries(
+        vectors=np.pad(_SHORT * directions, ((0, 0), (0, 1), (0, 0))),
+        theta=theta / _SHORT**2,
+        leak=np.zeros(len(sizes)),
+        rest=_ROOM * rest,
+        rest_mean=rest_mean,
+        spectral=theta.max(axis=1) + rest,
+    )
     moments = ClusterMoments(
         sizes=sizes,
         centers=survey.centers,

@@ -8,7 +8,7 @@ requested exactly (``selected_samples``) cost more than the number of samples.
 from fastsil.engines.euclidean.approximation.approximator import GUESS, LOWER, UPPER, Approximation, Approximator
 from fastsil.engines.euclidean.approximation.moment_table import (
     ClusterMoments,
-    CovarianceSummary,
+    CovarianceSummaries,
     MomentTable,
     make_table,
     vanishes_in_single,
@@ -22,7 +22,7 @@ __all__ = [
     "Approximation",
     "Approximator",
     "ClusterMoments",
-    "CovarianceSummary",
+    "CovarianceSummaries",
     "EuclideanRows",
     "MomentTable",
     "make_table",

@@ -6,23 +6,22 @@ rest. Covariances are formed for few clusters at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from fastsil.engines.euclidean.moments import cluster_bounds, cluster_centers
-from fastsil.engines.euclidean.tiles import bound_product_rounding, multiply_rows
+from fastsil.engines.euclidean.tiles import bound_product_rounding, multiply_rows, tile_workspaces
 from fastsil.engines.scaling import ScaledData
 from fastsil.kernels import approximation as kernels
 from fastsil.kernels import bounds as bound_kernels
 from fastsil.kernels import moments as moment_kernels
 from fastsil.kernels.micro import COLUMNS, ROWS, SLAB
-from fastsil.kernels.tiles import make_workspace
 from fastsil.runtime.progress import ProgressCallback, ignore_progress, scale_progress
-from fastsil.runtime.threads import run_tasks
-from fastsil.validation.partition import Partition
+from fastsil.runtime.threads import in_batches, run_tasks
+from fastsil.validation.partition import count_up
 
 # Members that a tile sums over at a time, and members of a task.
 _BLOCK = SLAB
@@ -53,6 +52,36 @@ class CovarianceSummary(NamedTuple):
     spectral: float  # the largest eigenvalue, or more
 
 
+class CovarianceSummaries(NamedTuple):
+    """Summaries of the covariances of all clusters.
+
+    Filled in place: with many clusters the directions are the largest part of the memory, and a record for each cluster
+    would take as much again.
+    """
+
+    vectors: NDArray[np.floating]  # (n_clusters, n_vectors + 1, n_features), the last of each is that of the skew
+    theta: NDArray[np.float64]  # (n_clusters, n_vectors)
+    leak: NDArray[np.float64]  # (n_clusters,)
+    rest: NDArray[np.float64]  # (n_clusters,)
+    rest_mean: NDArray[np.float64]  # (n_clusters,)
+    spectral: NDArray[np.float64]  # (n_clusters,)
+
+    def set(self, cluster: int, summary: CovarianceSummary) -> None:
+        """Set the summary of one cluster."""
+        self.vectors[cluster, :-1] = summary.vectors
+        self.theta[cluster] = summary.theta
+        self.leak[cluster], self.rest[cluster] = summary.leak, summary.rest
+        self.rest_mean[cluster], self.spectral[cluster] = summary.rest_mean, summary.spectral
+
+
+def make_summaries(n_clusters: int, n_vectors: int, n_features: int, dtype: DTypeLike) -> CovarianceSummaries:
+    """Allocate the summaries of covariances."""
+    theta = np.empty((n_clusters, n_vectors))
+    return CovarianceSummaries(
+        np.empty((n_clusters, n_vectors + 1, n_features), dtype), theta, *np.empty((4, n_clusters))
+    )
+
+
 class ClusterMoments(NamedTuple):
     """Moments of every cluster, scaled; r = |y - center| over the members y, means over all of them."""
 
@@ -62,7 +91,7 @@ class ClusterMoments(NamedTuple):
     fourth: NDArray[np.float64]  # (n_clusters,) mean of r⁴
     skew: NDArray[np.float64]  # (n_clusters, n_features) mean of r² (y - center)
     radius: NDArray[np.float64]  # (n_clusters,) largest r
-    covariances: Sequence[CovarianceSummary]
+    covariances: CovarianceSummaries
 
 
 class MomentTable(NamedTuple):
@@ -124,7 +153,7 @@ def make_table(moments: ClusterMoments, dtype: np.dtype[Any]) -> MomentTable:
     centers, variance, fourth = moments.centers, moments.variance, moments.fourth
     rounding = _bound_rounding(dtype, centers.shape[1])
     origin = np.average(centers, axis=0, weights=moments.sizes).astype(dtype)
-    spectral = np.array([summary.spectral for summary in moments.covariances])
+    covariances = moments.covariances
     bounds = cluster_bounds(
         centers,
         origin,
@@ -132,7 +161,7 @@ def make_table(moments: ClusterMoments, dtype: np.dtype[Any]) -> MomentTable:
         variance=variance,
         fourth=fourth,
         skew=moments.skew,
-        spectral=np.minimum(variance, spectral + 2 * rounding * variance),
+        spectral=np.minimum(variance, covariances.spectral + 2 * rounding * variance),
     )
     numbers = kernels.Moments(
         sizes=moments.sizes.astype(np.float64),
@@ -141,109 +170,123 @@ def make_table(moments: ClusterMoments, dtype: np.dtype[Any]) -> MomentTable:
         skew_norm=bounds.skew_norm,
         radius=moments.radius * (1 + 1e-9),
         wander=bounds.center_rounding,
-        theta=np.stack([summary.theta for summary in moments.covariances]),
-        leak=np.array([summary.leak for summary in moments.covariances]),
-        rest=np.array([summary.rest for summary in moments.covariances]),
-        rest_mean=np.array([summary.rest_mean for summary in moments.covariances]),
+        theta=covariances.theta,
+        leak=covariances.leak,
+        rest=covariances.rest,
+        rest_mean=covariances.rest_mean,
     )
-    # Filled in place: with many clusters this table is the largest part of the memory.
-    n_vectors = len(moments.covariances[0].vectors)
-    with_skew = np.empty((len(centers), n_vectors + 1, centers.shape[1]), dtype)
-    for cluster, summary in enumerate(moments.covariances):
-        with_skew[cluster, :n_vectors] = summary.vectors
-    with_skew[:, n_vectors] = moments.skew
-    return MomentTable(bounds, numbers, with_skew, origin, rounding)
+    vectors = covariances.vectors.astype(dtype, copy=False)
+    vectors[:, -1] = moments.skew
+    return MomentTable(bounds, numbers, vectors, origin, rounding)
 
 
 def _radial_moments(
     data: ScaledData, centers: NDArray[np.float64], n_jobs: int, tick: ProgressCallback
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Sum r², r⁴ and r² (y - center), and find the largest r, for all clusters."""
-    pieces = _pieces(data.partition, range(len(centers)), _PIECE)
-    sums = np.zeros((len(pieces), centers.shape[1] + 2))
-    largest = np.zeros(len(pieces))
-    weights = data.partition.sample_weight
+    partition = data.partition
+    n_pieces = -(-partition.sizes // _PIECE)
+    owner = np.repeat(np.arange(len(centers)), n_pieces)
+    lows = partition.offsets[owner] + _PIECE * count_up(n_pieces)
+    highs = np.minimum(lows + _PIECE, partition.offsets[owner + 1])
+    sums = np.zeros((len(owner), centers.shape[1] + 2))
+    largest = np.zeros(len(owner))
+    weights = partition.sample_weight
 
-    def add(index: int, stop: NDArray[np.uint8]) -> None:
-        cluster, rows = pieces[index]
-        members = data.X, rows, data.scale, centers[cluster]
-        moment_kernels.add_radial_moments(*members, weights, sums[index, 2:], sums[index, :2])
-        largest[index] = kernels.largest_square(*members)
+    def add(batch: range, stop: NDArray[np.uint8]) -> None:
+        for index in batch:
+            if stop[0]:
+                return
+            rows = partition.order[lows[index] : highs[index]]
+            members = data.X, rows, data.scale, centers[owner[index]]
+            moment_kernels.add_radial_moments(*members, weights, sums[index, 2:], sums[index, :2])
+            largest[index] = kernels.largest_square(*members)
 
-    run_tasks(add, range(len(pieces)), [len(rows) for _, rows in pieces], n_jobs=n_jobs, tick=tick)
-    owners = np.array([cluster for cluster, _ in pieces])
-    firsts = np.searchsorted(owners, np.arange(len(centers)))
-    sums = np.add.reduceat(sums, firsts, axis=0)
+    batches = in_batches(len(owner), n_jobs=n_jobs)
+    sizes = [float(highs[batch.stop - 1] - lows[batch.start]) for batch in batches]
+    run_tasks(add, batches, sizes, n_jobs=n_jobs, tick=tick)
+    firsts = np.cumsum(n_pieces) - n_pieces
+    if len(owner) > len(firsts):
+        sums = np.add.reduceat(sums, firsts, axis=0)
     radius = np.sqrt(np.maximum.reduceat(largest, firsts))
     return np.ascontiguousarray(sums[:, 0]), np.ascontiguousarray(sums[:, 1]), sums[:, 2:], radius
 
 
-def _pieces(partition: Partition, clusters: Iterable[int], size: int) -> list[tuple[int, NDArray[np.intp]]]:
-    """Cut the members of some clusters into runs of at most ``size``."""
-    return [
-        (cluster, partition.order[low : min(low + size, partition.offsets[cluster + 1])])
-        for cluster in clusters
-        for low in range(partition.offsets[cluster], partition.offsets[cluster + 1], size)
-    ]
-
-
 def _summarize_covariances(
     data: ScaledData, centers: NDArray[np.float64], n_jobs: int, tick: ProgressCallback
-) -> list[CovarianceSummary]:
-    """Compute and summarize the covariances, as few at a time as fit the budget."""
+) -> CovarianceSummaries:
+    """Compute and summarize the covariances; of large clusters, in pieces, as few at a time as fit the budget."""
     partition = data.partition
     n_clusters, n_features = centers.shape
     rounding = _bound_rounding(data.dtype, n_features)
     at_once = max(4, _SUMS_BYTES // (8 * n_features**2))
     size = max(_PIECE, -(-int(partition.sizes.max()) // at_once))
-    summaries: list[Any] = [None] * n_clusters
+    n_vectors = n_features if _keeps_whole(n_clusters, n_features) else min(_DIRECTIONS, n_features)
+    summaries = make_summaries(n_clusters, n_vectors, n_features, data.dtype)
+    workspaces = tile_workspaces(data.dtype, _BLOCK)
 
-    def summarize_some(clusters: list[int]) -> None:
-        pieces = _pieces(partition, clusters, size)
+    def scatter(cluster: int, low: int, high: int) -> NDArray[np.float64]:
+        with workspaces.lend() as workspace:
+            return _scatter(data, partition.order[low:high], centers[cluster], workspace)
+
+    def summarize(cluster: int, scatter: NDArray[np.float64]) -> None:
+        covariance = scatter / partition.totals[cluster]
+        summaries.set(cluster, summarize_covariance(covariance, n_clusters, rounding))
+
+    def summarize_whole(batch: range, stop: NDArray[np.uint8]) -> None:
+        for cluster in whole[batch.start : batch.stop]:
+            if stop[0]:
+                return
+            summarize(cluster, scatter(cluster, partition.offsets[cluster], partition.offsets[cluster + 1]))
+
+    def summarize_in_pieces(clusters: list[int]) -> None:
+        pieces = [
+            (cluster, low, min(low + size, partition.offsets[cluster + 1]))
+            for cluster in clusters
+            for low in range(partition.offsets[cluster], partition.offsets[cluster + 1], size)
+        ]
         sums: list[Any] = [None] * len(pieces)
-        of_cluster: dict[int, list[int]] = {cluster: [] for cluster in clusters}
-        for index, (cluster, _) in enumerate(pieces):
-            of_cluster[cluster].append(index)
 
         def add(index: int, stop: NDArray[np.uint8]) -> None:
-            cluster, rows = pieces[index]
-            sums[index] = _scatter(data, rows, centers[cluster])
+            sums[index] = scatter(*pieces[index])
 
         def finish(cluster: int, stop: NDArray[np.uint8]) -> None:
-            scatter = sum(sums[index] for index in of_cluster[cluster])
-            covariance = np.asarray(scatter) / partition.totals[cluster]
-            summary = summarize_covariance(covariance, n_clusters, rounding)
-            summaries[cluster] = summary._replace(vectors=summary.vectors.astype(data.dtype))
+            summarize(cluster, sum(part for part, piece in zip(sums, pieces, strict=True) if piece[0] == cluster))
 
-        share = sum(len(rows) for _, rows in pieces) / partition.n_samples
-        run_tasks(
-            add, range(len(pieces)), [len(rows) for _, rows in pieces], n_jobs=n_jobs, tick=scale_progress(tick, share)
-        )
+        n_members = [float(high - low) for _, low, high in pieces]
+        part = scale_progress(tick, sum(n_members) / partition.n_samples)
+        run_tasks(add, range(len(pieces)), n_members, n_jobs=n_jobs, tick=part)
         run_tasks(finish, clusters, [1.0] * len(clusters), n_jobs=n_jobs)
 
-    for some in _together(-(-partition.sizes // size), at_once):
-        summarize_some(some)
+    whole = np.flatnonzero(partition.sizes <= size).tolist()
+    if whole:
+        batches = in_batches(len(whole), n_jobs=n_jobs)
+        n_members = [float(partition.sizes[whole[batch.start : batch.stop]].sum()) for batch in batches]
+        part = scale_progress(tick, sum(n_members) / partition.n_samples)
+        run_tasks(summarize_whole, batches, n_members, n_jobs=n_jobs, tick=part)
+    for some in _together(np.flatnonzero(partition.sizes > size), -(-partition.sizes // size), at_once):
+        summarize_in_pieces(some)
     return summaries
 
 
-def _together(n_pieces: NDArray[np.intp], most: int) -> Iterator[list[int]]:
+def _together(clusters: NDArray[np.intp], n_pieces: NDArray[np.intp], most: int) -> Iterator[list[int]]:
     """Yield clusters in turn, as many together as have at most ``most`` pieces; one at least."""
     some: list[int] = []
-    held = 0
-    for cluster, count in enumerate(n_pieces.tolist()):
-        if some and held + count > most:
+    for cluster in clusters.tolist():
+        if some and n_pieces[[*some, cluster]].sum() > most:
             yield some
-            some, held = [], 0
+            some = []
         some.append(cluster)
-        held += count
-    yield some
+    if some:
+        yield some
 
 
-def _scatter(data: ScaledData, rows: NDArray[np.intp], center: NDArray[np.float64]) -> NDArray[np.float64]:
+def _scatter(
+    data: ScaledData, rows: NDArray[np.intp], center: NDArray[np.float64], workspace: Any
+) -> NDArray[np.float64]:
     """Sum of (y - center)(y - center)ᵀ over some members, by the tiles of the exact engine, turned on their side."""
     n_features = len(center)
     weights = data.partition.sample_weight
-    workspace = make_workspace(data.dtype, min(_BLOCK, len(rows)))
     total = np.zeros((n_features, n_features))
     for start in range(0, len(rows), _BLOCK):
         members = rows[start : start + _BLOCK]
@@ -264,9 +307,12 @@ def _scatter(data: ScaledData, rows: NDArray[np.intp], center: NDArray[np.float6
 
 def summarize_covariance(covariance: NDArray[np.float64], n_clusters: int, rounding: float) -> CovarianceSummary:
     """Reduce a covariance to its summary, by the number of clusters; its entries are off by ``rounding``."""
-    n_features = len(covariance)
-    whole = n_features <= _FACTOR_FEATURES and 8 * n_clusters * n_features**2 <= _FACTORS_BYTES
+    whole = _keeps_whole(n_clusters, len(covariance))
     return _factor(covariance, rounding) if whole else _leading_directions(covariance)
+
+
+def _keeps_whole(n_clusters: int, n_features: int) -> bool:
+    return n_features <= _FACTOR_FEATURES and 8 * n_clusters * n_features**2 <= _FACTORS_BYTES
 
 
 def _factor(covariance: NDArray[np.float64], rounding: float) -> CovarianceSummary:
