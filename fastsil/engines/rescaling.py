@@ -26,7 +26,8 @@ from fastsil.validation.partition import Partition, find_group_argmin
 _SMALLEST_POWER = 1e-290
 # Squares in float32 likewise.
 _SMALLEST_SINGLE = 1e-30
-_CHUNK_BYTES = 4 << 20
+# Of samples, of which several copies are made at a time: few next to the memory of any engine.
+_CHUNK_BYTES = 1 << 20
 # Mean distances that a sample may be away from 0. A rounded value is off by a share u of itself (6e-8 or 1e-16), so a
 # distance from y by u (|y| + |z|) at most, a mean distance D by u (2 |y| + D), and a silhouette by twice that of its
 # larger mean distance: by 1.1e-6 where |y| = 4 D in float32, half of what is promised.
