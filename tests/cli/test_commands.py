@@ -327,7 +327,7 @@ def test_tables_as_pandas_writes_them_give_the_values_of_the_array(folder):
         assert "columns used: 0, 1, 2, 3 (4 numeric)" in result.stderr
     for name in ("wide.csv", "index.csv", "german.csv"):
         # It ends at k, after the data were read.
-        assert "150 samples, 4 features" in run("sweep", name, "--k", "none", exit_code=2).stdout
+        assert "150 samples, 4 features" in run("sweep", name, "--k", "200", exit_code=2).stdout
     assert "separator ';' and the decimal mark ','" in run("info", "german.csv").stdout
     assert "151" in run("info", "wide.csv", "--no-header").stdout
     assert "equal to the labels: label" in run("score", "leak.csv", "species.npy").stderr
