@@ -18,7 +18,6 @@ from fastsil import (
     silhouette_samples_many,
 )
 from fastsil.engines import dispatch, intervals
-from fastsil.engines.euclidean.approximation import EuclideanRows
 from fastsil.engines.metric_maps import apply_map, seuclidean_map, standardize, whiten
 from fastsil.runtime import memory, temporary_arrays
 from fastsil.scoring import by_group, ceiling
@@ -109,18 +108,22 @@ def compute_expected(X, labels, params, as_weights):
     )
 
 
+def watch_types(monkeypatch, module, name, place):
+    """Types of the data that a function was given, as its argument at some place."""
+    seen, original = [], getattr(module, name)
+
+    def spy(*args, **kwargs):
+        seen.append(args[place].dtype)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(module, name, spy)
+    return seen
+
+
 @pytest.fixture
 def types(monkeypatch):
     """Types of the data that engines were given."""
-    seen = []
-    run = dispatch._run_route
-
-    def spy(route, X, *args):
-        seen.append(X.dtype)
-        return run(route, X, *args)
-
-    monkeypatch.setattr(dispatch, "_run_route", spy)
-    return seen
+    return watch_types(monkeypatch, dispatch, "_run_route", 1)
 
 
 @pytest.mark.parametrize("data", DATA)
@@ -158,14 +161,7 @@ def test_data_that_rounding_would_harm_are_computed_in_float64(call, types, monk
 @pytest.fixture
 def types_of_moments(monkeypatch):
     """Types of the data that guesses were made from."""
-    seen = []
-
-    def spy(X, *args, **kwargs):
-        seen.append(X.dtype)
-        return EuclideanRows(X, *args, **kwargs)
-
-    monkeypatch.setattr(intervals, "EuclideanRows", spy)
-    return seen
+    return watch_types(monkeypatch, intervals, "EuclideanRows", 0)
 
 
 @pytest.mark.parametrize("data", DATA)

@@ -35,13 +35,18 @@ from fastsil.engines.euclidean.moments import cluster_centers, radial_bounds, sh
 from fastsil.engines.euclidean.sorted_copy import sort_rows_to_file
 from fastsil.engines.euclidean.spectra import bound_outside, guess_norms
 from fastsil.engines.euclidean.symmetric import find_nearest_clusters
-from fastsil.engines.euclidean.tiles import Candidates, Lender, PairSums, bound_product_rounding
+from fastsil.engines.euclidean.tiles import (
+    Candidates,
+    Lender,
+    PairSums,
+    bound_product_rounding,
+    count_block_rows,
+    measure_block,
+)
 from fastsil.engines.pair_schedule import worthwhile_threads
 from fastsil.engines.scaling import ScaledData, scale_data
 from fastsil.engines.terms import SHARE_OF_OWN, SilhouetteTerms, Work
 from fastsil.kernels import bounds as bound_kernels
-from fastsil.kernels import euclidean as tile_kernels
-from fastsil.kernels.micro import ROWS
 from fastsil.runtime.memory import require
 from fastsil.runtime.progress import ProgressCallback, scale_progress
 from fastsil.runtime.threads import run_over_rows, run_tasks
@@ -61,11 +66,6 @@ CANDIDATE_BYTES = 64
 ROUND_CANDIDATES = 1 << 18
 _ROUND_SAMPLES = (1 << 8, 1 << 18)
 _ROUND_SHARE = 0.25
-# Samples of a block times clusters. A block reads all centers, and so has 16 samples at least, unless there are so few
-# features that what it holds is more than the centers.
-_BLOCK_ENTRIES = 1 << 18
-_BLOCK_LEAST = 16
-_BLOCK_FEATURES = 4
 # Samples whose candidates are counted before more bounds are prepared, at most; those of a task; of small data one of
 # eight.
 _PROBE_SAMPLES = 1024
@@ -175,7 +175,8 @@ class _Search:
         self._pairs = pairs
         self._n_jobs = n_jobs
         self._seconds = seconds
-        self._free_candidates = Lender(lambda: bound_kernels.make_candidates(self._block_rows() * partition.n_clusters))
+        self._block_rows = count_block_rows(partition.n_clusters, data.X.shape[1])
+        self._free_candidates = Lender(lambda: bound_kernels.make_candidates(self._block_rows * partition.n_clusters))
         self._rounding = bound_product_rounding(data.dtype, data.X.shape[1])
         with _timed(seconds, "bounds"):
             self._prepare_bounds(centers, squared_products)
@@ -286,7 +287,7 @@ class _Search:
         partition = self._partition
         # Contiguous, or kernels would be compiled once more for rows with gaps.
         rows = np.ascontiguousarray(partition.order[:: max(_PROBE_STEP, partition.n_samples // _PROBE_SAMPLES)])
-        step = min(self._block_rows(), _PROBE_ROWS)
+        step = min(self._block_rows, _PROBE_ROWS)
         starts = range(0, len(rows), step)
         counts = np.zeros((len(starts), 2), dtype=np.intp)
 
@@ -296,30 +297,12 @@ class _Search:
         run_tasks(count, range(len(starts)), [1.0] * len(starts), n_jobs=self._n_jobs)
         return _average(counts, len(rows))
 
-    def _block_rows(self) -> int:
-        least = int(np.clip(self._data.X.shape[1] // _BLOCK_FEATURES, 1, _BLOCK_LEAST))
-        return int(np.clip(_BLOCK_ENTRIES // self._partition.n_clusters, least, ROWS))
-
     def _measure(self, rows: NDArray[np.intp]) -> bound_kernels.Block:
         """Compute the distances of a block of samples from all centers, and their components."""
-        n_clusters = self._partition.n_clusters
-        block = bound_kernels.Block(
-            codes=self._partition.codes[rows],
-            squares=np.empty((len(rows), n_clusters), self._data.dtype),
-            norms=np.empty(len(rows), self._data.dtype),
-            components=np.empty((len(rows), len(self._vectors)), self._data.dtype),
+        pairs = self._pairs
+        return measure_block(
+            pairs.samples, rows, self._partition.codes, self._bounds.centers, self._vectors, pairs.workspaces
         )
-        with self._pairs.workspaces.lend() as workspace:
-            tile_kernels.fill_squares_to_centers(
-                self._pairs.samples,
-                rows,
-                self._bounds.centers,
-                self._vectors,
-                n_clusters,
-                workspace,
-                block,
-            )
-        return block
 
     def _select(self, start: int, rows: NDArray[np.intp], best: NDArray[np.int32]) -> Candidates:
         """Find the candidates of a block of samples, and the most promising one of each."""
@@ -338,7 +321,7 @@ class _Search:
 
     def _round(self, start: int, end: int) -> _Round:
         """Collect the candidates of a range of positions."""
-        step = self._block_rows()
+        step = self._block_rows
         starts = range(start, end, step)
         found: list[Any] = [None] * len(starts)
         counts = np.zeros((len(starts), 2), dtype=np.intp)

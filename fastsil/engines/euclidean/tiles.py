@@ -24,6 +24,7 @@ from fastsil.engines.pair_schedule import (
 )
 from fastsil.engines.scaling import ScaledData
 from fastsil.kernels import euclidean as kernels
+from fastsil.kernels.bounds import Block
 from fastsil.kernels.micro import COLUMNS, ROWS
 from fastsil.kernels.nearest import keep_nearer
 from fastsil.kernels.tiles import DEPTH, Samples, make_workspace
@@ -39,6 +40,11 @@ MARGIN = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-11}
 # distances to this number of rows (n = 1,000,000, d = 128: 1.6 microseconds, as the rows lie apart).
 _LEAST_PART = 8 * COLUMNS
 _COLUMN_ROWS = 256
+# Samples of a block times clusters. A block reads all centers, and so has 16 samples at least, unless there are so few
+# features that what it holds is more than the centers.
+_BLOCK_ENTRIES = 1 << 18
+_BLOCK_LEAST = 16
+_BLOCK_FEATURES = 4
 
 
 class Candidates(NamedTuple):
@@ -336,6 +342,36 @@ class PairSums:
 
         run_in_turn(run, tasks, n_jobs=self._n_jobs, tick=tick)
         return answers
+
+
+def count_block_rows(n_clusters: int, n_features: int) -> int:
+    """Return the number of samples whose distances to all centers are computed at a time."""
+    least = int(np.clip(n_features // _BLOCK_FEATURES, 1, _BLOCK_LEAST))
+    return int(np.clip(_BLOCK_ENTRIES // n_clusters, least, ROWS))
+
+
+def measure_block(
+    samples: Samples,
+    rows: NDArray[np.intp],
+    codes: NDArray[np.int32],
+    centers: NDArray[np.float64],
+    vectors: NDArray[Any],
+    workspaces: Lender,
+) -> Block:
+    """Compute the distances of a block of samples from all centers, and their components along some vectors; by
+    products from the last of the origins.
+    """
+    dtype = samples.origins.dtype
+    block = Block(
+        codes=codes[rows],
+        squares=np.empty((len(rows), len(centers)), dtype),
+        norms=np.empty(len(rows), dtype),
+        components=np.empty((len(rows), len(vectors)), dtype),
+    )
+    origin = len(samples.origins) - 1
+    with workspaces.lend() as workspace:
+        kernels.fill_squares_to_centers(samples, rows, centers, vectors, origin, workspace, block)
+    return block
 
 
 def multiply_rows(left: NDArray[Any], right: NDArray[Any], workspace: Any) -> NDArray[Any]:

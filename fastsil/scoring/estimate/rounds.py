@@ -260,7 +260,7 @@ class Rounds:
         draws each cluster's mean needs.
         """
         chances, totals = self._find_chances(purposes)
-        needed = self._means.draws_needed(self._tol, *self._find_ranges(purposes, chances)[1:])
+        needed = self._means.draws_needed(self._tol, *self._find_ranges(purposes, chances)[-2:])
         factors = [number / total[0] if number else 0.0 for number, total in zip(needed, totals[:-1], strict=False)]
         of_all = np.zeros(self._partition.n_samples)
 
@@ -296,8 +296,10 @@ class Rounds:
 
     def _find_ranges(
         self, purposes: list[_Purpose], chances: list[NDArray[np.float64]]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Return the guess of each mean, and the least and the most that draws with these chances can be."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return the chance of each mean's samples together, its guess, and the least and the most that draws with
+        these chances can be.
+        """
 
         def find(rows: slice) -> list[NDArray[np.float64]]:
             pairs = [(purpose, some[rows]) for purpose, some in zip(purposes, chances, strict=True)]
@@ -305,14 +307,15 @@ class Rounds:
 
         operations = [np.add, np.maximum, np.maximum] * len(purposes)
         found = iter(self._clusters.reduce(operations, find))
-        below, above = [], []
+        totals, below, above = [], [], []
         for purpose in purposes:
             total, low, high = (purpose.reduce(some, next(found)) for some in operations[:3])
             total = np.maximum(total, 1e-300)
+            totals.append(total)
             below.append(low * total)
             above.append(high * total)
         means = self._guessed_means()
-        return means, means - np.concatenate(below), means + np.concatenate(above)
+        return np.concatenate(totals), means, means - np.concatenate(below), means + np.concatenate(above)
 
     def _guessed_means(self) -> NDArray[np.float64]:
         return self._all_means(GUESS, GUESS)
@@ -341,12 +344,12 @@ class Rounds:
         drawn = self._draw_positions(chances, counts)
         chosen, at = np.unique(drawn, return_inverse=True)
         silhouettes = self._rows.exact(chosen)
-        guesses, least, most = self._find_ranges(purposes, [chances] * len(purposes))
+        totals, guesses, least, most = self._find_ranges(purposes, [chances] * len(purposes))
         # A mean that is certain, such as the share of negative samples where none is doubtful, learns nothing.
         told = np.isfinite(least) & np.isfinite(most) & (least < most)
         # Draws in a number that is fixed for each cluster are no draws from all samples.
         told[:_CLUSTERS] &= len(counts) == 1
-        means, values = self._values(drawn, silhouettes[at], chances, purposes, guesses)
+        means, values = self._values(drawn, silhouettes[at], chances, purposes, totals, guesses)
         kept = told[means]
         self._means.add(means[kept], values[kept], least, most)
         self._learn(chosen, silhouettes)
@@ -357,6 +360,7 @@ class Rounds:
         silhouettes: NDArray[np.float64],
         chances: NDArray[np.float64],
         purposes: list[_Purpose],
+        totals: NDArray[np.float64],
         guesses: NDArray[np.float64],
     ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
         """Return what the draws say of each mean, and of which, (n_purposes, n_draws)."""
@@ -364,8 +368,6 @@ class Rounds:
         means[_CLUSTERS] += self._codes[drawn]
         guess = self._intervals[drawn, GUESS]
         missed, signs = silhouettes - guess, (silhouettes < 0).astype(np.float64) - (guess < 0)
-        of_clusters = self._clusters.reduce([np.add], lambda rows: [chances[rows]])[0]
-        totals = np.concatenate([purpose.reduce(np.add, of_clusters) for purpose in purposes])
         # How far each draw moves its mean, in units of its sample.
         stakes = np.stack([purpose.part(drawn) for purpose in purposes]) * totals[means] / chances[drawn]
         return means, guesses[means] + stakes * np.stack([missed, missed, signs, missed])

@@ -13,12 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsil.engines.euclidean.approximation.moment_table import MomentTable
-from fastsil.engines.euclidean.tiles import Lender, tile_workspaces
+from fastsil.engines.euclidean.tiles import Lender, count_block_rows, measure_block, tile_workspaces
 from fastsil.engines.scaling import as_writable
 from fastsil.kernels import approximation as kernels
 from fastsil.kernels import bounds as bound_kernels
-from fastsil.kernels import euclidean as tile_kernels
-from fastsil.kernels.micro import ROWS
 from fastsil.kernels.tiles import Samples
 from fastsil.runtime.progress import ProgressCallback, ignore_progress
 from fastsil.runtime.threads import run_tasks
@@ -28,11 +26,10 @@ from fastsil.validation.partition import find_group_argmin
 # clusters were left, each later one by what the one before it had.
 _ROUND_CANDIDATES = 1 << 19
 _ROUND_SAMPLES = (1 << 6, 1 << 17)
-# Samples of a block times clusters, and blocks of a task, at most, and tasks before there are as many: pairs of a
-# task with one cluster are looked at together.
-_BLOCK_ENTRIES = 1 << 18
-_BLOCK_LEAST = 16
+# Blocks of a task, at most, and tasks before there are as many: the pairs of a task with one cluster are looked at
+# together. With few rows a task is part of a block, of this number of rows at least.
 _BLOCKS, _TASKS = 2, 128
+_LEAST_ROWS = 16
 
 LOWER, GUESS, UPPER = range(3)
 
@@ -100,7 +97,9 @@ class Approximator:
         self._n_jobs = n_jobs
         self._samples = Samples(as_writable(X), np.arange(0), table.origin[None], self._dtype.type(scale))
         self._workspaces = tile_workspaces(self._dtype, X.shape[1])
-        self._candidates = Lender(lambda: bound_kernels.make_candidates(self._block_rows() * self._n_clusters))
+        self._block_rows = count_block_rows(self._n_clusters, X.shape[1])
+        self._candidates = Lender(lambda: bound_kernels.make_candidates(self._block_rows * self._n_clusters))
+        self._no_vectors = np.empty((0, X.shape[1]), self._dtype)
 
     def approximate(self, rows: NDArray[np.intp], tick: ProgressCallback = ignore_progress) -> Approximation:
         """Compute guesses and intervals for some rows.
@@ -142,12 +141,9 @@ class Approximator:
         run_tasks(find, range(len(tasks)), [1.0] * len(tasks), n_jobs=self._n_jobs)
         return found
 
-    def _block_rows(self) -> int:
-        return int(np.clip(_BLOCK_ENTRIES // self._n_clusters, _BLOCK_LEAST, ROWS))
-
     def _cut(self, n_rows: int) -> list[slice]:
         """Cut rows into tasks: parts of a block where there are few."""
-        step = max(_BLOCK_LEAST, min(n_rows // _TASKS, self._block_rows()))
+        step = min(max(_LEAST_ROWS, n_rows // _TASKS), self._block_rows)
         step *= int(np.clip(n_rows // (_TASKS * step), 1, _BLOCKS))
         return [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
 
@@ -164,7 +160,7 @@ class Approximator:
 
     def _find_candidates(self, rows: NDArray[np.intp]) -> Candidates:
         """Find the clusters that the first bounds leave, and look at each closely."""
-        step = self._block_rows()
+        step = self._block_rows
         found = [self._select(rows[start : start + step], start) for start in range(0, len(rows), step)]
         row, cluster = (np.concatenate(parts) for parts in zip(*found, strict=True))
         order = bound_kernels.sort_by_cluster(cluster, len(cluster), self._n_clusters)
@@ -177,16 +173,8 @@ class Approximator:
         """Return the pairs of a row and a cluster that the first bounds leave, for a block; its first row has the
         number ``first``.
         """
-        block = bound_kernels.Block(
-            codes=self._codes[rows],
-            squares=np.empty((len(rows), self._n_clusters), self._dtype),
-            norms=np.empty(len(rows), self._dtype),
-            components=np.empty((len(rows), 0), self._dtype),
-        )
         bounds = self._table.bounds
-        with self._workspaces.lend() as workspace:
-            no_vectors = np.empty((0, bounds.centers.shape[1]), self._dtype)
-            tile_kernels.fill_squares_to_centers(self._samples, rows, bounds.centers, no_vectors, 0, workspace, block)
+        block = measure_block(self._samples, rows, self._codes, bounds.centers, self._no_vectors, self._workspaces)
         with self._candidates.lend() as found:
             n_found = bound_kernels.select_by_centers(block, bounds, self._table.rounding, np.empty(len(rows)), found)
             return found.row[:n_found] + first, found.cluster[:n_found].copy()
